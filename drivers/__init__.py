@@ -1,0 +1,1 @@
+"""What the metal says: bytes to readings, commands to bytes. Imports nothing else of this project."""

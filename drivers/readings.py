@@ -1,0 +1,228 @@
+"""Frozen records that drivers hand to the agent: levels and facts as a device reports them.
+
+Knows units and shapes. Knows no clock (the agent stamps what arrives), no port and no protocol byte.
+Money is integer minor units, volume integer millilitres, unit prices 1/1000 of the major unit per litre,
+heights micrometres, temperatures thousandths of a degree Celsius. ``None`` is "unknown", never zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class PointState(StrEnum):
+    """Fuelling-point states in the words of the IFSF dispenser standard."""
+
+    INOPERATIVE = "Inoperative"
+    CLOSED = "Closed"
+    IDLE = "Idle"
+    CALLING = "Calling"
+    AUTHORISED = "Authorised"
+    STARTED = "Started"
+    SUSPENDED_STARTED = "SuspendedStarted"
+    FUELLING = "Fuelling"
+    SUSPENDED_FUELLING = "SuspendedFuelling"
+
+
+class CommandOutcome(StrEnum):
+    """The two-stage result of a command, as in section 8 of docs/sale-safety.md."""
+
+    LINK_ACKED = "LINK_ACKED"
+    APPLIED = "APPLIED"
+    REFUSED = "REFUSED"
+    UNKNOWN = "UNKNOWN"
+
+
+class Quality(StrEnum):
+    """How far a tank reading may be trusted: only ``GOOD`` values enter limits and stock."""
+
+    GOOD = "good"
+    SUSPECT = "suspect"
+    NO_READING = "no_reading"
+    DISPLAY = "display"
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceStatus:
+    """A device (or the whole line) is reachable or not. Sent once per change, not per poll.
+
+    ``device``: fuelling point ``"point:3"``, gauge ``"gauge:1"``, reader ``"reader:island-1"`` or line ``"line:island-1"``.
+    ``gap``: readings may have been missed since the device was last seen (5 silent polls, a reconnect, a device restart).
+    ``reason``: short cause for people, ``hint``: what to do; both empty when online.
+    """
+
+    device: str
+    online: bool
+    gap: bool = False
+    reason: str = ""
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FuellingPointReading:
+    """Level of one fuelling point after a poll turn in which anything changed, and at least every two seconds while online.
+
+    ``nozzle``: selected logical nozzle 1..15, ``None`` = none or unknown. ``nozzle_out``: ``None`` = unknown.
+    ``volume_ml``/``amount_minor``: the display: live values while fuelling, final values afterwards.
+    ``unit_price_milli``: price the device shows for ``nozzle``. ``restarts``: how often this process has seen the device
+    restart (renumbering, CPU-reset or power-failure alarm, price lost); a higher number than before is a gap.
+    ``needs_prices``: the device says that it has no prices and cannot sell.
+    ``device_alarms``: the device's own alarm words standing now, e.g. ``("emergency stop",)``.
+    """
+
+    fuelling_point: int
+    state: PointState
+    nozzle: int | None = None
+    nozzle_out: bool | None = None
+    volume_ml: int | None = None
+    amount_minor: int | None = None
+    unit_price_milli: int | None = None
+    restarts: int = 0
+    needs_prices: bool = False
+    device_alarms: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TotalizerReading:
+    """The meter's running count of one nozzle, raw as the device sent it.
+
+    ``raw`` counts units of ``unit_ml`` and wraps at ``modulus`` (in raw units). ``amount_raw`` (minor units, wraps at
+    ``amount_modulus``) is ``None`` where the device keeps no amount total.
+    """
+
+    fuelling_point: int
+    nozzle: int
+    raw: int
+    unit_ml: int
+    modulus: int
+    amount_raw: int | None = None
+    amount_modulus: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HeldSale:
+    """What the device can still tell about its last fuelling. ``token`` is opaque and goes back in ``Acknowledge``."""
+
+    fuelling_point: int
+    nozzle: int | None
+    volume_ml: int | None
+    amount_minor: int | None
+    unit_price_milli: int | None
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class CompletedSale:
+    """Answer to ``ReadSale``: totals, held sale, totals again, read as one bundle without a turn of another kind between.
+
+    ``before`` and ``after`` hold one reading per nozzle asked, in the order asked; a nozzle whose total could not be read
+    in five tries is missing from both. ``held`` is ``None`` where the device holds nothing or did not tell.
+    """
+
+    command_id: str
+    fuelling_point: int
+    before: tuple[TotalizerReading, ...]
+    held: HeldSale | None
+    after: tuple[TotalizerReading, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CommandResult:
+    """How far a command got. Every command ends in exactly one of APPLIED, REFUSED or UNKNOWN; LINK_ACKED may come before.
+
+    For ``ReadTotalizer``, ``ReadHeldSale`` and ``ReadSale`` the reading itself comes first, then APPLIED.
+    """
+
+    command_id: str
+    fuelling_point: int
+    outcome: CommandOutcome
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TankReading:
+    """One gauge reply for one tank. ``gauge_index`` is the console's own tank number.
+
+    Volumes in ml as the console reports them (``volume_ml`` contains the water where ``volume_includes_water``),
+    ``raw`` keeps the console's own text for audit. A value whose field could not be read is ``None``.
+    """
+
+    gauge: str
+    gauge_index: int
+    quality: Quality
+    volume_ml: int | None = None
+    tc_volume_ml: int | None = None
+    ullage_ml: int | None = None
+    height_um: int | None = None
+    water_height_um: int | None = None
+    temperature_mdegc: int | None = None
+    water_volume_ml: int | None = None
+    delivery_in_progress: bool | None = None
+    invalid_level: bool = False
+    product_code: str = ""
+    console_time: str = ""
+    doubts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GaugeAlarm:
+    """One alarm standing at the console. Identity: (category, number, device)."""
+
+    category: int
+    number: int
+    device: int
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GaugeAlarms:
+    """All alarms standing at a console now: a level, so an alarm that is missing from the next one has ended."""
+
+    gauge: str
+    alarms: tuple[GaugeAlarm, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GaugeUnits:
+    """The units a console works in: 1 US, 2 metric, 3 Imperial. ``changed``: differs from the units seen before."""
+
+    gauge: str
+    unit_system: int
+    changed: bool = False
+    language: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GaugeLimits:
+    """Limits the console knows for one tank (functions 604, 621-629), ``None`` where it does not tell."""
+
+    gauge: str
+    gauge_index: int
+    label: str = ""
+    full_volume_ml: int | None = None
+    limits_ml: tuple[tuple[str, int], ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class CodeScan:
+    """One frame from a reader, text as Latin-1, AIM symbology id removed. The text is a secret until it is classified."""
+
+    reader: str
+    text: str = field(repr=False)
+    symbology: str | None = None
+
+
+Reading = (
+    DeviceStatus
+    | FuellingPointReading
+    | TotalizerReading
+    | HeldSale
+    | CompletedSale
+    | CommandResult
+    | TankReading
+    | GaugeAlarms
+    | GaugeUnits
+    | GaugeLimits
+    | CodeScan
+)
