@@ -1,0 +1,1 @@
+"""What it means: sales, members, points, stock and people at one station."""

@@ -1,0 +1,89 @@
+"""Named places where a test may kill the process or crash the step: every one is listed here.
+
+``FORECOURT_FAILPOINT=name:n`` kills this process with SIGKILL at the n-th time ``name`` is passed. In-process tests use
+``armed``. Passing a failpoint that nobody armed costs one dictionary look-up.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+ENVIRONMENT_NAME = "FORECOURT_FAILPOINT"
+
+NAMES: dict[str, str] = {
+    "sale.totals_read": "the totals, the held sale and the totals again have arrived, nothing is written",
+    "sale.before_commit": "everything of the step is written, the transaction is still open",
+    "store.inside_commit": "inside the commit call, before SQLite is asked to commit",
+    "sale.after_commit": "committed; the pump has not been told to forget",
+    "sale.after_release": "the pump has been told to forget; nothing is published",
+    "link.before_commit": "a link is written, the transaction is still open",
+    "link.after_commit": "a link is committed, the reader has no answer",
+    "tender.before_commit": "a settlement is written, the transaction is still open",
+    "tender.after_commit": "a settlement is committed, the person has no answer",
+    "rules.before_commit": "a rule set is activated, the transaction is still open",
+    "rules.after_commit": "a rule set is active and committed",
+    "sync.before_publish": "a batch is encoded and not handed to the broker",
+    "sync.after_puback": "the broker has acknowledged, head office may know nothing",
+    "sync.before_ack_applied": "head office's acknowledgement has arrived, rows are not marked",
+    "sync.after_ack_applied": "rows are marked as delivered and committed",
+    "hq.before_commit": "head office has written a batch, the transaction is still open",
+    "hq.after_commit": "head office has committed a batch, the acknowledgement is not sent",
+}
+
+
+class SimulatedCrash(BaseException):
+    """Raised instead of killing the process when a failpoint is armed in-process; nothing may catch it."""
+
+
+class _State:
+    def __init__(self) -> None:
+        self.hits: Counter[str] = Counter()
+        self.kill_at: tuple[str, int] | None = _from_environment()
+        self.crash_at: tuple[str, int] | None = None
+
+
+def _from_environment() -> tuple[str, int] | None:
+    text = os.environ.get(ENVIRONMENT_NAME, "")
+    if not text:
+        return None
+    name, _, count = text.partition(":")
+    if name not in NAMES or not (count.isascii() and count.isdigit()) or int(count) < 1:
+        known = ", ".join(sorted(NAMES))
+        raise ValueError(f"{ENVIRONMENT_NAME}={text!r}: expected NAME:N with N >= 1 and NAME one of {known}")
+    return name, int(count)
+
+
+_state = _State()
+
+
+def failpoint(name: str) -> None:
+    """Pass the named place; does nothing unless a test armed it. ``name`` must be in ``NAMES``."""
+    assert name in NAMES, name
+    _state.hits[name] += 1
+    passed = (name, _state.hits[name])
+    if passed == _state.kill_at:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if passed == _state.crash_at:
+        raise SimulatedCrash(f"{name}:{passed[1]}")
+
+
+def hits() -> Counter[str]:
+    """Return how often each failpoint was passed in this process."""
+    return Counter(_state.hits)
+
+
+@contextmanager
+def armed(name: str, n: int) -> Iterator[None]:
+    """Raise ``SimulatedCrash`` at the n-th passing of ``name`` inside this context; counting starts anew."""
+    assert name in NAMES, name
+    assert n >= 1
+    _state.hits[name] = 0
+    _state.crash_at = (name, n)
+    try:
+        yield
+    finally:
+        _state.crash_at = None

@@ -1,0 +1,44 @@
+"""Logging for both ends: JSON lines for journald, readable on a terminal, personal data redacted at the end of the chain.
+
+Knows structlog. The redaction itself is pure and lives in ``agent.domain.redaction``.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import Any, TextIO
+
+import structlog
+
+from agent.domain.redaction import redact_mapping
+
+
+def _redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    return redact_mapping(event)
+
+
+def configure(*, level: str = "info", stream: TextIO | None = None, readable: bool | None = None) -> None:
+    """Set up logging once per process. ``readable`` None = readable on a terminal, JSON lines otherwise."""
+    out = stream if stream is not None else sys.stderr
+    pretty = out.isatty() if readable is None else readable
+    renderer: Any = structlog.dev.ConsoleRenderer(colors=pretty) if pretty else structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            _redact,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        logger_factory=structlog.WriteLoggerFactory(file=out),
+        cache_logger_on_first_use=True,
+    )
+
+
+def get_logger(name: str) -> Any:
+    """Return a structured logger whose lines carry ``logger=name``."""
+    return structlog.get_logger(logger=name)

@@ -1,0 +1,256 @@
+"""The sections of station.toml as frozen models; volumes in ml, prices in 1/1000 per litre, durations in ms.
+
+Knows what one section may hold. What sections must hold together is in ``agent.settings.checks``.
+"""
+
+from __future__ import annotations
+
+import zoneinfo
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from agent.settings.values import DurationMs, LitresMl, MinutesOfDay, PriceMilli, TimeZone, WireName
+from drivers.config import LineConfig, PointConfig, SerialSettings
+
+EXPONENTS = {"CNY": 2, "EUR": 2, "USD": 2, "GBP": 2, "HKD": 2, "SGD": 2, "CHF": 2, "JPY": 0, "KRW": 0, "KWD": 3}
+"""Minor-unit exponents of ISO 4217 for the currencies we have checked."""
+
+
+class Section(BaseModel):
+    """Base of every section: frozen, unknown keys are errors, no silent conversions."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class StationSettings(Section):
+    """[station]"""
+
+    id: WireName
+    name: str = ""
+    timezone: TimeZone = "Asia/Shanghai"
+    currency: Literal["CNY", "EUR", "USD", "GBP", "HKD", "SGD", "CHF", "JPY", "KRW", "KWD"] = "CNY"
+    business_day_starts: MinutesOfDay = 0
+    position: tuple[str, str] | None = None
+    services: tuple[str, ...] = ()
+    group: WireName = "main"
+    language: Literal["zh-CN", "en"] = "zh-CN"
+    mode: Literal["live", "training"] = "live"
+
+    @property
+    def exponent(self) -> int:
+        """Digits of the minor unit of the station's currency."""
+        return EXPONENTS[self.currency]
+
+    @property
+    def tz(self) -> zoneinfo.ZoneInfo:
+        """The station's time zone."""
+        return zoneinfo.ZoneInfo(self.timezone)
+
+
+class StoreSettings(Section):
+    """[store]"""
+
+    path: Path = Field(default=Path("/var/lib/forecourt/station.db"), strict=False)
+    mark: Path = Field(default=Path("/var/lib/forecourt-mark/mark.json"), strict=False)
+    keep_delivered: DurationMs = 35 * 86_400_000
+
+
+class SerialSection(Section):
+    """[line.serial]"""
+
+    baudrate: Annotated[int, Field(ge=300, le=921_600)] | None = None
+    data_bits: Literal[7, 8] | None = None
+    parity: Literal["none", "even", "odd"] | None = None
+    stop_bits: Literal[1, 2] | None = None
+
+
+class LineSettings(Section):
+    """[[line]]: one wire."""
+
+    id: WireName
+    port: Annotated[str, Field(min_length=1)]
+    protocol: str
+    serial: SerialSection = SerialSection()
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class NozzleSettings(Section):
+    """[[fuelling_point.nozzle]]"""
+
+    id: Annotated[int, Field(ge=1, le=15)]
+    grade: str
+    tank: int
+
+
+class DecimalsSection(Section):
+    """[fuelling_point.decimals]: digits after the point of what the dispenser sends."""
+
+    volume: Annotated[int, Field(ge=0, le=4)] = 2
+    amount: Annotated[int, Field(ge=0, le=4)] = 2
+    unit_price: Annotated[int, Field(ge=0, le=4)] = 3
+
+
+class PointSettings(Section):
+    """[[fuelling_point]]"""
+
+    id: Annotated[int, Field(ge=1, le=99)]
+    line: str
+    address: Annotated[int, Field(ge=0, le=255)]
+    control: Literal["monitor", "auto", "released", "preset"] = "auto"
+    decimals: DecimalsSection = DecimalsSection()
+    max_gap_l: LitresMl = 20_000_000
+    nozzle: tuple[NozzleSettings, ...] = Field(min_length=1, strict=False)
+
+
+class TankSettings(Section):
+    """[[tank]]: limits are volumes in litres, water in millimetres, temperature in degrees Celsius; unset = the default."""
+
+    id: Annotated[int, Field(ge=1, le=99)]
+    grade: str
+    line: str
+    gauge_index: Annotated[int, Field(ge=1, le=99)]
+    capacity_l: LitresMl
+    heel_l: LitresMl | None = None
+    maximum_l: LitresMl | None = None
+    high_l: LitresMl | None = None
+    overfill_l: LitresMl | None = None
+    delivery_needed_l: LitresMl | None = None
+    low_l: LitresMl | None = None
+    water_warning_mm: Annotated[int, Field(ge=0, le=500)] | None = None
+    water_alarm_mm: Annotated[int, Field(ge=0, le=500)] | None = None
+    high_temperature_c: Annotated[int, Field(ge=-60, le=90)] | None = None
+    low_temperature_c: Annotated[int, Field(ge=-60, le=90)] | None = None
+    alert_samples: Annotated[int, Field(ge=1, le=20)] = 3
+
+
+class ReaderSettings(Section):
+    """[[reader]]: one fuelling point makes it fixed, several make it roaming."""
+
+    id: WireName
+    kind: Literal["serial-scanner"] = "serial-scanner"
+    port: Annotated[str, Field(min_length=1)]
+    serial: SerialSection = SerialSection()
+    options: dict[str, Any] = Field(default_factory=dict)
+    fuelling_points: tuple[int, ...] = Field(min_length=1, strict=False)
+
+
+class GradeSettings(Section):
+    """[grade.<code>]"""
+
+    name: str
+    product: Literal["petrol", "diesel", "lpg", "cng", "other"] = "petrol"
+    unit_price: PriceMilli
+
+
+class SalesSettings(Section):
+    """[sales]: when a sale is settled, and the windows of linking."""
+
+    settle: Literal["auto", "tender"] = "auto"
+    unpaid_max: Annotated[int, Field(ge=1, le=20)] = 2
+    settle_after: DurationMs = 30_000
+    link_after: DurationMs = 600_000
+    link_before: DurationMs = 180_000
+    choose: DurationMs = 60_000
+    change: DurationMs = 180_000
+    late: DurationMs = 86_400_000
+    auto_tender: Literal["cash", "card", "account"] = "cash"
+
+
+class HeadOfficeSettings(Section):
+    """[head_office]"""
+
+    broker: Annotated[str, Field(pattern=r"^mqtts?://[^/:\s]+(:[0-9]{1,5})?$")] = "mqtt://127.0.0.1:1883"
+    password_file: Path | None = Field(default=None, strict=False)
+    ca_file: Path | None = Field(default=None, strict=False)
+    certificate_file: Path | None = Field(default=None, strict=False)
+    key_file: Path | None = Field(default=None, strict=False)
+    pinned_keys: tuple[str, ...] = Field(default=(), strict=False)
+    index_key_file: Path | None = Field(default=None, strict=False)
+    reconnect_max: DurationMs = 300_000
+    telemetry_every: DurationMs = 300_000
+
+
+class CardLayout(Section):
+    """[[loyalty.card]]: a numeric card layout."""
+
+    prefix: Annotated[str, Field(pattern=r"^[0-9]{0,12}$")]
+    length: Annotated[int, Field(ge=6, le=24)]
+    check: Literal["luhn", "none"] = "luhn"
+
+
+class LoyaltySettings(Section):
+    """[loyalty]"""
+
+    card: tuple[CardLayout, ...] = Field(default=(CardLayout(prefix="9", length=16),), strict=False)
+    pending: DurationMs = 86_400_000
+
+
+class ControlSettings(Section):
+    """[control]: the local Unix socket; who may act is decided by peer credentials."""
+
+    socket: Path = Field(default=Path("/run/forecourt/control.sock"), strict=False)
+    supervisors: tuple[str, ...] = Field(default=("root",), strict=False)
+
+
+class Settings(Section):
+    """The whole file."""
+
+    station: StationSettings
+    store: StoreSettings = StoreSettings()
+    line: tuple[LineSettings, ...] = ()
+    fuelling_point: tuple[PointSettings, ...] = ()
+    tank: tuple[TankSettings, ...] = ()
+    reader: tuple[ReaderSettings, ...] = ()
+    grade: dict[str, GradeSettings] = Field(default_factory=dict)
+    sales: SalesSettings = SalesSettings()
+    head_office: HeadOfficeSettings = HeadOfficeSettings()
+    loyalty: LoyaltySettings = LoyaltySettings()
+    control: ControlSettings = ControlSettings()
+    hash: str = ""
+
+    def line_configs(self) -> tuple[LineConfig, ...]:
+        """Return what the drivers are told: one record per wire, readers included."""
+        exponent = self.station.exponent
+        lines = [
+            LineConfig(
+                id=line.id,
+                port=line.port,
+                protocol=line.protocol,
+                serial=_serial(line.serial),
+                options=line.options,
+                points=tuple(_point(p, exponent) for p in self.fuelling_point if p.line == line.id),
+                tanks=tuple(t.gauge_index for t in self.tank if t.line == line.id),
+            )
+            for line in self.line
+        ]
+        readers = [
+            LineConfig(
+                id=f"reader-{reader.id}",
+                port=reader.port,
+                protocol=reader.kind,
+                serial=_serial(reader.serial),
+                options=reader.options,
+                reader=reader.id,
+            )
+            for reader in self.reader
+        ]
+        return tuple(lines + readers)
+
+
+def _serial(section: SerialSection) -> SerialSettings:
+    return SerialSettings(section.baudrate, section.data_bits, section.parity, section.stop_bits)
+
+
+def _point(point: PointSettings, exponent: int) -> PointConfig:
+    return PointConfig(
+        fuelling_point=point.id,
+        address=point.address,
+        nozzles=tuple(n.id for n in point.nozzle),
+        volume_decimals=point.decimals.volume,
+        amount_decimals=point.decimals.amount,
+        unit_price_decimals=point.decimals.unit_price,
+        currency_exponent=exponent,
+        sends_commands=point.control != "monitor",
+    )

@@ -1,0 +1,79 @@
+"""Value types of the configuration file: durations with units, decimals in strings, clock times; integers come out.
+
+Knows pydantic's annotated types. Knows no section of the file.
+"""
+
+from __future__ import annotations
+
+import re
+import zoneinfo
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+_DURATION = re.compile(r"([0-9]{1,9})(ms|s|min|h|d)")
+_UNIT_MS = {"ms": 1, "s": 1_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
+_TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
+
+
+def duration_ms(value: Any) -> int:
+    """Read ``"120ms"``, ``"5s"``, ``"10min"``, ``"24h"`` or ``"35d"`` as milliseconds; raises ValueError otherwise."""
+    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError('write a duration as text with a unit, such as "120ms", "5s", "10min", "24h" or "35d"')
+    return int(match[1]) * _UNIT_MS[match[2]]
+
+
+def scaled_decimal(value: Any, places: int, what: str) -> int:
+    """Read a decimal in a string, or a whole number, as an integer of ``10**-places`` units; raises ValueError otherwise."""
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        raise ValueError(f'write {what} as a decimal in quotes, such as "7.85" (a bare 7.85 would be a rounded float)')
+    try:
+        number = Decimal(value)
+    except InvalidOperation as failure:
+        raise ValueError(f'{value!r} is no decimal number; write {what} like "7.85"') from failure
+    scaled = number.scaleb(places)
+    if not number.is_finite() or scaled != scaled.to_integral_value():
+        raise ValueError(f"{value!r} has more than {places} decimals")
+    return int(scaled)
+
+
+def _price_milli(value: Any) -> int:
+    price = scaled_decimal(value, 3, "a unit price per litre")
+    if price <= 0:
+        raise ValueError("a unit price is greater than zero")
+    return price
+
+
+def _litres_ml(value: Any) -> int:
+    volume = scaled_decimal(value, 3, "a volume in litres")
+    if volume < 0:
+        raise ValueError("a volume is not negative")
+    return volume
+
+
+def _minutes_of_day(value: Any) -> int:
+    match = _TIME.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError('write a time of day as "HH:MM", such as "06:00"')
+    return int(match[1]) * 60 + int(match[2])
+
+
+def _time_zone(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError('write the zone as text, such as "Asia/Shanghai"')
+    try:
+        zoneinfo.ZoneInfo(value)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as failure:
+        raise ValueError(f'{value!r} is no time zone; use a name such as "Asia/Shanghai" or "Europe/Berlin"') from failure
+    return value
+
+
+DurationMs = Annotated[int, BeforeValidator(duration_ms)]
+PriceMilli = Annotated[int, BeforeValidator(_price_milli)]
+LitresMl = Annotated[int, BeforeValidator(_litres_ml)]
+MinutesOfDay = Annotated[int, BeforeValidator(_minutes_of_day)]
+TimeZone = Annotated[str, BeforeValidator(_time_zone)]
+WireName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
+"""Ids that travel in topics and hashes (W-04)."""
