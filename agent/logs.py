@@ -40,5 +40,5 @@ def configure(*, level: str = "info", stream: TextIO | None = None, readable: bo
 
 
 def get_logger(name: str) -> Any:
-    """Return a structured logger whose lines carry ``logger=name``."""
-    return structlog.get_logger(logger=name)
+    """Return a structured logger whose lines carry ``component=name``."""
+    return structlog.get_logger(component=name)

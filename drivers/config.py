@@ -1,6 +1,6 @@
 """What a line and its devices are told at start: plain frozen records, made by the agent's settings.
 
-Knows no file format. Options of one protocol are a mapping that the driver itself checks (``DriverSpec.check_options``).
+Knows no file format. Options of one protocol are a mapping that its driver checks (``DriverSpec.check_options``).
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class PointConfig:
 class LineConfig:
     """One wire: ``port`` is a device path or a pyserial URL; ``protocol`` a name of the registry.
 
-    ``points`` for dispensers; ``tanks`` (the console's own tank numbers) for a gauge; ``reader`` (its id) for a code reader.
-    ``device_id`` of what hangs on it: points ``"point:<n>"``, gauge ``"gauge:<line id>"``, reader ``"reader:<reader id>"``.
+    ``points`` for dispensers; ``tanks`` (the console's own tank numbers) for a gauge; ``reader`` (its id) for a code
+    reader. ``device_id`` of what hangs on it: ``"point:<n>"``, ``"gauge:<line id>"``, ``"reader:<reader id>"``.
     """
 
     id: str

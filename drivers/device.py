@@ -6,9 +6,9 @@ port, must return within its protocol's reply windows and retries, and never sle
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from drivers.commands import Command
 from drivers.port import Port
@@ -65,7 +65,10 @@ class Device(Protocol):
         ...
 
     def due_in_s(self) -> float:
-        """Seconds until this device wants its next turn; 0 when it wants one now."""
+        """Seconds until this device wants its next turn, counted from the end of its last one; 0 = it wants one now.
+
+        The line asks right after each turn and again while it waits: 0 as soon as a command is queued.
+        """
         ...
 
     def submit(self, command: Command) -> None:
@@ -74,6 +77,15 @@ class Device(Protocol):
 
     def reset(self) -> Sequence[Reading]:
         """The port was (re)opened or lost: forget the state of the wire, fail queued commands as UNKNOWN, report a gap."""
+        ...
+
+
+@runtime_checkable
+class Counting(Protocol):
+    """A device that counts what went wrong on its wire, for people who look for a bad cable."""
+
+    def counters(self) -> Mapping[str, int]:
+        """Counts since the start by stable name, such as ``frames_rejected.crc``; callable from any thread."""
         ...
 
 

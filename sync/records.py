@@ -51,7 +51,7 @@ class _ForbiddenNumber(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One fact as it travels. ``time``, ``boot``, ``mono_ms`` and ``clock`` are None where a peer sent them defective."""
+    """One fact as it travels. ``time``, ``boot``, ``mono_ms`` and ``clock`` are None where they arrived defective."""
 
     seq: int
     id: str
@@ -65,7 +65,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A record that is understood. ``flags``: defects it is stored with (``bad_time``, ``first_not_incarnation`` ...)."""
+    """A record that is understood. ``flags``: what it is stored with (``bad_time``, ``first_not_incarnation`` ...)."""
 
     record: Record
     flags: tuple[str, ...] = ()
@@ -203,8 +203,8 @@ def _accepted(value: dict[str, Any], stream: str) -> Accepted:
 def make_record(
     *,
     seq: int,
-    id: str,
-    type: str,
+    id: str,  # noqa: A002 - the wire's own member name
+    type: str,  # noqa: A002 - the wire's own member name
     time: str,
     boot: str,
     mono_ms: int,
@@ -285,7 +285,7 @@ def format_time(unix_ms: int) -> str:
 
 
 def parse_time(text: str) -> int:
-    """Unix milliseconds of ``YYYY-MM-DDTHH:MM:SS.mmmZ``. Raises RecordError for any other text or an impossible date."""
+    """Unix milliseconds of ``YYYY-MM-DDTHH:MM:SS.mmmZ``. Raises RecordError for another text or an impossible date."""
     if TIME.defect(text) is not None:
         raise RecordError(f"not a time of the form YYYY-MM-DDTHH:MM:SS.mmmZ: {text!r:.60}")
     try:

@@ -1,6 +1,6 @@
 """The closed table of record types: the stream each belongs to and the members of its data (W-05).
 
-Knows no bytes and no topic. ``null`` means unknown, so descriptive members may be null; what a fact is keyed by may not.
+Knows no bytes and no topic. ``null`` means unknown: descriptive members may be null, what a fact is keyed by may not.
 """
 
 from __future__ import annotations

@@ -106,7 +106,7 @@ class Truth:
 class Anything:
     """Any JSON value at all: its meaning belongs to a feature, not to the contract."""
 
-    def defect(self, value: object) -> str | None:
+    def defect(self, value: object) -> str | None:  # noqa: ARG002 - the protocol's signature
         """See Shape."""
         return None
 

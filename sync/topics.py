@@ -23,7 +23,7 @@ class TopicError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class StationTopic:
-    """``fc/v1/{shard}/s/{station}/{name}``. ``right_shard`` is False where the shard is not the station's own (W-60)."""
+    """``fc/v1/{shard}/s/{station}/{name}``. ``right_shard``: whether the shard is the station's own (W-60)."""
 
     shard: int
     station: str
@@ -92,7 +92,7 @@ def group_topic(group: str, name: str) -> str:
 
 
 def parse(topic: str) -> StationTopic | GroupTopic | HoStateTopic:
-    """Read an incoming topic. Raises TopicError for anything outside the contract; a wrong shard is told, not raised."""
+    """Read an incoming topic. Raises TopicError for one outside the contract; a wrong shard is told, not raised."""
     if topic == HO_STATE:
         return HoStateTopic()
     parts = topic.split("/", 5)

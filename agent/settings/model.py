@@ -122,7 +122,6 @@ class TankSettings(Section):
     water_alarm_mm: Annotated[int, Field(ge=0, le=500)] | None = None
     high_temperature_c: Annotated[int, Field(ge=-60, le=90)] | None = None
     low_temperature_c: Annotated[int, Field(ge=-60, le=90)] | None = None
-    alert_samples: Annotated[int, Field(ge=1, le=20)] = 3
 
 
 class ReaderSettings(Section):
@@ -166,7 +165,7 @@ class HeadOfficeSettings(Section):
     ca_file: Path | None = Field(default=None, strict=False)
     certificate_file: Path | None = Field(default=None, strict=False)
     key_file: Path | None = Field(default=None, strict=False)
-    pinned_keys: tuple[str, ...] = Field(default=(), strict=False)
+    keys_file: Path | None = Field(default=None, strict=False)
     index_key_file: Path | None = Field(default=None, strict=False)
     reconnect_max: DurationMs = 300_000
     telemetry_every: DurationMs = 300_000

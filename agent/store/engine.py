@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ WRITER_PRAGMAS = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "s
 READER_PRAGMAS = {"query_only": 1, "foreign_keys": 1}
 
 
-def _apply(dbapi_connection: Any, pragmas: dict[str, object]) -> None:
+def _apply(dbapi_connection: Any, pragmas: Mapping[str, object]) -> None:
     dbapi_connection.isolation_level = None
     cursor = dbapi_connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")

@@ -161,11 +161,13 @@ class Member(SQLModel, table=True):
 
 
 class MemberIndex(SQLModel, table=True):
-    """Keyed blind index of a card number, phone, plate or UID; the value itself is never here."""
+    """Keyed blind index of a card number, phone, plate or UID; the value itself is never here.
+
+    The kind is part of what was hashed, so one number never matches in two roles.
+    """
 
     __tablename__ = "member_index"
     __table_args__ = (ForeignKeyConstraint(["member_ref"], ["member.ref"], ondelete="CASCADE"),)
-    kind: str = Field(primary_key=True)
     digest: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
     member_ref: int = Field(index=True)
 
@@ -220,6 +222,10 @@ class SettlementRow(SQLModel, table=True):
     net_minor: int
     points_redeemed: int
     points_earned: int
+    bonus_points: int
+    growth: int
+    earned: str
+    uses: str
     lines: str
     explanation: str
     purpose: str
@@ -256,7 +262,7 @@ class Posting(SQLModel, table=True):
     member_ref: int | None
     account: str
     points: int
-    lot: str
+    lot: str | None
     at_ms: int
 
 
@@ -271,9 +277,21 @@ class Lot(SQLModel, table=True):
     id: str = Field(primary_key=True)
     member_ref: int = Field(primary_key=True)
     earned_ms: int
-    usable_from_ms: int
+    usable_from_ms: int | None
     expires_on: str | None
     source: str
+
+
+class UseRow(SQLModel, table=True):
+    """How often and how much an offer gave a member (or, with ``subject`` 0, at this station) in one period."""
+
+    __tablename__ = "use_count"
+    subject: int = Field(primary_key=True)
+    offer: str = Field(primary_key=True)
+    window: str = Field(primary_key=True)
+    period: str = Field(primary_key=True)
+    uses: int
+    amount: int
 
 
 class Correction(SQLModel, table=True):

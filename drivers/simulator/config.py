@@ -30,9 +30,11 @@ class NozzleConfig:
 
 @dataclass(frozen=True, slots=True)
 class PumpConfig:
-    """One fuelling point. ``address``: wire address 0x50..0x6F. ``programmed``: has prices when switched on (state 5, not 0).
+    """One fuelling point. ``address``: wire address 0x50..0x6F. ``programmed``: has prices when switched on (state 5,
+    not 0).
 
-    ``totals_layout``: 16 (volume or amount total per request) or 13 (both in one reply), the LNG of the answer to CD101.
+    ``totals_layout``: 16 (volume or amount total per request) or 13 (both in one reply), the LNG of the answer to
+    CD101.
     ``totalizer_start``: raw count of every nozzle in 10 ml units; ``None`` = chosen from the seed.
     ``nak_bad_crc``: answer a damaged block with NAK instead of silence.
     """
@@ -74,6 +76,7 @@ class TankConfig:
     water_warning_um: int = 30_000
     water_alarm_um: int = 50_000
     temperature_mdegc: int = 18_500
+    thermal_ppm_per_degc: int = 1_200
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +93,10 @@ class DeliveryConfig:
 class ConsoleConfig:
     """The tank gauge console. ``units``: 1 US, 2 metric, 3 Imperial. ``utc_offset_min``: its clock against UTC.
 
-    ``floats``: values per inventory record (6, 7 or 8). ``computer_format``: false = answers 9999 to every ``i`` question.
-    ``answers_after``: "length" (as soon as the question is complete), "CR" or "LF". ``closes_after_reply``: TCP habit of some.
+    ``floats``: values per inventory record (6, 7 or 8). ``computer_format``: false = answers 9999 to every ``i``
+    question.
+    ``answers_after``: "length" (as soon as the question is complete), "CR" or "LF". ``closes_after_reply``: TCP habit
+    of some.
     """
 
     name: str = "gauge"
@@ -114,7 +119,9 @@ class ConsoleConfig:
 
 @dataclass(frozen=True, slots=True)
 class ReaderConfig:
-    """One code reader on a pty of its own. One point = fixed reader; several = roaming (types ``FP:<n>`` before the code)."""
+    """One code reader on a pty of its own. One point = fixed reader; several = roaming (types ``FP:<n>`` before the
+    code).
+    """
 
     name: str
     points: tuple[int, ...]
@@ -128,28 +135,33 @@ class ReaderConfig:
 class CustomerConfig:
     """How people behave. Times are simulated milliseconds, shares are per mille of all customers.
 
-    ``members``: carry a card; of those ``scan_first``, then ``scan_during``, the rest scan after hanging up.
-    ``zero_lifts``: lift and hang up without fuelling. ``second_sales``: fuel again at once.
-    ``wrong_codes``: additionally show a code that is no known card. ``open_on_first_poll``: no customer before the first poll.
+    The defaults are a rush hour: a demonstration of 40 s at speed 10 sees some 30 fuellings although the wire and the
+    agent do not get faster. ``members``: carry a card; of those ``scan_first``, then ``scan_during``, the rest after
+    hanging up. ``zero_lifts``: lift and hang up without fuelling. ``second_sales``: fuel again at once.
+    ``wrong_codes``: also show a code that is no known card. ``open_on_first_poll``: nobody comes before the first
+    poll, and then only after ``opening_s`` seconds on the wire (the station still reads its counters).
+    ``patience``: how long somebody waits for authorisation; above speed 10 it grows with the speed.
     """
 
-    gap_mean_ms: int = 6_000
-    gap_max_ms: int = 20_000
-    target_min_ml: int = 4_000
-    target_max_ml: int = 22_000
+    gap_mean_ms: int = 2_000
+    gap_max_ms: int = 6_000
+    arrive_max_ms: int = 2_500
+    target_min_ml: int = 2_500
+    target_max_ml: int = 14_000
     flow_max_ml_per_min: int = 40_000
-    ramp_ms: int = 2_000
+    ramp_ms: int = 1_500
     patience_min_ms: int = 60_000
     patience_max_ms: int = 90_000
-    dwell_max_ms: int = 4_000
-    scan_after_max_ms: int = 8_000
+    dwell_max_ms: int = 2_000
+    scan_after_max_ms: int = 5_000
     members: int = 700
     scan_first: int = 400
     scan_during: int = 300
-    zero_lifts: int = 60
+    zero_lifts: int = 50
     second_sales: int = 100
     wrong_codes: int = 80
     open_on_first_poll: bool = True
+    opening_s: int = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +189,7 @@ class ForecourtConfig:
         tanks = {tank.number for tank in self.tanks}
         _unique("fuelling point number", [p.number for p in points])
         _unique("tank number", [t.number for t in self.tanks])
-        _unique("name", [x.name for x in (*self.lines, self.console, *self.readers)])
+        _unique("name", [*(x.name for x in self.lines), self.console.name, *(x.name for x in self.readers)])
         for line in self.lines:
             _unique(f"address on line {line.name}", [p.address for p in line.points])
         for point in points:
@@ -196,7 +208,9 @@ def card_numbers(count: int) -> tuple[str, ...]:
 
 
 def with_luhn(payload: str) -> str:
-    """``payload`` plus its Luhn digit (ISO/IEC 7812): from the right, every second digit doubled, starting beside the check digit."""
+    """``payload`` plus its Luhn digit (ISO/IEC 7812): from the right, every second digit doubled, starting beside the
+    check digit.
+    """
     total = 0
     for position, digit in enumerate(reversed(payload)):
         value = int(digit) * (2 if position % 2 == 0 else 1)
@@ -204,21 +218,26 @@ def with_luhn(payload: str) -> str:
     return payload + str(-total % 10)
 
 
-def default_config(state_dir: str | Path, *, cards: tuple[str, ...] | None = None) -> ForecourtConfig:
-    """One dispenser line with points 1-4 (addresses 50-53 hex), three tanks, a console on TCP, three code readers."""
+def default_config(state_dir: str | Path, *, cards: tuple[str, ...] | None = None, islands: int = 1) -> ForecourtConfig:
+    """Points 1-4 (addresses 50-53 hex), three tanks, a console on TCP, three code readers.
+
+    ``islands``: on how many wires the points are spread (``island-1``, ``island-2``, ...): 1, 2 or 4.
+    """
+    assert islands in {1, 2, 4}
     nozzles = (
         NozzleConfig(1, "92", 1, 7_850),
         NozzleConfig(2, "95", 2, 8_360),
         NozzleConfig(3, "0", 3, 7_490),
     )
     points = tuple(PumpConfig(number, 0x4F + number, nozzles) for number in range(1, 5))
+    each = len(points) // islands
     return ForecourtConfig(
-        lines=(LineConfig("island-1", points),),
+        lines=tuple(LineConfig(f"island-{n + 1}", points[n * each : (n + 1) * each]) for n in range(islands)),
         tanks=(
             _tank(1, "92", "1", 30_000, start_l=18_400),
             _tank(2, "95", "2", 20_000, start_l=8_200),
-            # 25 L above its low limit: the third diesel customer or so raises the low product alarm
-            _tank(3, "DIESEL 0", "3", 30_000, start_l=3_025),
+            # 15 L above its low limit: the second diesel customer or so raises the low product alarm
+            _tank(3, "DIESEL 0", "3", 30_000, start_l=3_015, thermal_ppm=830),
         ),
         readers=(
             ReaderConfig("reader-1", (1,)),
@@ -232,7 +251,9 @@ def default_config(state_dir: str | Path, *, cards: tuple[str, ...] | None = Non
 
 
 def load_config(path: str | Path) -> ForecourtConfig:
-    """Read the JSON form (the field names of the records here; optional ones may be missing); ``ConfigError`` if it is wrong."""
+    """Read the JSON form (the field names of the records here; optional ones may be missing); ``ConfigError`` if it
+    is wrong.
+    """
     try:
         data = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
@@ -250,7 +271,7 @@ def dump_config(config: ForecourtConfig) -> str:
     return json.dumps(dataclasses.asdict(config), indent=2, ensure_ascii=False) + "\n"
 
 
-def _tank(number: int, label: str, code: str, full_l: int, *, start_l: int) -> TankConfig:
+def _tank(number: int, label: str, code: str, full_l: int, *, start_l: int, thermal_ppm: int = 1_200) -> TankConfig:
     full = full_l * 1000
     return TankConfig(
         number=number,
@@ -263,6 +284,7 @@ def _tank(number: int, label: str, code: str, full_l: int, *, start_l: int) -> T
         high_product_ml=full * 95 // 100,
         overfill_ml=full * 90 // 100,
         max_volume_ml=full * 98 // 100,
+        thermal_ppm_per_degc=thermal_ppm,
     )
 
 
@@ -284,12 +306,14 @@ def _check_point(point: PumpConfig, tanks: set[int]) -> None:
         if nozzle.tank not in tanks:
             raise ConfigError(f"{where} nozzle {nozzle.number}: tank {nozzle.tank} does not exist; add it to tanks")
         if not 0 < nozzle.unit_price_milli <= 999_999:
-            raise ConfigError(f"{where} nozzle {nozzle.number}: unit_price_milli must be 1..999999 (six digits on the wire)")
+            raise ConfigError(
+                f"{where} nozzle {nozzle.number}: unit_price_milli must be 1..999999 (six digits on the wire)"
+            )
 
 
 def _build(kind: Any, data: object, where: str) -> object:
     """``data`` from JSON as an instance of the annotated ``kind``; errors name the place."""
-    if get_origin(kind) in {types.UnionType}:
+    if get_origin(kind) is types.UnionType:
         return None if data is None else _build(next(k for k in get_args(kind) if k is not type(None)), data, where)
     if get_origin(kind) is tuple:
         if not isinstance(data, list):

@@ -45,7 +45,9 @@ SHORT_NAMES = {POLL: "POLL", NAK: "NAK", EOT: "EOT", ACK: "ACK", ACKPOLL: "ACKPO
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One frame: ``control`` is the type (high nibble), ``tx`` the block number, ``intact`` false when the CRC was wrong."""
+    """One frame: ``control`` is the type (high nibble), ``tx`` the block number, ``intact`` false when the CRC was
+    wrong.
+    """
 
     address: int
     control: int
@@ -137,7 +139,9 @@ def _parse(raw: bytes) -> Frame | None:
 
 
 def transactions(data: bytes) -> list[tuple[int, bytes]] | None:
-    """The transactions of a block in order; ``None`` when a length runs past the end (nothing of the block counts then)."""
+    """The transactions of a block in order; ``None`` when a length runs past the end (nothing of the block counts
+    then).
+    """
     found = []
     position = 0
     while position < len(data):

@@ -26,6 +26,7 @@ TABLES = (
     "scan_event",
     "stream_head",
     "tank_level",
+    "use_count",
     "correction",
     "link",
     "lot",
@@ -53,6 +54,7 @@ def upgrade() -> None:
     _create_scan_event()
     _create_stream_head()
     _create_tank_level()
+    _create_use_count()
     _create_correction()
     _create_link()
     _create_lot()
@@ -305,6 +307,19 @@ def _create_tank_level() -> None:
     )
 
 
+def _create_use_count() -> None:
+    op.create_table(
+        "use_count",
+        sa.Column("subject", sa.Integer(), nullable=False),
+        sa.Column("offer", sa.String(), nullable=False),
+        sa.Column("window", sa.String(), nullable=False),
+        sa.Column("period", sa.String(), nullable=False),
+        sa.Column("uses", sa.Integer(), nullable=False),
+        sa.Column("amount", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("subject", "offer", "window", "period"),
+    )
+
+
 def _create_correction() -> None:
     op.create_table(
         "correction",
@@ -358,7 +373,7 @@ def _create_lot() -> None:
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("member_ref", sa.Integer(), nullable=False),
         sa.Column("earned_ms", sa.Integer(), nullable=False),
-        sa.Column("usable_from_ms", sa.Integer(), nullable=False),
+        sa.Column("usable_from_ms", sa.Integer(), nullable=True),
         sa.Column("expires_on", sa.String(), nullable=True),
         sa.Column("source", sa.String(), nullable=False),
         sa.ForeignKeyConstraint(
@@ -374,11 +389,10 @@ def _create_lot() -> None:
 def _create_member_index() -> None:
     op.create_table(
         "member_index",
-        sa.Column("kind", sa.String(), nullable=False),
         sa.Column("digest", sa.LargeBinary(), nullable=False),
         sa.Column("member_ref", sa.Integer(), nullable=False),
         sa.ForeignKeyConstraint(["member_ref"], ["member.ref"], ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("kind", "digest"),
+        sa.PrimaryKeyConstraint("digest"),
     )
     with op.batch_alter_table("member_index", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_member_index_member_ref"), ["member_ref"], unique=False)
@@ -394,7 +408,7 @@ def _create_posting() -> None:
         sa.Column("member_ref", sa.Integer(), nullable=True),
         sa.Column("account", sa.String(), nullable=False),
         sa.Column("points", sa.Integer(), nullable=False),
-        sa.Column("lot", sa.String(), nullable=False),
+        sa.Column("lot", sa.String(), nullable=True),
         sa.Column("at_ms", sa.Integer(), nullable=False),
         sa.ForeignKeyConstraint(
             ["member_ref"],
@@ -419,6 +433,10 @@ def _create_settlement() -> None:
         sa.Column("net_minor", sa.Integer(), nullable=False),
         sa.Column("points_redeemed", sa.Integer(), nullable=False),
         sa.Column("points_earned", sa.Integer(), nullable=False),
+        sa.Column("bonus_points", sa.Integer(), nullable=False),
+        sa.Column("growth", sa.Integer(), nullable=False),
+        sa.Column("earned", sa.String(), nullable=False),
+        sa.Column("uses", sa.String(), nullable=False),
         sa.Column("lines", sa.String(), nullable=False),
         sa.Column("explanation", sa.String(), nullable=False),
         sa.Column("purpose", sa.String(), nullable=False),

@@ -1,0 +1,152 @@
+"""What people look up through the control socket: database questions and the live board, put together as documented JSON."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable
+from typing import Any
+
+from agent.clock import Clock
+from agent.control import refusal, success
+from agent.inbox import Asked, Inbox, Item, Person
+from agent.live import LiveBoard
+from agent.settings import Settings
+from agent.store.queries import NotFound, Queries, utc
+from agent.store.verify import as_json as verified
+
+PIPELINE_ANSWER_S = 20.0
+"""A step takes milliseconds; past this the pipeline hangs and the watchdog will act."""
+
+
+class Answers:
+    """Answers every question of the control socket: reading ones here, the others by the pipeline."""
+
+    def __init__(
+        self, *, settings: Settings, live: LiveBoard, inbox: Inbox[Item], clock: Clock, version: str, incarnation: str
+    ) -> None:
+        self._settings = settings
+        self._live = live
+        self._inbox = inbox
+        self._clock = clock
+        self._version = version
+        self._incarnation = incarnation
+        self._queries = Queries(settings.store.path)
+        self._reading: dict[str, Callable[[dict[str, Any]], Any]] = {
+            "status": self._status,
+            "pumps": lambda _: self._pumps(),
+            "tanks": lambda _: self._tanks(),
+            "sales": lambda a: self._queries.sales(limit=_limit(a), state=_word(a, "state"), point=_whole(a, "point")),
+            "sales.show": lambda a: self._queries.sale(str(a.get("sale", "")).upper()),
+            "alerts": lambda a: self._queries.alerts(all_states=bool(a.get("all")), limit=_limit(a)),
+            "members": lambda a: self._queries.members(limit=_limit(a)),
+            "members.show": lambda a: self._queries.member(str(a.get("member", "")).lower()),
+            "journal": self._journal,
+            "sync": lambda _: self._sync(),
+            "prices": lambda _: self._queries.prices(),
+            "counts": lambda _: self._queries.counts(),
+            "answers": lambda _: list(self._live.answers),
+            "verify": lambda _: verified(settings.store.path),
+        }
+
+    def answer(self, op: str, args: dict[str, Any], person: Person) -> dict[str, Any]:
+        """Return the answer to one question; never raises for what a person can do wrong."""
+        reading = self._reading.get(op)
+        if reading is not None:
+            try:
+                return success(reading(args))
+            except NotFound as problem:
+                return refusal(str(problem), problem.hint)
+            except BadArgument as problem:
+                return refusal(str(problem), "see forecourt --help", 2)
+            except sqlite3.Error as problem:
+                return refusal(f"the database cannot be read: {problem}", "forecourt verify; then look at the log")
+        asked = Asked(op, args, person)
+        if not self._inbox.put(asked):
+            return refusal("the daemon is ending", "ask again when it runs", 3)
+        answer = asked.reply.wait(PIPELINE_ANSWER_S)
+        return answer if answer is not None else refusal("no answer from the pipeline", "look at the log", 3)
+
+    def _pumps(self) -> list[dict[str, Any]]:
+        return [self._live.points[number] for number in sorted(self._live.points)]
+
+    def _tanks(self) -> list[dict[str, Any]]:
+        now_ms = self._clock.wall_ms()
+        found = []
+        for tank in self._settings.tank:
+            known = self._live.tanks.get(tank.id)
+            value: dict[str, Any] = {"tank": tank.id, "grade": tank.grade, "capacity_ml": tank.capacity_l}
+            if known is None:
+                found.append({**value, "quality": "no_reading", "volume_ml": None, "age_s": None})
+            else:
+                rest = {key: item for key, item in known.items() if key != "at_ms"}
+                found.append({**rest, "at": utc(known["at_ms"]), "age_s": max(0, now_ms - known["at_ms"]) // 1000})
+        return found
+
+    def _journal(self, args: dict[str, Any]) -> list[dict[str, Any]]:
+        stream = _word(args, "stream")
+        if stream not in (None, "L", "A", "T"):
+            raise BadArgument("stream is one of L, A, T")
+        return self._queries.journal(stream=stream, limit=_limit(args), after=_whole(args, "after"))
+
+    def _sync(self) -> dict[str, Any]:
+        link = self._live.link
+        stopped = link["stopped"] or self._queries.meta().get("stopped")
+        return {
+            "online": bool(link["online"]),
+            "reason": link["reason"],
+            "protocol": link.get("protocol"),
+            "broker": self._settings.head_office.broker,
+            "incarnation": self._incarnation,
+            "stopped": stopped,
+            "streams": self._queries.streams(),
+            "dead_letters": self._queries.rejected(),
+        }
+
+    def _status(self, _args: dict[str, Any]) -> dict[str, Any]:
+        station, meta = self._settings.station, self._queries.meta()
+        disk = shutil.disk_usage(self._settings.store.path.parent)
+        return {
+            "station": station.id,
+            "name": station.name,
+            "mode": station.mode,
+            "version": self._version,
+            "time": utc(self._clock.wall_ms()),
+            "clock": self._clock.quality(),
+            "currency": station.currency,
+            "exponent": station.exponent,
+            "fuelling_points": self._pumps(),
+            "tanks": self._tanks(),
+            "devices": [self._live.devices[name] for name in sorted(self._live.devices)],
+            "unsettled_sales": self._queries.unsettled(),
+            "alerts": self._queries.alerts(),
+            "answers": list(self._live.answers[-5:]),
+            "sync": self._sync(),
+            "configuration": meta.get("configuration"),
+            "disk_free_bytes": disk.free,
+        }
+
+
+class BadArgument(Exception):
+    """A question's argument cannot be used."""
+
+
+def _limit(args: dict[str, Any]) -> int:
+    value = args.get("limit", 20)
+    if type(value) is not int or not 1 <= value <= 500:
+        raise BadArgument("limit is a whole number from 1 to 500")
+    return value
+
+
+def _whole(args: dict[str, Any], key: str) -> int | None:
+    value = args.get(key)
+    if value is not None and type(value) is not int:
+        raise BadArgument(f"{key} is a whole number")
+    return value
+
+
+def _word(args: dict[str, Any], key: str) -> str | None:
+    value = args.get(key)
+    if value is not None and not isinstance(value, str):
+        raise BadArgument(f"{key} is a word")
+    return value

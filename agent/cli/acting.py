@@ -1,0 +1,212 @@
+"""The commands that change something: each asks the daemon, which knows who asks and decides whether they may."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Any
+
+import typer
+
+from agent.cli import show
+from agent.cli.app import alerts, prices, pumps, sales, tanks
+from agent.cli.talk import ConfigOption, JsonOption, SocketOption, fail, print_json, question
+
+Reason = Annotated[str, typer.Option("--reason", help="Why; kept with your name.")]
+TenderOption = Annotated[
+    list[str],
+    typer.Option("--tender", help="KIND or KIND:AMOUNT or KIND:AMOUNT:REF; may be given several times."),
+]
+
+
+def _done(value: Any, as_json: bool) -> None:
+    if as_json:
+        print_json(value)
+    else:
+        show.done(value)
+
+
+def _decimal(text: str, places: int, what: str) -> int:
+    try:
+        scaled = Decimal(text).scaleb(places)
+    except InvalidOperation:
+        fail(f"{text!r} is no {what}", f"write it like 100.{'0' * places}", 2)
+    if not scaled.is_finite() or scaled != scaled.to_integral_value():
+        fail(f"{text!r} has more than {places} decimals", f"write it like 100.{'0' * places}", 2)
+    return int(scaled)
+
+
+def _tender(text: str) -> dict[str, Any]:
+    kind, _, rest = text.partition(":")
+    amount, _, ref = rest.partition(":")
+    return {"kind": kind, "amount_minor": _decimal(amount, 2, "amount") if amount else None, "ref": ref or None}
+
+
+@sales.command("settle")
+def sales_settle(
+    sale: str,
+    tender: TenderOption,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    socket: SocketOption = None,
+) -> None:
+    """Settle a sale by one or several tenders, or book it to drive-off, meter-test or own-use."""
+    tenders = [_tender(text) for text in tender]
+    _done(question(config, socket, "sales.settle", sale=sale, tenders=tenders), as_json)
+
+
+@sales.command("quote")
+def sales_quote(
+    sale: str, as_json: JsonOption = False, config: ConfigOption = None, socket: SocketOption = None
+) -> None:
+    """Tell what a sale costs now: discount, net and points; nothing is written."""
+    _done(question(config, socket, "sales.quote", sale=sale), as_json)
+
+
+@sales.command("link")
+def sales_link(
+    sale: str,
+    card: Annotated[str, typer.Option("--card", help="The member's card number.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why, for late links and changes.")] = "",
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    socket: SocketOption = None,
+) -> None:
+    """Link a sale to a member, or change a wrong link."""
+    _done(question(config, socket, "sales.link", sale=sale, card=card, reason=reason), as_json)
+
+
+@sales.command("unlink")
+def sales_unlink(
+    sale: str, reason: Reason, as_json: JsonOption = False, config: ConfigOption = None, socket: SocketOption = None
+) -> None:
+    """Remove a wrong link; its points go back."""
+    _done(question(config, socket, "sales.unlink", sale=sale, reason=reason), as_json)
+
+
+@sales.command("void")
+def sales_void(
+    sale: str, reason: Reason, as_json: JsonOption = False, config: ConfigOption = None, socket: SocketOption = None
+) -> None:
+    """Give the whole net of a settled sale back."""
+    _done(question(config, socket, "sales.void", sale=sale, reason=reason), as_json)
+
+
+@sales.command("refund")
+def sales_refund(
+    sale: str,
+    amount: Annotated[str, typer.Option("--amount", help="How much of the net, such as 20.00.")],
+    reason: Reason,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    socket: SocketOption = None,
+) -> None:
+    """Give a part of the net of a settled sale back."""
+    minor = _decimal(amount, 2, "amount")
+    _done(question(config, socket, "sales.refund", sale=sale, amount_minor=minor, reason=reason), as_json)
+
+
+@sales.command("correct")
+def sales_correct(
+    sale: str,
+    tender: TenderOption,
+    reason: Reason,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    socket: SocketOption = None,
+) -> None:
+    """Book the payment of a settled sale to other tenders of the same sum."""
+    tenders = [_tender(text) for text in tender]
+    _done(question(config, socket, "sales.correct", sale=sale, tenders=tenders, reason=reason), as_json)
+
+
+@sales.command("accept-pending")
+def sales_accept_pending(
+    point: Annotated[int, typer.Argument(help="The fuelling point whose totals stay unreadable.")],
+    nozzle: Annotated[int | None, typer.Option("--nozzle", help="Where the device does not tell it.")] = None,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    socket: SocketOption = None,
+) -> None:
+    """Accept the held values of a pending sale by hand; audited and flagged."""
+    _done(question(config, socket, "sales.accept-pending", fuelling_point=point, nozzle=nozzle), as_json)
+
+
+@pumps.command("confirm-meter")
+def pumps_confirm_meter(
+    point: int,
+    nozzle: int,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    socket: SocketOption = None,
+) -> None:
+    """Confirm that the total a nozzle shows now is its new base (after a meter was replaced)."""
+    _done(question(config, socket, "pumps.confirm-meter", fuelling_point=point, nozzle=nozzle), as_json)
+
+
+@pumps.command("authorise")
+def pumps_authorise(
+    point: int,
+    nozzle: Annotated[int | None, typer.Option("--nozzle")] = None,
+    litres: Annotated[str | None, typer.Option("--litres", help="Preset volume, such as 20.00.")] = None,
+    amount: Annotated[str | None, typer.Option("--amount", help="Preset amount, such as 100.00.")] = None,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    socket: SocketOption = None,
+) -> None:
+    """Release one fuelling of a point in control mode released or preset."""
+    volume_ml = None if litres is None else _decimal(litres, 3, "volume")
+    amount_minor = None if amount is None else _decimal(amount, 2, "amount")
+    values = {"fuelling_point": point, "nozzle": nozzle, "volume_ml": volume_ml, "amount_minor": amount_minor}
+    _done(question(config, socket, "pumps.authorise", values), as_json)
+
+
+@pumps.command("stop")
+def pumps_stop(
+    point: int, as_json: JsonOption = False, config: ConfigOption = None, socket: SocketOption = None
+) -> None:
+    """End delivery at a point now."""
+    _done(question(config, socket, "pumps.stop", fuelling_point=point), as_json)
+
+
+@alerts.command("ack")
+def alerts_ack(
+    alert: int, as_json: JsonOption = False, config: ConfigOption = None, socket: SocketOption = None
+) -> None:
+    """Acknowledge an alert in your name."""
+    _done(question(config, socket, "alerts.ack", alert=alert), as_json)
+
+
+@prices.command("set")
+def prices_set(
+    grade: str,
+    price: Annotated[str, typer.Argument(help="Unit price per litre, such as 7.85.")],
+    at: Annotated[str | None, typer.Option("--at", help="When, such as 2026-11-22T06:00:00+08:00; default now.")] = None,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    socket: SocketOption = None,
+) -> None:
+    """Set the unit price of a grade from an instant on."""
+    effective = None
+    if at is not None:
+        try:
+            moment = datetime.fromisoformat(at)
+        except ValueError:
+            fail(f"{at!r} is no time", "write it like 2026-11-22T06:00:00+08:00", 2)
+        if moment.tzinfo is None:
+            fail(f"{at!r} has no time zone", "end it with an offset, such as +08:00, or Z", 2)
+        effective = int(moment.timestamp() * 1000)
+    milli = _decimal(price, 3, "price")
+    values = {"grade": grade, "unit_price_milli": milli, "effective_from_ms": effective}
+    _done(question(config, socket, "prices.set", values), as_json)
+
+
+@tanks.command("confirm-units")
+def tanks_confirm_units(
+    line: Annotated[str, typer.Argument(help="The line of the gauge.")],
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    socket: SocketOption = None,
+) -> None:
+    """Confirm that a gauge's changed units are meant: its readings count again."""
+    _done(question(config, socket, "tanks.confirm-units", line=line), as_json)

@@ -1,0 +1,219 @@
+"""The typer application: reading commands here, actions in ``agent.cli.acting``. ``run`` and ``demo`` are added by main."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from agent.cli import show
+from agent.cli.talk import ConfigOption, JsonOption, LimitOption, SocketOption, fail, print_json, question
+
+app = typer.Typer(
+    name="forecourt",
+    help="The forecourt edge agent: dispensers, tank gauges, members, points and head office of one station.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+pumps = typer.Typer(help="Fuelling points: list them, show one, act on one.", invoke_without_command=True)
+sales = typer.Typer(help="Sales: list, show, link, settle, correct.", invoke_without_command=True)
+alerts = typer.Typer(help="Alerts: list and acknowledge.", invoke_without_command=True)
+members = typer.Typer(help="Members of the local cache, by mask.", invoke_without_command=True)
+prices = typer.Typer(help="The price table with effective times.", invoke_without_command=True)
+tanks = typer.Typer(help="Tanks with their newest reading.", invoke_without_command=True)
+for name, group in (("pumps", pumps), ("tanks", tanks), ("sales", sales), ("alerts", alerts), ("members", members), ("prices", prices)):
+    app.add_typer(group, name=name)
+
+
+def _asked(context: typer.Context) -> bool:
+    return context.invoked_subcommand is None
+
+
+@app.command()
+def status(
+    watch: Annotated[bool, typer.Option("--watch", help="Refresh every second until Ctrl-C.")] = False,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    socket: SocketOption = None,
+) -> None:
+    """Show the whole station at a glance."""
+    while True:
+        value = question(config, socket, "status")
+        if as_json:
+            print_json(value)
+        else:
+            show.status(value, clear=watch)
+        if not watch:
+            return
+        time.sleep(1)
+
+
+@pumps.callback()
+def pumps_list(
+    context: typer.Context, as_json: JsonOption = False, config: ConfigOption = None, socket: SocketOption = None
+) -> None:
+    """List the fuelling points."""
+    if _asked(context):
+        _print(question(config, socket, "pumps"), as_json, show.pumps)
+
+
+@tanks.callback()
+def tanks_list(
+    context: typer.Context, as_json: JsonOption = False, config: ConfigOption = None, socket: SocketOption = None
+) -> None:
+    """List the tanks with their newest reading."""
+    if _asked(context):
+        _print(question(config, socket, "tanks"), as_json, show.tanks)
+
+
+@sales.callback()
+def sales_list(
+    context: typer.Context,
+    limit: LimitOption = 20,
+    state: Annotated[str | None, typer.Option(help="Only Payable, Locked or Cleared.")] = None,
+    point: Annotated[int | None, typer.Option(help="Only this fuelling point.")] = None,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    socket: SocketOption = None,
+) -> None:
+    """List the newest sales first."""
+    if _asked(context):
+        _print(question(config, socket, "sales", limit=limit, state=state, point=point), as_json, show.sales)
+
+
+@sales.command("show")
+def sales_show(
+    sale: str, as_json: JsonOption = False, config: ConfigOption = None, socket: SocketOption = None
+) -> None:
+    """Show one sale with its links, settlement, postings and the reason for every offer."""
+    _print(question(config, socket, "sales.show", sale=sale), as_json, show.sale)
+
+
+@alerts.callback()
+def alerts_list(
+    context: typer.Context,
+    everything: Annotated[bool, typer.Option("--all", help="Also those that are over.")] = False,
+    limit: LimitOption = 100,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    socket: SocketOption = None,
+) -> None:
+    """List alerts, newest first."""
+    if _asked(context):
+        _print(question(config, socket, "alerts", all=everything, limit=limit), as_json, show.alerts)
+
+
+@members.callback()
+def members_list(
+    context: typer.Context,
+    limit: LimitOption = 20,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    socket: SocketOption = None,
+) -> None:
+    """List members of the cache."""
+    if _asked(context):
+        _print(question(config, socket, "members", limit=limit), as_json, show.members)
+
+
+@members.command("show")
+def members_show(
+    member: str, as_json: JsonOption = False, config: ConfigOption = None, socket: SocketOption = None
+) -> None:
+    """Show one member: points, lots and last movements."""
+    _print(question(config, socket, "members.show", member=member), as_json, show.member)
+
+
+@app.command()
+def journal(
+    stream: Annotated[str | None, typer.Option(help="Only stream L, A or T.")] = None,
+    after: Annotated[int | None, typer.Option(help="Records of the stream after this seq.")] = None,
+    limit: LimitOption = 20,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    socket: SocketOption = None,
+) -> None:
+    """List journal records."""
+    _print(question(config, socket, "journal", stream=stream, after=after, limit=limit), as_json, show.journal)
+
+
+@app.command()
+def sync(as_json: JsonOption = False, config: ConfigOption = None, socket: SocketOption = None) -> None:
+    """Show how far head office has what this station wrote."""
+    _print(question(config, socket, "sync"), as_json, show.sync)
+
+
+@prices.callback()
+def prices_list(
+    context: typer.Context, as_json: JsonOption = False, config: ConfigOption = None, socket: SocketOption = None
+) -> None:
+    """List the price table."""
+    if _asked(context):
+        _print(question(config, socket, "prices"), as_json, show.prices)
+
+
+@app.command()
+def verify(
+    database: Annotated[Path | None, typer.Option(help="Check this file without the daemon.")] = None,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    socket: SocketOption = None,
+) -> None:
+    """Recompute chains, sales, ledger and totalizers; exit 1 with a list if anything is off."""
+    if database is not None:
+        value = _verify_file(database)
+    else:
+        value = question(config, socket, "verify")
+    if as_json:
+        print_json(value)
+    else:
+        show.verification(value)
+    if not value["verified"]:
+        raise typer.Exit(1)
+
+
+def _verify_file(database: Path) -> dict[str, Any]:
+    import sqlite3
+
+    from agent.store.verify import as_json as verified
+
+    if not database.is_file():
+        fail(f"{database} is not a file", "name the station's database", 2)
+    try:
+        return verified(database)
+    except sqlite3.Error as failure:
+        fail(f"{database} cannot be read: {failure}", "restore a backup if this is the station's database", 1)
+
+
+@app.command("check-config")
+def check_config(file: Path, as_json: JsonOption = False) -> None:
+    """Check a station file: every fault at once, with line, key and hint; exit 2 if there is one."""
+    from agent.settings import SettingsError, load
+
+    try:
+        settings = load(file)
+    except SettingsError as failure:
+        if as_json:
+            faults = [
+                {"file": f.file, "line": f.line, "key": f.key, "problem": f.problem, "hint": f.hint}
+                for f in failure.faults
+            ]
+            print_json({"ok": False, "faults": faults})
+        else:
+            show.faults(failure.faults)
+        raise typer.Exit(2) from failure
+    if as_json:
+        print_json({"ok": True, "faults": [], "hash": settings.hash})
+    else:
+        show.settings_ok(str(file), settings)
+
+
+def _print(value: Any, as_json: bool, shower: Any) -> None:
+    if as_json:
+        print_json(value)
+    else:
+        shower(value)

@@ -1,0 +1,225 @@
+"""How answers look to people: tables and short paragraphs. Knows the documented JSON, nothing of the daemon."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from agent.cli.talk import clock_time, litres, money, price, print_table
+
+
+def status(value: dict[str, Any], *, clear: bool = False) -> None:
+    """Print the station at a glance."""
+    if clear and sys.stdout.isatty():
+        print("\033[2J\033[H", end="")
+    sync_state = value["sync"]
+    link = "online" if sync_state["online"] else f"offline ({sync_state['reason'] or 'not connected'})"
+    if sync_state["stopped"]:
+        link = f"SENDING STOPPED: {sync_state['stopped']}"
+    waiting = sum(stream["waiting"] for stream in sync_state["streams"].values())
+    print(f"{value['station']} {value['name']}  {value['time']}  clock {value['clock']}  version {value['version']}")
+    print(f"head office {link}, {waiting} records waiting; {value['unsettled_sales']} sales unsettled; mode {value['mode']}")
+    pumps(value["fuelling_points"])
+    tanks(value["tanks"])
+    gone = [device for device in value["devices"] if not device["online"]]
+    for device in gone:
+        print(f"{device['device']} is offline: {device['reason']}. {device['hint']}")
+    alerts(value["alerts"])
+
+
+def pumps(value: list[dict[str, Any]]) -> None:
+    """Print fuelling points."""
+    rows = [
+        [
+            p["fuelling_point"],
+            p["state"],
+            p["nozzle"],
+            p["grade"],
+            litres(p["volume_ml"]),
+            money(p["amount_minor"], 2),
+            price(p["unit_price_milli"]),
+            p["control"],
+            ", ".join(p["alerts"]),
+        ]
+        for p in value
+    ]
+    columns = ["point", "state", "nozzle", "grade", "litres", "amount", "price", "control", "alerts"]
+    print_table("Fuelling points", columns, rows)
+
+
+def tanks(value: list[dict[str, Any]]) -> None:
+    """Print tanks."""
+    rows = []
+    for t in value:
+        share = "-" if t["volume_ml"] is None else f"{100 * t['volume_ml'] // t['capacity_ml']} %"
+        temperature = t.get("temperature_mdegc")
+        water = t.get("water_height_um")
+        rows.append(
+            [
+                t["tank"],
+                t["grade"],
+                litres(t["volume_ml"], 0),
+                share,
+                "-" if water is None else f"{water // 1000} mm",
+                "-" if temperature is None else f"{temperature // 1000}.{abs(temperature) % 1000 // 100} C",
+                "delivery" if t.get("delivery_in_progress") else "",
+                t["quality"],
+                "-" if t["age_s"] is None else f"{t['age_s']} s",
+            ]
+        )
+    columns = ["tank", "grade", "litres", "full", "water", "temperature", "", "quality", "age"]
+    print_table("Tanks", columns, rows)
+
+
+def sales(value: list[dict[str, Any]]) -> None:
+    """Print a list of sales."""
+    rows = [
+        [
+            s["sale"],
+            clock_time(s["ended_at"]),
+            f"{s['fuelling_point']}/{s['nozzle']}",
+            s["grade"],
+            litres(s["volume_ml"]),
+            money(s["amount_minor"], s["exponent"]),
+            s["mask"] or "",
+            money(s["discount_minor"], s["exponent"]),
+            money(s["net_minor"], s["exponent"]),
+            "-" if s["points_earned"] is None else s["points_earned"],
+            "Voided" if s["voided"] else s["state"],
+            " ".join([s["kind"], *s["flags"]]) if s["kind"] != "NORMAL" or s["flags"] else "",
+        ]
+        for s in value
+    ]
+    columns = ["sale", "ended", "point", "grade", "litres", "amount", "member", "off", "net", "points", "state", "notes"]
+    print_table("Sales", columns, rows)
+
+
+def sale(value: dict[str, Any]) -> None:
+    """Print one sale with everything that explains it."""
+    exponent = value["exponent"]
+    print(f"sale {value['sale']}  {value['kind']}  {value['state']}  business day {value['business_day']}")
+    print(
+        f"point {value['fuelling_point']} nozzle {value['nozzle']} grade {value['grade']}: {litres(value['volume_ml'], 3)} L"
+        f" x {price(value['unit_price_milli'])} = {money(value['amount_minor'], exponent)} {value['currency']}"
+    )
+    print(f"totalizer {value['totalizer_start']} -> {value['totalizer_end']}; ended {clock_time(value['ended_at'])}")
+    if value["flags"]:
+        print(f"flags: {', '.join(value['flags'])}")
+    for link in value["links"]:
+        active = "" if link["active"] else " (corrected)"
+        print(f"linked to {link['mask']} by {link['by']}, level {link['level']}, {link['delay_s']} s after hang-up{active}")
+    if value["settled_at"] is not None:
+        print(
+            f"settled {clock_time(value['settled_at'])} by rules version {value['rule_version']}: discount"
+            f" {money(value['discount_minor'], exponent)}, net {money(value['net_minor'], exponent)},"
+            f" {value['points_earned']} points"
+        )
+    for sentence in value["explanation"]:
+        print(f"  - {sentence}")
+    for tender in value["tenders"]:
+        print(f"paid {money(tender['amount_minor'], exponent)} {tender['kind']} {tender['ref'] or ''}".rstrip())
+    for posting in value["postings"]:
+        print(f"  {posting['account']:<20}{posting['points']:>8}  lot {posting['lot']}")
+    for item in value["corrections"]:
+        print(f"{item['what']} {clock_time(item['at'])} by {item['by']} ({item['role']}): {item['reason']}")
+
+
+def alerts(value: list[dict[str, Any]]) -> None:
+    """Print alerts."""
+    rows = [
+        [
+            a["alert"],
+            a["subject"],
+            a["name"],
+            a["severity"],
+            a["state"],
+            clock_time(a["raised_at"]),
+            "" if a["value"] is None else f"{a['value']} {a['unit']}",
+            "" if a["limit"] is None else f"limit {a['limit']}",
+            a["detail"],
+        ]
+        for a in value
+    ]
+    columns = ["alert", "subject", "name", "severity", "state", "raised", "value", "", "detail"]
+    print_table("Alerts", columns, rows)
+
+
+def members(value: list[dict[str, Any]]) -> None:
+    """Print members by mask."""
+    rows = [
+        [m["member"], m["mask"], m["tier"], m["points_available"], m["points_pending"], m["visits"]] for m in value
+    ]
+    print_table("Members", ["member", "mask", "tier", "points", "pending", "visits"], rows)
+
+
+def member(value: dict[str, Any]) -> None:
+    """Print one member."""
+    members([value])
+    lots = [[lot["lot"], lot["points"], lot["usable_from"], lot["expires_on"] or "never"] for lot in value["lots"]]
+    print_table("Lots", ["lot", "points", "usable from", "expires on"], lots)
+    moves = [[clock_time(m["at"]), m["account"], m["points"], m["sale"] or ""] for m in value["movements"]]
+    print_table("Movements", ["when", "account", "points", "sale"], moves)
+
+
+def journal(value: list[dict[str, Any]]) -> None:
+    """Print journal records."""
+    rows = [
+        [r["stream"], r["seq"], r["record"]["time"], r["record"]["type"], "yes" if r["delivered"] else "no", r["hash"][:12]]
+        for r in value
+    ]
+    print_table("Journal", ["stream", "seq", "time", "type", "delivered", "hash"], rows)
+
+
+def sync(value: dict[str, Any]) -> None:
+    """Print how far head office has what was written."""
+    state = "online" if value["online"] else f"offline: {value['reason']}"
+    print(f"{value['broker']} {state}  {value['protocol'] or ''}".rstrip())
+    if value["stopped"]:
+        print(f"sending has stopped ({value['stopped']}): this database needs a new incarnation; selling goes on")
+    rows = [[name, s["last_seq"], s["acked"], s["waiting"]] for name, s in value["streams"].items()]
+    print_table("Streams", ["stream", "written", "acknowledged", "waiting"], rows)
+    letters = [[d["stream"], d["seq"], d["reason"]] for d in value["dead_letters"]]
+    if letters:
+        print_table("Dead letters", ["stream", "seq", "reason"], letters)
+
+
+def prices(value: list[dict[str, Any]]) -> None:
+    """Print the price table."""
+    rows = [[p["grade"], price(p["unit_price_milli"]), p["effective_from"], p["source"], p["person"]] for p in value]
+    print_table("Prices", ["grade", "price per litre", "effective from", "source", "person"], rows)
+
+
+def verification(value: dict[str, Any]) -> None:
+    """Print what verify found."""
+    counted = f"{value['records']} records, {value['sales']} sales, {value['postings']} postings"
+    if value["verified"]:
+        print(f"everything agrees: {counted}")
+        return
+    print(f"{len(value['findings'])} findings in {counted}:")
+    for finding in value["findings"]:
+        print(f"  {finding['where']}: {finding['problem']}")
+
+
+def faults(found: Sequence[Any]) -> None:
+    """Print the faults of a configuration file on stderr, in file order."""
+    for fault in found:
+        print(f"{fault.file}:{fault.line}: {fault.key}: {fault.problem}", file=sys.stderr)
+        print(f"    {fault.hint}", file=sys.stderr)
+    word = "fault" if len(found) == 1 else "faults"
+    print(f"{len(found)} {word}", file=sys.stderr)
+
+
+def settings_ok(file: str, settings: Any) -> None:
+    """Print what a correct file configures."""
+    nozzles = sum(len(point.nozzle) for point in settings.fuelling_point)
+    print(
+        f"{file} is correct: station {settings.station.id}, {len(settings.line)} lines,"
+        f" {len(settings.fuelling_point)} fuelling points with {nozzles} nozzles, {len(settings.tank)} tanks,"
+        f" {len(settings.reader)} readers, {len(settings.grade)} grades"
+    )
+
+
+def done(value: dict[str, Any]) -> None:
+    """Print what an action came to."""
+    print(", ".join(f"{key.replace('_', ' ')} {item}" for key, item in value.items() if item not in (None, [], "")))

@@ -1,0 +1,278 @@
+"""The daemon put together: store, pipeline, lines, link and control socket, each in a thread of its own.
+
+Opens nothing before the database's lock is taken. Knows every part; decides nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+from pathlib import Path
+from random import Random, SystemRandom
+
+from agent import __version__
+from agent.answers import Answers
+from agent.clock import Clock, ScaledClock, clock_from_environment, read
+from agent.control import ControlServer
+from agent.inbox import FromHeadOffice, FromLine, Inbox, Item
+from agent.live import LiveBoard
+from agent.logs import configure, get_logger
+from agent.pipeline import Pipeline
+from agent.pipeline.core import CONNECTS_PER_START
+from agent.pipeline.step import Outlets
+from agent.schedule import Ticks
+from agent.settings import Settings
+from agent.store import mark as marks
+from agent.store.store import Store
+from agent.supervisor import Heart, Shell, Supervisor, sd_notify
+from agent.uplink import Uplink, install_id
+from drivers.commands import Command, ConfirmUnits
+from drivers.errors import DriverError
+from drivers.line import Line
+from drivers.readings import FuellingPointReading, Reading, TankReading
+from drivers.registry import make_line
+from sync import ports
+from sync.signing import PinnedKeys
+
+_log = get_logger("daemon")
+
+GET_S = 0.5
+MARK_EVERY_S = 1.0
+INDEX_KEY_BYTES = 32
+
+
+class SecretMissing(Exception):
+    """A secret named by the configuration cannot be used. ``hint``: what to do."""
+
+    def __init__(self, message: str, *, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+def secret(named: Path | None, credential: str) -> str:
+    """Return the text of a secret: from the file named, else from ``$CREDENTIALS_DIRECTORY/credential``.
+
+    Raises SecretMissing.
+    """
+    directory = os.environ.get("CREDENTIALS_DIRECTORY", "")
+    path = named if named is not None else (Path(directory) / credential if directory else None)
+    hint = "forecourt-hq keys makes it; the installer's page says where it goes"
+    if path is None:
+        raise SecretMissing(f"no file is named for the {credential}", hint=hint)
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as failure:
+        raise SecretMissing(f"{path} ({credential}) cannot be read: {failure}", hint=hint) from failure
+
+
+def index_key(settings: Settings) -> bytes:
+    """Return the group's key of the blind indexes. Raises SecretMissing."""
+    text = secret(settings.head_office.index_key_file, "index-key")
+    try:
+        key = bytes.fromhex(text)
+    except ValueError as failure:
+        raise SecretMissing("the index key is not hexadecimal", hint="copy it again from head office") from failure
+    if len(key) != INDEX_KEY_BYTES:
+        raise SecretMissing(f"the index key has {len(key)} bytes, not {INDEX_KEY_BYTES}", hint="copy it again")
+    return key
+
+
+def pinned_keys(settings: Settings) -> PinnedKeys:
+    """Return the head-office keys this station trusts. Raises SecretMissing."""
+    text = secret(settings.head_office.keys_file, "pinned-keys")
+    try:
+        return PinnedKeys.from_jwks(text)
+    except ValueError as failure:
+        raise SecretMissing(f"the pinned keys cannot be used: {failure}", hint="copy them again") from failure
+
+
+def boot_id() -> str:
+    """Return what names this boot of the machine (its monotonic times belong together)."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
+class Daemon:
+    """The station's one process. ``run`` returns when the end is asked for."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Take the lock and open the database. Raises StoreError and SecretMissing; opens no port."""
+        self._settings = settings
+        self._clock: Clock = clock_from_environment()
+        self._rng = SystemRandom()
+        self._key = index_key(settings)
+        self._pinned = pinned_keys(settings)
+        self._store = Store(settings.store.path, station=settings.station.id, random=self._rng)
+        self._inbox: Inbox[Item] = Inbox()
+        self._live = LiveBoard(started_ms=self._clock.wall_ms())
+        self._supervisor = Supervisor()
+        self._lines = {config.id: make_line(config) for config in settings.line_configs()}
+        self._by_point = {p.id: p.line for p in settings.fuelling_point}
+        self._uplink: Uplink | None = None
+        self._connect_n = 0
+        self._stopped = False
+        self._written_mark: marks.Mark | None = None
+        self._boot = boot_id()
+        start = secrets.token_hex(4)
+        self._pipeline = Pipeline(
+            store=self._store,
+            settings=settings,
+            clock=self._clock,
+            boot=self._boot,
+            start=start,
+            random=self._rng,
+            live=self._live,
+            index_key=self._key,
+            outlets=Outlets(self._send, self._wake),
+        )
+
+    def run(self) -> None:
+        """Start every thread, say READY, watch until SIGTERM or SIGINT."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._supervisor.request_stop())
+        stopped = self._may_not_send()
+        self._stopped = stopped is not None
+        self._write_mark()
+        control = self._control()
+        control.open()
+        self._supervisor.add("pipeline", self._pipeline_shell, vital=True)
+        self._supervisor.add("control", lambda heart: self._control_shell(control, heart))
+        self._supervisor.add("mark", self._mark_shell)
+        for name, line in self._lines.items():
+            self._supervisor.add(f"line-{name}", _line_shell(name, line, self._inbox, self._clock))
+        if stopped is None:
+            self._uplink = self._make_uplink()
+            self._supervisor.add("uplink", self._uplink.shell)
+        else:
+            self._inbox.put(FromHeadOffice(ports.Stopped(stopped)))
+        speed = self._clock.speed if isinstance(self._clock, ScaledClock) else 1
+        ticks = Ticks(self._inbox, speed=speed)
+        self._supervisor.start()
+        ticks.start()
+        sd_notify("READY=1")
+        _log.info("station runs", station=self._settings.station.id, version=__version__, lines=len(self._lines))
+        self._supervisor.run()
+        ticks.stop()
+        self._inbox.close()
+        control.close()
+        for line in self._lines.values():
+            line.close()
+        self._write_mark()
+        self._store.close()
+        _log.info("station ended", station=self._settings.station.id)
+
+    def _control(self) -> ControlServer:
+        answers = Answers(
+            settings=self._settings,
+            live=self._live,
+            inbox=self._inbox,
+            clock=self._clock,
+            version=__version__,
+            incarnation=self._store.incarnation,
+        )
+        supervisors = frozenset(self._settings.control.supervisors)
+        return ControlServer(self._settings.control.socket, supervisors, answers.answer)
+
+    # --- the link -----------------------------------------------------------------------------------------------------
+
+    def _may_not_send(self) -> str | None:
+        """Return why this database must not be sent from: told so before, or older than the high-water file says."""
+        stored = self._store.meta("stopped")
+        if stored is not None:
+            return stored
+        try:
+            mark = marks.read(self._settings.store.mark)
+        except marks.MarkDamaged:
+            return "mark_damaged"
+        self._connect_n = 0 if mark is None else mark.connect_n
+        if marks.database_is_behind(mark, self._store.incarnation, self._store.heads()):
+            return "behind_mark"
+        if mark is None and self._store.acknowledged():
+            return "mark_missing"
+        return None
+
+    def _make_uplink(self) -> Uplink:
+        known = int(self._store.meta("connect_n") or "0")
+        return Uplink(
+            settings=self._settings,
+            database=self._settings.store.path,
+            incarnation=self._store.incarnation,
+            install=install_id(),
+            boot=self._boot,
+            software=f"forecourt {__version__}",
+            clock=self._clock,
+            inbox=self._inbox,
+            first_connect_n=max(known, self._connect_n + CONNECTS_PER_START),
+            newest_ms=lambda: self._store.newest_ms,
+            pinned=self._pinned,
+            rng=Random(self._rng.getrandbits(64)),
+        )
+
+    def _wake(self) -> None:
+        if self._uplink is not None:
+            self._uplink.wake()
+
+    def _write_mark(self) -> None:
+        heads = {name: (seq, digest.hex()) for name, (seq, digest) in self._store.heads().items()}
+        connect_n = self._connect_n if self._uplink is None else self._uplink.vitals.connect_n
+        fresh = marks.Mark(self._store.incarnation, connect_n, heads)
+        if fresh != self._written_mark and not self._stopped:
+            marks.write(self._settings.store.mark, fresh)
+            self._written_mark = fresh
+
+    # --- shells -------------------------------------------------------------------------------------------------------
+
+    def _pipeline_shell(self, heart: Heart) -> None:
+        while heart.beat():
+            item = self._inbox.get(GET_S)
+            if item is not None:
+                self._pipeline.handle(item)
+
+    @staticmethod
+    def _control_shell(control: ControlServer, heart: Heart) -> None:
+        while heart.beat():
+            control.serve_once()
+
+    def _mark_shell(self, heart: Heart) -> None:
+        while heart.rest(MARK_EVERY_S):
+            self._write_mark()
+
+    def _send(self, command: Command) -> None:
+        line = command.gauge.removeprefix("gauge:") if isinstance(command, ConfirmUnits) else None
+        name = line if line is not None else self._by_point[command.fuelling_point]  # type: ignore[union-attr]
+        try:
+            self._lines[name].submit(command)
+        except DriverError as failure:
+            _log.error("command not taken", line=name, command=type(command).__name__, failure=str(failure))
+
+
+def _line_shell(name: str, line: Line, inbox: Inbox[Item], clock: Clock) -> Shell:
+    """Return the thread of one wire: turns for ever, readings to the inbox, levels of one device coalescing."""
+
+    def shell(heart: Heart) -> None:
+        generation = 0
+        while heart.beat():
+            for reading in line.turn():
+                generation = _deliver(inbox, clock, name, reading, generation)
+        line.close()
+
+    return shell
+
+
+def _deliver(inbox: Inbox[Item], clock: Clock, line: str, reading: Reading, generation: int) -> int:
+    """Put one reading on the inbox; a level may replace a waiting one unless something else of the line came between."""
+    item = FromLine(line, reading, read(clock))
+    if isinstance(reading, FuellingPointReading):
+        inbox.put_latest((line, generation, reading.fuelling_point), item)
+        return generation
+    if isinstance(reading, TankReading):
+        inbox.put_latest((line, generation, "tank", reading.gauge_index), item)
+        return generation
+    inbox.put(item)
+    return generation + 1
+
+
+def run(settings: Settings) -> None:
+    """Configure logging and run the daemon until it is asked to end."""
+    configure()
+    Daemon(settings).run()

@@ -1,0 +1,359 @@
+"""Accounting for what a pump holds: a read-out bundle becomes baselines, sales, alerts and the permission to forget.
+
+Knows comparing (booking.py) and the order of effects. Knows no clock and no decision about the next fuelling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from agent.domain.booking import Booking, Comparison, Evidence, Fingerprint, Meter, Verdict, compare, moved_raw
+from agent.domain.point_events import Audit, Baseline, Book, CloseFuelling, HungZero, Turn
+from agent.domain.point_state import HUNG, Live, Origin, Pending, Point
+from agent.domain.sale import Totalizer
+from drivers.commands import Acknowledge, ReadSale
+from drivers.readings import CompletedSale, HeldSale, PointState, TotalizerReading
+
+PENDING_RETRY_MS = 5_000
+"""Totals that could not be read are asked again after this long."""
+
+MOVING_RETRY_MS = 1_000
+"""Totals that moved while they were read: flow has resumed or is just ending."""
+
+MISMATCH_READS = 3
+"""A display that tells more than the meter counted is read again so often before the meter is believed."""
+
+ACK_ATTEMPTS = 3
+"""Acknowledgements of the same content before an alert is raised and the pace slows."""
+
+
+def may_read(point: Point) -> bool:
+    """Return whether totals may be asked now: at rest, or the end was seen and only the next customer has lifted."""
+    state = point.state
+    if state is PointState.SUSPENDED_FUELLING:
+        return point.volatile.ended_wall_ms is not None
+    return state is PointState.CALLING or state in HUNG
+
+
+def begin_read(turn: Turn) -> None:
+    """Ask for totals, held sale and totals again of every nozzle."""
+    config = turn.point.config
+    sent = turn.send(ReadSale(turn.next_id(), config.number, config.numbers))
+    turn.note(read=sent, read_disturbed=False)
+
+
+def on_bundle(turn: Turn, bundle: CompletedSale) -> None:
+    """Account for a read-out; one that was not asked for, or that flow has overtaken, changes nothing."""
+    before_turn = turn.volatile
+    if before_turn.read is None or before_turn.read.command_id != bundle.command_id:
+        return
+    turn.note(read=None, read_failures=0)
+    if before_turn.read_disturbed or not may_read(turn.point):
+        return
+    before = {total.nozzle: total for total in bundle.before}
+    after = {total.nozzle: total for total in bundle.after}
+    if any(n in before and n in after and before[n] != after[n] for n in turn.point.config.numbers):
+        turn.note(retry_at_ms=turn.now.mono_ms + MOVING_RETRY_MS)
+        return
+    if not all(n in before and n in after for n in turn.point.config.numbers):
+        hold_pending(turn, bundle.held)
+        return
+    if turn.point.config.queue and bundle.held is not None and _only_to_acknowledge(turn, bundle.held):
+        acknowledge(turn, bundle.held.token)
+        return
+    _account(turn, after, bundle.held)
+
+
+def _only_to_acknowledge(turn: Turn, held: HeldSale) -> bool:
+    """Whether a queue record needs no comparing: already booked and not confirmed, or a zero sale."""
+    known = turn.durable
+    repeated = held.token != "" and held.token == known.last_token and not known.acked
+    return not held.volume_ml or (repeated and turn.volatile.ack_failures < ACK_ATTEMPTS)
+
+
+def hold_pending(turn: Turn, held: HeldSale | None) -> None:
+    """Totals are not readable: keep what is told as a provisional sale, block the point, ask again later."""
+    known = turn.durable.pending or Pending(since_ms=turn.now.wall_ms)
+    if known.volume_ml is None or known.live:
+        known = _provisional(turn, held, known)
+    if known != turn.durable.pending:
+        turn.keep(pending=known)
+    turn.alert("SALE_PENDING", True, "totals not readable; no authorising until they are")
+    turn.note(retry_at_ms=turn.now.mono_ms + PENDING_RETRY_MS)
+
+
+def _provisional(turn: Turn, held: HeldSale | None, known: Pending) -> Pending:
+    fuelling, live_ml = turn.durable.open, _live_ml(turn)
+    nozzle = None if fuelling is None else fuelling.nozzle
+    if held is not None and held.volume_ml and (live_ml is not None or not _is_old(turn, held)):
+        return Pending(
+            known.since_ms,
+            nozzle if held.nozzle is None else held.nozzle,
+            held.volume_ml,
+            held.amount_minor,
+            held.unit_price_milli,
+            held.token,
+        )
+    if live_ml is not None:
+        price = None if fuelling is None else fuelling.unit_price_milli
+        return Pending(known.since_ms, nozzle, live_ml, _live_amount(turn), price, known.token, live=True)
+    return known
+
+
+def _live_ml(turn: Turn) -> int | None:
+    """Highest live volume of the open fuelling, saved or seen; ``None`` = no flow seen."""
+    saved = None if turn.durable.open is None else turn.durable.open.live_volume_ml
+    seen = turn.volatile.live.volume_ml
+    return max((v for v in (saved, seen) if v is not None), default=None)
+
+
+def _live_amount(turn: Turn) -> int | None:
+    if turn.volatile.live.volume_ml is not None:
+        return turn.volatile.live.amount_minor
+    return None if turn.durable.open is None else turn.durable.open.live_amount_minor
+
+
+def _old_values(turn: Turn) -> tuple[Fingerprint, ...]:
+    held = turn.durable.last_held
+    booked = tuple(m.last_sale for m in turn.durable.meters if m.last_sale is not None)
+    return booked if held is None else (held, *booked)
+
+
+def _is_old(turn: Turn, held: HeldSale) -> bool:
+    return any(known.shows(held) for known in _old_values(turn))
+
+
+def _account(turn: Turn, totals: Mapping[int, TotalizerReading], held: HeldSale | None) -> None:
+    """Compare every nozzle with its stored total; write down what came of it; permit the pump to forget."""
+    based = _set_baselines(turn, totals)
+    owner = _owner(turn, totals, held)
+    results = _compare_all(turn, totals, held, owner, based)
+    if any(r.mismatch for r in results) and _live_ml(turn) is not None:
+        turn.note(mismatch_reads=turn.volatile.mismatch_reads + 1)
+        if turn.volatile.mismatch_reads < MISMATCH_READS:
+            turn.note(retry_at_ms=turn.now.mono_ms + MOVING_RETRY_MS)
+            return
+    bookings = [(r, b) for r in results for b in r.bookings]
+    for result, booking in bookings:
+        turn.emit(_book(turn, result, booking))
+    _write_meters(turn, results)
+    _tell_mismatch(turn, results)
+    more = any(r.more for r in results)
+    if bookings or not more:
+        _close_fuelling(turn, booked=bool(bookings), based=based)
+    if held is not None and held.volume_ml and not turn.durable.resets:
+        turn.keep(last_held=_held_fingerprint(held))
+    _settled(turn, len(bookings), more)
+    if not turn.durable.resets and (held is not None or not turn.point.config.queue):
+        acknowledge(turn, "" if held is None else held.token)
+
+
+def _held_fingerprint(held: HeldSale) -> Fingerprint:
+    assert held.volume_ml is not None
+    return Fingerprint(held.nozzle, held.volume_ml, held.amount_minor, held.unit_price_milli)
+
+
+def _set_baselines(turn: Turn, totals: Mapping[int, TotalizerReading]) -> frozenset[int]:
+    """First contact, or a supervisor's new base: the reading is the meter's start and no sale."""
+    confirmed = dict(turn.volatile.confirms)
+    based: set[int] = set()
+    for nozzle, total in totals.items():
+        known = turn.durable.meter(nozzle)
+        if nozzle not in turn.point.config.numbers or (known is not None and nozzle not in confirmed):
+            continue
+        epoch = 0 if known is None else known.total.epoch + 1
+        base = Totalizer(epoch, total.raw)
+        meter = Meter(
+            nozzle=nozzle,
+            total=base,
+            unit_ml=total.unit_ml,
+            modulus=total.modulus,
+            amount_raw=total.amount_raw,
+            amount_modulus=total.amount_modulus,
+            unit_price_milli=dict(turn.volatile.prices).get(nozzle),
+        )
+        _replace_meters(turn, (meter,))
+        turn.keep(resets=tuple(n for n in turn.durable.resets if n != nozzle))
+        reason = "first-contact" if known is None else f"confirmed by {confirmed[nozzle]}"
+        turn.emit(Baseline(nozzle, base, total.unit_ml, reason))
+        based.add(nozzle)
+    turn.note(confirms=())
+    return frozenset(based)
+
+
+def _replace_meters(turn: Turn, changed: tuple[Meter, ...]) -> None:
+    new = {m.nozzle: m for m in (*turn.durable.meters, *changed)}
+    turn.keep(meters=tuple(new[n] for n in sorted(new)))
+
+
+def _unbooked_ml(turn: Turn, total: TotalizerReading) -> int:
+    meter = turn.durable.meter(total.nozzle)
+    return 0 if meter is None else moved_raw(meter, total) * meter.unit_ml - meter.accepted_ml
+
+
+def _owner(turn: Turn, totals: Mapping[int, TotalizerReading], held: HeldSale | None) -> int | None:
+    """The nozzle whose sale the display tells: the only one whose movement fits it, else the one the device names.
+
+    The name comes second because a device may already name the nozzle the next customer has lifted.
+    """
+    if held is None:
+        return None
+    if turn.point.config.queue and held.nozzle is not None:
+        return held.nozzle
+    moved = {n: _unbooked_ml(turn, total) for n, total in totals.items()}
+    moved = {n: ml for n, ml in moved.items() if ml != 0}
+    fitting = [n for n, ml in moved.items() if abs(ml - (held.volume_ml or 0)) <= totals[n].unit_ml]
+    if len(fitting) == 1:
+        return fitting[0]
+    fuelling = turn.durable.open
+    named = held.nozzle if held.nozzle is not None or fuelling is None else fuelling.nozzle
+    if named in moved:
+        return named
+    if not moved:
+        return fuelling.nozzle if fuelling is not None and _live_ml(turn) is not None else named
+    return next(iter(moved)) if len(moved) == 1 else None
+
+
+def _compare_all(
+    turn: Turn,
+    totals: Mapping[int, TotalizerReading],
+    held: HeldSale | None,
+    owner: int | None,
+    based: frozenset[int],
+) -> list[Comparison]:
+    """Compare each nozzle; the owner of the held sale comes last, because its sale is the newest."""
+    config = turn.point.config
+    waiting = config.queue and held is not None and owner is not None
+    results: list[Comparison] = []
+    for nozzle in sorted(config.numbers, key=lambda n: n == owner):
+        meter = turn.durable.meter(nozzle)
+        if meter is None or nozzle in based:
+            continue
+        total = totals[nozzle]
+        if waiting and nozzle != owner:
+            # the queue's next records tell this nozzle's sales: not recovered before the queue is empty
+            results.append(Comparison(Verdict.NOTHING, meter, more=moved_raw(meter, total) != 0))
+            continue
+        evidence = _evidence(turn, nozzle, meter, held if nozzle == owner else None, owner)
+        results.append(compare(meter, total, held if nozzle == owner else None, evidence, config.rules))
+    return results
+
+
+def _evidence(turn: Turn, nozzle: int, meter: Meter, held: HeldSale | None, owner: int | None) -> Evidence:
+    config, fuelling = turn.point.config, turn.durable.open
+    ours = fuelling is not None and (fuelling.nozzle == nozzle or (fuelling.nozzle is None and owner in (None, nozzle)))
+    decided = fuelling is not None and fuelling.origin in (Origin.AUTO, Origin.PERSON)
+    told = None if held is None else held.unit_price_milli
+    prices = (dict(turn.volatile.prices).get(nozzle), told, meter.unit_price_milli, config.price(nozzle))
+    return Evidence(
+        unit_price_milli=next(p for p in prices if p is not None),
+        live_ml=_live_ml(turn) if ours else None,
+        fuelling=ours,
+        several=not ours or (turn.volatile.blind and not decided),
+        old=_old_values(turn),
+        new_sequence=config.queue and held is not None and held.token not in ("", turn.durable.last_token),
+        oldest_first=config.queue and held is not None,
+    )
+
+
+def _book(turn: Turn, result: Comparison, booking: Booking) -> Book:
+    """The sale with its times: the lift of the open fuelling belongs to the newest sale of its nozzle, if nothing was
+    missed.
+    """
+    fuelling, ended = turn.durable.open, turn.volatile.ended_wall_ms
+    ended_ms = turn.now.wall_ms if ended is None else ended
+    whole = len(result.bookings) == 1 or not turn.volatile.blind
+    newest = booking is result.bookings[-1]
+    if fuelling is None or fuelling.nozzle not in (None, booking.nozzle) or not (whole and newest):
+        return Book(booking, None, ended_ms)
+    return Book(booking, fuelling.lifted_ms, ended_ms, fuelling.attendant)
+
+
+def _write_meters(turn: Turn, results: list[Comparison]) -> None:
+    _replace_meters(turn, tuple(r.meter for r in results))
+    resets = {r.meter.nozzle: r for r in results if r.verdict is Verdict.METER_RESET}
+    for nozzle in sorted(set(resets) - set(turn.durable.resets)):
+        turn.emit(Audit("meter_reset", f"nozzle {nozzle}: {resets[nozzle].detail}"))
+    turn.keep(resets=tuple(sorted(resets)))
+    detail = "; ".join(f"nozzle {n}: {r.detail}" for n, r in sorted(resets.items()))
+    turn.alert("METER_RESET", bool(resets), detail)
+
+
+def _tell_mismatch(turn: Turn, results: list[Comparison]) -> None:
+    wrong = [r for r in results if r.mismatch]
+    for result in wrong:
+        turn.emit(Audit("mismatch", f"nozzle {result.meter.nozzle}: {result.detail}"))
+    if wrong:
+        turn.alert("MISMATCH", True, wrong[0].detail)
+    elif any(r.bookings for r in results):
+        turn.alert("MISMATCH", False)
+
+
+def _close_fuelling(turn: Turn, booked: bool, based: frozenset[int]) -> None:
+    fuelling = turn.durable.open
+    if fuelling is None:
+        return
+    lifted = fuelling.lifted_ms is not None or turn.volatile.busy_seen or _live_ml(turn) is not None
+    if booked:
+        reason = "booked"
+    elif turn.durable.resets:
+        reason = "unresolved"
+    elif fuelling.nozzle in based:
+        reason = "baseline"
+    else:
+        reason = "zero" if lifted else "unused"
+    turn.keep(open=None)
+    turn.note(live=Live())
+    turn.emit(CloseFuelling(reason))
+    if reason == "zero" and not turn.volatile.rearm:
+        turn.emit(Audit("zero_sale", f"nozzle {fuelling.nozzle}: hung without a sale"))
+        turn.emit(HungZero(fuelling.nozzle))
+
+
+def _settled(turn: Turn, booked: int, more: bool) -> None:
+    """What the pump holds is accounted for: forget what was only needed for it."""
+    volatile = turn.volatile
+    if turn.durable.pending is not None:
+        turn.keep(pending=None)
+    turn.alert("SALE_PENDING", False)
+    turn.note(
+        accounted=not more,
+        blind=more and volatile.blind,
+        unpaid=None if volatile.unpaid is None else volatile.unpaid + booked,
+        checked_at_ms=turn.now.mono_ms,
+        mismatch_reads=0,
+        retry_at_ms=0,
+    )
+    if more:
+        return
+    turn.alert("UNKNOWN_AUTHORISATION", False)
+    turn.note(
+        ended_wall_ms=None,
+        busy_seen=False,
+        live=Live(),
+        authorised_at_ms=None,
+        armed=volatile.armed or (volatile.rearm and turn.point.state is PointState.CALLING),
+        rearm=False,
+    )
+
+
+def acknowledge(turn: Turn, token: str) -> None:
+    """Permit the device to forget what is accounted for; never where we only read. The newest permission counts."""
+    if turn.point.monitored:
+        return
+    superseded = {sent.command_id for sent in turn.volatile.inflight if sent.kind == Acknowledge.__name__}
+    turn.note(inflight=tuple(s for s in turn.volatile.inflight if s.command_id not in superseded))
+    unconfirmed = tuple(u for u in turn.durable.unconfirmed if u.command_id not in superseded)
+    turn.keep(last_token=token, acked=False, unconfirmed=unconfirmed)
+    turn.send(Acknowledge(turn.next_id(), turn.point.config.number, token))
+
+
+def accepted_meter(meter: Meter, volume_ml: int, amount_minor: int, fingerprint: Fingerprint) -> Meter:
+    """The meter after a supervisor accepted a sale beyond its last total: the next readable total is reduced by it."""
+    return replace(
+        meter,
+        accepted_ml=meter.accepted_ml + volume_ml,
+        accepted_minor=meter.accepted_minor + amount_minor,
+        last_sale=fingerprint,
+    )

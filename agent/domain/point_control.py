@@ -1,0 +1,394 @@
+"""Letting a point deliver and keeping its prices: what is sent, when, and what its result means.
+
+Every decision is taken from the state that was read, never from a command's memory. Knows no comparing of totals.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from agent.domain.point_account import ACK_ATTEMPTS, MOVING_RETRY_MS, PENDING_RETRY_MS, hold_pending
+from agent.domain.point_events import (
+    Audit,
+    AuthoriseByPerson,
+    NeedsReconciliation,
+    OpenFuelling,
+    Turn,
+)
+from agent.domain.point_state import BUSY, HUNG, ControlMode, Fuelling, Inflight, Origin, Unconfirmed
+from drivers.commands import Authorise, Preset, SetPrices, Stop
+from drivers.readings import CommandOutcome, CommandResult, PointState
+
+COMMAND_LIMITS_MS = {"Authorise": 30_000, "Preset": 30_000, "Stop": 30_000, "SetPrices": 60_000}
+"""A command without an end after this long counts as UNKNOWN: far above every protocol's own limit."""
+
+QUEUE_ACK_LIMIT_MS = 30_000
+"""A queue's acknowledgement is answered at once; a RESET permission may rightly wait for the next lift."""
+
+READ_LIMIT_MS = 60_000
+"""A read-out without an end after this long is asked again: five tries for each of several nozzles take seconds."""
+
+READ_FAILURES = 5
+"""Read-outs that came back with nothing, in a row, before the totals count as not readable."""
+
+STILL_CALLING_MS = 15_000
+"""An authorised point that still calls after this long did not take it: totals are read and the decision taken anew."""
+
+AUTHORISE_AGAIN_MS = 5_000
+"""Pause before the read-out that precedes a new decision."""
+
+AUTHORISE_ATTEMPTS = 3
+"""Decisions to authorise the same lift before an alert asks for a person."""
+
+STOP_AGAIN_MS = 10_000
+"""STOP may be repeated freely; so often it is."""
+
+PRICE_ATTEMPTS = 3
+"""Quick attempts to set the same prices; afterwards the pace is slow and the difference is an alert."""
+
+PRICES_AGAIN_MS = 10_000
+PRICES_SLOW_MS = 300_000
+ACK_SLOW_MS = 60_000
+
+
+def blocked_by(turn: Turn) -> str | None:
+    """Return why this point may not be authorised now, ``None`` when it may."""
+    point, known, seen = turn.point, turn.durable, turn.volatile
+    reasons = (
+        (not seen.online or seen.reading is None, "the point is offline"),
+        (bool(known.resets), "a meter waits for confirmation (pumps confirm-meter)"),
+        (known.pending is not None, "totals are not readable"),
+        (not seen.accounted, "the last sale is being read out"),
+        (not seen.released, "prices are being synchronised after a start or a gap"),
+        (known.open is not None, "a fuelling is already open"),
+        (turn.waiting_for("SetPrices", "Authorise", "Preset"), "a command is under way"),
+        (seen.reading is not None and seen.reading.needs_prices, "the pump has no prices"),
+        (_unpaid_limit(turn), f"{seen.unpaid} sales are unpaid"),
+        (any(known.meter(n) is None for n in point.config.numbers), "a nozzle has no baseline"),
+    )
+    return next((text for stands, text in reasons if stands), None)
+
+
+def _unpaid_limit(turn: Turn) -> bool:
+    limit, unpaid = turn.point.config.unpaid_max, turn.volatile.unpaid
+    return limit is not None and (unpaid is None or unpaid >= limit)
+
+
+def mark_ended(turn: Turn, retry_after_ms: int = 0) -> None:
+    """The end of a fuelling was seen: its totals are due."""
+    ended = turn.volatile.ended_wall_ms
+    turn.note(
+        accounted=False,
+        ended_wall_ms=turn.now.wall_ms if ended is None else ended,
+        retry_at_ms=turn.now.mono_ms + retry_after_ms,
+    )
+
+
+def gap(turn: Turn) -> None:
+    """Readings may have been missed: only reads until everything is accounted for again."""
+    turn.note(
+        reading=None,
+        accounted=False,
+        released=False,
+        armed=False,
+        blind=True,
+        rearm=False,
+        read=None,
+        retry_at_ms=0,
+        prices=(),
+        prices_tried=0,
+        prices_at_ms=0,
+        out=False,
+        lifted_wall_ms=None,
+    )
+
+
+def answer_call(turn: Turn) -> None:
+    """Mode auto: authorise a lift that was seen after the release, once nothing stands against it."""
+    reading = turn.volatile.reading
+    if turn.point.config.mode is not ControlMode.AUTO or not turn.volatile.armed or reading is None:
+        return
+    if reading.state is not PointState.CALLING or blocked_by(turn) is not None:
+        return
+    numbers = turn.point.config.numbers
+    nozzle = reading.nozzle if reading.nozzle is not None else (numbers[0] if len(numbers) == 1 else None)
+    if nozzle is not None and nozzle not in numbers:
+        return
+    turn.note(armed=False)
+    open_fuelling(turn, nozzle, Origin.AUTO)
+    _authorise(turn)
+
+
+def open_fuelling(turn: Turn, nozzle: int | None, origin: Origin, wish: AuthoriseByPerson | None = None) -> None:
+    """Write down that a fuelling is open, before anything lets it deliver."""
+    meter = turn.durable.meter(nozzle)
+    fuelling = Fuelling(
+        nozzle=nozzle,
+        start=None if meter is None else meter.total,
+        unit_price_milli=dict(turn.volatile.prices).get(nozzle or 0, None if meter is None else meter.unit_price_milli),
+        opened_ms=turn.now.wall_ms,
+        lifted_ms=turn.volatile.lifted_wall_ms,
+        boot=turn.point.config.boot,
+        origin=origin,
+        attendant=None if wish is None else wish.person,
+        preset_volume_ml=None if wish is None else wish.preset_volume_ml,
+        preset_amount_minor=None if wish is None else wish.preset_amount_minor,
+    )
+    turn.keep(open=fuelling)
+    turn.note(busy_seen=False)
+    turn.emit(OpenFuelling(fuelling))
+
+
+def _authorise(turn: Turn) -> None:
+    fuelling = turn.durable.open
+    assert fuelling is not None
+    nozzles = () if fuelling.nozzle is None else (fuelling.nozzle,)
+    turn.send(Authorise(turn.next_id(), turn.point.config.number, nozzles), f"nozzles {nozzles or 'all'}")
+    turn.note(authorised_at_ms=turn.now.mono_ms, authorise_tried=turn.volatile.authorise_tried + 1)
+
+
+def by_person(turn: Turn, wish: AuthoriseByPerson) -> None:
+    """A person lets one fuelling go; a wish that cannot be followed is answered by an audit entry with the reason."""
+    config = turn.point.config
+    presets = [p for p in (wish.preset_volume_ml, wish.preset_amount_minor) if p is not None]
+    reason = blocked_by(turn)
+    if config.mode not in (ControlMode.RELEASED, ControlMode.PRESET):
+        reason = f"control is {config.mode.value}; a person authorises only in released and preset"
+    elif config.mode is ControlMode.PRESET and len(presets) != 1:
+        reason = "give exactly one of volume and amount"
+    elif len(presets) > 1 or any(p <= 0 for p in presets):
+        reason = "a preset is one positive volume or amount"
+    elif wish.nozzle is not None and wish.nozzle not in config.numbers:
+        reason = f"there is no nozzle {wish.nozzle} at this point"
+    elif reason is None and turn.point.state not in (PointState.IDLE, PointState.CALLING):
+        reason = f"the point is {turn.point.state}"
+    if reason is not None:
+        turn.emit(Audit("authorise_refused", f"{wish.person}: {reason}"))
+        return
+    reading = turn.volatile.reading
+    lifted = reading.nozzle if reading is not None and reading.state is PointState.CALLING else None
+    nozzle = wish.nozzle or lifted or (config.numbers[0] if len(config.numbers) == 1 else None)
+    turn.note(armed=False, authorise_tried=0)
+    turn.emit(Audit("authorise", f"{wish.person}: nozzle {nozzle or 'any'}"))
+    open_fuelling(turn, nozzle, Origin.PERSON, wish)
+    if presets:
+        turn.send(Preset(turn.next_id(), config.number, wish.preset_volume_ml, wish.preset_amount_minor))
+    else:
+        _authorise(turn)
+
+
+def stop(turn: Turn, why: str) -> None:
+    """End delivery now; refused only where we do nothing but read."""
+    if turn.point.monitored:
+        turn.emit(Audit("stop_refused", f"{why}: control is monitor, which only reads"))
+        return
+    turn.emit(Audit("stop", why))
+    turn.send(Stop(turn.next_id(), turn.point.config.number))
+    turn.note(stop_at_ms=turn.now.mono_ms + STOP_AGAIN_MS)
+
+
+def watch_authorised(turn: Turn) -> None:
+    """An authorisation of ours that nothing came of: stopped when never lifted, decided anew when the nozzle still
+    calls.
+    """
+    fuelling, seen = turn.durable.open, turn.volatile
+    if (
+        fuelling is None
+        or fuelling.origin not in (Origin.AUTO, Origin.PERSON)
+        or turn.waiting_for("Authorise", "Preset")
+    ):
+        return
+    if seen.live.flowing or not seen.accounted:
+        return
+    limit_ms = turn.point.config.authorised_limit_ms
+    if seen.authorised_at_ms is None:
+        passed_ms = min(max(turn.now.wall_ms - fuelling.opened_ms, 0), limit_ms)
+        turn.note(authorised_at_ms=turn.now.mono_ms - passed_ms)
+        return
+    waited_ms = turn.now.mono_ms - seen.authorised_at_ms
+    calling_ms = turn.now.mono_ms - max(seen.authorised_at_ms, seen.out_at_ms)
+    if turn.point.state is PointState.CALLING and calling_ms >= STILL_CALLING_MS:
+        _not_taken(turn, "still calling")
+        return
+    reading = seen.reading
+    hung_again = fuelling.lifted_ms is not None and reading is not None and reading.nozzle_out is False
+    overdue = turn.point.state is PointState.IDLE and waited_ms >= limit_ms
+    unwanted = turn.point.state is PointState.AUTHORISED and (hung_again or waited_ms >= limit_ms)
+    if (overdue or unwanted) and turn.now.mono_ms >= seen.stop_at_ms and not turn.waiting_for("Stop"):
+        stop(turn, "authorised and not lifted in time")
+
+
+def _not_taken(turn: Turn, why: str) -> None:
+    """The authorisation did not show: read totals first; only then, if the nozzle still calls, decide anew."""
+    fuelling, tried = turn.durable.open, turn.volatile.authorise_tried
+    again = fuelling is not None and fuelling.origin is Origin.AUTO and tried < AUTHORISE_ATTEMPTS
+    turn.note(rearm=again)
+    if not again:
+        turn.alert("AUTHORISE_FAILED", True, f"{why} after {tried} attempts; hang up and lift again")
+    if turn.point.state not in BUSY:
+        mark_ended(turn, AUTHORISE_AGAIN_MS)
+
+
+def watch_adopted(turn: Turn) -> None:
+    """A fuelling of an earlier start that is authorised and was never lifted ends at its limit, too."""
+    fuelling = turn.durable.open
+    if fuelling is None or turn.volatile.accounted or turn.point.state is not PointState.AUTHORISED:
+        return
+    if fuelling.origin not in (Origin.AUTO, Origin.PERSON) or turn.volatile.live.flowing:
+        return
+    passed_ms = turn.now.wall_ms - fuelling.opened_ms
+    if passed_ms >= turn.point.config.authorised_limit_ms and turn.now.mono_ms >= turn.volatile.stop_at_ms:
+        stop(turn, "authorised before the start and not lifted in time")
+
+
+def synchronise_prices(turn: Turn) -> None:
+    """Set prices where the device's differ; never with a nozzle out, an open fuelling or totals not accounted for."""
+    config, seen = turn.point.config, turn.volatile
+    wanted = tuple((n.number, n.unit_price_milli) for n in config.nozzles)
+    can = config.sets_prices and turn.point.state in HUNG and not seen.out and turn.durable.open is None
+    under_way = turn.waiting_for("SetPrices", "Authorise", "Preset")
+    if (
+        prices_differ(turn)
+        and can
+        and not under_way
+        and not turn.durable.resets
+        and turn.now.mono_ms >= seen.prices_at_ms
+    ):
+        tried = seen.prices_tried + 1
+        pause_ms = PRICES_AGAIN_MS if tried < PRICE_ATTEMPTS else PRICES_SLOW_MS
+        turn.note(prices_sent=wanted, prices_tried=tried, prices_at_ms=turn.now.mono_ms + pause_ms)
+        turn.send(SetPrices(turn.next_id(), config.number, wanted), str(wanted))
+
+
+def tell_price_mismatch(turn: Turn) -> None:
+    """A price the device shows and configuration does not: an alert, unless it is about to be set."""
+    config, seen = turn.point.config, turn.volatile
+    wrong = [(n, p, config.price(n)) for n, p in seen.prices if p != config.price(n)]
+    about_to = config.sets_prices and not turn.point.monitored and seen.prices_tried < PRICE_ATTEMPTS
+    if not wrong:
+        turn.alert("PRICE_MISMATCH", False)
+    elif not (about_to or turn.waiting_for("SetPrices")) or turn.point.state in BUSY:
+        detail = "; ".join(f"nozzle {n} shows {shown}, wanted {wanted}" for n, shown, wanted in wrong)
+        turn.alert("PRICE_MISMATCH", True, detail)
+
+
+def prices_differ(turn: Turn) -> bool:
+    """Whether prices should be set: the device lacks them, shows others, or does not tell."""
+    reading, shown = turn.volatile.reading, dict(turn.volatile.prices)
+    if reading is not None and reading.needs_prices:
+        return True
+    return any(shown.get(n.number) != n.unit_price_milli for n in turn.point.config.nozzles)
+
+
+def release(turn: Turn) -> None:
+    """Section 7, last step: from now on lifts are answered; one that was already out must be hung up first."""
+    seen = turn.volatile
+    settable = turn.point.config.sets_prices and seen.prices_tried < PRICE_ATTEMPTS and prices_differ(turn)
+    if seen.released or turn.durable.resets or settable or turn.waiting_for("SetPrices"):
+        return
+    turn.note(released=True, armed=turn.point.state is PointState.IDLE and not seen.out)
+
+
+def on_result(turn: Turn, result: CommandResult) -> None:
+    """The end of a command: what it means is decided with the state that is read."""
+    if result.outcome is CommandOutcome.LINK_ACKED:
+        return
+    read = turn.volatile.read
+    if read is not None and read.command_id == result.command_id:
+        read_failed(turn)
+        return
+    sent = next((s for s in turn.volatile.inflight if s.command_id == result.command_id), None)
+    if sent is not None:
+        _ended(turn, sent, result.outcome, result.detail)
+
+
+def read_failed(turn: Turn) -> None:
+    """A read-out ended without its bundle: ask again; after several in a row the totals count as not readable."""
+    failures = turn.volatile.read_failures + 1
+    turn.note(read=None, read_failures=failures, retry_at_ms=turn.now.mono_ms + MOVING_RETRY_MS)
+    if failures >= READ_FAILURES:
+        hold_pending(turn, None)
+
+
+def expire(turn: Turn) -> None:
+    """Commands and read-outs whose end is overdue count as UNKNOWN."""
+    read, now_ms = turn.volatile.read, turn.now.mono_ms
+    if read is not None and now_ms - read.sent_ms >= READ_LIMIT_MS:
+        read_failed(turn)
+    for sent in turn.volatile.inflight:
+        limit_ms = COMMAND_LIMITS_MS.get(sent.kind, QUEUE_ACK_LIMIT_MS if turn.point.config.queue else None)
+        if limit_ms is not None and now_ms - sent.sent_ms >= limit_ms:
+            _ended(turn, sent, CommandOutcome.UNKNOWN, "no end within its limit")
+
+
+def _ended(turn: Turn, sent: Inflight, outcome: CommandOutcome, detail: str) -> None:
+    written = next((u for u in turn.durable.unconfirmed if u.command_id == sent.command_id), None)
+    turn.note(inflight=tuple(s for s in turn.volatile.inflight if s != sent))
+    turn.keep(unconfirmed=tuple(u for u in turn.durable.unconfirmed if u != written))
+    if outcome is CommandOutcome.UNKNOWN:
+        turn.emit(NeedsReconciliation(written or Unconfirmed(sent.command_id, sent.kind)))
+    elif outcome is CommandOutcome.REFUSED:
+        turn.emit(Audit("command_refused", f"{sent.kind} {sent.command_id}: {detail}"))
+    applied = outcome is CommandOutcome.APPLIED
+    if sent.kind == "Acknowledge":
+        _acknowledged(turn, sent, applied)
+    elif sent.kind == "SetPrices":
+        _prices_set(turn, applied)
+    elif sent.kind == "Preset":
+        _preset_ended(turn, applied, detail)
+    elif sent.kind == "Authorise":
+        _authorise_ended(turn, outcome)
+    elif sent.kind == "Stop" and applied and turn.durable.open is not None and turn.point.state in HUNG:
+        mark_ended(turn)
+
+
+def _acknowledged(turn: Turn, sent: Inflight, applied: bool) -> None:
+    if applied:
+        turn.keep(acked=True)
+        turn.note(ack_failures=0)
+        turn.alert("ACKNOWLEDGE_FAILED", False)
+        if turn.point.config.queue:
+            turn.note(accounted=False, retry_at_ms=0)
+        return
+    failures = turn.volatile.ack_failures + 1
+    slow = failures >= ACK_ATTEMPTS
+    if slow:
+        turn.alert("ACKNOWLEDGE_FAILED", True, f"{sent.command_id}: the pump does not confirm")
+    pause_ms = ACK_SLOW_MS if slow else PENDING_RETRY_MS
+    turn.note(ack_failures=failures, accounted=False, retry_at_ms=turn.now.mono_ms + pause_ms)
+
+
+def _prices_set(turn: Turn, applied: bool) -> None:
+    if not applied:
+        return
+    turn.note(prices=turn.volatile.prices_sent)
+    shown = dict(turn.volatile.prices)
+    if turn.volatile.accounted and turn.durable.open is None:
+        meters = tuple(
+            replace(m, unit_price_milli=shown.get(m.nozzle, m.unit_price_milli)) for m in turn.durable.meters
+        )
+        turn.keep(meters=meters)
+
+
+def _preset_ended(turn: Turn, applied: bool, detail: str) -> None:
+    """The preset stands: only now may the pump deliver. It does not: nothing is authorised."""
+    if turn.durable.open is None:
+        return
+    ready = turn.volatile.accounted and turn.volatile.released and turn.point.state not in BUSY
+    if applied and ready:
+        _authorise(turn)
+        return
+    turn.emit(Audit("preset_failed", detail or "the preset was not confirmed; nothing was authorised"))
+    if turn.point.state not in BUSY:
+        mark_ended(turn)
+
+
+def _authorise_ended(turn: Turn, outcome: CommandOutcome) -> None:
+    if outcome is CommandOutcome.APPLIED or turn.durable.open is None or turn.point.state in BUSY:
+        return
+    if outcome is CommandOutcome.REFUSED:
+        turn.note(rearm=False)
+        turn.alert("AUTHORISE_FAILED", True, "the pump refused")
+        mark_ended(turn)
+        return
+    _not_taken(turn, "no answer")

@@ -1,0 +1,330 @@
+"""One fuelling point as frozen records: what is configured, what is on disk, what only this process knows.
+
+Knows shapes and the text form of the durable part. Knows no rule: what changes them is in forecourt.py and its parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from agent.domain.booking import Fingerprint, Meter, Rules
+from agent.domain.sale import Totalizer
+from drivers.readings import FuellingPointReading, PointState
+
+DURABLE_VERSION = 1
+
+DELIVERING = frozenset((PointState.AUTHORISED, PointState.STARTED, PointState.SUSPENDED_STARTED, PointState.FUELLING))
+"""States in which a flow runs or may start at any moment."""
+
+BUSY = DELIVERING | {PointState.SUSPENDED_FUELLING}
+HUNG = frozenset((PointState.IDLE, PointState.CLOSED, PointState.INOPERATIVE))
+OUT_BY_STATE = frozenset((PointState.CALLING, PointState.STARTED, PointState.FUELLING, PointState.SUSPENDED_FUELLING))
+
+
+class ControlMode(StrEnum):
+    """Who lets a fuelling point deliver: nobody of ours, the agent, a person, a person with a preset."""
+
+    MONITOR = "monitor"
+    AUTO = "auto"
+    RELEASED = "released"
+    PRESET = "preset"
+
+
+@dataclass(frozen=True, slots=True)
+class NozzleConfig:
+    """One nozzle: logical number, grade, tank and the unit price wanted, 1/1000 of the major unit per litre."""
+
+    number: int
+    grade: str
+    tank: int
+    unit_price_milli: int
+
+
+@dataclass(frozen=True, slots=True)
+class PointConfig:
+    """What is configured. ``boot``: unique per start of the agent, so that command ids never repeat.
+
+    ``unpaid_max``: unpaid sales at which no further authorisation is given, ``None`` where no till settles.
+    ``queue``: the device numbers its sales and tells the oldest first (``sale_memory`` is ``queue``).
+    ``sets_prices``: the driver can set prices. ``accept_after_ms``: how long totals must have been unreadable before a
+    supervisor may accept a sale by hand. ``authorised_limit_ms``: an authorised nozzle that is not lifted is stopped
+    then.
+    """
+
+    number: int
+    mode: ControlMode
+    nozzles: tuple[NozzleConfig, ...]
+    boot: str
+    rules: Rules = field(default_factory=Rules)
+    unpaid_max: int | None = None
+    queue: bool = False
+    sets_prices: bool = True
+    accept_after_ms: int = 600_000
+    authorised_limit_ms: int = 120_000
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The nozzle numbers in configured order."""
+        return tuple(nozzle.number for nozzle in self.nozzles)
+
+    def price(self, nozzle: int) -> int:
+        """The unit price wanted for ``nozzle``."""
+        return next(n.unit_price_milli for n in self.nozzles if n.number == nozzle)
+
+
+class Origin(StrEnum):
+    """How an open fuelling came about: by a decision of ours or found under way."""
+
+    AUTO = "auto"
+    PERSON = "person"
+    FOUND = "found"
+    MONITORED = "monitored"
+
+
+@dataclass(frozen=True, slots=True)
+class Fuelling:
+    """A fuelling that may deliver or delivers. ``start``: the nozzle's last committed total, ``None`` where unknown.
+
+    ``live_*``: live values as last saved, ``live_volume_ml`` is ``None`` until a flow was saved. Times are Unix
+    milliseconds.
+    """
+
+    nozzle: int | None
+    start: Totalizer | None
+    unit_price_milli: int | None
+    opened_ms: int
+    lifted_ms: int | None
+    boot: str
+    origin: Origin
+    attendant: str | None = None
+    preset_volume_ml: int | None = None
+    preset_amount_minor: int | None = None
+    live_volume_ml: int | None = None
+    live_amount_minor: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A sale whose totals cannot be read: kept as the device or the live values tell it, booked only by a person's
+    hand.
+
+    ``volume_ml`` is ``None`` where nothing tells of a sale that is not yet accounted for. ``live``: live values, not
+    held ones.
+    """
+
+    since_ms: int
+    nozzle: int | None = None
+    volume_ml: int | None = None
+    amount_minor: int | None = None
+    unit_price_milli: int | None = None
+    token: str = ""
+    live: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unconfirmed:
+    """A command that was sent and whose end is not known yet. ``kind``: the command's class name."""
+
+    command_id: str
+    kind: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Durable:
+    """What is written in the same transaction as the effects of a step; all a restart knows.
+
+    ``last_held``: held values last accounted for (they recognise an old display). ``last_token``/``acked``: the record
+    last acknowledged, and whether the device confirmed it. ``resets``: nozzles in METER_RESET. ``alerts``: those
+    standing.
+    """
+
+    meters: tuple[Meter, ...] = ()
+    open: Fuelling | None = None
+    pending: Pending | None = None
+    last_held: Fingerprint | None = None
+    last_token: str = ""
+    acked: bool = True
+    resets: tuple[int, ...] = ()
+    unconfirmed: tuple[Unconfirmed, ...] = ()
+    alerts: tuple[str, ...] = ()
+
+    def meter(self, nozzle: int | None) -> Meter | None:
+        """The stored meter of ``nozzle``."""
+        return next((m for m in self.meters if m.nozzle == nozzle), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Inflight:
+    """A command of this process without its end yet; ``sent_ms`` on the monotonic clock."""
+
+    command_id: str
+    kind: str
+    sent_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """The flow as seen: lowest and highest display of this fuelling, when and how much was last saved."""
+
+    floor_ml: int | None = None
+    volume_ml: int | None = None
+    amount_minor: int | None = None
+    saved_at_ms: int = 0
+    saved_ml: int = 0
+
+    @property
+    def flowing(self) -> bool:
+        """Whether the volume was seen rising."""
+        return self.volume_ml is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Volatile:
+    """What a crash forgets on purpose. Times on the monotonic clock unless a name says wall.
+
+    ``fresh``: nothing was handled since the start. ``accounted``: what the pump holds is booked or known; false makes
+    a read-out due. ``ended_wall_ms``: end
+    of flow seen, its totals not yet compared. ``released``: section 7 is done since the start or the last gap.
+    ``armed``: hung up since then, so that the next lift may be answered. ``blind``: readings may have been missed since
+    the last accounting. ``prices``: price the device is known to have per nozzle.
+    """
+
+    fresh: bool = True
+    sequence: int = 0
+    online: bool = False
+    reading: FuellingPointReading | None = None
+    restarts: int | None = None
+    accounted: bool = False
+    released: bool = False
+    armed: bool = False
+    blind: bool = True
+    ended_wall_ms: int | None = None
+    busy_seen: bool = False
+    lifted_wall_ms: int | None = None
+    lifted_nozzle: int | None = None
+    out: bool = False
+    out_at_ms: int = 0
+    read: Inflight | None = None
+    read_failures: int = 0
+    read_disturbed: bool = False
+    retry_at_ms: int = 0
+    checked_at_ms: int = 0
+    inflight: tuple[Inflight, ...] = ()
+    live: Live = Live()
+    prices: tuple[tuple[int, int], ...] = ()
+    prices_sent: tuple[tuple[int, int], ...] = ()
+    prices_tried: int = 0
+    prices_at_ms: int = 0
+    unpaid: int | None = None
+    authorised_at_ms: int | None = None
+    authorise_tried: int = 0
+    rearm: bool = False
+    stop_at_ms: int = 0
+    mismatch_reads: int = 0
+    ack_failures: int = 0
+    confirms: tuple[tuple[int, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One fuelling point: configured, durable and volatile part."""
+
+    config: PointConfig
+    durable: Durable = Durable()
+    volatile: Volatile = Volatile()
+
+    @property
+    def state(self) -> PointState | None:
+        """The state last read, ``None`` before the first reading."""
+        return None if self.volatile.reading is None else self.volatile.reading.state
+
+    @property
+    def monitored(self) -> bool:
+        """Whether we only read."""
+        return self.config.mode is ControlMode.MONITOR
+
+
+def durable(point: Point) -> dict[str, Any]:
+    """Return the durable part as a JSON-able dict of integers, strings, booleans, lists and ``None``."""
+    d = point.durable
+    return {
+        "version": DURABLE_VERSION,
+        "meters": [_meter_out(m) for m in d.meters],
+        "open": None
+        if d.open is None
+        else _plain(d.open) | {"start": _text(d.open.start), "origin": d.open.origin.value},
+        "pending": None if d.pending is None else _plain(d.pending),
+        "last_held": _fingerprint_out(d.last_held),
+        "last_token": d.last_token,
+        "acked": d.acked,
+        "resets": list(d.resets),
+        "unconfirmed": [_plain(u) for u in d.unconfirmed],
+        "alerts": list(d.alerts),
+    }
+
+
+def restore(config: PointConfig, stored: Mapping[str, Any] | None, boot: str) -> Point:
+    """Return the point after a start: the durable part as ``durable`` gave it, everything volatile unknown.
+
+    Raises ValueError for a dict of another version and KeyError or TypeError for a damaged one.
+    """
+    config = _with_boot(config, boot)
+    if stored is None:
+        return Point(config)
+    if stored["version"] != DURABLE_VERSION:
+        raise ValueError(f"fuelling point {config.number}: stored state has version {stored['version']!r}, expected 1")
+    opened, pending = stored["open"], stored["pending"]
+    return Point(
+        config,
+        Durable(
+            meters=tuple(_meter_in(m) for m in stored["meters"]),
+            open=None
+            if opened is None
+            else Fuelling(**{**opened, "start": _total(opened["start"]), "origin": Origin(opened["origin"])}),
+            pending=None if pending is None else Pending(**pending),
+            last_held=_fingerprint_in(stored["last_held"]),
+            last_token=stored["last_token"],
+            acked=stored["acked"],
+            resets=tuple(stored["resets"]),
+            unconfirmed=tuple(Unconfirmed(**u) for u in stored["unconfirmed"]),
+            alerts=tuple(stored["alerts"]),
+        ),
+    )
+
+
+def _with_boot(config: PointConfig, boot: str) -> PointConfig:
+    values = {name: getattr(config, name) for name in PointConfig.__slots__}
+    return PointConfig(**{**values, "boot": boot})
+
+
+def _plain(record: Fuelling | Pending | Unconfirmed | Meter | Fingerprint) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in type(record).__slots__}
+
+
+def _text(total: Totalizer | None) -> str | None:
+    return None if total is None else str(total)
+
+
+def _total(text: str | None) -> Totalizer | None:
+    return None if text is None else Totalizer.parse(text)
+
+
+def _fingerprint_out(fingerprint: Fingerprint | None) -> dict[str, Any] | None:
+    return None if fingerprint is None else _plain(fingerprint) | {"total": _text(fingerprint.total)}
+
+
+def _fingerprint_in(stored: Mapping[str, Any] | None) -> Fingerprint | None:
+    return None if stored is None else Fingerprint(**{**stored, "total": _total(stored["total"])})
+
+
+def _meter_out(meter: Meter) -> dict[str, Any]:
+    return _plain(meter) | {"total": str(meter.total), "last_sale": _fingerprint_out(meter.last_sale)}
+
+
+def _meter_in(stored: Mapping[str, Any]) -> Meter:
+    values = {**stored, "total": Totalizer.parse(stored["total"]), "last_sale": _fingerprint_in(stored["last_sale"])}
+    return Meter(**values)

@@ -1,0 +1,173 @@
+"""What one evaluation is told: the sale's lines, what the customer presented, the local instant, budgets and leases.
+
+Knows no rule. Times are integer Unix milliseconds; the zone is handed in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from enum import StrEnum
+
+from agent.domain.member import AUTH_STRENGTH, UseCount
+from agent.domain.sale import Sale
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class FactsError(ValueError):
+    """Facts that no sale can have; the message names the value."""
+
+
+class Purpose(StrEnum):
+    """Why fuel left without a customer paying for it: no points and no discount."""
+
+    DRIVE_OFF = "drive-off"
+    METER_TEST = "meter-test"
+    OWN_USE = "own-use"
+
+
+@dataclass(frozen=True, slots=True)
+class SaleLine:
+    """One line as charged. ``volume_resolution_ml``: the device's step, ``None`` when unknown (amount not tested)."""
+
+    grade: str
+    product_group: str | None
+    volume_ml: int
+    unit_price_milli: int
+    amount_minor: int
+    volume_resolution_ml: int | None = None
+
+    def __post_init__(self) -> None:
+        if min(self.volume_ml, self.unit_price_milli, self.amount_minor) < 0:
+            raise FactsError(f"a sale line has a negative volume, price or amount: {self}")
+
+
+@dataclass(frozen=True, slots=True)
+class Presented:
+    """What came with the member: the link's auth level, and how many points they ask to spend (``None``: not asked)."""
+
+    auth_level: str | None = None
+    clock_suspect: bool = False
+    points: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.auth_level is not None and self.auth_level not in AUTH_STRENGTH:
+            raise FactsError(f"unknown auth level {self.auth_level!r}; known: {', '.join(AUTH_STRENGTH)}")
+
+    @property
+    def strength(self) -> int:
+        """Strength of the link; a suspect clock lowers a strong one to earn only."""
+        strength = 0 if self.auth_level is None else AUTH_STRENGTH[self.auth_level]
+        return min(strength, 1) if self.clock_suspect else strength
+
+    @property
+    def weak(self) -> bool:
+        """Whether earned points stay pending longer: a told or public number, or a suspect clock."""
+        return self.clock_suspect or self.auth_level in ("number", "phone", "uid")
+
+
+@dataclass(frozen=True, slots=True)
+class SaleFacts:
+    """The sale to evaluate; the sum of its lines is the gross, and the gross is the charge."""
+
+    sale: str
+    station: str
+    currency: str
+    exponent: int
+    lines: tuple[SaleLine, ...]
+    presented: Presented = Presented()
+    purpose: Purpose | None = None
+
+    @property
+    def amount_minor(self) -> int:
+        """Gross of the sale."""
+        return sum(line.amount_minor for line in self.lines)
+
+    @property
+    def volume_ml(self) -> int:
+        """Volume of the sale."""
+        return sum(line.volume_ml for line in self.lines)
+
+    @classmethod
+    def of_sale(
+        cls,
+        sale: Sale,
+        *,
+        station: str,
+        product_group: str | None,
+        presented: Presented | None = None,
+        purpose: Purpose | None = None,
+        volume_resolution_ml: int | None = None,
+    ) -> SaleFacts:
+        """Return the facts of a fuelling transaction: one line."""
+        line = SaleLine(
+            sale.grade, product_group, sale.volume_ml, sale.unit_price_milli, sale.amount_minor, volume_resolution_ml
+        )
+        return cls(sale.id, station, sale.currency, sale.exponent, (line,), presented or Presented(), purpose)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalInstant:
+    """The offer instant: the nozzle lift, or the end of sale where no lift was seen, in the station's zone."""
+
+    unix_ms: int
+    zone: tzinfo
+    lift_seen: bool = True
+
+    @classmethod
+    def of_sale(cls, sale: Sale, zone: tzinfo) -> LocalInstant:
+        """Return the instant that decides which offers run."""
+        if sale.lifted_ms is None:
+            return cls(sale.ended_ms, zone, lift_seen=False)
+        return cls(sale.lifted_ms, zone)
+
+    @property
+    def local(self) -> datetime:
+        """Wall-clock time in the zone."""
+        return local_time(self.unix_ms, self.zone)
+
+    @property
+    def day(self) -> date:
+        """The local calendar day."""
+        return self.local.date()
+
+    @property
+    def minute(self) -> int:
+        """Minute of the local day by the wall clock."""
+        return self.local.hour * 60 + self.local.minute
+
+
+def local_time(unix_ms: int, zone: tzinfo) -> datetime:
+    """Return wall-clock time of a Unix millisecond in a zone."""
+    return (_EPOCH + timedelta(milliseconds=unix_ms)).astimezone(zone)
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignBudget:
+    """What this station may still spend of a campaign: its lease. ``live``: not expired, not void."""
+
+    campaign: str
+    lease: str
+    remaining_minor: int
+    live: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetView:
+    """Leases and counts of the station at the quote.
+
+    ``points_usable``: points this station may let the member spend now; ``None`` when it holds no points lease and is
+    offline.
+    """
+
+    campaigns: tuple[CampaignBudget, ...] = ()
+    points_usable: int | None = None
+    station_uses: tuple[UseCount, ...] = ()
+
+    def of(self, campaign: str) -> CampaignBudget | None:
+        """Return the lease of a campaign, ``None`` where the station has none."""
+        for budget in self.campaigns:
+            if budget.campaign == campaign:
+                return budget
+        return None

@@ -1,0 +1,139 @@
+"""The one bounded queue in which all threads meet: readings coalesce, money and people block their producer.
+
+Knows nothing of what the items mean.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from agent.domain.instant import Now
+from drivers.readings import Reading
+
+CAPACITY = 1_024
+"""Far more than one poll round of a large station; past it producers wait, so memory stays bounded."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class FromLine:
+    """A reading of a line, stamped when it arrived."""
+
+    line: str
+    reading: Reading
+    at: Now
+
+
+@dataclass(frozen=True, slots=True)
+class Ticked:
+    """Time has passed: ``kind`` is "second" or "minute"."""
+
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Who asks: a name from peer credentials and a role (attendant, supervisor, technician)."""
+
+    name: str
+    role: str
+
+
+class Reply:
+    """Where the answer to a question goes; the asker waits on it."""
+
+    def __init__(self) -> None:
+        self._ready = threading.Event()
+        self._value: dict[str, Any] = {}
+
+    def give(self, value: dict[str, Any]) -> None:
+        """Answer once; the first answer stands."""
+        if not self._ready.is_set():
+            self._value = value
+            self._ready.set()
+
+    def wait(self, timeout_s: float) -> dict[str, Any] | None:
+        """Return the answer, ``None`` if there was none in time."""
+        return self._value if self._ready.wait(timeout_s) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A person asks for an action; the answer is given after the commit."""
+
+    op: str
+    args: dict[str, Any]
+    person: Person
+    reply: Reply = field(default_factory=Reply, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class FromHeadOffice:
+    """An event of the station link (``sync.ports``)."""
+
+    event: Any
+
+
+Item = FromLine | Ticked | Asked | FromHeadOffice
+
+
+class Inbox(Generic[T]):
+    """A bounded first-in-first-out queue in which the newest of several equal-keyed items takes the oldest's place."""
+
+    def __init__(self, capacity: int = CAPACITY) -> None:
+        self._capacity = capacity
+        self._items: deque[tuple[Hashable | None, T | None]] = deque()
+        self._latest: dict[Hashable, T] = {}
+        self._condition = threading.Condition()
+        self._closed = False
+
+    def put(self, item: T) -> bool:
+        """Append ``item``, waiting while the queue is full. Returns False once the inbox is closed."""
+        with self._condition:
+            self._condition.wait_for(lambda: self._closed or len(self._items) < self._capacity)
+            if self._closed:
+                return False
+            self._items.append((None, item))
+            self._condition.notify_all()
+            return True
+
+    def put_latest(self, key: Hashable, item: T) -> bool:
+        """Put ``item`` in the place of a waiting one with the same key, else append it (waiting while full)."""
+        with self._condition:
+            if key in self._latest:
+                self._latest[key] = item
+                return True
+            self._condition.wait_for(lambda: self._closed or len(self._items) < self._capacity)
+            if self._closed:
+                return False
+            self._latest[key] = item
+            self._items.append((key, None))
+            self._condition.notify_all()
+            return True
+
+    def get(self, timeout_s: float) -> T | None:
+        """Return the oldest item, ``None`` after ``timeout_s`` without one or when closed and empty."""
+        with self._condition:
+            self._condition.wait_for(lambda: self._closed or bool(self._items), timeout_s)
+            if not self._items:
+                return None
+            key, item = self._items.popleft()
+            if key is not None:
+                item = self._latest.pop(key)
+            self._condition.notify_all()
+            return item
+
+    def close(self) -> None:
+        """Refuse new items and wake everybody; what waits can still be taken."""
+        with self._condition:
+            self._closed = True
+            self._condition.notify_all()
+
+    def __len__(self) -> int:
+        with self._condition:
+            return len(self._items)

@@ -1,0 +1,66 @@
+"""The composition root: registers ``run`` and ``demo`` beside the commands of ``agent.cli``; imports heavy parts late."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agent.cli import app
+from agent.cli.talk import DEFAULT_CONFIG, fail
+
+
+@app.command()
+def run(
+    config: Annotated[
+        Path, typer.Option("--config", envvar="FORECOURT_CONFIG", help="Configuration of the station.")
+    ] = DEFAULT_CONFIG,
+) -> None:
+    """Run the daemon in the foreground until SIGTERM or Ctrl-C."""
+    from agent import daemon
+    from agent.cli import show
+    from agent.settings import SettingsError, load
+    from agent.store.engine import StoreError
+    from drivers.errors import WiringError
+
+    try:
+        settings = load(config)
+    except SettingsError as failure:
+        show.faults(failure.faults)
+        raise typer.Exit(2) from failure
+    try:
+        daemon.run(settings)
+    except (StoreError, daemon.SecretMissing, WiringError) as failure:
+        fail(str(failure), failure.hint, 2)
+
+
+@app.command()
+def demo(
+    duration: Annotated[str | None, typer.Option("--for", help="End by itself after this long, such as 40s or 5min.")] = None,
+    speed: Annotated[int, typer.Option("--speed", min=1, max=100, help="How much faster than real time.")] = 5,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed gives another day.")] = 1,
+    state: Annotated[Path | None, typer.Option("--state", help="Directory for everything the demo writes.")] = None,
+    fault: Annotated[list[str] | None, typer.Option("--fault", help="Inject a fault by name; may be repeated.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="End with one JSON object.")] = False,
+) -> None:
+    """Run a whole simulated station on real wires: pumps, gauge, scanners, agent, broker and head office."""
+    from agent.demo.options import DemoRefused, demo_options
+
+    try:
+        options = demo_options(duration=duration, speed=speed, seed=seed, state=state, faults=fault or [], as_json=as_json)
+    except DemoRefused as failure:
+        fail(str(failure), failure.hint, 2)
+    from agent.demo.run import run_demo
+
+    raise typer.Exit(run_demo(options))
+
+
+def entry() -> None:
+    """The console script ``forecourt``."""
+    try:
+        app()
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)

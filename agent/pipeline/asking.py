@@ -1,0 +1,197 @@
+"""What people may ask the pipeline to do, one function per operation; who may do it is decided here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from agent.domain import point_events as events
+from agent.domain.settlement import Tender
+from agent.inbox import Asked
+from agent.pipeline import alerting, correcting, points, pricing, scanning, settling
+from agent.pipeline.step import RequestRefused, Step
+from drivers.commands import ConfirmUnits
+
+SUPERVISOR = "supervisor"
+MAX_TEXT = 200
+"""Longest reason or reference a person may give."""
+
+Operation = Callable[[Step, Asked, bytes], dict[str, Any]]
+
+
+def act(step: Step, asked: Asked, index_key: bytes) -> dict[str, Any]:
+    """Do what was asked inside the step. Raises RequestRefused with what to do instead."""
+    entry = OPERATIONS.get(asked.op)
+    if entry is None:
+        raise RequestRefused(f"unknown operation {asked.op!r}", hint="see forecourt --help", exit_code=2)
+    operation, role = entry
+    if role == SUPERVISOR and asked.person.role != SUPERVISOR:
+        raise RequestRefused(
+            f"{asked.person.name} may not do this",
+            hint="ask a supervisor: the users named in [control] supervisors of the configuration",
+        )
+    return operation(step, asked, index_key)
+
+
+def _text(asked: Asked, key: str, *, needed: bool = True) -> str:
+    value = asked.args.get(key, "")
+    if value is None:
+        value = ""
+    if not isinstance(value, str) or len(value) > MAX_TEXT or any(not c.isprintable() for c in value):
+        raise RequestRefused(f"{key} is no plain text of at most {MAX_TEXT} characters", hint="shorten it", exit_code=2)
+    if needed and not value.strip():
+        raise RequestRefused(f"{key} is missing", hint=f"give --{key.replace('_', '-')}", exit_code=2)
+    return value.strip()
+
+
+def _number(asked: Asked, key: str) -> int:
+    value = asked.args.get(key)
+    if type(value) is not int:
+        raise RequestRefused(f"{key} is no whole number", hint=f"give {key}", exit_code=2)
+    return value
+
+
+def _optional_number(asked: Asked, key: str) -> int | None:
+    return None if asked.args.get(key) is None else _number(asked, key)
+
+
+def _sale(step: Step, asked: Asked) -> str:
+    given = _text(asked, "sale").upper()
+    found = step.tx.sales.ids_like(given)
+    if len(found) != 1:
+        problem = "no sale" if not found else "more than one sale"
+        raise RequestRefused(f"{problem} has an id like {given!r}", hint="forecourt sales lists the ids")
+    return found[0]
+
+
+def _tenders(asked: Asked, net_minor: int) -> list[Tender]:
+    """Read [{kind, amount_minor or null, ref}]; one tender without an amount takes what is left of the net."""
+    given = asked.args.get("tenders")
+    if not isinstance(given, list) or not given:
+        raise RequestRefused("no tender given", hint="give --tender cash, or --tender card:100.00", exit_code=2)
+    open_ones = [item for item in given if item.get("amount_minor") is None]
+    if len(open_ones) > 1:
+        raise RequestRefused("two tenders without an amount", hint="give every tender but one its amount", exit_code=2)
+    named = sum(item["amount_minor"] for item in given if item.get("amount_minor") is not None)
+    return [
+        Tender(
+            str(item["kind"]),
+            net_minor - named if item.get("amount_minor") is None else int(item["amount_minor"]),
+            item.get("ref"),
+        )
+        for item in given
+    ]
+
+
+def _settle(step: Step, asked: Asked, _key: bytes) -> dict[str, Any]:
+    sale = _sale(step, asked)
+    row = step.tx.sales.row(sale)
+    net = 0
+    if row is not None and row["state"] != "Cleared":
+        quoted = settling.quote(step, sale)
+        net = quoted["net_minor"]
+    return settling.settle(step, sale, _tenders(asked, net), asked.person.name)
+
+
+def _quote(step: Step, asked: Asked, _key: bytes) -> dict[str, Any]:
+    return settling.quote(step, _sale(step, asked))
+
+
+def _link(step: Step, asked: Asked, key: bytes) -> dict[str, Any]:
+    card, reason = _text(asked, "card"), _text(asked, "reason", needed=False)
+    return scanning.link_by_number(step, _sale(step, asked), card, reason, asked.person.name, asked.person.role, key)
+
+
+def _unlink(step: Step, asked: Asked, _key: bytes) -> dict[str, Any]:
+    reason = _text(asked, "reason")
+    return scanning.unlink(step, _sale(step, asked), reason, asked.person.name, asked.person.role)
+
+
+def _void(step: Step, asked: Asked, _key: bytes) -> dict[str, Any]:
+    return correcting.void(step, _sale(step, asked), asked.person.name, asked.person.role, _text(asked, "reason"))
+
+
+def _refund(step: Step, asked: Asked, _key: bytes) -> dict[str, Any]:
+    amount, reason = _number(asked, "amount_minor"), _text(asked, "reason")
+    return correcting.refund(step, _sale(step, asked), amount, asked.person.name, asked.person.role, reason)
+
+
+def _correct(step: Step, asked: Asked, _key: bytes) -> dict[str, Any]:
+    sale, reason = _sale(step, asked), _text(asked, "reason")
+    settled = step.tx.sales.settlement(sale)
+    tenders = _tenders(asked, 0 if settled is None else settled["net_minor"])
+    return correcting.correct_tender(step, sale, tenders, asked.person.name, asked.person.role, reason)
+
+
+def _point_event(step: Step, asked: Asked, make: Callable[[int], events.Event]) -> dict[str, Any]:
+    number = _number(asked, "fuelling_point")
+    if number not in step.memory.points:
+        raise RequestRefused(f"there is no fuelling point {number}", hint="forecourt pumps lists them", exit_code=2)
+    before = len(step.tx.journal.written)
+    points.handle(step, number, make(number))
+    refused = [entry for entry in step.notes if entry[0].endswith("_refused")]
+    if refused:
+        raise RequestRefused(refused[0][1] or refused[0][0], hint="forecourt pumps shows the state of the point")
+    step.audit(asked.person.name, asked.person.role, asked.op, f"point:{number}")
+    return {"fuelling_point": number, "records": len(step.tx.journal.written) - before}
+
+
+def _confirm_meter(step: Step, asked: Asked, _key: bytes) -> dict[str, Any]:
+    nozzle, person = _number(asked, "nozzle"), asked.person.name
+    return _point_event(step, asked, lambda _: events.ConfirmMeter(nozzle, person))
+
+
+def _accept_pending(step: Step, asked: Asked, _key: bytes) -> dict[str, Any]:
+    nozzle, person = _optional_number(asked, "nozzle"), asked.person.name
+    return _point_event(step, asked, lambda _: events.AcceptPending(person, nozzle))
+
+
+def _authorise(step: Step, asked: Asked, _key: bytes) -> dict[str, Any]:
+    event = events.AuthoriseByPerson(
+        asked.person.name,
+        _optional_number(asked, "nozzle"),
+        _optional_number(asked, "volume_ml"),
+        _optional_number(asked, "amount_minor"),
+    )
+    return _point_event(step, asked, lambda _: event)
+
+
+def _stop(step: Step, asked: Asked, _key: bytes) -> dict[str, Any]:
+    return _point_event(step, asked, lambda _: events.StopByPerson(asked.person.name))
+
+
+def _acknowledge(step: Step, asked: Asked, _key: bytes) -> dict[str, Any]:
+    return alerting.acknowledge(step, _number(asked, "alert"), asked.person.name)
+
+
+def _price(step: Step, asked: Asked, _key: bytes) -> dict[str, Any]:
+    at = _optional_number(asked, "effective_from_ms")
+    effective = step.now.wall_ms if at is None else at
+    return pricing.set_price(step, _text(asked, "grade"), _number(asked, "unit_price_milli"), effective, asked.person.name)
+
+
+def _confirm_units(step: Step, asked: Asked, _key: bytes) -> dict[str, Any]:
+    line = _text(asked, "line")
+    if not any(tank.line == line for tank in step.settings.tank):
+        raise RequestRefused(f"no tank gauge is on line {line!r}", hint="name the gauge's line", exit_code=2)
+    step.send(ConfirmUnits(f"{step.stamp.boot}:units:{step.now.mono_ms}", f"gauge:{line}"))
+    step.audit(asked.person.name, asked.person.role, "confirm_units", f"gauge:{line}")
+    return {"gauge": f"gauge:{line}"}
+
+
+OPERATIONS: dict[str, tuple[Operation, str]] = {
+    "sales.settle": (_settle, "attendant"),
+    "sales.quote": (_quote, "attendant"),
+    "sales.link": (_link, "attendant"),
+    "sales.unlink": (_unlink, "attendant"),
+    "sales.void": (_void, SUPERVISOR),
+    "sales.refund": (_refund, SUPERVISOR),
+    "sales.correct": (_correct, SUPERVISOR),
+    "sales.accept-pending": (_accept_pending, SUPERVISOR),
+    "pumps.confirm-meter": (_confirm_meter, SUPERVISOR),
+    "pumps.authorise": (_authorise, "attendant"),
+    "pumps.stop": (_stop, "attendant"),
+    "alerts.ack": (_acknowledge, "attendant"),
+    "prices.set": (_price, SUPERVISOR),
+    "tanks.confirm-units": (_confirm_units, SUPERVISOR),
+}

@@ -1,0 +1,279 @@
+"""The pipeline itself: one item, one step, at most one commit, then its consequences.
+
+Pure decisions live in the domain, thread shells around this class. If a step fails for any reason but a person's wish,
+memory and database may disagree: the exception goes up and the process starts again from the database.
+"""
+
+from __future__ import annotations
+
+from agent.clock import Clock, read
+from agent.domain import link_memory, linking
+from agent.domain import link_records as links
+from agent.domain import point_events as events
+from agent.domain.alerts import DeviceAlerts
+from agent.domain.alerts import restore as restore_alerts
+from agent.domain.instant import Now
+from agent.failpoints import failpoint
+from agent.ids import RandomBits
+from agent.inbox import Asked, FromHeadOffice, FromLine, Item, Ticked
+from agent.live import LiveBoard
+from agent.logs import get_logger
+from agent.pipeline import alerting, asking, downlink, points, pricing, rulebook, scanning, settling
+from agent.pipeline.memory import Memory
+from agent.pipeline.step import Outlets, RequestRefused, Step
+from agent.settings import Settings
+from agent.store.journal import Stamp
+from agent.store.store import Store, Tx
+from agent.control import refusal, success
+from drivers.commands import Acknowledge
+from drivers.readings import (
+    CodeScan,
+    CommandResult,
+    CompletedSale,
+    DeviceStatus,
+    FuellingPointReading,
+    GaugeAlarms,
+    GaugeLimits,
+    GaugeUnits,
+    HeldSale,
+    Reading,
+    TankReading,
+    TotalizerReading,
+)
+
+_log = get_logger("pipeline")
+
+CONNECTS_PER_START = 1_000_000
+"""connect_n is reserved in blocks at each start (one write), far more than a process can use."""
+
+BACKWARD_ALERT_MS = 300_000
+"""A wall clock that falls behind the newest time seen by more than this is an alert, not only a floor."""
+
+
+class Pipeline:
+    """The only writer of the database. Call ``handle`` from one thread."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        settings: Settings,
+        clock: Clock,
+        boot: str,
+        start: str,
+        random: RandomBits,
+        live: LiveBoard,
+        index_key: bytes,
+        outlets: Outlets,
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._clock = clock
+        self._boot = boot
+        self._start = start
+        self._random = random
+        self._live = live
+        self._index_key = index_key
+        self._outlets = outlets
+        now = read(clock)
+        with store.begin(self._stamp(now)) as tx:
+            self._memory = self._build(tx, now)
+        self._first(now)
+
+    # --- start ------------------------------------------------------------------------------------------------------
+
+    def _build(self, tx: Tx, now: Now) -> Memory:
+        station = self._settings.station
+        prices = pricing.at_start(tx, self._settings, now)
+        stored = tx.memory.alerts()
+        devices = stored.get(alerting.DEVICE_SUBJECT)
+        memory = Memory(
+            desk=self._desk(tx.memory.desk(), now),
+            points=points.build(self._settings, tx.memory.points(), prices, self._start),
+            tanks=alerting.build(self._settings, stored),
+            device_alerts=DeviceAlerts() if devices is None else restore_alerts(devices),
+            prices=prices,
+            rules=rulebook.load_active(tx, station.currency, station.exponent),
+        )
+        for sale, due_ms in tx.sales.scheduled():
+            memory.due[sale] = now.mono_ms + max(0, due_ms - now.wall_ms)
+        return memory
+
+    def _desk(self, stored: dict[str, object] | None, now: Now) -> links.LinkDesk:
+        readers = tuple(links.Reader(r.id, tuple(r.fuelling_points)) for r in self._settings.reader)
+        readers += (links.Reader("cli", tuple(p.id for p in self._settings.fuelling_point)),)
+        sales = self._settings.sales
+        windows = links.Windows(
+            choose_s=sales.choose // 1000,
+            before_s=sales.link_before // 1000,
+            after_s=sales.link_after // 1000,
+            change_s=sales.change // 1000,
+            settle_s=sales.settle_after // 1000,
+            late_h=max(1, sales.late // 3_600_000),
+        )
+        if stored is None:
+            return links.open_desk(readers, windows, self._boot, now)
+        quality = self._clock.quality()
+        return link_memory.restore(stored, readers=readers, windows=windows, now=now, clock=quality, boot=self._boot)
+
+    def _first(self, now: Now) -> None:
+        """The first step: the incarnation record of a new database, the start and its configuration, unpaid counts."""
+        step = self._step(now)
+        if self._store.heads()["L"][0] == 0:
+            step.journal("fc.incarnation.v1", {"reason": "new", "parent": None})
+        version = step.tx.memory.meta("configuration")
+        if version != self._settings.hash:
+            step.tx.memory.set_meta("configuration", self._settings.hash)
+        step.tx.memory.set_meta("connect_n", str(int(step.tx.memory.meta("connect_n") or "0") + CONNECTS_PER_START))
+        step.audit("agent", "agent", "started", self._boot, reason=f"configuration {self._settings.hash}")
+        if self._settings.sales.settle == "tender":
+            for number in self._settings.fuelling_point:
+                points.tell_unpaid(step, number.id)
+        self._finish(step)
+
+    # --- one item ---------------------------------------------------------------------------------------------------
+
+    def handle(self, item: Item) -> None:
+        """Take one item. A refused wish is answered and leaves no trace; any other failure goes up."""
+        match item:
+            case FromLine(_, reading, at):
+                self._reading(reading, Now(at.wall_ms, at.mono_ms))
+            case Ticked(kind):
+                self._tick(kind)
+            case Asked():
+                self._asked(item)
+            case FromHeadOffice(event):
+                step = self._step(read(self._clock))
+                downlink.handle(step, event)
+                self._finish(step)
+
+    def _reading(self, reading: Reading, now: Now) -> None:
+        step = self._step(now)
+        match reading:
+            case CodeScan():
+                scanning.scanned(step, reading, self._index_key)
+            case TankReading():
+                alerting.tank_reading(step, reading)
+            case GaugeAlarms():
+                alerting.gauge_alarms(step, reading)
+            case GaugeUnits():
+                alerting.gauge_units(step, reading)
+            case GaugeLimits():
+                pass  # the station file is a person's word; the console's own limits are shown by field tools
+            case DeviceStatus():
+                self._status(step, reading)
+            case (
+                FuellingPointReading(fuelling_point=number)
+                | CompletedSale(fuelling_point=number)
+                | CommandResult(fuelling_point=number)
+                | TotalizerReading(fuelling_point=number)
+                | HeldSale(fuelling_point=number)
+            ):
+                points.handle(step, number, reading)
+        self._finish(step)
+
+    def _status(self, step: Step, status: DeviceStatus) -> None:
+        known = step.live.devices.get(status.device)
+        shown = {"device": status.device, "online": status.online, "reason": status.reason, "hint": status.hint}
+        if known is None or known["online"] != status.online:
+            log = _log.info if status.online else _log.warning
+            step.after.append(
+                lambda: log("device is back" if status.online else "device is gone", device=status.device, reason=status.reason)
+            )
+        step.after.append(lambda: step.live.set_device(status.device, shown))
+        kind, _, name = status.device.partition(":")
+        if kind == "point":
+            points.handle(step, int(name), status)
+        elif kind in ("gauge", "reader"):
+            alert = "GAUGE_OFFLINE" if kind == "gauge" else "READER_OFFLINE"
+            alerting.device(step, status.device, alert, standing=not status.online, detail=status.reason)
+            if kind == "gauge" and not status.online:
+                alerting.gauge_silent(step, status.device)
+
+    def _tick(self, kind: str) -> None:
+        now = read(self._clock)
+        step = self._step(now)
+        if kind == "second":
+            scanning.tell(step, links.Ticked())
+            for number in step.memory.points:
+                points.handle(step, number, events.Ticked())
+            settling.settle_due(step)
+            alerting.watch_gauges(step)
+            self._watch_clock(step, now)
+            pricing.refresh(step)
+        else:
+            pricing.telemetry(step)
+        self._finish(step)
+
+    def _watch_clock(self, step: Step, now: Now) -> None:
+        behind = now.wall_ms < self._store.newest_ms - BACKWARD_ALERT_MS
+        alerting.device(step, "clock", "CLOCK_BACKWARD", standing=behind, detail="wall clock is behind the newest record")
+
+    def _asked(self, item: Asked) -> None:
+        step = self._step(read(self._clock))
+        try:
+            answer = success(asking.act(step, item, self._index_key))
+        except RequestRefused as refused:
+            step.roll_back()
+            item.reply.give(refusal(str(refused), refused.hint, refused.exit_code))
+            return
+        step.after.append(lambda: item.reply.give(answer))
+        self._finish(step)
+
+    # --- the end of a step ------------------------------------------------------------------------------------------
+
+    def _stamp(self, now: Now) -> Stamp:
+        """Lift the wall time to the newest time ever seen here: W-02, ``floor``."""
+        if now.wall_ms < self._store.newest_ms:
+            return Stamp(self._store.newest_ms, now.mono_ms, self._boot, "floor")
+        return Stamp(now.wall_ms, now.mono_ms, self._boot, self._clock.quality())
+
+    def _step(self, now: Now) -> Step:
+        stamp = self._stamp(now)
+        lifted = Now(stamp.wall_ms, now.mono_ms)
+        return Step(
+            store=self._store,
+            settings=self._settings,
+            memory=self._memory.draft(),
+            live=self._live,
+            now=lifted,
+            stamp=stamp,
+            random=self._random,
+        )
+
+    def _finish(self, step: Step) -> None:
+        if "sale" in step.passed:
+            failpoint("sale.before_commit")
+        wrote = step.commit()
+        before, self._memory = self._memory, step.memory
+        self._passed(step)
+        for command in step.commands:
+            self._outlets.send(command)
+        if any(isinstance(command, Acknowledge) for command in step.commands):
+            failpoint("sale.after_release")
+        for follow in step.after:
+            follow()
+        self._show_points(before, step.memory)
+        if wrote:
+            self._outlets.wake_publisher()
+
+    def _show_points(self, before: Memory, after: Memory) -> None:
+        for number, point in after.points.items():
+            known = number in self._live.points and before.points.get(number) is point
+            if not known or before.readings.get(number) is not after.readings.get(number):
+                self._live.set_point(number, points.show(after, number))
+
+    @staticmethod
+    def _passed(step: Step) -> None:
+        for word, name in _AFTER:
+            if word in step.passed:
+                failpoint(name)
+
+
+_AFTER = (
+    ("sale", "sale.after_commit"),
+    ("link", "link.after_commit"),
+    ("tender", "tender.after_commit"),
+    ("rules", "rules.after_commit"),
+    ("ack", "sync.after_ack_applied"),
+)

@@ -1,0 +1,107 @@
+"""What comes from head office, in the pipeline: acknowledgements, members, documents, heads, troubles of the link."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agent.logs import get_logger
+from agent.pipeline import alerting, rulebook
+from agent.pipeline.step import Step
+from sync import ports
+
+_log = get_logger("sync")
+
+SYNC = "sync"
+
+
+def handle(step: Step, event: ports.LinkEvent) -> None:
+    """Carry one event of the station link into the transaction."""
+    match event:
+        case ports.AckAccepted():
+            _acknowledged(step, event)
+        case ports.MembersPage(_, ops):
+            _members(step, ops)
+        case ports.DocumentArrived(kind, version, digest, body):
+            if kind == rulebook.KIND:
+                rulebook.arrived(step, version, digest.hex(), body)
+                step.memory.look_at_ms = 0
+        case ports.HeadSeen(head, refusal, _):
+            if refusal is not None:
+                step.audit("head-office", "head_office", "head_refused", "head", reason=refusal, result="refused")
+                alerting.device(step, SYNC, "HEAD_REFUSED", standing=True, detail=refusal)
+            elif head is not None:
+                step.tx.memory.set_meta("head_rules_version", str(head.rules.version if head.rules else 0))
+        case ports.SyncTrouble(kind, evidence):
+            detail = ", ".join(f"{key}={value}" for key, value in evidence.items())
+            alerting.device(step, SYNC, kind.upper(), standing=True, detail=detail)
+        case ports.Stopped(reason):
+            stop(step, reason)
+        case ports.Connected() | ports.Disconnected() | ports.WelcomeSeen():
+            _shown(step, event)
+
+
+def stop(step: Step, reason: str) -> None:
+    """This incarnation may not send any more: an alert, and ``status`` says so; selling goes on."""
+    detail = f"{reason}: nothing more is sent to head office until this database gets a new incarnation"
+    alerting.device(step, SYNC, "SENDING_STOPPED", standing=True, detail=detail)
+    step.tx.memory.set_meta("stopped", reason)
+    step.after.append(lambda: step.live.set_link(stopped=reason, online=False, reason=reason))
+
+
+def _shown(step: Step, event: ports.Connected | ports.Disconnected | ports.WelcomeSeen) -> None:
+    live = step.live
+    match event:
+        case ports.Connected(connect_n, protocol):
+            step.after.append(lambda: live.set_link(online=True, connect_n=connect_n, protocol=protocol, reason=""))
+        case ports.Disconnected(reason):
+            if live.link["online"] or live.link["reason"] != reason:
+                step.after.append(lambda: _log.warning("link to head office is down", reason=reason))
+            step.after.append(lambda: live.set_link(online=False, reason=reason))
+        case ports.WelcomeSeen():
+            step.after.append(lambda: _log.info("head office answers"))
+            wall_ms = step.stamp.wall_ms
+            step.after.append(lambda: live.set_link(welcomed_ms=wall_ms))
+
+
+def _acknowledged(step: Step, ack: ports.AckAccepted) -> None:
+    step.tx.delivery.acknowledge(ack.stream, ack.cum, ack.head_hash)
+    for letter in ack.rejected:
+        if step.tx.delivery.reject(ack.stream, letter.seq, letter.reason, step.stamp.wall_ms):
+            detail = f"stream {ack.stream} seq {letter.seq}: {letter.reason}"
+            alerting.device(step, SYNC, f"DEAD_LETTER_{ack.stream}_{letter.seq}", standing=True, detail=detail)
+    step.passed.append("ack")
+
+
+def _members(step: Step, ops: tuple[Any, ...]) -> None:
+    have = int(step.tx.memory.meta("member_op") or "0")
+    for op in ops:
+        if op["op"] <= have:
+            continue
+        match op["kind"]:
+            case "PUT":
+                _put(step, op)
+            case "DEL":
+                step.tx.members.forget(op["member"])
+            case "ALIAS":
+                step.tx.members.alias(op["member"], op["to"])
+        have = op["op"]
+    step.tx.memory.set_meta("member_op", str(have))
+
+
+def _put(step: Step, op: Any) -> None:
+    indexes = []
+    for digest in op.get("indexes") or ():
+        try:
+            indexes.append(bytes.fromhex(digest))
+        except ValueError:
+            _log.warning("member index is not hexadecimal", op=op["op"])
+    values = {
+        "tier": op.get("tier") or "",
+        "growth": op.get("growth") or 0,
+        "tags": list(op.get("tags") or ()),
+        "mask": op.get("mask") or "****",
+        "birthday_md": op.get("birthday_md"),
+        "flags": list(op.get("flags") or ()),
+    }
+    step.tx.members.put(op["member"], values, indexes, op["op"])
+

@@ -1,0 +1,57 @@
+"""What the pipeline keeps in memory between steps: the domain's frozen states, by subject.
+
+A step works on a draft; it becomes the memory only after the commit, so a refused step leaves no trace.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from agent.domain.alerts import DeviceAlerts
+from agent.domain.link_records import LinkDesk
+from agent.domain.point_state import Point
+from agent.domain.rules.model import RuleSet
+from agent.domain.wetstock.alerts import TankAlerts
+from drivers.readings import FuellingPointReading, GaugeAlarms, TankReading
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveRules:
+    """The rule set in force with its version and the hash of its document."""
+
+    rules: RuleSet
+    version: int
+    hash: str
+
+
+@dataclass(slots=True)
+class Memory:
+    """All of it. Dictionaries are copied by ``draft``; what they hold is frozen."""
+
+    desk: LinkDesk
+    points: dict[int, Point] = field(default_factory=dict)
+    tanks: dict[int, TankAlerts] = field(default_factory=dict)
+    device_alerts: DeviceAlerts = field(default_factory=DeviceAlerts)
+    readings: dict[int, FuellingPointReading] = field(default_factory=dict)
+    tank_readings: dict[int, TankReading] = field(default_factory=dict)
+    gauge_alarms: dict[str, GaugeAlarms] = field(default_factory=dict)
+    seen_mono_ms: dict[str, int] = field(default_factory=dict)
+    due: dict[str, int] = field(default_factory=dict)
+    prices: dict[str, int] = field(default_factory=dict)
+    rules: ActiveRules | None = None
+    look_at_ms: int = 0
+    telemetry_at_ms: int = 0
+
+    def draft(self) -> Memory:
+        """Return a copy whose dictionaries may be changed."""
+        return replace(
+            self,
+            points=dict(self.points),
+            tanks=dict(self.tanks),
+            readings=dict(self.readings),
+            tank_readings=dict(self.tank_readings),
+            gauge_alarms=dict(self.gauge_alarms),
+            seen_mono_ms=dict(self.seen_mono_ms),
+            due=dict(self.due),
+            prices=dict(self.prices),
+        )

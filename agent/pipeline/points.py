@@ -1,0 +1,229 @@
+"""Fuelling points in the pipeline: device readings in, the pure step, its effects into the open transaction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agent.domain import forecourt
+from agent.domain import link_records as links
+from agent.domain import point_events as events
+from agent.domain.booking import Rules
+from agent.domain.linking import settlement_due_ms
+from agent.domain.point_state import ControlMode, NozzleConfig, Point, PointConfig, durable, restore
+from agent.domain.sale import Sale
+from agent.failpoints import failpoint
+from agent.pipeline import alerting, scanning
+from agent.pipeline.memory import Memory
+from agent.pipeline.step import Step
+from agent.settings import PointSettings, Settings
+from drivers.readings import CompletedSale, FuellingPointReading
+from sync.records import format_time
+
+
+def build(settings: Settings, stored: dict[int, dict[str, Any]], prices: dict[str, int], boot: str) -> dict[int, Point]:
+    """Return every configured fuelling point as the database left it."""
+    return {
+        point.id: restore(_config(settings, point, prices, boot), stored.get(point.id), boot)
+        for point in settings.fuelling_point
+    }
+
+
+def _config(settings: Settings, point: PointSettings, prices: dict[str, int], boot: str) -> PointConfig:
+    resolution_ml: int = 10 ** (3 - point.decimals.volume) if point.decimals.volume <= 3 else 1
+    return PointConfig(
+        number=point.id,
+        mode=ControlMode(point.control),
+        nozzles=tuple(NozzleConfig(n.id, n.grade, n.tank, prices[n.grade]) for n in point.nozzle),
+        boot=boot,
+        rules=Rules(settings.station.exponent, resolution_ml, point.max_gap_l),
+        unpaid_max=settings.sales.unpaid_max if settings.sales.settle == "tender" else None,
+    )
+
+
+def handle(step: Step, number: int, event: events.Event) -> None:
+    """Give ``event`` to one fuelling point and carry its effects into the transaction."""
+    point = step.memory.points.get(number)
+    if point is None:
+        return
+    if isinstance(event, CompletedSale):
+        failpoint("sale.totals_read")
+    if isinstance(event, FuellingPointReading):
+        step.memory.readings[number] = event
+    result = forecourt.step(point, event, step.now)
+    step.memory.points[number] = result.point
+    bookings = [effect for effect in result.effects if isinstance(effect, events.Book)]
+    for effect in result.effects:
+        _carry(step, result.point, effect, len(bookings))
+    if result.durable_changed:
+        step.tx.memory.save_point(number, durable(result.point))
+    if bookings:
+        tell_unpaid(step, number)
+
+
+def _carry(step: Step, point: Point, effect: events.Effect, recovered: int) -> None:
+    number = point.config.number
+    match effect:
+        case events.Send(command):
+            step.send(command)
+        case events.Book():
+            _book(step, point, effect, recovered)
+        case events.Baseline():
+            _baseline(step, number, effect)
+        case events.Lifted(nozzle):
+            meter = point.durable.meter(nozzle)
+            scanning.tell(step, links.NozzleLifted(number, nozzle, None if meter is None else str(meter.total)))
+        case events.FlowStarted():
+            scanning.tell(step, links.FlowSeen(number))
+        case events.HungZero(nozzle):
+            scanning.tell(step, links.HungZero(number, nozzle))
+        case events.RaiseAlert(name, detail):
+            alerting.device(step, f"point:{number}", name, standing=True, detail=detail)
+        case events.ClearAlert(name):
+            alerting.device(step, f"point:{number}", name, standing=False)
+        case events.Audit(action, detail):
+            refused = action.endswith("_refused")
+            outcome = "refused" if refused else "done"
+            step.notes.append((action, detail))
+            step.audit("agent", "agent", action[:64], f"point:{number}", reason=detail, result=outcome)
+        case events.NeedsReconciliation(command):
+            text = f"{command.kind} {command.command_id} {command.detail}".strip()
+            step.audit("agent", "agent", "needs_reconciliation", f"point:{number}", reason=text, result="unknown")
+        case events.OpenFuelling() | events.CloseFuelling() | events.SaveLive():
+            pass  # all three live in the durable state of the point, saved once per step
+
+
+def _book(step: Step, point: Point, effect: events.Book, recovered: int) -> None:
+    booking, number = effect.booking, point.config.number
+    nozzle = next(n for n in point.config.nozzles if n.number == booking.nozzle)
+    station = step.settings.station
+    sale = Sale(
+        id=step.new_id(),
+        fuelling_point=number,
+        nozzle=booking.nozzle,
+        grade=nozzle.grade,
+        tank=nozzle.tank,
+        kind=booking.kind,
+        volume_ml=booking.volume_ml,
+        unit_price_milli=booking.unit_price_milli,
+        amount_minor=booking.amount_minor,
+        currency=station.currency,
+        exponent=station.exponent,
+        totalizer_start=booking.start,
+        totalizer_end=booking.end,
+        sub=booking.sub,
+        counter=None,
+        lifted_ms=effect.lifted_ms,
+        ended_ms=effect.ended_ms,
+        business_day=step.business_day(effect.ended_ms),
+        attendant=effect.attendant,
+        flags=booking.flags,
+    )
+    written = step.journal("fc.sale.v1", record(sale))
+    due = None
+    if step.settings.sales.settle == "auto":
+        windows = step.memory.desk.windows
+        due = settlement_due_ms(sale.ended_ms, None, windows)
+        step.memory.due[sale.id] = step.now.mono_ms + max(0, due - step.now.wall_ms)
+    step.tx.sales.add(sale, settle_due_ms=due, journal_seq=written.seq)
+    start = None if sale.totalizer_start is None else str(sale.totalizer_start)
+    scanning.tell(
+        step,
+        links.SaleBooked(sale.id, number, sale.nozzle, sale.kind, start, sale.ended_ms, recovered_count=recovered),
+    )
+    step.passed.append("sale")
+
+
+def record(sale: Sale) -> dict[str, Any]:
+    """Return the ``data`` of ``fc.sale.v1``."""
+    return {
+        "sale": sale.id,
+        "fuelling_point": sale.fuelling_point,
+        "nozzle": sale.nozzle,
+        "grade": sale.grade,
+        "tank": sale.tank,
+        "kind": sale.kind.value,
+        "volume_ml": sale.volume_ml,
+        "unit_price_milli": sale.unit_price_milli,
+        "amount_minor": sale.amount_minor,
+        "currency": sale.currency,
+        "exponent": sale.exponent,
+        "totalizer_start": None if sale.totalizer_start is None else str(sale.totalizer_start),
+        "totalizer_end": None if sale.totalizer_end is None else str(sale.totalizer_end),
+        "sub": sale.sub,
+        "counter": sale.counter,
+        "lifted_at": None if sale.lifted_ms is None else format_time(sale.lifted_ms),
+        "ended_at": format_time(sale.ended_ms),
+        "business_day": sale.business_day,
+        "attendant": sale.attendant,
+        "flags": list(sale.flags),
+    }
+
+
+def _baseline(step: Step, number: int, effect: events.Baseline) -> None:
+    total = effect.totalizer
+    written = step.journal(
+        "fc.meter.baseline.v1",
+        {
+            "fuelling_point": number,
+            "nozzle": effect.nozzle,
+            "totalizer": str(total),
+            "totalizer_unit_ml": effect.unit_ml,
+            "reason": effect.reason[:64],
+        },
+    )
+    step.tx.memory.add_baseline(
+        {
+            "seq": written.seq,
+            "fuelling_point": number,
+            "nozzle": effect.nozzle,
+            "epoch": total.epoch,
+            "raw": total.raw,
+            "unit_ml": effect.unit_ml,
+            "reason": effect.reason,
+            "made_ms": step.stamp.wall_ms,
+        }
+    )
+
+
+def tell_unpaid(step: Step, number: int) -> None:
+    """Tell a point how many of its sales are unpaid, where a till settles."""
+    if step.settings.sales.settle != "tender":
+        return
+    count = step.tx.sales.unpaid_per_point().get(number, 0)
+    handle(step, number, events.UnpaidCount(count))
+
+
+def tell_prices(step: Step) -> None:
+    """Tell every point the unit prices in force."""
+    for number, point in list(step.memory.points.items()):
+        wanted = tuple((n.number, step.memory.prices[n.grade]) for n in point.config.nozzles)
+        handle(step, number, events.PricesWanted(wanted))
+
+
+def show(memory: Memory, number: int) -> dict[str, Any]:
+    """Return a fuelling point as ``forecourt pumps --json`` shows it."""
+    point, reading = memory.points[number], memory.readings.get(number)
+    volatile = point.volatile
+    grades = {n.number: n.grade for n in point.config.nozzles}
+    nozzle = None if reading is None else reading.nozzle
+    return {
+        "fuelling_point": number,
+        "online": volatile.online,
+        "state": "Offline" if not volatile.online or reading is None else reading.state.value,
+        "nozzle": nozzle,
+        "grade": None if nozzle is None else grades.get(nozzle),
+        "volume_ml": None if reading is None else reading.volume_ml,
+        "amount_minor": None if reading is None else reading.amount_minor,
+        "unit_price_milli": None if reading is None else reading.unit_price_milli,
+        "control": point.config.mode.value,
+        "ready": volatile.released,
+        "alerts": list(point.durable.alerts),
+        "meters": [
+            {"nozzle": m.nozzle, "grade": grades.get(m.nozzle), "totalizer": str(m.total), "unit_ml": m.unit_ml}
+            for m in point.durable.meters
+        ],
+        "nozzles": [
+            {"nozzle": n.number, "grade": n.grade, "tank": n.tank, "unit_price_milli": n.unit_price_milli}
+            for n in point.config.nozzles
+        ],
+    }

@@ -1,0 +1,85 @@
+"""The price table in the pipeline, what takes effect when, and the telemetry of the minute."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agent.domain.instant import Now
+from agent.pipeline import points, rulebook
+from agent.pipeline.step import RequestRefused, Step
+from agent.settings import Settings
+from agent.store.store import Tx
+
+CONFIGURATION = "configuration"
+LOOK_EVERY_MS = 60_000
+"""The tables are looked at this often even where nothing is expected."""
+
+
+def at_start(tx: Tx, settings: Settings, now: Now) -> dict[str, int]:
+    """Take prices of the configuration into the table where they are new there, and return what is in force."""
+    for code, grade in settings.grade.items():
+        key = f"configured_price:{code}"
+        if tx.memory.meta(key) != str(grade.unit_price):
+            tx.memory.set_meta(key, str(grade.unit_price))
+            tx.memory.add_price(code, grade.unit_price, now.wall_ms, CONFIGURATION, "")
+    prices = tx.memory.prices_at(now.wall_ms)
+    return {code: prices.get(code, grade.unit_price) for code, grade in settings.grade.items()}
+
+
+def refresh(step: Step) -> None:
+    """Put prices and rules in force whose time has come; remember when to look again."""
+    if step.now.wall_ms < step.memory.look_at_ms:
+        return
+    prices = {**step.memory.prices, **step.tx.memory.prices_at(step.now.wall_ms)}
+    prices = {code: price for code, price in prices.items() if code in step.settings.grade}
+    if prices != step.memory.prices:
+        step.memory.prices = prices
+        points.tell_prices(step)
+    rulebook.activate_due(step)
+    upcoming = [step.tx.memory.next_price_change(step.now.wall_ms), step.tx.memory.next_document(rulebook.KIND)]
+    soonest = [moment for moment in upcoming if moment is not None and moment > step.now.wall_ms]
+    step.memory.look_at_ms = min([step.now.wall_ms + LOOK_EVERY_MS, *soonest])
+
+
+def set_price(step: Step, grade: str, unit_price_milli: int, effective_from_ms: int, person: str) -> dict[str, Any]:
+    """``prices set``: a new unit price from an instant on. Raises RequestRefused."""
+    if grade not in step.settings.grade:
+        known = ", ".join(sorted(step.settings.grade))
+        raise RequestRefused(f"there is no grade {grade!r}", hint=f"the grades are {known}", exit_code=2)
+    if not 0 < unit_price_milli < 1_000_000:
+        raise RequestRefused("a unit price lies between 0.001 and 999.999", hint='write it like "7.85"', exit_code=2)
+    effective = max(effective_from_ms, step.now.wall_ms)
+    step.tx.memory.add_price(grade, unit_price_milli, effective, "person", person)
+    step.audit(person, "supervisor", "price_set", f"grade {grade}", reason=f"{unit_price_milli} from {effective}")
+    step.memory.look_at_ms = 0
+    refresh(step)
+    return {"grade": grade, "unit_price_milli": unit_price_milli, "effective_from_ms": effective}
+
+
+def telemetry(step: Step) -> None:
+    """Every minute: keep the tanks' newest readings and, as often as configured, tell them and our health."""
+    for number, reading in step.live.tanks.items():
+        keys = ("volume_ml", "ullage_ml", "height_um", "water_height_um", "water_volume_ml", "temperature_mdegc")
+        values = {key: reading[key] for key in keys}
+        delivery = reading["delivery_in_progress"]
+        step.tx.memory.save_tank(
+            {
+                "tank": number,
+                "at_ms": reading["at_ms"],
+                "quality": reading["quality"],
+                "tc_volume_ml": None,
+                "delivery": None if delivery is None else int(delivery),
+                **values,
+            }
+        )
+    if step.now.mono_ms < step.memory.telemetry_at_ms:
+        return
+    step.memory.telemetry_at_ms = step.now.mono_ms + step.settings.head_office.telemetry_every
+    for number, reading in sorted(step.live.tanks.items()):
+        record = {key: value for key, value in reading.items() if key not in ("doubts", "at_ms")}
+        step.journal("fc.tank.reading.v1", {**record, "tank": number})
+    online = sum(1 for device in step.live.devices.values() if device["online"])
+    step.journal(
+        "fc.health.v1",
+        {"devices": len(step.live.devices), "devices_online": online, "clock": step.stamp.clock},
+    )

@@ -1,0 +1,205 @@
+"""Scans and links in the pipeline: what a text is, what linking decides, its effects into the open transaction.
+
+The scanned text lives only inside ``scanned``: it is classified, looked up by blind index and forgotten.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agent.domain import identity, link_memory, linking
+from agent.domain import link_records as links
+from agent.domain.answers import Outcome, sentence, tone_of
+from agent.domain.identity import AuthLevel, IndexKind, Kind
+from agent.failpoints import failpoint
+from agent.logs import get_logger
+from agent.pipeline import correcting, settling
+from agent.pipeline.step import RequestRefused, Step
+from drivers.readings import CodeScan
+
+_log = get_logger("scanning")
+
+_REFUSED = {
+    Kind.PAYMENT_CODE: Outcome.PAYMENT_CODE,
+    Kind.CARD_NUMBER_TYPO: Outcome.CARD_NUMBER_TYPO,
+    Kind.BANK_CARD: Outcome.BANK_CARD,
+    Kind.UNSUPPORTED_VERSION: Outcome.UNSUPPORTED_VERSION,
+    Kind.NOT_A_MEMBER_CODE: Outcome.NOT_A_MEMBER_CODE,
+}
+
+
+def scanned(step: Step, scan: CodeScan, index_key: bytes) -> None:
+    """Handle one frame of a reader."""
+    digest = identity.text_digest(scan.text)
+    found = identity.classify(scan.text, _layouts(step))
+    if found.kind is Kind.POINT:
+        tell(step, links.ControlScanned(scan.reader, int(found.value or "0"), digest))
+    elif found.kind is Kind.CANCEL:
+        tell(step, links.ControlScanned(scan.reader, None, digest))
+    elif found.kind is Kind.CARD_NUMBER:
+        scan_id = step.new_id()
+        who = credential(step, found.value or "", index_key, scan_id=scan_id, reader=scan.reader, attendant=None)
+        refused = None if who is not None else Outcome.UNKNOWN_CARD
+        tell(step, links.MemberScanned(scan_id, scan.reader, digest, who, refused))
+    else:
+        tell(step, links.MemberScanned(step.new_id(), scan.reader, digest, None, _REFUSED[found.kind]))
+
+
+def _layouts(step: Step) -> tuple[identity.CardLayout, ...]:
+    return tuple(identity.CardLayout(card.prefix, card.length, card.check) for card in step.settings.loyalty.card)
+
+
+def credential(
+    step: Step, digits: str, index_key: bytes, *, scan_id: str, reader: str, attendant: str | None
+) -> links.Credential | None:
+    """Return who a card number belongs to, ``None`` where the cache does not know it."""
+    index = identity.blind_index(index_key, IndexKind.CARD, digits)
+    member = step.tx.members.by_index(index)
+    if member is None:
+        return None
+    suspect = step.stamp.clock in ("floor", "unknown")
+    return links.Credential(
+        scan_id, reader, attendant, member["id"], AuthLevel.NUMBER, clock_suspect=suspect, member_known=True
+    )
+
+
+def tell(step: Step, event: links.LinkEvent) -> tuple[links.LinkEffect, ...]:
+    """Give ``event`` to linking and carry its effects into the transaction; returns them."""
+    before = step.memory.desk
+    desk, effects = linking.step(before, event, step.now)
+    step.memory.desk = desk
+    for effect in effects:
+        _carry(step, effect, event)
+    if desk is not before and (effects or not isinstance(event, links.Ticked)):
+        step.tx.memory.save_desk(link_memory.durable(desk))
+    return effects
+
+
+def _carry(step: Step, effect: links.LinkEffect, event: links.LinkEvent) -> None:
+    match effect:
+        case links.LinkSale():
+            link_sale(step, effect)
+        case links.CorrectLink():
+            correcting.correct_link(step, effect)
+        case links.Answer():
+            _answer(step, effect, event)
+        case links.Audit(who, role, action, subject, reason, result):
+            step.audit(who, role.value, action, subject, reason=reason, result=result)
+        case links.PendingSaved() | links.PendingEnded() | links.SpendCode():
+            pass  # pending links are part of the desk's durable state; one-time codes come with signed member codes
+
+
+def link_sale(step: Step, effect: links.LinkSale) -> None:
+    """Store a link beside its sale; where it corrects one, the correction's record says it all."""
+    ref = step.tx.members.ensure(effect.member)
+    step.tx.sales.add_link(
+        {
+            "id": step.new_id(),
+            "sale": effect.sale,
+            "member_ref": ref,
+            "level": effect.level.value,
+            "by": effect.by,
+            "made_ms": step.stamp.wall_ms,
+            "delay_s": effect.delay_s,
+            "corrects": None if effect.corrects is None else str(effect.corrects),
+            "active": 1,
+        }
+    )
+    if effect.corrects is None:
+        step.journal(
+            "fc.sale.linked.v1",
+            {
+                "sale": effect.sale,
+                "member": effect.member,
+                "level": effect.level.value,
+                "by": effect.by,
+                "delay_s": effect.delay_s,
+                "code": effect.code,
+            },
+        )
+        if effect.late:
+            correcting.late_points(step, effect.sale)
+    settling.reschedule(step, effect.sale)
+    failpoint("link.before_commit")
+    step.passed.append("link")
+
+
+def _answer(step: Step, answer: links.Answer, event: links.LinkEvent) -> None:
+    member = None if answer.member is None else step.tx.members.by_id(answer.member)
+    mask = None if member is None else str(member["mask"])
+    tier = None if member is None else str(member["tier"])
+    language = step.settings.station.language
+    shown: dict[str, Any] = {
+        "to": answer.to,
+        "outcome": answer.outcome.value,
+        "tone": tone_of(answer.outcome).value,
+        "message": sentence(answer.outcome, language, point=answer.point, mask=mask, tier=tier),
+        "fuelling_point": answer.point,
+        "sale": answer.sale,
+        "repeat": answer.repeat,
+        "choices": [
+            {"kind": c.kind, "fuelling_point": c.point, "sale": c.sale, "age_s": c.age_s} for c in answer.choices
+        ],
+    }
+    if isinstance(event, links.MemberScanned) and not answer.repeat:
+        step.tx.sales.add_scan(
+            {
+                "id": event.scan_id,
+                "reader": event.reader,
+                "at_ms": step.stamp.wall_ms,
+                "outcome": answer.outcome.value,
+                "level": None if event.who is None else event.who.level.value,
+                "member_ref": None if member is None else member["ref"],
+                "fuelling_point": answer.point,
+            }
+        )
+    step.after.append(lambda: step.live.add_answer(shown))
+    step.after.append(lambda: _log.info("scan answered", reader=answer.to, outcome=answer.outcome.value))
+
+
+def link_by_number(step: Step, sale: str, card: str, reason: str, person: str, role: str, key: bytes) -> dict[str, Any]:
+    """``sales link``: a person links a sale to the member whose card number was given."""
+    found = identity.classify(card, _layouts(step))
+    if found.kind is not Kind.CARD_NUMBER:
+        outcome = _REFUSED.get(found.kind, Outcome.NOT_A_MEMBER_CODE)
+        raise RequestRefused(sentence(outcome, "en"), hint="give the member's card number", exit_code=2)
+    scan_id = step.new_id()
+    who = credential(step, found.value or "", key, scan_id=scan_id, reader="cli", attendant=person)
+    if who is None:
+        raise RequestRefused("this card is not in the cache", hint="check the number, or wait for the next sync")
+    wanted = links.Role.SUPERVISOR if role == "supervisor" else links.Role.ATTENDANT
+    known = step.memory.desk.sales.get(sale)
+    event: links.LinkEvent
+    if known is not None and known.link is not None:
+        event = links.CorrectionRequested(sale, who, person, wanted, reason)
+    else:
+        event = links.LinkRequested(sale, who, person, wanted, reason)
+    return answered(step, tell(step, event))
+
+
+def unlink(step: Step, sale: str, reason: str, person: str, role: str) -> dict[str, Any]:
+    """``sales unlink``: remove a wrong link."""
+    wanted = links.Role.SUPERVISOR if role == "supervisor" else links.Role.ATTENDANT
+    return answered(step, tell(step, links.CorrectionRequested(sale, None, person, wanted, reason)))
+
+
+def answered(step: Step, effects: tuple[links.LinkEffect, ...]) -> dict[str, Any]:
+    """Return what linking answered a person. Raises RequestRefused where the answer is no."""
+    answers = [effect for effect in effects if isinstance(effect, links.Answer)]
+    assert answers, "linking answers every person"
+    answer = answers[-1]
+    good = {
+        Outcome.LINKED,
+        Outcome.LINKED_EARN_ONLY,
+        Outcome.LINKED_AFTER_LOCK,
+        Outcome.LINKED_MEMBER_UNKNOWN,
+        Outcome.REPEAT,
+        Outcome.CORRECTED,
+        Outcome.REMOVED,
+    }
+    member = None if answer.member is None else step.tx.members.by_id(answer.member)
+    mask = None if member is None else str(member["mask"])
+    message = sentence(answer.outcome, step.settings.station.language, point=answer.point, mask=mask)
+    if answer.outcome not in good:
+        raise RequestRefused(f"{answer.outcome.value}: {message}", hint="forecourt sales show SALE tells what it has")
+    return {"outcome": answer.outcome.value, "message": message, "sale": answer.sale, "repeat": answer.repeat}

@@ -1,0 +1,121 @@
+"""One step under way: its instant, its draft of the memory, its transaction (opened when first written to), what follows.
+
+Everything in ``after`` happens once, in order, and only after the commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from agent.domain.instant import Now
+from agent.ids import RandomBits, ulid
+from agent.live import LiveBoard
+from agent.pipeline.memory import Memory
+from agent.settings import Settings
+from agent.store.journal import Stamp, Written
+from agent.store.store import Store, Tx
+from drivers.commands import Command
+
+
+class RequestRefused(Exception):
+    """A person's wish cannot be followed. ``hint``: what to do; ``exit_code`` for the command line."""
+
+    def __init__(self, message: str, *, hint: str, exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.hint = hint
+        self.exit_code = exit_code
+
+
+@dataclass(frozen=True, slots=True)
+class Outlets:
+    """Where a step's consequences go: commands to lines, and the publisher that should look again."""
+
+    send: Callable[[Command], None]
+    wake_publisher: Callable[[], None]
+
+
+class Step:
+    """The context that every part of the pipeline works in."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        settings: Settings,
+        memory: Memory,
+        live: LiveBoard,
+        now: Now,
+        stamp: Stamp,
+        random: RandomBits,
+    ) -> None:
+        self.settings = settings
+        self.memory = memory
+        self.live = live
+        self.now = now
+        self.stamp = stamp
+        self.after: list[Callable[[], None]] = []
+        self.commands: list[Command] = []
+        self.passed: list[str] = []
+        self.notes: list[tuple[str, str]] = []
+        self._store = store
+        self._random = random
+        self._tx: Tx | None = None
+
+    @property
+    def tx(self) -> Tx:
+        """The transaction; opened at the first use, so that a step that writes nothing costs nothing."""
+        if self._tx is None:
+            self._tx = self._store.start(self.stamp)
+        return self._tx
+
+    @property
+    def has_written(self) -> bool:
+        """Whether a transaction is open."""
+        return self._tx is not None
+
+    def commit(self) -> bool:
+        """Commit if anything was written; returns whether."""
+        if self._tx is None:
+            return False
+        self._store.commit(self._tx)
+        self._tx = None
+        return True
+
+    def roll_back(self) -> None:
+        """Forget what was written."""
+        if self._tx is not None:
+            self._store.roll_back()
+            self._tx = None
+
+    def new_id(self) -> str:
+        """Return a fresh ULID of this instant."""
+        return ulid(self.stamp.wall_ms, self._random)
+
+    def journal(self, type_name: str, data: dict[str, Any], *, record_id: str | None = None) -> Written:
+        """Append one record."""
+        return self.tx.journal.append(type_name, data, record_id=record_id)
+
+    def audit(self, who: str, role: str, action: str, subject: str, *, reason: str = "", result: str = "done") -> None:
+        """Append an audit record (``fc.audit.v1``)."""
+        self.journal(
+            "fc.audit.v1",
+            {"who": who, "role": role, "action": action, "object": subject, "reason": reason or None, "result": result},
+        )
+
+    def send(self, command: Command) -> None:
+        """Give a command to its line after the commit."""
+        self.commands.append(command)
+
+    def local(self, wall_ms: int) -> datetime:
+        """Return wall time in the station's zone."""
+        zone = self.settings.station.tz
+        return datetime.fromtimestamp(wall_ms // 1000, zone) + timedelta(milliseconds=wall_ms % 1000)
+
+    def business_day(self, wall_ms: int) -> str:
+        """Return the business day of an instant: the local day on which the day in progress started."""
+        local = self.local(wall_ms)
+        started = local.hour * 60 + local.minute >= self.settings.station.business_day_starts
+        return (local.date() if started else local.date() - timedelta(days=1)).isoformat()

@@ -1,0 +1,105 @@
+"""How far head office has what was written, inside the caller's transaction; and the outbox the publisher reads."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from sqlalchemy import Connection, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlmodel import col
+
+from agent.store.tables import Journal, Rejected, StreamHead
+from sync.messages import StreamPosition
+from sync.ports import OutboxRow
+from sync.records import hash_0
+from sync.recordtypes import STREAMS
+
+
+class DeliveryTable:
+    """Reads and writes inside the caller's transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def acked(self, stream: str) -> int:
+        """Return the highest seq of a stream that head office has committed."""
+        return int(
+            self._connection.execute(select(col(StreamHead.acked)).where(col(StreamHead.stream) == stream)).scalar_one()
+        )
+
+    def acknowledge(self, stream: str, cum: int, head_hash: bytes) -> None:
+        """Mark everything up to ``cum`` as delivered; never goes back."""
+        here = (col(Journal.stream) == stream) & (col(Journal.seq) <= cum) & (col(Journal.seq) > self.acked(stream))
+        self._connection.execute(update(Journal).where(here).values(delivered=1))
+        behind = (col(StreamHead.stream) == stream) & (col(StreamHead.acked) < cum)
+        self._connection.execute(update(StreamHead).where(behind).values(acked=cum, acked_hash=head_hash))
+
+    def reject(self, stream: str, seq: int, reason: str, wall_ms: int) -> bool:
+        """Keep a dead letter's reason; returns False when it was told before."""
+        statement = upsert(Rejected).values(stream=stream, seq=seq, reason=reason, told_ms=wall_ms)
+        return self._connection.execute(statement.on_conflict_do_nothing()).rowcount == 1
+
+
+class JournalOutbox:
+    """The journal as the publisher sees it (``sync.ports.Outbox``): read-only, a connection of its own, one thread."""
+
+    def __init__(self, path: Path, station: str, incarnation: str) -> None:
+        self._connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5, check_same_thread=False)
+        self._connection.execute("PRAGMA query_only=1")
+        self._starts = {stream: hash_0(station, incarnation, stream) for stream in STREAMS}
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def heads(self) -> dict[str, StreamPosition]:
+        """Return last seq, last hash and highest acknowledged seq per stream."""
+        with closing(self._connection.execute("SELECT stream, seq, hash, acked FROM stream_head")) as rows:
+            return {stream: StreamPosition(seq, bytes(digest), acked) for stream, seq, digest, acked in rows}
+
+    def read(self, stream: str, first_seq: int, max_records: int, max_bytes: int) -> list[OutboxRow]:
+        """Return rows from ``first_seq`` on without a gap, within both limits, at least one if there is one."""
+        found: list[OutboxRow] = []
+        size = 0
+        with closing(self._connection.execute(_READ, (stream, first_seq, max_records))) as rows:
+            for seq, body, digest in rows:
+                size += len(body) + 1
+                if seq != first_seq + len(found) or (found and size > max_bytes):
+                    break
+                found.append(OutboxRow(seq, bytes(body), bytes(digest)))
+        return found
+
+    def hash_at(self, stream: str, seq: int) -> bytes | None:
+        """Return the hash of a seq (hash_0 for 0), ``None`` where it is not known here."""
+        if seq == 0:
+            return self._starts[stream]
+        with closing(self._connection.execute(_HASH_AT, (stream, seq))) as rows:
+            row = rows.fetchone()
+        return None if row is None else bytes(row[0])
+
+    def has_document(self, kind: str, digest: str) -> bool:
+        """Return whether a document with this hash (hex) is kept."""
+        statement = "SELECT 1 FROM document WHERE kind = ? AND hash = ?"
+        with closing(self._connection.execute(statement, (kind, digest))) as rows:
+            return rows.fetchone() is not None
+
+    def active_rules(self) -> tuple[int, str] | None:
+        """Return (version, hash in hex) of the rule set in force."""
+        with closing(self._connection.execute(_ACTIVE_RULES)) as rows:
+            row = rows.fetchone()
+        return None if row is None else (int(row[0]), str(row[1]))
+
+    def member_op(self) -> int:
+        """Return the op of the newest member change applied."""
+        with closing(self._connection.execute("SELECT value FROM meta WHERE key = 'member_op'")) as rows:
+            row = rows.fetchone()
+        return 0 if row is None else int(row[0])
+
+
+_READ = "SELECT seq, body, hash FROM journal WHERE stream = ? AND seq >= ? ORDER BY seq LIMIT ?"
+_HASH_AT = "SELECT hash FROM journal WHERE stream = ? AND seq = ?"
+_ACTIVE_RULES = """
+SELECT version, hash FROM document WHERE kind = 'rules' AND activated_ms IS NOT NULL ORDER BY version DESC LIMIT 1
+"""

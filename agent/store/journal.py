@@ -1,0 +1,111 @@
+"""The journal: append-only, gapless, hash-chained; outbox, audit trail and recovery source at once.
+
+Writes inside the caller's transaction. Knows the wire's record bytes (``sync.records``), no topic and no broker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+from sqlmodel import col
+
+from agent.ids import RandomBits, ulid
+from agent.store.tables import Journal, StreamHead
+from sync.records import format_time, hash_0, hash_next, make_record
+from sync.recordtypes import STREAMS, TYPES
+
+_INSERT = insert(Journal)
+_ADVANCE = update(StreamHead)
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """When a step happens, as every record of it says: W-02. ``wall_ms`` is already lifted to the floor."""
+
+    wall_ms: int
+    mono_ms: int
+    boot: str
+    clock: str
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Where a record went: its stream, seq and id."""
+
+    stream: str
+    seq: int
+    id: str
+
+
+def create_streams(connection: Connection, station: str, incarnation: str) -> None:
+    """Write the three heads of a new database at seq 0 with ``hash_0``."""
+    for stream in STREAMS:
+        start = hash_0(station, incarnation, stream)
+        connection.execute(
+            insert(StreamHead), {"stream": stream, "seq": 0, "hash": start, "acked": 0, "acked_hash": start}
+        )
+
+
+def read_heads(connection: Connection) -> dict[str, tuple[int, bytes]]:
+    """Return (last seq, last hash) per stream."""
+    rows = connection.execute(select(col(StreamHead.stream), col(StreamHead.seq), col(StreamHead.hash)))
+    return {stream: (seq, bytes(digest)) for stream, seq, digest in rows}
+
+
+class JournalWriter:
+    """Appends records inside one transaction; ``heads`` are adopted by the store when that commits."""
+
+    def __init__(
+        self, connection: Connection, heads: Mapping[str, tuple[int, bytes]], stamp: Stamp, random: RandomBits
+    ) -> None:
+        self._connection = connection
+        self._stamp = stamp
+        self._random = random
+        self.heads = dict(heads)
+        self.written: list[Written] = []
+
+    def append(self, type_name: str, data: Mapping[str, Any], *, record_id: str | None = None) -> Written:
+        """Write one record of ``type_name`` to its stream and return where it went. Raises RecordError for our bugs."""
+        stream = TYPES[type_name].stream
+        last_seq, last_hash = self.heads[stream]
+        seq = last_seq + 1
+        stamp = self._stamp
+        identity = record_id if record_id is not None else ulid(stamp.wall_ms, self._random)
+        body = make_record(
+            seq=seq,
+            id=identity,
+            type=type_name,
+            time=format_time(stamp.wall_ms),
+            boot=stamp.boot,
+            mono_ms=stamp.mono_ms,
+            clock=stamp.clock,
+            data=data,
+        )
+        digest = hash_next(last_hash, seq, body)
+        self._connection.execute(
+            _INSERT,
+            {
+                "stream": stream,
+                "seq": seq,
+                "id": identity,
+                "type": type_name,
+                "time_ms": stamp.wall_ms,
+                "body": body,
+                "hash": digest,
+                "delivered": 0,
+            },
+        )
+        self.heads[stream] = (seq, digest)
+        self.written.append(Written(stream, seq, identity))
+        return self.written[-1]
+
+    def flush(self) -> None:
+        """Write the moved heads; called once before the commit."""
+        for stream in {entry.stream for entry in self.written}:
+            seq, digest = self.heads[stream]
+            self._connection.execute(
+                _ADVANCE.where(col(StreamHead.stream) == stream).values(seq=seq, hash=digest),
+            )

@@ -1,0 +1,71 @@
+"""The high-water file (W-30): outside the database, its folder and its backups; may be behind it, never ahead.
+
+A restored or copied database is older than this file says: then this station must not send (W-31).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What the file holds: the incarnation, how often we connected, and the last seq and hash per stream."""
+
+    incarnation: str
+    connect_n: int
+    streams: Mapping[str, tuple[int, str]]
+
+
+class MarkDamaged(Exception):
+    """The file exists and is no high-water file."""
+
+
+def read(path: Path) -> Mark | None:
+    """Return the mark, ``None`` where there is no file. Raises MarkDamaged for anything that is not one."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    try:
+        value = json.loads(text)
+        streams = {name: (int(head["seq"]), str(head["hash"])) for name, head in value["streams"].items()}
+        return Mark(str(value["incarnation"]), int(value["connect_n"]), streams)
+    except (ValueError, KeyError, TypeError, AttributeError) as failure:
+        raise MarkDamaged(f"{path} is not a high-water file") from failure
+
+
+def write(path: Path, mark: Mark) -> None:
+    """Replace the file atomically and durably."""
+    value = {
+        "incarnation": mark.incarnation,
+        "connect_n": mark.connect_n,
+        "streams": {name: {"seq": seq, "hash": digest} for name, (seq, digest) in mark.streams.items()},
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(path.name + ".new")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
+    try:
+        os.write(descriptor, json.dumps(value, sort_keys=True).encode("utf-8"))
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    fresh.replace(path)
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def database_is_behind(mark: Mark | None, incarnation: str, heads: Mapping[str, tuple[int, bytes]]) -> bool:
+    """Return whether the database is older than the file says, or belongs to another incarnation."""
+    if mark is None:
+        return False
+    if mark.incarnation != incarnation:
+        return True
+    return any(heads[name][0] < seq for name, (seq, _) in mark.streams.items() if name in heads)

@@ -1,0 +1,304 @@
+"""What people look up: read-only, plain sqlite3 (quick to import), integers with units in the key names.
+
+Opens the file read-only for each question, so it never holds the writer up. Every list is bounded.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+MAX_ROWS = 500
+"""The longest list anybody reads at a screen; --limit asks for fewer."""
+
+OPEN_ALERTS = "('ACTIVE', 'ACTIVE_ACKED', 'CLEARED')"
+
+
+class NotFound(Exception):
+    """What was asked for is not there; ``hint`` says how to find it."""
+
+    def __init__(self, message: str, *, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+def utc(wall_ms: int | None) -> str | None:
+    """Return Unix milliseconds as ``YYYY-MM-DDTHH:MM:SS.mmmZ``."""
+    if wall_ms is None:
+        return None
+    moment = datetime.fromtimestamp(wall_ms // 1000, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{wall_ms % 1000:03d}Z"
+
+
+def _totalizer(epoch: int | None, raw: int | None) -> str | None:
+    return None if raw is None else f"{epoch}:{raw}"
+
+
+class Queries:
+    """Questions to the database of one station."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        with closing(sqlite3.connect(f"file:{self._path}?mode=ro", uri=True, timeout=5)) as connection:
+            connection.row_factory = sqlite3.Row
+            connection.execute("PRAGMA query_only=1")
+            yield connection
+
+    def sales(self, *, limit: int = 20, state: str | None = None, point: int | None = None) -> list[dict[str, Any]]:
+        """Return the newest sales first, with member mask and settlement where there is one."""
+        where, values = ["1"], []
+        if state is not None:
+            where.append("s.state = ?")
+            values.append(state)
+        if point is not None:
+            where.append("s.fuelling_point = ?")
+            values.append(str(point))
+        with self._open() as db:
+            rows = db.execute(
+                f"{_SALES} WHERE {' AND '.join(where)} ORDER BY s.ended_ms DESC, s.id DESC LIMIT ?",  # noqa: S608 - constants only
+                (*values, min(limit, MAX_ROWS)),
+            ).fetchall()
+        return [_sale(row) for row in rows]
+
+    def sale(self, prefix: str) -> dict[str, Any]:
+        """Return everything about one sale, named by the first (or last) characters of its id. Raises NotFound."""
+        with self._open() as db:
+            rows = db.execute(f"{_SALES} WHERE s.id LIKE ? OR s.id LIKE ? LIMIT 2", (f"{prefix}%", f"%{prefix}"))  # noqa: S608
+            found = rows.fetchall()
+            if len(found) != 1 or not prefix:
+                problem = "no sale" if not found else "more than one sale"
+                raise NotFound(f"{problem} has an id like {prefix!r}", hint="forecourt sales lists the ids")
+            value = _sale(found[0])
+            sale = value["sale"]
+            value["links"] = [dict(r) for r in db.execute(_LINKS, (sale,))]
+            value["tenders"] = [dict(r) for r in db.execute(_TENDERS, (sale,))]
+            value["corrections"] = [_correction(r) for r in db.execute(_CORRECTIONS, (sale,))]
+            value["postings"] = [dict(r) for r in db.execute(_POSTINGS, (sale,))]
+            settled = db.execute("SELECT lines, explanation FROM settlement WHERE sale = ?", (sale,)).fetchone()
+            value["lines"] = json.loads(settled["lines"]) if settled else []
+            value["explanation"] = json.loads(settled["explanation"]) if settled else []
+        return value
+
+    def counts(self) -> dict[str, int]:
+        """Return sums over all recorded sales: the station's side of the closing count."""
+        with self._open() as db:
+            row = db.execute(_COUNTS).fetchone()
+        return {key: int(row[key] or 0) for key in row.keys()}  # noqa: SIM118 - sqlite3.Row iterates values
+
+    def tanks(self) -> dict[int, dict[str, Any]]:
+        """Return the newest stored reading per tank."""
+        with self._open() as db:
+            rows = db.execute("SELECT * FROM tank_level ORDER BY tank").fetchall()
+        return {row["tank"]: {**dict(row), "at": utc(row["at_ms"])} for row in rows}
+
+    def alerts(self, *, all_states: bool = False, limit: int = 100) -> list[dict[str, Any]]:
+        """Return alerts, newest first; without ``all_states`` only those still on the screen."""
+        where = "1" if all_states else f"state IN {OPEN_ALERTS}"
+        with self._open() as db:
+            rows = db.execute(f"SELECT * FROM alert WHERE {where} ORDER BY id DESC LIMIT ?", (min(limit, MAX_ROWS),))  # noqa: S608
+            return [_alert(row) for row in rows]
+
+    def members(self, *, limit: int = 20) -> list[dict[str, Any]]:
+        """Return members of the cache by mask, with their points."""
+        with self._open() as db:
+            rows = db.execute(f"{_MEMBERS} ORDER BY m.ref LIMIT ?", (min(limit, MAX_ROWS),)).fetchall()
+        return [_member(row) for row in rows]
+
+    def member(self, prefix: str) -> dict[str, Any]:
+        """Return one member by the first digits of the id: balance, lots, last movements. Raises NotFound."""
+        with self._open() as db:
+            found = db.execute(f"{_MEMBERS} WHERE m.id LIKE ? LIMIT 2", (f"{prefix}%",)).fetchall()
+            if len(found) != 1 or not prefix:
+                problem = "no member" if not found else "more than one member"
+                raise NotFound(f"{problem} has an id like {prefix!r}", hint="forecourt members lists the ids")
+            ref = found[0]["ref"]
+            value = _member(found[0])
+            value["lots"] = [_lot(r) for r in db.execute(_LOTS, (ref,))]
+            value["movements"] = [{**dict(r), "at": utc(r["at_ms"])} for r in db.execute(_MOVEMENTS, (ref,))]
+        return value
+
+    def journal(self, *, stream: str | None = None, limit: int = 20, after: int | None = None) -> list[dict[str, Any]]:
+        """Return journal records: the newest, or those of ``stream`` after seq ``after``."""
+        with self._open() as db:
+            if after is not None:
+                rows = db.execute(_JOURNAL_AFTER, (stream or "L", after, min(limit, MAX_ROWS))).fetchall()
+            else:
+                rows = db.execute(_JOURNAL, (stream, stream, min(limit, MAX_ROWS))).fetchall()[::-1]
+        return [_record(row) for row in rows]
+
+    def streams(self) -> dict[str, dict[str, int]]:
+        """Return last written, last acknowledged and waiting records per stream."""
+        with self._open() as db:
+            rows = db.execute("SELECT stream, seq, acked FROM stream_head").fetchall()
+        return {
+            row["stream"]: {"last_seq": row["seq"], "acked": row["acked"], "waiting": row["seq"] - row["acked"]}
+            for row in sorted(rows, key=lambda r: "LAT".index(r["stream"]))
+        }
+
+    def rejected(self) -> list[dict[str, Any]]:
+        """Return records that head office keeps as dead letters."""
+        with self._open() as db:
+            rows = db.execute("SELECT * FROM rejected ORDER BY stream, seq LIMIT ?", (MAX_ROWS,)).fetchall()
+        return [{**dict(row), "told": utc(row["told_ms"])} for row in rows]
+
+    def prices(self) -> list[dict[str, Any]]:
+        """Return the price table, newest first per grade."""
+        with self._open() as db:
+            rows = db.execute("SELECT * FROM price ORDER BY grade, effective_from_ms DESC LIMIT ?", (MAX_ROWS,))
+            return [{**dict(row), "effective_from": utc(row["effective_from_ms"])} for row in rows]
+
+    def meta(self) -> dict[str, str]:
+        """Return the facts about this database."""
+        with self._open() as db:
+            return {row["key"]: row["value"] for row in db.execute("SELECT key, value FROM meta")}
+
+    def unsettled(self) -> int:
+        """Return how many sales are not Cleared."""
+        with self._open() as db:
+            return int(db.execute("SELECT count(*) FROM sale WHERE state <> 'Cleared'").fetchone()[0])
+
+
+_SALES = """
+SELECT s.*, m.id AS member, m.mask AS mask, m.tier AS tier, l.level AS level, l.delay_s AS delay_s,
+       t.discount_minor, t.net_minor, t.points_earned, t.points_redeemed, t.rule_version, t.purpose, t.settled_ms
+FROM sale s
+LEFT JOIN link l ON l.sale = s.id AND l.active = 1
+LEFT JOIN member m ON m.ref = l.member_ref
+LEFT JOIN settlement t ON t.sale = s.id
+"""
+_LINKS = """
+SELECT l.id AS link, m.id AS member, m.mask, l.level, l.by, l.delay_s, l.corrects, l.active
+FROM link l JOIN member m ON m.ref = l.member_ref WHERE l.sale = ? ORDER BY l.id
+"""
+_TENDERS = "SELECT kind, amount_minor, ref FROM tender WHERE sale = ? ORDER BY n"
+_CORRECTIONS = "SELECT * FROM correction WHERE sale = ? ORDER BY at_ms, id"
+_POSTINGS = "SELECT source, leg, account, points, lot FROM posting WHERE sale = ? ORDER BY id"
+_COUNTS = """
+SELECT (SELECT count(*) FROM sale) AS sales,
+       (SELECT sum(volume_ml) FROM sale) AS volume_ml,
+       (SELECT sum(amount_minor) FROM sale) AS amount_minor,
+       (SELECT count(*) FROM link WHERE active = 1) AS linked,
+       (SELECT sum(discount_minor) FROM settlement) AS discount_minor,
+       (SELECT sum(points) FROM posting WHERE account IN ('member:available', 'member:pending')) AS points,
+       (SELECT count(*) FROM sale WHERE state <> 'Cleared') AS unsettled
+"""
+_MEMBERS = """
+SELECT m.*, (SELECT sum(points) FROM posting p WHERE p.member_ref = m.ref AND p.account = 'member:available') AS available,
+       (SELECT sum(points) FROM posting p WHERE p.member_ref = m.ref AND p.account = 'member:pending') AS pending
+FROM member m
+"""
+_LOTS = """
+SELECT l.*, (SELECT sum(points) FROM posting p WHERE p.member_ref = l.member_ref AND p.lot = l.id) AS points
+FROM lot l WHERE l.member_ref = ? ORDER BY l.expires_on IS NULL, l.expires_on, l.earned_ms
+"""
+_MOVEMENTS = "SELECT sale, account, points, lot, at_ms FROM posting WHERE member_ref = ? ORDER BY id DESC LIMIT 20"
+_JOURNAL = """
+SELECT * FROM journal WHERE (? IS NULL OR stream = ?) ORDER BY time_ms DESC, stream, seq DESC LIMIT ?
+"""
+_JOURNAL_AFTER = "SELECT * FROM journal WHERE stream = ? AND seq > ? ORDER BY seq LIMIT ?"
+
+
+def _sale(row: sqlite3.Row) -> dict[str, Any]:
+    return {
+        "sale": row["id"],
+        "fuelling_point": row["fuelling_point"],
+        "nozzle": row["nozzle"],
+        "grade": row["grade"],
+        "tank": row["tank"],
+        "kind": row["kind"],
+        "volume_ml": row["volume_ml"],
+        "unit_price_milli": row["unit_price_milli"],
+        "amount_minor": row["amount_minor"],
+        "currency": row["currency"],
+        "exponent": row["exponent"],
+        "totalizer_start": _totalizer(row["start_epoch"], row["start_raw"]),
+        "totalizer_end": _totalizer(row["end_epoch"], row["end_raw"]),
+        "sub": row["sub"],
+        "lifted_at": utc(row["lifted_ms"]),
+        "ended_at": utc(row["ended_ms"]),
+        "business_day": row["business_day"],
+        "flags": row["flags"].split(),
+        "state": row["state"],
+        "voided": bool(row["voided"]),
+        "refunded_minor": row["refunded_minor"],
+        "member": row["member"],
+        "mask": row["mask"],
+        "tier": row["tier"],
+        "level": row["level"],
+        "discount_minor": row["discount_minor"],
+        "net_minor": row["net_minor"],
+        "points_earned": row["points_earned"],
+        "points_redeemed": row["points_redeemed"],
+        "rule_version": row["rule_version"],
+        "purpose": row["purpose"],
+        "settled_at": utc(row["settled_ms"]),
+        "journal_seq": row["journal_seq"],
+    }
+
+
+def _correction(row: sqlite3.Row) -> dict[str, Any]:
+    value = dict(row)
+    value["at"] = utc(value.pop("at_ms"))
+    for key in ("old", "new"):
+        value[key] = json.loads(value[key])
+    return value
+
+
+def _alert(row: sqlite3.Row) -> dict[str, Any]:
+    return {
+        "alert": row["id"],
+        "subject": row["subject"],
+        "name": row["name"],
+        "state": row["state"],
+        "severity": row["severity"],
+        "value": row["value"],
+        "limit": row["limit_value"],
+        "unit": row["unit"],
+        "detail": row["detail"],
+        "raised_at": utc(row["raised_ms"]),
+        "cleared_at": utc(row["cleared_ms"]),
+        "acknowledged_at": utc(row["acked_ms"]),
+        "acknowledged_by": row["acked_by"],
+    }
+
+
+def _member(row: sqlite3.Row) -> dict[str, Any]:
+    return {
+        "member": row["id"],
+        "mask": row["mask"],
+        "tier": row["tier"],
+        "growth": row["growth"],
+        "tags": json.loads(row["tags"]),
+        "visits": row["visits"],
+        "in_cache": bool(row["known"]),
+        "points_available": row["available"] or 0,
+        "points_pending": row["pending"] or 0,
+    }
+
+
+def _lot(row: sqlite3.Row) -> dict[str, Any]:
+    return {
+        "lot": row["id"],
+        "points": row["points"] or 0,
+        "usable_from": utc(row["usable_from_ms"]),
+        "expires_on": row["expires_on"],
+        "source": row["source"],
+    }
+
+
+def _record(row: sqlite3.Row) -> dict[str, Any]:
+    return {
+        "stream": row["stream"],
+        "seq": row["seq"],
+        "delivered": bool(row["delivered"]),
+        "hash": bytes(row["hash"]).hex(),
+        "record": json.loads(row["body"]),
+    }

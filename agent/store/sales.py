@@ -1,0 +1,239 @@
+"""Sales, links, settlements, tenders, corrections and the points ledger, inside the caller's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, delete, func, insert, select, update
+from sqlmodel import col
+
+from agent.domain.sale import Sale, SaleKind, SaleState, Totalizer
+from agent.store.tables import Correction, LinkRow, Lot, Member, Posting, SaleRow, ScanEvent, SettlementRow, TenderRow
+
+_INSERT_SALE = insert(SaleRow)
+_INSERT_LINK = insert(LinkRow)
+_INSERT_SETTLEMENT = insert(SettlementRow)
+_INSERT_TENDER = insert(TenderRow)
+_INSERT_POSTING = insert(Posting)
+_INSERT_LOT = insert(Lot)
+
+
+def sale_of(row: RowMapping) -> Sale:
+    """Return the fuel fact of a row of table ``sale``."""
+    has_totals = row["start_raw"] is not None
+    ends = row["end_raw"] is not None
+    return Sale(
+        id=row["id"],
+        fuelling_point=row["fuelling_point"],
+        nozzle=row["nozzle"],
+        grade=row["grade"],
+        tank=row["tank"],
+        kind=SaleKind(row["kind"]),
+        volume_ml=row["volume_ml"],
+        unit_price_milli=row["unit_price_milli"],
+        amount_minor=row["amount_minor"],
+        currency=row["currency"],
+        exponent=row["exponent"],
+        totalizer_start=Totalizer(row["start_epoch"], row["start_raw"]) if has_totals else None,
+        totalizer_end=Totalizer(row["end_epoch"], row["end_raw"]) if ends else None,
+        sub=row["sub"],
+        counter=row["counter"],
+        lifted_ms=row["lifted_ms"],
+        ended_ms=row["ended_ms"],
+        business_day=row["business_day"],
+        attendant=row["attendant"],
+        flags=tuple(row["flags"].split()) if row["flags"] else (),
+    )
+
+
+class SaleTable:
+    """Reads and writes inside the caller's transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add(self, sale: Sale, *, settle_due_ms: int | None, journal_seq: int) -> None:
+        """Insert a sale as Payable. The natural key is unique: a second insert raises IntegrityError, our bug."""
+        start, end = sale.totalizer_start, sale.totalizer_end
+        self._connection.execute(
+            _INSERT_SALE,
+            {
+                "id": sale.id,
+                "fuelling_point": sale.fuelling_point,
+                "nozzle": sale.nozzle,
+                "grade": sale.grade,
+                "tank": sale.tank,
+                "kind": sale.kind.value,
+                "volume_ml": sale.volume_ml,
+                "unit_price_milli": sale.unit_price_milli,
+                "amount_minor": sale.amount_minor,
+                "currency": sale.currency,
+                "exponent": sale.exponent,
+                "start_epoch": start.epoch if start else None,
+                "start_raw": start.raw if start else None,
+                "end_epoch": end.epoch if end else None,
+                "end_raw": end.raw if end else None,
+                "sub": sale.sub,
+                "counter": sale.counter,
+                "lifted_ms": sale.lifted_ms,
+                "ended_ms": sale.ended_ms,
+                "business_day": sale.business_day,
+                "attendant": sale.attendant,
+                "flags": " ".join(sale.flags),
+                "state": SaleState.PAYABLE.value,
+                "voided": 0,
+                "refunded_minor": 0,
+                "settle_due_ms": settle_due_ms,
+                "journal_seq": journal_seq,
+            },
+        )
+
+    def row(self, sale: str) -> RowMapping | None:
+        """Return the whole row of one sale."""
+        return self._connection.execute(select(SaleRow.__table__).where(col(SaleRow.id) == sale)).mappings().first()  # type: ignore[attr-defined]
+
+    def ids_like(self, prefix: str) -> list[str]:
+        """Return up to three sale ids that start with ``prefix`` (people type the first characters)."""
+        rows = self._connection.execute(
+            select(col(SaleRow.id)).where(col(SaleRow.id).startswith(prefix, autoescape=True)).limit(3)
+        )
+        return [row[0] for row in rows]
+
+    def set_state(self, sale: str, state: SaleState) -> None:
+        """Move a sale along Payable, Locked, Cleared."""
+        self._connection.execute(update(SaleRow).where(col(SaleRow.id) == sale).values(state=state.value))
+
+    def set_due(self, sale: str, settle_due_ms: int | None) -> None:
+        """Set when an automatic settlement is due."""
+        self._connection.execute(update(SaleRow).where(col(SaleRow.id) == sale).values(settle_due_ms=settle_due_ms))
+
+    def set_reversed(self, sale: str, *, voided: bool, refunded_minor: int) -> None:
+        """Note how much of a settled sale has been given back."""
+        values = {"voided": int(voided), "refunded_minor": refunded_minor}
+        self._connection.execute(update(SaleRow).where(col(SaleRow.id) == sale).values(**values))
+
+    def scheduled(self) -> list[tuple[str, int]]:
+        """Return payable sales with the wall time of their automatic settlement, soonest first."""
+        rows = self._connection.execute(
+            select(col(SaleRow.id), col(SaleRow.settle_due_ms))
+            .where((col(SaleRow.state) == SaleState.PAYABLE.value) & (col(SaleRow.settle_due_ms).is_not(None)))
+            .order_by(col(SaleRow.settle_due_ms))
+        )
+        return [(sale, int(due)) for sale, due in rows if due is not None]
+
+    def unpaid_per_point(self) -> dict[int, int]:
+        """Return how many sales are not Cleared per fuelling point."""
+        rows = self._connection.execute(
+            select(col(SaleRow.fuelling_point), func.count())
+            .where(col(SaleRow.state) != SaleState.CLEARED.value)
+            .group_by(col(SaleRow.fuelling_point))
+        )
+        return dict(rows.tuples().all())
+
+    def add_link(self, values: Mapping[str, Any]) -> None:
+        """Insert a link; the partial unique index refuses a second active one (IntegrityError)."""
+        self._connection.execute(_INSERT_LINK, dict(values))
+
+    def end_link(self, link: str) -> None:
+        """A correction takes the place of this link."""
+        self._connection.execute(update(LinkRow).where(col(LinkRow.id) == link).values(active=0))
+
+    def active_link(self, sale: str) -> RowMapping | None:
+        """Return the active link of a sale with the member's id and mask."""
+        return (
+            self._connection.execute(
+                select(
+                    col(LinkRow.id),
+                    col(LinkRow.member_ref),
+                    col(LinkRow.level),
+                    col(LinkRow.made_ms),
+                    col(LinkRow.by),
+                    col(LinkRow.delay_s),
+                    col(Member.id).label("member"),
+                    col(Member.mask),
+                )
+                .join(Member, col(Member.ref) == col(LinkRow.member_ref))
+                .where((col(LinkRow.sale) == sale) & (col(LinkRow.active) == 1))
+            )
+            .mappings()
+            .first()
+        )
+
+    def count_links(self, sale: str) -> int:
+        """Return how many links a sale has had."""
+        return int(self._connection.execute(select(func.count()).where(col(LinkRow.sale) == sale)).scalar_one())
+
+    def add_scan(self, values: Mapping[str, Any]) -> None:
+        """Keep what a scan came to; never its text."""
+        self._connection.execute(insert(ScanEvent), dict(values))
+
+    def add_settlement(self, values: Mapping[str, Any], tenders: Sequence[tuple[str, int, str | None]]) -> None:
+        """Insert the settlement of a sale and how it was paid; a second one raises IntegrityError."""
+        self._connection.execute(_INSERT_SETTLEMENT, dict(values))
+        for n, (kind, amount_minor, ref) in enumerate(tenders, 1):
+            self._connection.execute(
+                _INSERT_TENDER,
+                {"sale": values["sale"], "n": n, "kind": kind, "amount_minor": amount_minor, "ref": ref},
+            )
+
+    def settlement(self, sale: str) -> RowMapping | None:
+        """Return the settlement of a sale."""
+        statement = select(SettlementRow.__table__).where(col(SettlementRow.sale) == sale)  # type: ignore[attr-defined]
+        return self._connection.execute(statement).mappings().first()
+
+    def tenders(self, sale: str) -> list[RowMapping]:
+        """Return how a sale was paid."""
+        statement = select(TenderRow.__table__).where(col(TenderRow.sale) == sale).order_by(col(TenderRow.n))  # type: ignore[attr-defined]
+        return list(self._connection.execute(statement).mappings())
+
+    def add_correction(self, values: Mapping[str, Any]) -> None:
+        """Insert a correction beside the facts it corrects."""
+        self._connection.execute(insert(Correction), dict(values))
+
+    def corrections(self, sale: str) -> list[RowMapping]:
+        """Return the corrections of a sale, oldest first."""
+        statement = select(Correction.__table__).where(col(Correction.sale) == sale).order_by(col(Correction.id))  # type: ignore[attr-defined]
+        return list(self._connection.execute(statement).mappings())
+
+    def add_posting(self, values: Mapping[str, Any]) -> None:
+        """Insert one leg of the ledger; (source, leg) is unique."""
+        self._connection.execute(_INSERT_POSTING, dict(values))
+
+    def postings_of(self, sale: str) -> list[RowMapping]:
+        """Return every posting that a sale caused, in order."""
+        statement = select(Posting.__table__).where(col(Posting.sale) == sale).order_by(col(Posting.id))  # type: ignore[attr-defined]
+        return list(self._connection.execute(statement).mappings())
+
+    def add_lot(self, values: Mapping[str, Any]) -> None:
+        """Insert a points lot; an existing one stays as it is."""
+        self._connection.execute(_INSERT_LOT.prefix_with("OR IGNORE"), dict(values))
+
+    def lots_of(self, member_ref: int) -> list[RowMapping]:
+        """Return the member's lots with what is left on each (the sum of its postings)."""
+        left = (
+            select(col(Posting.lot), func.sum(col(Posting.points)).label("points"))
+            .where((col(Posting.member_ref) == member_ref) & (col(Posting.account) != "member:debt"))
+            .group_by(col(Posting.lot))
+            .subquery()
+        )
+        statement = (
+            select(Lot.__table__, func.coalesce(left.c.points, 0).label("points"))  # type: ignore[attr-defined]
+            .join(left, left.c.lot == col(Lot.id), isouter=True)
+            .where(col(Lot.member_ref) == member_ref)
+            .order_by(col(Lot.expires_on), col(Lot.earned_ms), col(Lot.id))
+        )
+        return list(self._connection.execute(statement).mappings())
+
+    def debt_of(self, member_ref: int) -> int:
+        """Return how many points a member owes (0 or more)."""
+        here = (col(Posting.member_ref) == member_ref) & (col(Posting.account) == "member:debt")
+        return -int(self._connection.execute(select(func.coalesce(func.sum(col(Posting.points)), 0)).where(here)).scalar_one())
+
+    def replace_tenders(self, sale: str, tenders: Sequence[tuple[str, int, str | None]]) -> None:
+        """A tender correction: the journal keeps the old ones, this table shows what counts."""
+        self._connection.execute(delete(TenderRow).where(col(TenderRow.sale) == sale))
+        for n, (kind, amount_minor, ref) in enumerate(tenders, 1):
+            self._connection.execute(
+                _INSERT_TENDER, {"sale": sale, "n": n, "kind": kind, "amount_minor": amount_minor, "ref": ref}
+            )

@@ -1,0 +1,124 @@
+"""The one writer: transactions in which business rows, journal rows and seq numbers stand or fall together.
+
+Knows SQLAlchemy connections; what is written comes from the pipeline. Everything else opens the file read-only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import Connection, func, insert, select
+from sqlmodel import col
+
+from agent.failpoints import failpoint
+from agent.ids import RandomBits
+from agent.store import journal
+from agent.store.alerts import AlertTable
+from agent.store.delivery import DeliveryTable
+from agent.store.engine import InstanceLock, StoreError, writer_engine
+from agent.store.members import MemberTable
+from agent.store.memory import MemoryTable
+from agent.store.migrate import upgrade
+from agent.store.sales import SaleTable
+from agent.store.tables import Journal, Meta, StreamHead
+
+
+class Tx:
+    """One open transaction with its tables as nouns; ``journal.append`` is the only way to a record."""
+
+    def __init__(self, connection: Connection, writer: journal.JournalWriter, stamp: journal.Stamp) -> None:
+        self.connection = connection
+        self.stamp = stamp
+        self.journal = writer
+        self.sales = SaleTable(connection)
+        self.members = MemberTable(connection)
+        self.alerts = AlertTable(connection)
+        self.memory = MemoryTable(connection)
+        self.delivery = DeliveryTable(connection)
+
+
+class Store:
+    """The station's database, opened for writing. Close it to release the lock."""
+
+    def __init__(self, path: Path, *, station: str, random: RandomBits) -> None:
+        """Open, migrate and check ``path``. Raises StoreError (StoreBusy, StoreNewer) with a hint."""
+        self.path = path
+        self._random = random
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = InstanceLock(path)
+        self._lock.take()
+        self.is_new = not path.exists() or path.stat().st_size == 0
+        self._engine = writer_engine(path)
+        upgrade(self._engine, path)
+        self._connection = self._engine.connect()
+        with self._connection.begin():
+            self._adopt(station)
+            self._heads = journal.read_heads(self._connection)
+            newest = self._connection.execute(select(func.max(col(Journal.time_ms)))).scalar()
+        self.newest_ms: int = newest or 0
+
+    def _adopt(self, station: str) -> None:
+        meta = dict(self._connection.execute(select(col(Meta.key), col(Meta.value))).tuples().all())
+        if not meta:
+            incarnation = f"{self._random.getrandbits(128):032x}"
+            meta = {"station": station, "incarnation": incarnation, "connect_n": "0"}
+            for key, value in meta.items():
+                self._connection.execute(insert(Meta), {"key": key, "value": value})
+            journal.create_streams(self._connection, station, incarnation)
+            self.is_new = True
+        if meta["station"] != station:
+            raise StoreError(
+                f"this database belongs to station {meta['station']}, the configuration says {station}",
+                hint="correct [station] id, or name another [store] path for a new station",
+            )
+        self.incarnation = meta["incarnation"]
+        self.station = station
+
+    def start(self, stamp: journal.Stamp) -> Tx:
+        """Open a transaction; end it with ``commit`` or ``roll_back``."""
+        self._connection.begin()
+        return Tx(self._connection, journal.JournalWriter(self._connection, self._heads, stamp, self._random), stamp)
+
+    def commit(self, tx: Tx) -> None:
+        """Make everything of ``tx`` durable, and its heads the store's own."""
+        tx.journal.flush()
+        failpoint("store.inside_commit")
+        self._connection.commit()
+        self._heads = tx.journal.heads
+        self.newest_ms = max(self.newest_ms, tx.stamp.wall_ms)
+
+    def roll_back(self) -> None:
+        """Forget everything written since ``start``."""
+        self._connection.rollback()
+
+    @contextmanager
+    def begin(self, stamp: journal.Stamp) -> Iterator[Tx]:
+        """One transaction: committed when the block ends, rolled back when it raises."""
+        tx = self.start(stamp)
+        try:
+            yield tx
+            self.commit(tx)
+        finally:
+            self.roll_back()
+
+    def heads(self) -> dict[str, tuple[int, bytes]]:
+        """Return (last seq, last hash) per stream as committed."""
+        return dict(self._heads)
+
+    def acknowledged(self) -> bool:
+        """Return whether head office has ever committed anything of this database."""
+        with self._connection.begin():
+            return bool(self._connection.execute(select(func.max(col(StreamHead.acked)))).scalar())
+
+    def meta(self, key: str) -> str | None:
+        """Return one committed fact about this database."""
+        with self._connection.begin():
+            return self._connection.execute(select(col(Meta.value)).where(col(Meta.key) == key)).scalar()
+
+    def close(self) -> None:
+        """Close the connection and let the lock go."""
+        self._connection.close()
+        self._engine.dispose()
+        self._lock.release()

@@ -1,0 +1,200 @@
+"""``forecourt verify``: recompute what the database claims and list everything that is off.
+
+Chains, business rows against their journal records, ledger sums, balances, totalizer continuity. Reads only.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sync.records import hash_0, hash_next
+
+MAX_FINDINGS = 200
+"""Past this a list helps nobody; the count goes on."""
+
+METER_BASELINES = "SELECT fuelling_point, nozzle, epoch, raw FROM baseline"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is off: where, and what was expected and found."""
+
+    where: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was checked and what is off; ``ok`` only when nothing is."""
+
+    findings: tuple[Finding, ...]
+    records: int
+    sales: int
+    postings: int
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything agrees."""
+        return not self.findings
+
+
+def verify(path: Path) -> Report:
+    """Recompute everything in the database at ``path``. Raises sqlite3.Error where the file cannot be read at all."""
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)) as db:
+        db.row_factory = sqlite3.Row
+        db.execute("BEGIN")
+        findings = [
+            *_integrity(db),
+            *_chains(db),
+            *_sales_against_journal(db),
+            *_settlements(db),
+            *_ledger(db),
+            *_totalizers(db),
+        ]
+        counts = [int(db.execute(f"SELECT count(*) FROM {table}").fetchone()[0]) for table in _COUNTED]  # noqa: S608
+    return Report(tuple(findings[:MAX_FINDINGS]), *counts)
+
+
+def as_json(path: Path) -> dict[str, Any]:
+    """Return the report as the command prints it."""
+    report = verify(path)
+    return {
+        "verified": report.ok,
+        "records": report.records,
+        "sales": report.sales,
+        "postings": report.postings,
+        "findings": [{"where": finding.where, "problem": finding.problem} for finding in report.findings],
+    }
+
+
+_COUNTED = ("journal", "sale", "posting")
+
+
+def _integrity(db: sqlite3.Connection) -> Iterator[Finding]:
+    for row in db.execute("PRAGMA integrity_check(20)"):
+        if row[0] != "ok":
+            yield Finding("database", str(row[0]))
+    for row in db.execute("PRAGMA foreign_key_check"):
+        yield Finding("database", f"a row of {row[0]} names a {row[2]} that is not there")
+
+
+def _chains(db: sqlite3.Connection) -> Iterator[Finding]:
+    meta = {row["key"]: row["value"] for row in db.execute("SELECT key, value FROM meta")}
+    for head in db.execute("SELECT stream, seq, hash FROM stream_head").fetchall():
+        stream = head["stream"]
+        digest, expected = hash_0(meta["station"], meta["incarnation"], stream), 1
+        for row in db.execute("SELECT seq, body, hash FROM journal WHERE stream = ? ORDER BY seq", (stream,)):
+            if row["seq"] != expected:
+                yield Finding(f"journal {stream}", f"seq {expected} is missing")
+                expected = row["seq"]
+            digest = hash_next(digest, row["seq"], bytes(row["body"]))
+            if digest != bytes(row["hash"]):
+                yield Finding(f"journal {stream} seq {row['seq']}", "the hash does not follow from the bytes")
+                digest = bytes(row["hash"])
+            expected += 1
+        if expected - 1 != head["seq"] or digest != bytes(head["hash"]):
+            yield Finding(f"journal {stream}", f"ends at seq {expected - 1}, the head says {head['seq']}")
+
+
+def _records(db: sqlite3.Connection, type_name: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    for row in db.execute("SELECT seq, body FROM journal WHERE type = ? ORDER BY seq", (type_name,)):
+        yield row["seq"], json.loads(row["body"])["data"]
+
+
+def _text(epoch: int | None, raw: int | None) -> str | None:
+    return None if raw is None else f"{epoch}:{raw}"
+
+
+_SAME = ("fuelling_point", "nozzle", "grade", "tank", "kind", "volume_ml", "unit_price_milli", "amount_minor", "sub")
+
+
+def _sales_against_journal(db: sqlite3.Connection) -> Iterator[Finding]:
+    rows = {row["id"]: row for row in db.execute("SELECT * FROM sale")}
+    for seq, data in _records(db, "fc.sale.v1"):
+        row = rows.pop(data["sale"], None)
+        if row is None:
+            yield Finding(f"journal L seq {seq}", f"sale {data['sale']} has no row")
+            continue
+        wrong = [key for key in _SAME if row[key] != data[key]]
+        if _text(row["start_epoch"], row["start_raw"]) != data["totalizer_start"]:
+            wrong.append("totalizer_start")
+        if _text(row["end_epoch"], row["end_raw"]) != data["totalizer_end"]:
+            wrong.append("totalizer_end")
+        if wrong:
+            yield Finding(f"sale {data['sale']}", f"differs from its record in {', '.join(wrong)}")
+    for sale in rows:
+        yield Finding(f"sale {sale}", "is in no journal record")
+
+
+def _settlements(db: sqlite3.Connection) -> Iterator[Finding]:
+    rows = {row["sale"]: row for row in db.execute("SELECT * FROM settlement")}
+    amounts = {row["id"]: row["amount_minor"] for row in db.execute("SELECT id, amount_minor FROM sale")}
+    tenders: defaultdict[str, int] = defaultdict(int)
+    for row in db.execute("SELECT sale, amount_minor FROM tender"):
+        tenders[row["sale"]] += row["amount_minor"]
+    for seq, data in _records(db, "fc.sale.settled.v1"):
+        sale = data["sale"]
+        row = rows.pop(sale, None)
+        if row is None:
+            yield Finding(f"journal L seq {seq}", f"the settlement of sale {sale} has no row")
+            continue
+        for key in ("discount_minor", "net_minor", "points_earned", "points_redeemed", "rule_version", "rule_hash"):
+            if row[key] != data[key]:
+                yield Finding(f"settlement of {sale}", f"{key} is {row[key]}, its record says {data[key]}")
+        if row["gross_minor"] != amounts.get(sale) or row["net_minor"] + row["discount_minor"] != row["gross_minor"]:
+            yield Finding(f"settlement of {sale}", "net plus discount is not the pump's amount")
+        if tenders[sale] != row["net_minor"]:
+            yield Finding(f"settlement of {sale}", f"tenders sum to {tenders[sale]}, net is {row['net_minor']}")
+    for sale in rows:
+        yield Finding(f"settlement of {sale}", "is in no journal record")
+
+
+def _journalled_postings(db: sqlite3.Connection) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    for name in ("fc.sale.settled.v1", "fc.sale.corrected.v1", "fc.points.v1"):
+        for row in db.execute("SELECT body FROM journal WHERE type = ?", (name,)):
+            record = json.loads(row["body"])
+            yield record["id"], record["data"]["postings"]
+
+
+def _ledger(db: sqlite3.Connection) -> Iterator[Finding]:
+    legs: defaultdict[str, list[sqlite3.Row]] = defaultdict(list)
+    for row in db.execute("SELECT * FROM posting ORDER BY source, leg"):
+        legs[row["source"]].append(row)
+    for source, rows in legs.items():
+        total = sum(row["points"] for row in rows)
+        if total != 0:
+            yield Finding(f"ledger {source}", f"the legs sum to {total}, not 0")
+    for source, postings in _journalled_postings(db):
+        have = [(row["account"], row["points"], row["lot"]) for row in legs.pop(source, [])]
+        want = [(p["account"], p["points"], p["lot"]) for p in postings]
+        if have != want:
+            yield Finding(f"ledger {source}", f"{len(have)} legs differ from the {len(want)} of its record")
+    for source in legs:
+        yield Finding(f"ledger {source}", "is in no journal record")
+    for row in db.execute("SELECT lot, member_ref, sum(points) AS p FROM posting WHERE member_ref IS NOT NULL GROUP BY 1, 2"):
+        if row["p"] < 0:
+            yield Finding(f"lot {row['lot']}", f"has {row['p']} points left")
+
+
+def _totalizers(db: sqlite3.Connection) -> Iterator[Finding]:
+    baselines: defaultdict[tuple[int, int], set[tuple[int, int]]] = defaultdict(set)
+    for row in db.execute(METER_BASELINES):
+        baselines[row["fuelling_point"], row["nozzle"]].add((row["epoch"], row["raw"]))
+    ends: dict[tuple[int, int], tuple[int, int]] = {}
+    statement = "SELECT * FROM sale WHERE start_raw IS NOT NULL ORDER BY journal_seq"
+    for row in db.execute(statement):
+        nozzle = (row["fuelling_point"], row["nozzle"])
+        start = (row["start_epoch"], row["start_raw"])
+        last = ends.get(nozzle)
+        if start != last and start not in baselines[nozzle]:
+            before = "no baseline" if last is None else f"the last end {last[0]}:{last[1]}"
+            yield Finding(f"sale {row['id']}", f"starts at {start[0]}:{start[1]}, before it is {before}")
+        if row["end_raw"] is not None:
+            ends[nozzle] = (row["end_epoch"], row["end_raw"])

@@ -1,0 +1,175 @@
+"""The station's end of the link to head office: what ``sync`` asks of us, and the thread shell around its ``StationLink``.
+
+Knows the journal's read side and the inbox. Decides nothing about cursors: that is ``sync.delivery``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from urllib.parse import urlsplit
+
+from agent.clock import Clock
+from agent.failpoints import failpoint
+from agent.inbox import FromHeadOffice, Inbox, Item
+from agent.settings import HeadOfficeSettings, Settings
+from agent.store.delivery import JournalOutbox
+from agent.supervisor import Heart
+from sync.client import ClientOptions, TlsOptions
+from sync.messages import RulesRef
+from sync.ports import HelloFacts, LinkEvent, Stopped
+from sync.publisher import LinkIdentity, StationLink
+from sync.records import format_time
+from sync.signing import PinnedKeys
+from sync.subscriber import GroupFeed
+
+DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883}
+WAIT_S = 0.5
+
+
+def install_id() -> str:
+    """Return 32 hex digits that name this hardware: permanent MAC addresses and the DMI product UUID (W-30)."""
+    parts = [
+        path.read_text(encoding="ascii", errors="replace").strip()
+        for path in sorted(Path("/sys/class/net").glob("*/address"))
+        if path.parent.name != "lo"
+    ]
+    product = Path("/sys/class/dmi/id/product_uuid")
+    try:
+        parts.append(product.read_text(encoding="ascii", errors="replace").strip())
+    except OSError:
+        parts.append("")
+    return hashlib.sha256("\n".join(parts).encode("ascii", "replace")).hexdigest()[:32]
+
+
+class InboxAdapter:
+    """Hands the link's events to the pipeline."""
+
+    def __init__(self, inbox: Inbox[Item]) -> None:
+        self._inbox = inbox
+        self.stopped = False
+
+    def deliver(self, event: LinkEvent) -> None:
+        """Take one event; blocks while the inbox is full, so the link waits rather than loses."""
+        if isinstance(event, Stopped):
+            self.stopped = True
+        self._inbox.put(FromHeadOffice(event))
+
+
+class StationVitals:
+    """Clock and counters of the running station (``sync.ports.Vitals``)."""
+
+    def __init__(self, clock: Clock, outbox: JournalOutbox, first_connect_n: int, newest_ms: Callable[[], int]) -> None:
+        self._clock = clock
+        self._outbox = outbox
+        self._connect_n = first_connect_n
+        self._newest_ms = newest_ms
+
+    @property
+    def connect_n(self) -> int:
+        """The number of the newest attempt to connect."""
+        return self._connect_n
+
+    def hello_facts(self) -> HelloFacts:
+        """Return the facts as they are now; the time never falls behind the newest record."""
+        wall_ms, newest_ms = self._clock.wall_ms(), self._newest_ms()
+        rules = self._outbox.active_rules()
+        return HelloFacts(
+            time=format_time(max(wall_ms, newest_ms)),
+            mono_ms=self._clock.mono_ms(),
+            clock="floor" if wall_ms < newest_ms else self._clock.quality(),
+            now_ms=max(wall_ms, newest_ms),
+            rules=None if rules is None else RulesRef(rules[0], bytes.fromhex(rules[1])),
+            member_op=self._outbox.member_op(),
+        )
+
+    def next_connect_n(self) -> int:
+        """Return one more than ever before."""
+        self._connect_n += 1
+        return self._connect_n
+
+    def has_document(self, kind: str, hash: bytes) -> bool:  # noqa: A002 - the name is the protocol's
+        """Return whether a document is stored."""
+        return self._outbox.has_document(kind, hash.hex())
+
+
+def client_options(head_office: HeadOfficeSettings, station: str) -> ClientOptions:
+    """Return address, credentials and TLS files of the broker."""
+    url = urlsplit(head_office.broker)
+    assert url.hostname is not None, "the configuration was checked"
+    tls = None
+    if url.scheme == "mqtts":
+        assert head_office.ca_file is not None, "the configuration was checked"
+        tls = TlsOptions(head_office.ca_file, head_office.certificate_file, head_office.key_file)
+    return ClientOptions(
+        client_id=station,
+        host=url.hostname,
+        port=url.port or DEFAULT_PORTS[url.scheme],
+        username=station if head_office.password_file is not None else None,
+        password_file=head_office.password_file,
+        tls=tls,
+        backoff_cap_s=head_office.reconnect_max / 1000,
+        backoff_low_s=min(1.0, head_office.reconnect_max / 1000),
+    )
+
+
+class Uplink:
+    """One link for one incarnation; ``shell`` is its thread."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        database: Path,
+        incarnation: str,
+        install: str,
+        boot: str,
+        software: str,
+        clock: Clock,
+        inbox: Inbox[Item],
+        first_connect_n: int,
+        newest_ms: Callable[[], int],
+        pinned: PinnedKeys | None,
+        rng: Random,
+    ) -> None:
+        station = settings.station
+        self._outbox = JournalOutbox(database, station.id, incarnation)
+        self._inbox = InboxAdapter(inbox)
+        self.vitals = StationVitals(clock, self._outbox, first_connect_n, newest_ms)
+        feed = None
+        if pinned is not None:
+            feed = GroupFeed(
+                group=station.group,
+                pinned=pinned,
+                have_op=self._outbox.member_op(),
+                has_document=self.vitals.has_document,
+                new_id=lambda: f"{rng.getrandbits(128):032x}",
+                rng=rng,
+            )
+        self._link = StationLink(
+            LinkIdentity(station.id, install, incarnation, software, boot),
+            client_options(settings.head_office, station.id),
+            self._outbox,
+            self._inbox,
+            self.vitals,
+            clock=time.monotonic,
+            rng=rng,
+            feed=feed,
+            group=None if feed is None else station.group,
+            failpoint=failpoint,
+        )
+
+    def wake(self) -> None:
+        """The journal grew: look again."""
+        self._link.wake()
+
+    def shell(self, heart: Heart) -> None:
+        """Run the link until the end is asked for or this incarnation may not send any more."""
+        while heart.beat() and not self._inbox.stopped:
+            self._link.run_once(WAIT_S)
+        self._link.close()
+        while heart.rest(WAIT_S):
+            pass

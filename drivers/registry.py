@@ -1,0 +1,128 @@
+"""Protocol name -> driver, loaded only when a line asks for it; third parties add theirs by an entry point.
+
+Knows names and shapes. Knows no byte of any protocol and opens no port.
+"""
+
+from __future__ import annotations
+
+import difflib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Literal
+
+from drivers.config import LineConfig, SerialSettings
+from drivers.device import CodeReaderCapabilities, Device, DispenserCapabilities, TankGaugeCapabilities
+from drivers.errors import WiringError
+from drivers.port import Port, open_port
+
+if TYPE_CHECKING:
+    from drivers.line import Line
+
+ENTRY_POINT_GROUP = "forecourt.drivers"
+
+OptionProblem = tuple[str, str, str]
+"""(key, what is wrong with it, what to write instead)."""
+
+Capabilities = DispenserCapabilities | TankGaugeCapabilities | CodeReaderCapabilities
+
+
+@dataclass(frozen=True, slots=True)
+class DriverSpec:
+    """What one protocol's driver offers. Each driver module exports one as ``SPEC``.
+
+    ``check_options`` looks at ``LineConfig.options`` and returns every problem at once, an empty list when all is well.
+    ``make_devices`` builds the devices of one line (points, the gauge or the reader) without touching a port; raises
+    ``WiringError`` when the line as a whole cannot work (two devices with one address, a wrong number of decimals).
+    """
+
+    protocol: str
+    kind: Literal["dispenser", "tank-gauge", "code-reader"]
+    serial_defaults: SerialSettings
+    check_options: Callable[[Mapping[str, object]], list[OptionProblem]]
+    make_devices: Callable[[LineConfig], list[Device]]
+    capabilities: Capabilities
+
+
+BUILT_IN: Mapping[str, str] = {
+    "dart": "drivers.dart.driver:SPEC",
+    "veeder-root": "drivers.veeder_root.driver:SPEC",
+    "serial-scanner": "drivers.scanner.driver:SPEC",
+}
+
+
+def protocols() -> list[str]:
+    """Names of all protocols that a line may use, sorted; loads no driver."""
+    return sorted({*BUILT_IN, *_third_party()})
+
+
+def spec(name: str) -> DriverSpec:
+    """The driver of protocol ``name``. A built-in name wins over a third party's.
+
+    Raises ``WiringError`` when no driver has that name, or a third party's cannot be loaded.
+    """
+    if name in BUILT_IN:
+        module_name, _, attribute = BUILT_IN[name].partition(":")
+        found: object = getattr(import_module(module_name), attribute)
+    else:
+        entry = _third_party().get(name)
+        if entry is None:
+            raise WiringError(f"there is no driver for protocol {name!r}", hint=_nearest(name))
+        found = _load(entry)
+    if not isinstance(found, DriverSpec):
+        raise WiringError(
+            f"the driver of protocol {name!r} is a {type(found).__name__}, not a DriverSpec",
+            hint="let the entry point name a drivers.registry.DriverSpec object",
+        )
+    return found
+
+
+def make_line(
+    config: LineConfig,
+    open_port: Callable[[], Port] | None = None,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> Line:
+    """The line of ``config`` with all its devices, port still closed (the first ``turn`` opens it).
+
+    ``open_port`` replaces the real serial port or socket, ``monotonic`` the clock of its decisions (tests).
+    Raises ``WiringError`` for an unknown protocol, wrong options or an impossible line.
+    """
+    from drivers.line import Line
+
+    driver = spec(config.protocol)
+    problems = driver.check_options(config.options)
+    if problems:
+        key, problem, hint = problems[0]
+        raise WiringError(f"line {config.id!r}, option {key!r}: {problem}", hint=hint)
+    return Line(config, driver.make_devices(config), open_port or _opener(config, driver.serial_defaults), monotonic)
+
+
+def _opener(config: LineConfig, defaults: SerialSettings) -> Callable[[], Port]:
+    def opener() -> Port:
+        return open_port(config, defaults)
+
+    return opener
+
+
+def _third_party() -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP) if entry.name not in BUILT_IN}
+
+
+def _load(entry: EntryPoint) -> object:
+    try:
+        return entry.load()
+    except (ImportError, AttributeError) as error:
+        raise WiringError(
+            f"the driver of protocol {entry.name!r} cannot be loaded from {entry.value}: {error}",
+            hint="install the package that provides it, or remove its entry point",
+        ) from error
+
+
+def _nearest(name: str) -> str:
+    known = protocols()
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    if near:
+        return f"did you mean {near[0]!r}? known: {', '.join(known)}"
+    return f"known protocols: {', '.join(known)}"

@@ -1,0 +1,1 @@
+"""Veeder-Root TLS tank-gauge consoles: read-only. Imports nothing of this project outside ``drivers``."""

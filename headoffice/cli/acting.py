@@ -1,0 +1,221 @@
+"""The commands that do something: serve, keys, imports, publishing, fences, replay."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
+
+import typer
+
+from headoffice.cli.options import (
+    DEFAULT_GROUP,
+    DatabaseOption,
+    GroupOption,
+    JsonOption,
+    KeysOption,
+    StateOption,
+    database_location,
+    keys_folder,
+    open_database,
+)
+from headoffice.cli.output import progress, show_fields, show_json
+from headoffice.errors import UsageError
+
+if TYPE_CHECKING:
+    from sync.client import ClientOptions, LinkChange
+
+BrokerOption = Annotated[
+    str, typer.Option("--broker", envvar="FORECOURT_HQ_BROKER", help="mqtt://HOST:PORT or mqtts://HOST:PORT.")
+]
+DEFAULT_BROKER = "mqtt://127.0.0.1:1883"
+DEFAULT_CLIENT_ID = "head-office"
+DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883}
+RECONNECT_CAP_S = 30.0
+"""Head office is one client: it may knock more often than a fleet of stations."""
+
+
+def serve(
+    *,
+    broker: BrokerOption = DEFAULT_BROKER,
+    group: GroupOption = DEFAULT_GROUP,
+    database: DatabaseOption = None,
+    keys: KeysOption = None,
+    state: StateOption = None,
+    client_id: Annotated[
+        str, typer.Option("--client-id", help="MQTT client id, and user name with TLS.")
+    ] = DEFAULT_CLIENT_ID,
+    username: Annotated[str | None, typer.Option("--username", help="MQTT user name.")] = None,
+    password_file: Annotated[Path | None, typer.Option("--password-file", help="File with the MQTT password.")] = None,
+    ca: Annotated[Path | None, typer.Option("--ca", help="CA certificates for mqtts.")] = None,
+    cert: Annotated[Path | None, typer.Option("--cert", help="Client certificate for mqtts.")] = None,
+    key: Annotated[Path | None, typer.Option("--key", help="Private key of the client certificate.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take what the stations send, until SIGTERM or Ctrl-C."""
+    from agent.clock import clock_from_environment
+    from agent.logs import configure
+    from headoffice.keys import load_keys
+    from headoffice.service import Service
+    from headoffice.workers import Worker
+    from sync.client import LinkUp
+    from sync.topics import TopicError, check_station
+
+    options = _client_options(broker, client_id, username, password_file, (ca, cert, key))
+    try:
+        check_station(group)
+        wall = clock_from_environment()
+    except (TopicError, ValueError) as error:
+        raise UsageError(str(error), hint="see `forecourt-hq serve --help`") from error
+    configure()
+    loaded = load_keys(keys_folder(keys, state))
+    opened = open_database(database, state, migrate=True)
+    where = f"{options.host}:{options.port}"
+
+    def told(change: LinkChange) -> None:
+        if not isinstance(change, LinkUp):
+            return
+        if as_json:
+            show_json({"event": "connected", "broker": where, "group": group})
+        else:
+            typer.echo(f"serving group {group} at {where}, database {database_location(database, state)}")
+
+    worker = Worker(Service(opened, loaded, group), options, wall, told)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: stop.set())
+    worker.run(stop)
+    opened.close()
+
+
+def _client_options(
+    broker: str,
+    client_id: str,
+    username: str | None,
+    password_file: Path | None,
+    tls: tuple[Path | None, Path | None, Path | None],
+) -> ClientOptions:
+    from headoffice.workers import UP_FILTER
+    from sync.client import ClientOptions, TlsOptions
+
+    try:
+        url = urlsplit(broker)
+        port = url.port
+    except ValueError as error:
+        raise UsageError(f"--broker {broker}: {error}", hint="write mqtt://HOST:PORT") from error
+    if url.scheme not in DEFAULT_PORTS or not url.hostname or url.path not in ("", "/") or url.username:
+        raise UsageError(f"--broker {broker} is not mqtt://HOST:PORT or mqtts://HOST:PORT", hint="use --username")
+    ca, cert, key = tls
+    if (url.scheme == "mqtts") != (ca is not None):
+        raise UsageError("mqtts:// needs --ca, and --ca needs mqtts://", hint="TLS is never half on")
+    return ClientOptions(
+        client_id=client_id,
+        host=url.hostname,
+        port=port or DEFAULT_PORTS[url.scheme],
+        subscriptions=(UP_FILTER,),
+        username=username,
+        password_file=password_file,
+        tls=None if ca is None else TlsOptions(ca, cert, key),
+        backoff_cap_s=RECONNECT_CAP_S,
+    )
+
+
+def keys(keys: KeysOption = None, state: StateOption = None, as_json: JsonOption = False) -> None:
+    """Make the signing key and the index key where they are missing; show what stations pin."""
+    from headoffice.keys import INDEX_FILE, PUBLIC_FILE, SIGNING_FILE, make_keys
+
+    folder = keys_folder(keys, state)
+    made = make_keys(folder)
+    show_fields(
+        {
+            "kid": made.signing.kid,
+            "signing": str(folder / SIGNING_FILE),
+            "pinned": str(folder / PUBLIC_FILE),
+            "index": str(folder / INDEX_FILE),
+        },
+        as_json=as_json,
+    )
+
+
+def members_import(
+    file: Annotated[Path, typer.Argument(help="A .csv or .jsonl file.")],
+    database: DatabaseOption = None,
+    keys: KeysOption = None,
+    state: StateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Import members; all or nothing, the same file twice changes nothing. No plain number is stored."""
+    from headoffice.keys import load_keys
+    from headoffice.members import import_file
+
+    index_key = load_keys(keys_folder(keys, state)).index_key
+    opened = open_database(database, state, migrate=True)
+    with progress("importing members") as tell:
+        done = import_file(opened, file, index_key, tell)
+    show_fields({"read": done.read, "changed": done.changed, "last_op": done.last_op}, as_json=as_json)
+
+
+def members_remove(
+    member: Annotated[str, typer.Argument(help="Member id, 16 hex digits.")],
+    database: DatabaseOption = None,
+    state: StateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Delete a member here and, by the log of changes, at every station."""
+    from headoffice.members import remove_member
+
+    if not remove_member(open_database(database, state), member):
+        raise UsageError(f"there is no member {member}", hint="ids are 16 lower-case hex digits")
+    show_fields({"removed": member}, as_json=as_json)
+
+
+def rules_publish(
+    file: Annotated[Path, typer.Argument(help="A rule set: .json or .toml.")],
+    database: DatabaseOption = None,
+    state: StateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Validate a rule set and hand it out; versions only go up."""
+    from agent.clock import clock_from_environment
+    from headoffice.documents import publish_rules
+
+    done = publish_rules(open_database(database, state, migrate=True), file, clock_from_environment().wall_ms())
+    show_fields(
+        {"version": done.version, "hash": done.hash, "effective_from": done.effective_from, "bytes": len(done.body)},
+        as_json=as_json,
+    )
+
+
+def stations_unfence(
+    station: Annotated[str, typer.Argument(help="Station id.")],
+    install_id: Annotated[str, typer.Argument(help="The fenced installation, from `stations`.")],
+    database: DatabaseOption = None,
+    state: StateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Let a fenced installation redeem again; it hears so at its next hello."""
+    from agent.clock import clock_from_environment
+    from headoffice.store.presence import lift_fence
+
+    with open_database(database, state).write() as connection:
+        lifted = lift_fence(connection, station, install_id, clock_from_environment().wall_ms())
+    if not lifted:
+        raise UsageError(f"installation {install_id} of {station} is not fenced", hint="see `forecourt-hq stations`")
+    show_fields({"station": station, "unfenced": install_id}, as_json=as_json)
+
+
+def dead_letters_replay(
+    reason: Annotated[str | None, typer.Option("--reason", help="Only dead letters of this reason.")] = None,
+    number: Annotated[int | None, typer.Option("--number", help="Only this one.")] = None,
+    database: DatabaseOption = None,
+    state: StateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Judge dead letters again, after an upgrade: what is understood now becomes a fact."""
+    from agent.clock import clock_from_environment
+    from headoffice.replay import replay
+
+    done = replay(open_database(database, state), clock_from_environment().wall_ms(), reason=reason, number=number)
+    show_fields({"facts": done.facts, "duplicates": done.duplicates, "still_dead": done.still_dead}, as_json=as_json)

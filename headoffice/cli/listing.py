@@ -1,0 +1,101 @@
+"""The reading commands: stations, sales, alerts, dead letters and totals."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from headoffice.cli.options import DatabaseOption, JsonOption, LimitOption, StateOption, StationOption, open_database
+from headoffice.cli.output import show_fields, show_rows
+
+SALE_COLUMNS = (
+    "station",
+    "ended_at",
+    "fuelling_point",
+    "nozzle",
+    "grade",
+    "volume_ml",
+    "amount_minor",
+    "currency",
+    "discount_minor",
+    "net_minor",
+    "points_earned",
+    "member",
+)
+ALERT_COLUMNS = ("station", "time", "type", "subject", "alert", "state", "value", "limit_value", "unit")
+OWN_ALERT_COLUMNS = ("station", "alert", "subject", "count", "last_ms", "detail")
+DEAD_COLUMNS = ("number", "station", "stream", "seq", "reason", "detail", "replayed_as")
+
+
+def stations(
+    context: typer.Context, database: DatabaseOption = None, state: StateOption = None, as_json: JsonOption = False
+) -> None:
+    """List the stations: last sign of life, streams and cursors."""
+    if context.invoked_subcommand is not None:
+        return
+    from headoffice.store import reports
+
+    rows = reports.stations(open_database(database, state))
+    for row in rows:
+        row["online"] = None if row["state"] is None else row["state"]["online"]
+        row["cursors"] = " ".join(f"{item['stream']}:{item['cum']}" for item in row["streams"])
+        row["fenced"] = " ".join(item["install_id"] for item in row["installs"] if item["fenced"]) or None
+    columns = ("station", "online", "last_heard_ms", "cursors", "fenced")
+    show_rows(rows, columns, as_json=as_json, empty="no station was ever heard")
+
+
+def sales(
+    station: StationOption = None,
+    limit: LimitOption = 50,
+    database: DatabaseOption = None,
+    state: StateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the newest sales."""
+    from headoffice.store import reports
+
+    rows = reports.sales(open_database(database, state), station=station, limit=limit)
+    show_rows(rows, SALE_COLUMNS, as_json=as_json, empty="no sales")
+
+
+def alerts(
+    *,
+    station: StationOption = None,
+    own: Annotated[bool, typer.Option("--own", help="What head office itself found wrong.")] = False,
+    limit: LimitOption = 50,
+    database: DatabaseOption = None,
+    state: StateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the newest alerts of the stations, or head office's own."""
+    from headoffice.store import reports
+
+    opened = open_database(database, state)
+    if own:
+        rows = reports.own_alerts(opened, station=station, limit=limit)
+        show_rows(rows, OWN_ALERT_COLUMNS, as_json=as_json, empty="no alerts")
+    else:
+        rows = reports.alerts(opened, station=station, limit=limit)
+        show_rows(rows, ALERT_COLUMNS, as_json=as_json, empty="no alerts")
+
+
+def dead_letters(
+    station: StationOption = None,
+    limit: LimitOption = 50,
+    database: DatabaseOption = None,
+    state: StateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List records that were put aside, with the reason; --json shows their text."""
+    from headoffice.store import reports
+
+    rows = reports.dead_letters(open_database(database, state), station=station, limit=limit)
+    show_rows(rows, DEAD_COLUMNS, as_json=as_json, empty="no dead letters")
+
+
+def totals(database: DatabaseOption = None, state: StateOption = None, as_json: JsonOption = False) -> None:
+    """Show sums over everything that was accepted."""
+    from headoffice.store import reports
+
+    show_fields(dict(reports.totals(open_database(database, state))), as_json=as_json)

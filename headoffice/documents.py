@@ -1,0 +1,112 @@
+"""Publishes rule sets and signs the head that points at them: what stations may trust, by version and hash (W-42).
+
+Knows documents and what a head says; knows no broker. Bodies travel by hash; the head is small, signed and retained,
+so its signature vouches for every body it names.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from agent.domain.rules.fields import RuleSetError
+from agent.domain.rules.load import parse
+from headoffice.errors import DocumentProblem
+from headoffice.keys import Keys
+from headoffice.store import documents as store
+from headoffice.store import members
+from headoffice.store.database import Database, Transaction
+from headoffice.store.documents import Document
+from sync.group import MAX_DOCUMENT_BYTES, DocumentRef, HeadClaims, document_hash
+from sync.messages import RecordError, canonical, format_time
+from sync.signing import sign
+
+RULES, KEYS = "rules", "keys"
+DAY_MS = 86_400_000
+HEAD_VALID_MS = 400 * DAY_MS
+"""Longer than any station stays offline: an expired head would keep it from new rules when it returns."""
+
+HEAD_RENEW_MS = DAY_MS
+"""A head is signed again every day, so that one that was replayed is told by its version."""
+
+MAX_SHOWN_PROBLEMS = 20
+"""Faults of a rule set shown at once; more say nothing new."""
+
+
+def publish_rules(database: Database, path: Path, now_ms: int) -> Document:
+    """Validate and store a rule set (JSON or TOML); return it. The same content again returns the stored one.
+
+    Raises DocumentProblem where the file is not a valid rule set or its version does not go up.
+    """
+    document = read_rules(path)
+    with database.write() as connection:
+        known = store.newest(connection, RULES)
+        if known is not None and known.hash == document.hash:
+            return known
+        if known is not None and document.version <= known.version:
+            raise DocumentProblem(
+                f"{path.name} has version {document.version}, version {known.version} is published already",
+                hint=f"set version to {known.version + 1} or more; versions never go back",
+            )
+        store.add(connection, document, now_ms)
+    return document
+
+
+def read_rules(path: Path) -> Document:
+    """Read and validate a rule set file. Its body is the canonical JSON. Raises DocumentProblem with every fault."""
+    try:
+        text = path.read_bytes().decode("utf-8")
+        rules = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
+    except (OSError, ValueError, RecursionError) as error:
+        raise DocumentProblem(f"cannot read {path}: {error}", hint="a rule set is JSON, or TOML in *.toml") from error
+    if not isinstance(rules, dict):
+        raise DocumentProblem(f"{path.name}: a rule set is an object", hint="compare it with docs/rules.md")
+    body, effective_from = _checked(rules, path.name)
+    return Document(RULES, rules["version"], document_hash(body).hex(), effective_from, body)
+
+
+def _checked(rules: dict[str, Any], name: str) -> tuple[bytes, str]:
+    try:
+        parsed = parse(rules)
+        body = canonical(rules)
+        effective_from = format_time(parsed.effective_from_ms)
+    except RuleSetError as error:
+        shown = "; ".join(str(problem) for problem in error.problems[:MAX_SHOWN_PROBLEMS])
+        raise DocumentProblem(f"{name} is refused: {shown}", hint="nothing was published") from error
+    except RecordError as error:
+        raise DocumentProblem(f"{name}: {error}", hint="write whole numbers and texts only") from error
+    if len(body) > MAX_DOCUMENT_BYTES:
+        raise DocumentProblem(f"{name} has {len(body)} bytes, at most {MAX_DOCUMENT_BYTES}", hint="end old offers")
+    return body, effective_from
+
+
+def current_head(database: Database, keys: Keys, group: str, now_ms: int) -> str:
+    """Return the signed head that says what is true now; a new one is signed when something changed, or after a day."""
+    with database.write() as connection:
+        known = store.newest_head(connection)
+        if known is not None and now_ms - known.made_ms < HEAD_RENEW_MS and known.kid == keys.signing.kid:
+            said = HeadClaims.from_claims(json.loads(known.claims))
+            if _head(connection, group, known.number, said.not_before, said.not_after) == said:
+                return known.jws
+        number = 1 if known is None else known.number + 1
+        new = _head(connection, group, number, format_time(now_ms), format_time(now_ms + HEAD_VALID_MS))
+        claims = new.to_claims()
+        head = store.StoredHead(number, json.dumps(claims), sign(claims, keys.signing), str(keys.signing.kid), now_ms)
+        store.add_head(connection, head)
+    return head.jws
+
+
+def _head(connection: Transaction, group: str, version: int, not_before: str, not_after: str) -> HeadClaims:
+    rules = store.newest(connection, RULES)
+    key_set = store.newest(connection, KEYS)
+    return HeadClaims(
+        group=group,
+        version=version,
+        member_op=members.last_op(connection),
+        not_before=not_before,
+        not_after=not_after,
+        rules=None if rules is None else DocumentRef(rules.version, bytes.fromhex(rules.hash), rules.effective_from),
+        keys=None if key_set is None else DocumentRef(key_set.version, bytes.fromhex(key_set.hash)),
+    )

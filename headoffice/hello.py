@@ -1,0 +1,103 @@
+"""Answers hellos: what head office has of each stream, who must reincarnate, who is fenced (W-32, W-33); keeps states.
+
+Knows no broker and no clock.
+"""
+
+from __future__ import annotations
+
+from headoffice.ingest import CREDIT, note, told
+from headoffice.store import presence, streams
+from headoffice.store.alerts import raise_own_alert
+from headoffice.store.database import Database, Transaction
+from headoffice.store.streams import StreamKey
+from sync.envelope import EnvelopeError, decode_as, station_source
+from sync.judging import must_reincarnate, welcome_stream
+from sync.messages import MAX_NOZZLES, STREAMS, Hello, StreamPosition, StreamWelcome, Welcome, format_time, hash_0
+from sync.notices import State
+from sync.topics import StationTopic
+
+
+def answer_hello(database: Database, topic: StationTopic, payload: bytes, now_ms: int) -> Welcome | None:
+    """Return the welcome for a hello, None where nothing may be answered (an alert is raised then)."""
+    try:
+        event, hello = decode_as(payload, Hello)
+    except EnvelopeError as error:
+        note(database, topic, f"unreadable_{error.code}", str(error), now_ms)
+        return None
+    if not topic.right_shard or event.source != station_source(topic.station):
+        defect = "wrong_source" if topic.right_shard else "wrong_shard"
+        note(database, topic, defect, f"source {event.source[:80]}, shard {topic.shard}", now_ms)
+        return None
+    with database.write() as connection:
+        is_fenced = _fence_a_clone(connection, topic.station, hello, now_ms)
+        presence.heard(
+            connection,
+            topic.station,
+            now_ms,
+            incarnation=hello.incarnation,
+            install_id=hello.install_id,
+            connect_n=hello.connect_n,
+        )
+        presence.store_hello(connection, topic.station, hello.to_data(), now_ms)
+        known = {
+            name: _stream(connection, StreamKey(topic.station, hello.incarnation, name), hello.streams[name])
+            for name in STREAMS
+        }
+        nozzles = presence.nozzle_ends(connection, topic.station, MAX_NOZZLES)
+    return Welcome(
+        for_install_id=hello.install_id,
+        for_connect_n=hello.connect_n,
+        incarnation=hello.incarnation,
+        time=format_time(now_ms),
+        streams=known,
+        credit=CREDIT,
+        reincarnate=must_reincarnate(hello, known),
+        fenced=is_fenced,
+        nozzles=nozzles,
+    )
+
+
+def take_state(database: Database, topic: StationTopic, payload: bytes, now_ms: int) -> None:
+    """Keep the state a station tells; within one (install_id, incarnation) a lower connect_n is ignored."""
+    try:
+        _, state = decode_as(payload, State)
+    except EnvelopeError as error:
+        note(database, topic, f"unreadable_{error.code}", str(error), now_ms)
+        return
+    if not topic.right_shard:
+        note(database, topic, "wrong_shard", f"shard {topic.shard}", now_ms)
+        return
+    with database.write() as connection:
+        stored = presence.stored_state(connection, topic.station)
+        if state.supersedes(None if stored is None else State.from_data(stored)):
+            presence.store_state(connection, topic.station, state.to_data(), now_ms)
+
+
+def _stream(connection: Transaction, key: StreamKey, position: StreamPosition) -> StreamWelcome:
+    """The hello also tells up to where the station has stored its dead letters: the next acks list from there."""
+    cursor = streams.lock_cursor(connection, key)
+    if cursor is not None and position.acked != cursor.acked and position.acked <= cursor.cum:
+        streams.set_acked(connection, key, position.acked)
+        cursor = streams.lock_cursor(connection, key)
+    said = told(connection, key, cursor)
+    at = position.last_seq
+    known = hash_0(*key) if at == 0 else streams.known_hashes(connection, key, at, at).get(at)
+    return welcome_stream(position, said.cum, said.head_hash, known)
+
+
+def _fence_a_clone(connection: Transaction, station: str, hello: Hello, now_ms: int) -> bool:
+    if presence.fenced(connection, station, hello.install_id):
+        return True
+    rival = presence.live_rival(connection, station, hello.incarnation, hello.install_id, now_ms)
+    if rival is None:
+        return False
+    presence.put_fence(connection, station, hello.install_id, now_ms)
+    raise_own_alert(
+        connection,
+        station=station,
+        alert="clone",
+        subject=hello.install_id,
+        detail=f"incarnation {hello.incarnation} is live as {rival}; fenced until an operator lifts it",
+        now_ms=now_ms,
+    )
+    return True

@@ -1,0 +1,227 @@
+"""Batches to database to acknowledgement, exactly as WIRE.md W-20 to W-26 say: one transaction per batch, then the ack.
+
+Knows the order of the judgements; what is self-consistent is ``sync.judging``, what a fact is ``store.facts``.
+Knows no broker and no clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agent.failpoints import failpoint
+from headoffice.store import facts, presence, streams
+from headoffice.store.alerts import raise_own_alert
+from headoffice.store.database import Database, Transaction
+from headoffice.store.streams import Cursor, StreamKey
+from sync.envelope import EnvelopeError, decode_batch
+from sync.judging import Consistent, Refused, build_ack, judge_batch, listable, origin_defect
+from sync.messages import MAX_REJECTED, Accepted, Ack, Batch, Credit, DeadLetter, Rejected, hash_0
+from sync.topics import StationTopic
+
+CREDIT = Credit()
+"""What every station may send; head office has one worker per database, which drains faster than a station fills."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What an ack or a welcome says of one stream: ``cum`` never passes a dead letter that is not in ``rejected``."""
+
+    cum: int
+    head_hash: bytes
+    rejected: tuple[DeadLetter, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """A self-consistent batch: seq, hash, bytes and verdict of every record, in order."""
+
+    key: StreamKey
+    batch: Batch
+    hashes: tuple[bytes, ...]
+    verdicts: tuple[Accepted | Rejected, ...]
+    received_ms: int
+
+    def rows(self, first: int) -> list[tuple[int, bytes, bytes]]:
+        """(seq, hash, bytes) from seq ``first`` on."""
+        skip = first - self.batch.first_seq
+        seqs = range(first, self.batch.last_seq + 1)
+        return list(zip(seqs, self.hashes[skip:], self.batch.records[skip:], strict=True))
+
+
+def ingest(database: Database, topic: StationTopic, payload: bytes, received_ms: int) -> Ack | None:
+    """Take one batch as it arrived on its topic; return the ack to publish, None where nothing may be answered (W-20).
+
+    When this returns, everything the ack says is committed. ``received_ms``: Unix milliseconds.
+    """
+    try:
+        event, batch = decode_batch(payload)
+    except EnvelopeError as error:
+        note(database, topic, f"unreadable_{error.code}", str(error), received_ms)
+        return None
+    defect = origin_defect(topic, event, batch)
+    if defect is not None:
+        detail = f"source {event.source[:80]}, stream {batch.stream}, shard {topic.shard}"
+        note(database, topic, defect, detail, received_ms)
+        return None
+    key = StreamKey(topic.station, batch.incarnation, batch.stream)
+    judged = judge_batch(batch)
+    with database.write() as connection:
+        presence.heard(connection, key.station, received_ms, incarnation=key.incarnation, install_id=batch.install_id)
+        ack = _take(connection, key, batch, judged, received_ms)
+        failpoint("hq.before_commit")
+    failpoint("hq.after_commit")
+    return ack
+
+
+def note(database: Database, topic: StationTopic, alert: str, detail: str, now_ms: int) -> None:
+    """Raise an alert of head office about a message that is not answered, in a transaction of its own."""
+    with database.write() as connection:
+        raise_own_alert(
+            connection, station=topic.station, alert=alert, subject=topic.name, detail=detail, now_ms=now_ms
+        )
+
+
+def told(connection: Transaction, key: StreamKey, cursor: Cursor | None) -> Told:
+    """What may be said of a stream now: at most 500 dead letters, cum before the first unlisted one (W-21)."""
+    if cursor is None:
+        return Told(0, hash_0(*key), ())
+    dead = streams.dead_letters_between(connection, key, cursor.acked, cursor.cum, MAX_REJECTED + 1)
+    cum, rejected = listable(dead, cursor.cum)
+    if cum == cursor.cum:
+        return Told(cum, cursor.head_hash, rejected)
+    return Told(cum, streams.known_hashes(connection, key, cum, cum)[cum], rejected)
+
+
+def _take(connection: Transaction, key: StreamKey, batch: Batch, judged: Refused | Consistent, received_ms: int) -> Ack:
+    cursor = streams.lock_cursor(connection, key)
+    if isinstance(judged, Refused):
+        return _ack(connection, key, batch, cursor, refused=judged.code)
+    cum = 0 if cursor is None else cursor.cum
+    if batch.first_seq > cum + 1:
+        return _ack(connection, key, batch, cursor, gap=True)
+    run = _Run(key, batch, judged.hashes, judged.verdicts, received_ms)
+    forked_at = _first_difference(connection, run, cursor)
+    if forked_at is not None:
+        _quarantine(connection, run, forked_at)
+        return _ack(connection, key, batch, cursor, fork=True)
+    if cursor is None:
+        streams.make_cursor(connection, key, hash_0(*key), batch.install_id, received_ms)
+    for row in run.rows(cum + 1) if batch.last_seq > cum else ():
+        _store(connection, run, *row)
+    if batch.last_seq > cum:
+        streams.advance_cursor(
+            connection,
+            key,
+            cum=batch.last_seq,
+            head_hash=run.hashes[-1],
+            install_id=batch.install_id,
+            now_ms=received_ms,
+        )
+    return _ack(connection, key, batch, streams.lock_cursor(connection, key))
+
+
+def _ack(
+    connection: Transaction,
+    key: StreamKey,
+    batch: Batch,
+    cursor: Cursor | None,
+    *,
+    gap: bool = False,
+    fork: bool = False,
+    refused: str | None = None,
+) -> Ack:
+    said = told(connection, key, cursor)
+    return build_ack(
+        batch,
+        cum=said.cum,
+        head_hash=said.head_hash,
+        credit=CREDIT,
+        rejected=said.rejected,
+        gap=gap,
+        fork=fork,
+        refused=refused,
+    )
+
+
+def _first_difference(connection: Transaction, run: _Run, cursor: Cursor | None) -> int | None:
+    """The first seq that is not what is stored, or whose ``prev_hash`` does not continue it (W-25)."""
+    first = run.batch.first_seq
+    cum = 0 if cursor is None else cursor.cum
+    if first == cum + 1:
+        head = hash_0(*run.key) if cursor is None else cursor.head_hash
+        return None if run.batch.prev_hash == head else first
+    known = streams.known_hashes(connection, run.key, first, min(run.batch.last_seq, cum))
+    for place, value in enumerate(run.hashes[: len(known)]):
+        if known[first + place] != value:
+            return first + place
+    return None
+
+
+def _quarantine(connection: Transaction, run: _Run, forked_at: int) -> None:
+    added = streams.add_quarantined(
+        connection,
+        run.key,
+        run.rows(forked_at),
+        install_id=run.batch.install_id,
+        received_ms=run.received_ms,
+    )
+    raise_own_alert(
+        connection,
+        station=run.key.station,
+        alert="fork",
+        subject=f"{run.key.incarnation} {run.key.stream}",
+        detail=f"from seq {forked_at}, install {run.batch.install_id}, {added} new records in quarantine",
+        now_ms=run.received_ms,
+    )
+
+
+def _store(connection: Transaction, run: _Run, seq: int, value: bytes, raw: bytes) -> None:
+    """Give one new record its place: a fact, a second arrival or a dead letter; its hash is kept in any case."""
+    verdict = run.verdicts[seq - run.batch.first_seq]
+    if isinstance(verdict, Accepted):
+        arrival = facts.Arrival(run.key, verdict.record, raw, verdict.flags, run.received_ms)
+        kept_as, why = keep(connection, arrival)
+    else:
+        kept_as, why = streams.DEAD, verdict
+    if why is not None:
+        streams.add_dead_letter(connection, run.key, seq, raw, why=why, received_ms=run.received_ms)
+    streams.add_hash(connection, run.key, seq, value, kept_as)
+
+
+def keep(connection: Transaction, arrival: facts.Arrival) -> tuple[str, Rejected | None]:
+    """Store an understood record as a fact or as a second arrival; return how, or DEAD and why it may not stand."""
+    found = facts.examine(connection, arrival)
+    key, seq = arrival.key, arrival.record.seq
+    if isinstance(found, Rejected):
+        _alert(connection, arrival, found.reason, f"{arrival.record.type} {arrival.record.id}", found.detail)
+        return streams.DEAD, found
+    if found is not None:
+        streams.add_duplicate(
+            connection,
+            key,
+            seq,
+            arrival.raw,
+            duplicate_of=found.of,
+            same=found.same,
+            received_ms=arrival.received_ms,
+        )
+        if not found.same:
+            detail = f"{key.incarnation} {key.stream} {seq} differs from record number {found.of}"
+            _alert(connection, arrival, "other_content", f"{arrival.record.type} {arrival.record.id}", detail)
+        return streams.DUPLICATE, None
+    facts.write(connection, arrival)
+    for flag in arrival.flags:
+        if flag in ("first_not_incarnation", "late_incarnation"):
+            _alert(connection, arrival, flag, key.incarnation, f"{arrival.record.type} at seq {seq}")
+    return streams.FACT, None
+
+
+def _alert(connection: Transaction, arrival: facts.Arrival, alert: str, subject: str, detail: str) -> None:
+    raise_own_alert(
+        connection,
+        station=arrival.key.station,
+        alert=alert,
+        subject=subject,
+        detail=detail,
+        now_ms=arrival.received_ms,
+    )

@@ -1,0 +1,85 @@
+"""Head office's key files: the Ed25519 signing key and the group's key for blind indexes, readable by the owner only.
+
+Knows files; knows no database and no signature. Stations pin ``pinned.jwks.json``; ``index.key`` is in their bundle.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from joserfc.jwk import OKPKey
+
+from headoffice.errors import KeyProblem
+from sync.signing import load_private_key, new_key, private_jwk, public_jwks
+
+SIGNING_FILE = "signing.jwk.json"
+PUBLIC_FILE = "pinned.jwks.json"
+INDEX_FILE = "index.key"
+INDEX_KEY_BYTES = 32
+KID_BYTES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """``signing``: private Ed25519 key with its kid. ``index_key``: 32 bytes, common to the station group."""
+
+    signing: OKPKey
+    index_key: bytes
+
+
+def make_keys(folder: Path) -> Keys:
+    """Make what is missing in ``folder`` and return all; keys that are there are never replaced.
+
+    Raises KeyProblem where the folder cannot be written or a key that is there cannot be used.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not (folder / SIGNING_FILE).exists():
+            key = new_key(secrets.token_hex(KID_BYTES))
+            _write_private(folder / SIGNING_FILE, private_jwk(key).encode() + b"\n")
+        if not (folder / INDEX_FILE).exists():
+            _write_private(folder / INDEX_FILE, secrets.token_hex(INDEX_KEY_BYTES).encode() + b"\n")
+        keys = load_keys(folder)
+        (folder / PUBLIC_FILE).write_text(public_jwks(keys.signing) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise KeyProblem(
+            f"cannot write keys in {folder}: {error.strerror}", hint="choose another --keys DIR"
+        ) from error
+    return keys
+
+
+def load_keys(folder: Path) -> Keys:
+    """Read both keys. Raises KeyProblem where one is missing, readable by others, or not a key."""
+    try:
+        signing = load_private_key(_read_private(folder / SIGNING_FILE))
+        index_key = bytes.fromhex(_read_private(folder / INDEX_FILE).strip())
+    except ValueError as error:
+        raise KeyProblem(f"a key file in {folder} is damaged: {error}", hint="restore it from your backup") from error
+    if len(index_key) != INDEX_KEY_BYTES:
+        raise KeyProblem(f"{folder / INDEX_FILE} does not hold 32 bytes", hint="restore it from your backup")
+    return Keys(signing, index_key)
+
+
+def _write_private(path: Path, content: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _read_private(path: Path) -> str:
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        content = path.read_text(encoding="ascii")
+    except OSError as error:
+        raise KeyProblem(
+            f"cannot read the key {path}: {error.strerror}", hint="run `forecourt-hq keys` once"
+        ) from error
+    if mode & 0o077:
+        raise KeyProblem(f"{path} can be read by others (mode {mode:o})", hint=f"chmod 600 {path}")
+    return content

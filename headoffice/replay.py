@@ -1,0 +1,39 @@
+"""Takes dead letters up again after an upgrade: what is understood now becomes a fact, at its old place (W-23).
+
+Knows the judgement of one record; knows no message. The row of the dead letter stays as evidence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from headoffice.ingest import keep
+from headoffice.store import dead, facts, streams
+from headoffice.store.database import Database
+from sync.messages import Rejected, check_record
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """Counts of one replay: what became a fact, what was a second arrival, what stays dead."""
+
+    facts: int
+    duplicates: int
+    still_dead: int
+
+
+def replay(database: Database, now_ms: int, *, reason: str | None = None, number: int | None = None) -> Replayed:
+    """Judge dead letters again, oldest first, in one transaction; all, or those of a reason, or one by its number."""
+    counts = {streams.FACT: 0, streams.DUPLICATE: 0, streams.DEAD: 0}
+    with database.write() as connection:
+        for letter in dead.waiting(connection, reason=reason, number=number):
+            verdict = check_record(letter.raw, letter.seq, letter.key.stream)
+            if isinstance(verdict, Rejected):
+                counts[streams.DEAD] += 1
+                continue
+            arrival = facts.Arrival(letter.key, verdict.record, letter.raw, verdict.flags, now_ms)
+            kept_as, _ = keep(connection, arrival)
+            counts[kept_as] += 1
+            if kept_as != streams.DEAD:
+                dead.mark_replayed(connection, letter, kept_as, now_ms)
+    return Replayed(counts[streams.FACT], counts[streams.DUPLICATE], counts[streams.DEAD])

@@ -1,0 +1,122 @@
+"""What head office does with one message, and what it says by itself: messages in, messages out, no connection.
+
+Knows topics and who answers what. Knows no broker, no thread and no clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from headoffice.documents import HEAD_RENEW_MS, KEYS, RULES, current_head
+from headoffice.hello import answer_hello, take_state
+from headoffice.ingest import ingest
+from headoffice.keys import Keys
+from headoffice.requests import PAGE_OPS_BYTES, answer_request
+from headoffice.store import documents, members
+from headoffice.store.alerts import raise_own_alert
+from headoffice.store.database import Database
+from sync.envelope import HEAD_OFFICE_SOURCE, encode
+from sync.group import MembersDelta
+from sync.messages import Message, format_time
+from sync.notices import Head, HoState
+from sync.topics import HO_STATE, STREAM_OF_TOPIC, StationTopic, TopicError, group_topic, parse, station_topic
+
+MAX_DELTA_OPS = 2_000
+"""Changes broadcast at once; after a larger import the head tells stations to ask for pages at their own pace."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One message to publish, QoS 1."""
+
+    topic: str
+    payload: bytes
+    retain: bool = False
+
+
+class _Published(NamedTuple):
+    """What the head that was published last was made from."""
+
+    member_op: int
+    documents: tuple[str | None, ...]
+    at_ms: int
+
+
+class Service:
+    """Head office for one station group on one database. One thread only."""
+
+    def __init__(self, database: Database, keys: Keys, group: str) -> None:
+        self._database = database
+        self._keys = keys
+        self._group = group
+        self._sent = 0
+        self._head: _Published | None = None
+        with database.read() as connection:
+            self._delta_op = members.last_op(connection)
+
+    def take(self, topic_text: str, payload: bytes, now_ms: int) -> list[Outgoing]:
+        """Handle one message of a station; everything the returned answers say is committed."""
+        try:
+            topic = parse(topic_text)
+        except TopicError as error:
+            with self._database.write() as connection:
+                raise_own_alert(
+                    connection, station="", alert="unknown_topic", subject="", detail=str(error), now_ms=now_ms
+                )
+            return []
+        if not isinstance(topic, StationTopic):
+            return []
+        if topic.name in STREAM_OF_TOPIC:
+            return self._answer(topic, "down/ack", ingest(self._database, topic, payload, now_ms), now_ms)
+        if topic.name == "up/hello":
+            return self._answer(topic, "down/welcome", answer_hello(self._database, topic, payload, now_ms), now_ms)
+        if topic.name == "up/req":
+            return self._answer(topic, "down/res", answer_request(self._database, topic, payload, now_ms), now_ms)
+        if topic.name == "up/state":
+            take_state(self._database, topic, payload, now_ms)
+        return []
+
+    def greeting(self, now_ms: int) -> list[Outgoing]:
+        """What is published after every connect: head office is there, and the signed head."""
+        self._head = None
+        return [Outgoing(HO_STATE, self.state(True, now_ms), retain=True), *self.tick(now_ms)]
+
+    def tick(self, now_ms: int) -> list[Outgoing]:
+        """Call about once a second: member changes and the head, if another process changed the database."""
+        with self._database.read() as connection:
+            member_op = members.last_op(connection)
+            newest = tuple(documents.newest(connection, kind) for kind in (RULES, KEYS))
+        hashes = tuple(None if found is None else found.hash for found in newest)
+        out = list(self._deltas(member_op, now_ms))
+        last = self._head
+        if last is None or last[:2] != (member_op, hashes) or now_ms - last.at_ms >= HEAD_RENEW_MS:
+            self._head = _Published(member_op, hashes, now_ms)
+            jws = current_head(self._database, self._keys, self._group, now_ms)
+            out.append(Outgoing(group_topic(self._group, "head"), self._event(Head(jws), now_ms), retain=True))
+        return out
+
+    def state(self, online: bool, now_ms: int) -> bytes:
+        """The payload of head office's own retained state, also its last will."""
+        return self._event(HoState(online, format_time(now_ms)), now_ms)
+
+    def _deltas(self, member_op: int, now_ms: int) -> Iterator[Outgoing]:
+        if member_op - self._delta_op > MAX_DELTA_OPS:
+            self._delta_op = member_op
+        while self._delta_op < member_op:  # every round takes at least one of at most MAX_DELTA_OPS ops
+            with self._database.read() as connection:
+                ops = members.ops_after(connection, self._delta_op, PAGE_OPS_BYTES)
+            delta = MembersDelta(self._delta_op, tuple(op.data() for op in ops))
+            self._delta_op = ops[-1].op
+            yield Outgoing(group_topic(self._group, "members/delta"), self._event(delta, now_ms))
+
+    def _answer(self, topic: StationTopic, name: str, answer: Message | None, now_ms: int) -> list[Outgoing]:
+        if answer is None:
+            return []
+        return [Outgoing(station_topic(topic.station, name), self._event(answer, now_ms))]
+
+    def _event(self, message: Any, now_ms: int) -> bytes:
+        self._sent += 1
+        event_id = f"{now_ms}-{self._sent}"
+        return encode(message, source=HEAD_OFFICE_SOURCE, event_id=event_id, time=format_time(now_ms))

@@ -1,0 +1,291 @@
+"""What a record means in the tables: is it a second arrival, does it collide, and which rows does it write (W-24).
+
+Works inside the transaction of the batch. Knows the data of each record type; knows no chain, cursor or message.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Table, select
+
+from headoffice.store import schema
+from headoffice.store.alerts import raise_own_alert
+from headoffice.store.streams import StreamKey
+from sync.messages import Record, Rejected
+
+Data = Mapping[str, Any]
+
+KEY_DIGITS = 19
+"""A totalizer's epoch and raw have at most 19 digits each; padded to that, text order is meter order."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecondArrival:
+    """The fact is already stored as record ``of``; ``same`` tells whether type, time and data agree."""
+
+    of: int
+    same: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """An accepted record at its place. ``raw``: its bytes as received; ``flags``: defects it is stored with."""
+
+    key: StreamKey
+    record: Record
+    raw: bytes
+    flags: tuple[str, ...]
+    received_ms: int
+
+
+def meter_key(totalizer: str) -> str:
+    """``epoch:raw`` as a text that sorts as the meter counts."""
+    epoch, raw = totalizer.split(":")
+    return f"{epoch:0>{KEY_DIGITS}}:{raw:0>{KEY_DIGITS}}"
+
+
+def totalizer_of(key: str) -> str:
+    """The ``epoch:raw`` of a meter key."""
+    epoch, raw = key.split(":")
+    return f"{int(epoch)}:{int(raw)}"
+
+
+def examine(connection: Connection, arrival: Arrival) -> SecondArrival | Rejected | None:
+    """Say whether a record is a second arrival or collides with a stored fact; None if it may become one."""
+    row = _first(connection, schema.record, "number", station=arrival.key.station, id=arrival.record.id)
+    if row is None:
+        examiner = _EXAMINERS.get(arrival.record.type)
+        found = None if examiner is None else examiner(connection, arrival.key, arrival.record.data)
+        if not isinstance(found, int):
+            return found
+        row = found
+    return SecondArrival(row, _same_content(connection, row, arrival.raw))
+
+
+def write(connection: Connection, arrival: Arrival) -> int:
+    """Store the record and the rows it means; return the record's number. ``examine`` must have returned None."""
+    record = arrival.record
+    result = connection.execute(
+        schema.record.insert().values(
+            **arrival.key._asdict(),
+            seq=record.seq,
+            id=record.id,
+            type=record.type,
+            time=record.time,
+            flags=" ".join(arrival.flags),
+            raw=arrival.raw,
+            received_ms=arrival.received_ms,
+        )
+    )
+    assert result.inserted_primary_key is not None
+    number = int(result.inserted_primary_key[0])
+    writer = _WRITERS.get(record.type)
+    if writer is not None:
+        writer(connection, number, arrival)
+    return number
+
+
+def _first(connection: Connection, table: Table, column: str, **wanted: Any) -> int | None:
+    statement = select(table.c[column]).where(*(table.c[name] == value for name, value in wanted.items()))
+    row = connection.execute(statement.limit(1)).first()
+    return None if row is None else int(row[0])
+
+
+def _same_content(connection: Connection, number: int, raw: bytes) -> bool:
+    """A fact that is sent again after a reincarnation keeps type, time and data; its place and boot are new (W-31)."""
+    stored = connection.execute(select(schema.record.c.raw).where(schema.record.c.number == number)).scalar_one()
+    old, new = json.loads(stored), json.loads(raw)
+    return all(old.get(name) == new.get(name) for name in ("type", "time", "data"))
+
+
+def _examine_sale(connection: Connection, key: StreamKey, data: Data) -> int | Rejected | None:
+    known = _first(connection, schema.sale, "record", station=key.station, sale=data["sale"])
+    if known is not None:
+        return known
+    start, end = data["totalizer_start"], data["totalizer_end"]
+    if start is not None and end is not None:
+        return _examine_interval(connection, key.station, data, meter_key(start), meter_key(end))
+    if data["counter"] is not None and _first(connection, schema.sale_counter, "record", **_counter_key(key, data)):
+        return Rejected("overlap", f"counter {data['counter']} of this incarnation and fuelling point is taken")
+    return None
+
+
+def _examine_interval(connection: Connection, station: str, data: Data, start: str, end: str) -> Rejected | None:
+    """Accepted intervals of a nozzle never overlap, so the last one that starts before our end decides."""
+    if end < start:
+        return Rejected("bad_interval", f"totalizer goes back from {totalizer_of(start)} to {totalizer_of(end)}")
+    table = schema.sale_interval
+    of_nozzle = (
+        table.c.station == station,
+        table.c.fuelling_point == data["fuelling_point"],
+        table.c.nozzle == data["nozzle"],
+    )
+    if start == end:
+        same = (table.c.start_key == start, table.c.end_key == end, table.c.sub == (data["sub"] or 0))
+        taken = connection.execute(select(table.c.record).where(*of_nozzle, *same)).first()
+        return None if taken is None else Rejected("overlap", f"{totalizer_of(start)} sub {data['sub']} is taken")
+    before = connection.execute(
+        select(table.c.start_key, table.c.end_key)
+        .where(*of_nozzle, table.c.start_key < end, table.c.end_key > table.c.start_key)
+        .order_by(table.c.start_key.desc())
+        .limit(1)
+    ).first()
+    if before is None or before.end_key <= start:
+        return None
+    stored = f"{totalizer_of(before.start_key)} to {totalizer_of(before.end_key)}"
+    return Rejected("overlap", f"{totalizer_of(start)} to {totalizer_of(end)} overlaps {stored}")
+
+
+def _counter_key(key: StreamKey, data: Data) -> dict[str, Any]:
+    return {
+        "station": key.station,
+        "incarnation": key.incarnation,
+        "fuelling_point": data["fuelling_point"],
+        "counter": data["counter"],
+    }
+
+
+def _examine_settlement(connection: Connection, key: StreamKey, data: Data) -> int | None:
+    return _first(connection, schema.settlement, "record", station=key.station, sale=data["sale"])
+
+
+def _examine_enrolment(connection: Connection, _key: StreamKey, data: Data) -> int | None:
+    return _first(connection, schema.enrolment, "record", member=data["member"])
+
+
+def _examine_delivery(connection: Connection, key: StreamKey, data: Data) -> int | None:
+    return _first(
+        connection,
+        schema.delivery,
+        "record",
+        station=key.station,
+        tank=data["tank"],
+        start=data["start"],
+        start_volume_ml=data["start_volume_ml"],
+    )
+
+
+def _insert(connection: Connection, table: Table, number: int, arrival: Arrival, **more: Any) -> None:
+    """Insert the columns that carry the name of a member of ``data``, then what ``more`` says."""
+    data = arrival.record.data
+    values = {name: data[name] for name in table.c.keys() if name in data}  # noqa: SIM118  # a column collection
+    values.update(record=number, station=arrival.key.station, **more)
+    connection.execute(table.insert().values(**values))
+
+
+def _write_sale(connection: Connection, number: int, arrival: Arrival) -> None:
+    data = arrival.record.data
+    _insert(connection, schema.sale, number, arrival, flags=" ".join(data["flags"]))
+    start, end = data["totalizer_start"], data["totalizer_end"]
+    if start is not None and end is not None:
+        keys = {"start_key": meter_key(start), "end_key": meter_key(end), "sub": data["sub"] or 0}
+        _insert(connection, schema.sale_interval, number, arrival, **keys)
+    elif data["counter"] is not None:
+        _insert(connection, schema.sale_counter, number, arrival, incarnation=arrival.key.incarnation)
+
+
+def _write_postings(
+    connection: Connection, number: int, arrival: Arrival, postings: Sequence[Data], member: str | None
+) -> None:
+    for place, posting in enumerate(postings):
+        connection.execute(
+            schema.posting.insert().values(
+                record=number,
+                place=place,
+                station=arrival.key.station,
+                member=member,
+                account=posting["account"],
+                points=posting["points"],
+                lot=posting["lot"],
+            )
+        )
+
+
+def _write_settlement(connection: Connection, number: int, arrival: Arrival) -> None:
+    data = arrival.record.data
+    _insert(connection, schema.settlement, number, arrival)
+    _write_postings(connection, number, arrival, data["postings"], data["member"])
+
+
+def _write_correction(connection: Connection, number: int, arrival: Arrival) -> None:
+    data = arrival.record.data
+    _insert(connection, schema.correction, number, arrival)
+    table = schema.settlement
+    member = connection.execute(
+        select(table.c.member).where(table.c.station == arrival.key.station, table.c.sale == data["sale"])
+    ).scalar_one_or_none()
+    _write_postings(connection, number, arrival, data["postings"], member)
+
+
+def _write_points(connection: Connection, number: int, arrival: Arrival) -> None:
+    data = arrival.record.data
+    _write_postings(connection, number, arrival, data["postings"], data["member"])
+
+
+def _write_alert(connection: Connection, number: int, arrival: Arrival) -> None:
+    data = arrival.record.data
+    subject = f"tank {data['tank']}" if "tank" in data else data["subject"]
+    limit = data.get("limit")
+    value = data.get("value")
+    more = {"subject": subject, "type": arrival.record.type, "value": value, "limit_value": limit}
+    _insert(connection, schema.alert, number, arrival, **more)
+
+
+def _write_baseline(connection: Connection, number: int, arrival: Arrival) -> None:
+    """A baseline that is not where the last accepted sale ended means litres nobody booked, or a changed meter."""
+    data = arrival.record.data
+    _insert(connection, schema.baseline, number, arrival)
+    table = schema.sale_interval
+    last = connection.execute(
+        select(table.c.end_key)
+        .where(
+            table.c.station == arrival.key.station,
+            table.c.fuelling_point == data["fuelling_point"],
+            table.c.nozzle == data["nozzle"],
+        )
+        .order_by(table.c.end_key.desc())
+        .limit(1)
+    ).scalar_one_or_none()
+    if last is not None and last != meter_key(data["totalizer"]):
+        raise_own_alert(
+            connection,
+            station=arrival.key.station,
+            alert="baseline_differs",
+            subject=f"fuelling point {data['fuelling_point']} nozzle {data['nozzle']}",
+            detail=f"baseline {data['totalizer']}, last accepted sale ended at {totalizer_of(last)}",
+            now_ms=arrival.received_ms,
+        )
+
+
+def _plain(table: Table) -> Callable[[Connection, int, Arrival], None]:
+    def write_row(connection: Connection, number: int, arrival: Arrival) -> None:
+        _insert(connection, table, number, arrival)
+
+    return write_row
+
+
+_EXAMINERS: dict[str, Callable[[Connection, StreamKey, Data], int | Rejected | None]] = {
+    "fc.sale.v1": _examine_sale,
+    "fc.sale.settled.v1": _examine_settlement,
+    "fc.member.enrolled.v1": _examine_enrolment,
+    "fc.tank.delivery.v1": _examine_delivery,
+}
+_WRITERS: dict[str, Callable[[Connection, int, Arrival], None]] = {
+    "fc.sale.v1": _write_sale,
+    "fc.sale.linked.v1": _plain(schema.sale_link),
+    "fc.sale.settled.v1": _write_settlement,
+    "fc.sale.corrected.v1": _write_correction,
+    "fc.points.v1": _write_points,
+    "fc.member.enrolled.v1": _plain(schema.enrolment),
+    "fc.tank.delivery.v1": _plain(schema.delivery),
+    "fc.meter.baseline.v1": _write_baseline,
+    "fc.tank.alert.v1": _write_alert,
+    "fc.device.alert.v1": _write_alert,
+    "fc.security.alert.v1": _write_alert,
+    "fc.fraud.alert.v1": _write_alert,
+    "fc.sync.alert.v1": _write_alert,
+}

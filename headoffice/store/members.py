@@ -1,0 +1,114 @@
+"""Members as head office hands them out: the newest body, blind indexes, and the log of changes with its global op id.
+
+Works inside the caller's transaction. Bodies are the wire's objects (W-40) without ``op`` and
+``kind``; no plain numbers here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, select
+
+from headoffice.store.schema import member, member_index, member_op
+
+PUT, DEL = "PUT", "DEL"
+MAX_OPS_READ = 1_000
+"""Ops looked at for one page: more small ops than fit into 48 KiB."""
+
+
+class IndexTaken(Exception):
+    """A phone, card or plate already recognises another member. Example: a recycled number of a member long gone."""
+
+    def __init__(self, owner: str) -> None:
+        super().__init__(f"its phone, a card or a plate already belongs to member {owner[:4]}..")
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """One change of one member: ``body`` is the compact JSON text of the wire's object."""
+
+    op: int
+    body: str
+
+    def data(self) -> dict[str, Any]:
+        """The object that travels in ``ops``."""
+        found: dict[str, Any] = json.loads(self.body)
+        return found
+
+
+def encode(body: dict[str, Any]) -> str:
+    """The one compact JSON text of a body: equal bodies give equal texts."""
+    return json.dumps(body, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def last_op(connection: Connection) -> int:
+    """The newest op id; 0 before the first."""
+    return int(connection.execute(select(func.coalesce(func.max(member_op.c.op), 0))).scalar_one())
+
+
+def put(connection: Connection, body: dict[str, Any], op: int) -> bool:
+    """Store a member's new body as op ``op``; return False, and change nothing, where it is what is stored already.
+
+    Raises IndexTaken.
+    """
+    name, text = body["member"], encode(body)
+    row = connection.execute(select(member.c.body, member.c.gone).where(member.c.member == name)).one_or_none()
+    if row is not None and row.body == text and not row.gone:
+        return False
+    if row is None:
+        connection.execute(member.insert().values(member=name, body=text, op=op, gone=False))
+    else:
+        connection.execute(member.update().where(member.c.member == name).values(body=text, op=op, gone=False))
+    _replace_indexes(connection, name, body["indexes"])
+    connection.execute(member_op.insert().values(op=op, kind=PUT, member=name, body=text))
+    return True
+
+
+def remove(connection: Connection, name: str, op: int) -> bool:
+    """Delete a member as op ``op``: body and indexes are erased at once; return False if there is none.
+
+    Older ops of the member are erased from the log as well, so a station that is behind never receives them.
+    """
+    row = connection.execute(select(member.c.gone).where(member.c.member == name)).one_or_none()
+    if row is None or row.gone:
+        return False
+    connection.execute(delete(member_index).where(member_index.c.member == name))
+    connection.execute(delete(member_op).where(member_op.c.member == name))
+    text = encode({"member": name})
+    connection.execute(member.update().where(member.c.member == name).values(body=text, op=op, gone=True))
+    connection.execute(member_op.insert().values(op=op, kind=DEL, member=name, body=text))
+    return True
+
+
+def _replace_indexes(connection: Connection, name: str, indexes: Iterable[str]) -> None:
+    connection.execute(delete(member_index).where(member_index.c.member == name))
+    for index in indexes:
+        owner = connection.execute(
+            select(member_index.c.member).where(member_index.c.value == index)
+        ).scalar_one_or_none()
+        if owner is not None:
+            raise IndexTaken(owner)
+        connection.execute(member_index.insert().values(value=index, member=name))
+
+
+def ops_after(connection: Connection, have_op: int, max_bytes: int) -> list[Op]:
+    """The oldest ops after ``have_op`` whose wire texts together have at most ``max_bytes``; at least one if any."""
+    rows = connection.execute(
+        select(member_op.c.op, member_op.c.kind, member_op.c.body)
+        .where(member_op.c.op > have_op)
+        .order_by(member_op.c.op)
+        .limit(MAX_OPS_READ)
+    )
+    found: list[Op] = []
+    size = 0
+    for row in rows:
+        text = f'{{"op":{row.op},"kind":"{row.kind}",{row.body[1:]}'
+        size += len(text.encode()) + 1
+        if found and size > max_bytes:
+            break
+        found.append(Op(row.op, text))
+    return found

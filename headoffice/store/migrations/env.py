@@ -1,0 +1,10 @@
+"""Alembic's entry into our migrations; the connection is handed in by ``headoffice.store.database``."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from headoffice.store.schema import metadata
+
+context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
+context.run_migrations()

@@ -1,0 +1,141 @@
+"""Which stations and installations were heard, what they last said of themselves, and which are fenced (W-32, W-33).
+
+Works inside the caller's transaction.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sqlalchemy import Connection, func, select, update
+
+from headoffice.store import schema
+from headoffice.store.facts import totalizer_of
+from sync.messages import NozzleEnd
+
+LIVE_WITHIN_MS = 10 * 60 * 1000
+"""W-33: an installation is live if it was heard within the last 10 minutes."""
+
+
+def heard(
+    connection: Connection,
+    station: str,
+    now_ms: int,
+    *,
+    incarnation: str,
+    install_id: str,
+    connect_n: int | None = None,
+) -> None:
+    """Note a sign of life of an installation; ``connect_n`` where it said one."""
+    table = schema.station
+    changed = connection.execute(update(table).where(table.c.station == station).values(last_heard_ms=now_ms))
+    if changed.rowcount == 0:
+        connection.execute(table.insert().values(station=station, first_heard_ms=now_ms, last_heard_ms=now_ms))
+    place = schema.install
+    values: dict[str, Any] = {"last_heard_ms": now_ms}
+    if connect_n is not None:
+        values["connect_n"] = connect_n
+    changed = connection.execute(
+        update(place)
+        .where(place.c.station == station, place.c.incarnation == incarnation, place.c.install_id == install_id)
+        .values(**values)
+    )
+    if changed.rowcount == 0:
+        connection.execute(
+            place.insert().values(
+                station=station, incarnation=incarnation, install_id=install_id, first_heard_ms=now_ms, **values
+            )
+        )
+
+
+def live_rival(connection: Connection, station: str, incarnation: str, install_id: str, now_ms: int) -> str | None:
+    """Return another installation of the same incarnation that is live and was seen earlier; None if there is none."""
+    table = schema.install
+    own = connection.execute(
+        select(table.c.first_heard_ms).where(
+            table.c.station == station, table.c.incarnation == incarnation, table.c.install_id == install_id
+        )
+    ).scalar_one_or_none()
+    statement = select(table.c.install_id).where(
+        table.c.station == station,
+        table.c.incarnation == incarnation,
+        table.c.install_id != install_id,
+        table.c.last_heard_ms >= now_ms - LIVE_WITHIN_MS,
+    )
+    if own is not None:
+        statement = statement.where(table.c.first_heard_ms < own)
+    return connection.execute(statement.order_by(table.c.first_heard_ms).limit(1)).scalar_one_or_none()
+
+
+def put_fence(connection: Connection, station: str, install_id: str, now_ms: int) -> None:
+    """Fence an installation until an operator lifts it; a lifted fence is set anew."""
+    table = schema.fence
+    same = (table.c.station == station, table.c.install_id == install_id)
+    changed = connection.execute(update(table).where(*same).values(since_ms=now_ms, lifted_ms=None))
+    if changed.rowcount == 0:
+        connection.execute(table.insert().values(station=station, install_id=install_id, since_ms=now_ms))
+
+
+def lift_fence(connection: Connection, station: str, install_id: str, now_ms: int) -> bool:
+    """Lift a fence; return whether there was one. The rival of that moment no longer counts as first seen."""
+    table = schema.fence
+    changed = connection.execute(
+        update(table)
+        .where(table.c.station == station, table.c.install_id == install_id, table.c.lifted_ms.is_(None))
+        .values(lifted_ms=now_ms)
+    )
+    return changed.rowcount > 0
+
+
+def fenced(connection: Connection, station: str, install_id: str) -> bool:
+    """Whether an installation is fenced now."""
+    table = schema.fence
+    row = connection.execute(
+        select(table.c.station).where(
+            table.c.station == station, table.c.install_id == install_id, table.c.lifted_ms.is_(None)
+        )
+    ).first()
+    return row is not None
+
+
+def nozzle_ends(connection: Connection, station: str, limit: int) -> tuple[NozzleEnd, ...]:
+    """The greatest accepted end totalizer of every nozzle (W-32)."""
+    table = schema.sale_interval
+    rows = connection.execute(
+        select(table.c.fuelling_point, table.c.nozzle, func.max(table.c.end_key).label("end_key"))
+        .where(table.c.station == station)
+        .group_by(table.c.fuelling_point, table.c.nozzle)
+        .order_by(table.c.fuelling_point, table.c.nozzle)
+        .limit(limit)
+    )
+    return tuple(NozzleEnd(row.fuelling_point, row.nozzle, totalizer_of(row.end_key)) for row in rows)
+
+
+def store_hello(connection: Connection, station: str, hello: dict[str, Any], now_ms: int) -> None:
+    """Keep the last hello of a station, for people."""
+    table = schema.station
+    connection.execute(
+        update(table).where(table.c.station == station).values(hello=json.dumps(hello, sort_keys=True), hello_ms=now_ms)
+    )
+
+
+def stored_state(connection: Connection, station: str) -> dict[str, Any] | None:
+    """The last state of a station as it was told; None if it never told one."""
+    table = schema.station
+    text = connection.execute(select(table.c.state).where(table.c.station == station)).scalar_one_or_none()
+    if text is None:
+        return None
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def store_state(connection: Connection, station: str, state: dict[str, Any], now_ms: int) -> None:
+    """Keep the last state of a station. A retained state may be old: it is no sign of life."""
+    table = schema.station
+    text = json.dumps(state, sort_keys=True)
+    changed = connection.execute(update(table).where(table.c.station == station).values(state=text))
+    if changed.rowcount == 0:
+        connection.execute(
+            table.insert().values(station=station, first_heard_ms=now_ms, last_heard_ms=now_ms, state=text)
+        )

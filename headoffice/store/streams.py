@@ -1,0 +1,191 @@
+"""Cursors, the hash of every seq, and where a record went that did not become a fact. One row per place, for ever.
+
+Works inside a transaction that the caller holds; decides nothing. Hashes are 32 raw bytes here, hex in the tables.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from sqlalchemy import Connection, func, select
+
+from headoffice.store import schema
+from sync.messages import DeadLetter, Rejected
+
+FACT, DUPLICATE, DEAD = "fact", "duplicate", "dead"
+"""The values of ``record_hash.kept_as``: the table in which the bytes of a place lie."""
+
+
+class StreamKey(NamedTuple):
+    """Names one chain."""
+
+    station: str
+    incarnation: str
+    stream: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """``cum``: every seq up to it is stored; ``head_hash``: hash at ``cum``; ``acked``: what the station last told."""
+
+    cum: int
+    head_hash: bytes
+    acked: int
+
+
+def lock_cursor(connection: Connection, key: StreamKey) -> Cursor | None:
+    """Return the cursor, locked until the transaction ends; None if no batch ever made it."""
+    table = schema.cursor
+    statement = select(table.c.cum, table.c.head_hash, table.c.acked).where(
+        table.c.station == key.station, table.c.incarnation == key.incarnation, table.c.stream == key.stream
+    )
+    row = connection.execute(statement.with_for_update()).one_or_none()
+    return None if row is None else Cursor(row.cum, bytes.fromhex(row.head_hash), row.acked)
+
+
+def make_cursor(connection: Connection, key: StreamKey, head_hash: bytes, install_id: str, now_ms: int) -> Cursor:
+    """Create the cursor of a chain that begins; ``head_hash`` is its hash_0."""
+    connection.execute(
+        schema.cursor.insert().values(
+            **key._asdict(), cum=0, head_hash=head_hash.hex(), acked=0, install_id=install_id, updated_ms=now_ms
+        )
+    )
+    return Cursor(0, head_hash, 0)
+
+
+def advance_cursor(
+    connection: Connection, key: StreamKey, *, cum: int, head_hash: bytes, install_id: str, now_ms: int
+) -> None:
+    """Move the cursor; the caller has stored every seq up to ``cum``."""
+    table = schema.cursor
+    connection.execute(
+        table.update()
+        .where(table.c.station == key.station, table.c.incarnation == key.incarnation, table.c.stream == key.stream)
+        .values(cum=cum, head_hash=head_hash.hex(), install_id=install_id, updated_ms=now_ms)
+    )
+
+
+def set_acked(connection: Connection, key: StreamKey, acked: int) -> None:
+    """Remember up to which cum the station has stored its dead letters, as its hello says (W-21)."""
+    table = schema.cursor
+    connection.execute(
+        table.update()
+        .where(table.c.station == key.station, table.c.incarnation == key.incarnation, table.c.stream == key.stream)
+        .values(acked=acked)
+    )
+
+
+def known_hashes(connection: Connection, key: StreamKey, first: int, last: int) -> dict[int, bytes]:
+    """Return the stored hash of every seq from ``first`` to ``last`` that is known."""
+    table = schema.record_hash
+    rows = connection.execute(
+        select(table.c.seq, table.c.hash).where(
+            table.c.station == key.station,
+            table.c.incarnation == key.incarnation,
+            table.c.stream == key.stream,
+            table.c.seq.between(first, last),
+        )
+    )
+    return {row.seq: bytes.fromhex(row.hash) for row in rows}
+
+
+def add_hash(connection: Connection, key: StreamKey, seq: int, value: bytes, kept_as: str) -> None:
+    """Store the hash of one seq for ever."""
+    connection.execute(schema.record_hash.insert().values(**key._asdict(), seq=seq, hash=value.hex(), kept_as=kept_as))
+
+
+def add_dead_letter(
+    connection: Connection, key: StreamKey, seq: int, raw: bytes, *, why: Rejected, received_ms: int
+) -> None:
+    """Put one record aside, raw, with its reason (W-23)."""
+    connection.execute(
+        schema.dead_letter.insert().values(
+            **key._asdict(), seq=seq, reason=why.reason, detail=why.detail, raw=raw, received_ms=received_ms
+        )
+    )
+
+
+def add_duplicate(
+    connection: Connection, key: StreamKey, seq: int, raw: bytes, *, duplicate_of: int, same: bool, received_ms: int
+) -> None:
+    """Store a second arrival of a fact: it keeps its place in the chain and has no effect (W-24)."""
+    connection.execute(
+        schema.duplicate.insert().values(
+            **key._asdict(),
+            seq=seq,
+            duplicate_of=duplicate_of,
+            same_content=same,
+            raw=raw,
+            received_ms=received_ms,
+        )
+    )
+
+
+def add_quarantined(
+    connection: Connection,
+    key: StreamKey,
+    rows: list[tuple[int, bytes, bytes]],
+    *,
+    install_id: str,
+    received_ms: int,
+) -> int:
+    """Keep forked records (seq, hash, raw), each once; return how many were new (W-25)."""
+    table = schema.quarantine
+    added = 0
+    for seq, value, raw in rows:
+        known = connection.execute(
+            select(table.c.seq).where(
+                table.c.station == key.station,
+                table.c.incarnation == key.incarnation,
+                table.c.stream == key.stream,
+                table.c.seq == seq,
+                table.c.hash == value.hex(),
+            )
+        ).first()
+        if known is None:
+            connection.execute(
+                table.insert().values(
+                    **key._asdict(),
+                    seq=seq,
+                    hash=value.hex(),
+                    raw=raw,
+                    install_id=install_id,
+                    received_ms=received_ms,
+                )
+            )
+            added += 1
+    return added
+
+
+def count_dead_letters(connection: Connection, key: StreamKey, after: int, up_to: int) -> int:
+    """Count the dead letters with ``after`` < seq <= ``up_to``."""
+    table = schema.dead_letter
+    statement = select(func.count()).where(
+        table.c.station == key.station,
+        table.c.incarnation == key.incarnation,
+        table.c.stream == key.stream,
+        table.c.seq > after,
+        table.c.seq <= up_to,
+    )
+    return int(connection.execute(statement).scalar_one())
+
+
+def dead_letters_between(
+    connection: Connection, key: StreamKey, after: int, up_to: int, limit: int
+) -> tuple[DeadLetter, ...]:
+    """Return the oldest ``limit`` dead letters with ``after`` < seq <= ``up_to``, as an ack lists them."""
+    table = schema.dead_letter
+    rows = connection.execute(
+        select(table.c.seq, table.c.reason)
+        .where(
+            table.c.station == key.station,
+            table.c.incarnation == key.incarnation,
+            table.c.stream == key.stream,
+            table.c.seq > after,
+            table.c.seq <= up_to,
+        )
+        .order_by(table.c.seq)
+        .limit(limit)
+    )
+    return tuple(DeadLetter(row.seq, row.reason) for row in rows)
