@@ -1,4 +1,4 @@
-"""What people look up through the control socket: database questions and the live board, put together as documented JSON."""
+"""What people look up through the control socket: database and live board put together as documented JSON."""
 
 from __future__ import annotations
 

@@ -260,7 +260,7 @@ def _line_shell(name: str, line: Line, inbox: Inbox[Item], clock: Clock) -> Shel
 
 
 def _deliver(inbox: Inbox[Item], clock: Clock, line: str, reading: Reading, generation: int) -> int:
-    """Put one reading on the inbox; a level may replace a waiting one unless something else of the line came between."""
+    """Put one reading on the inbox; a level replaces a waiting one unless something else of the line came between."""
     item = FromLine(line, reading, read(clock))
     if isinstance(reading, FuellingPointReading):
         inbox.put_latest((line, generation, reading.fuelling_point), item)

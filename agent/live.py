@@ -17,7 +17,9 @@ class LiveBoard:
     points: dict[int, dict[str, Any]] = field(default_factory=dict)
     tanks: dict[int, dict[str, Any]] = field(default_factory=dict)
     devices: dict[str, dict[str, Any]] = field(default_factory=dict)
-    link: dict[str, Any] = field(default_factory=lambda: {"online": False, "stopped": None, "reason": "not connected yet"})
+    link: dict[str, Any] = field(
+        default_factory=lambda: {"online": False, "stopped": None, "reason": "not connected yet"}
+    )
     answers: tuple[dict[str, Any], ...] = ()
 
     def set_point(self, number: int, value: dict[str, Any]) -> None:

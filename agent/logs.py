@@ -1,4 +1,4 @@
-"""Logging for both ends: JSON lines for journald, readable on a terminal, personal data redacted at the end of the chain.
+"""Logging for both ends: JSON lines for journald, readable on a terminal, personal data redacted last.
 
 Knows structlog. The redaction itself is pure and lives in ``agent.domain.redaction``.
 """

@@ -1,4 +1,4 @@
-"""The composition root: registers ``run`` and ``demo`` beside the commands of ``agent.cli``; imports heavy parts late."""
+"""The composition root: registers ``run`` and ``demo`` beside the commands of ``agent.cli``; imports parts late."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ def run(
 
 @app.command()
 def demo(
-    duration: Annotated[str | None, typer.Option("--for", help="End by itself after this long, such as 40s or 5min.")] = None,
+    duration: Annotated[
+        str | None, typer.Option("--for", help="End by itself after this long, such as 40s or 5min.")
+    ] = None,
     speed: Annotated[int, typer.Option("--speed", min=1, max=100, help="How much faster than real time.")] = 5,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed gives another day.")] = 1,
     state: Annotated[Path | None, typer.Option("--state", help="Directory for everything the demo writes.")] = None,
@@ -49,7 +51,9 @@ def demo(
     from agent.demo.options import DemoRefused, demo_options
 
     try:
-        options = demo_options(duration=duration, speed=speed, seed=seed, state=state, faults=fault or [], as_json=as_json)
+        options = demo_options(
+            duration=duration, speed=speed, seed=seed, state=state, faults=fault or [], as_json=as_json
+        )
     except DemoRefused as failure:
         fail(str(failure), failure.hint, 2)
     from agent.demo.run import run_demo

@@ -1,4 +1,4 @@
-"""The station's end of the link to head office: what ``sync`` asks of us, and the thread shell around its ``StationLink``.
+"""The station's end of the link to head office: what ``sync`` asks of us, and the thread around its ``StationLink``.
 
 Knows the journal's read side and the inbox. Decides nothing about cursors: that is ``sync.delivery``.
 """

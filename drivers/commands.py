@@ -1,6 +1,6 @@
 """Frozen records the agent sends to a device. Each ends in exactly one APPLIED, REFUSED or UNKNOWN ``CommandResult``.
 
-``command_id`` is chosen by the agent and unique. Commands are never replayed after a restart: the queue lives in memory.
+``command_id`` is chosen by the agent, unique. Commands are never replayed after a restart: the queue lives in memory.
 """
 
 from __future__ import annotations

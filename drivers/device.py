@@ -76,7 +76,7 @@ class Device(Protocol):
         ...
 
     def reset(self) -> Sequence[Reading]:
-        """The port was (re)opened or lost: forget the state of the wire, fail queued commands as UNKNOWN, report a gap."""
+        """The port was (re)opened or lost: forget the wire's state, fail queued commands as UNKNOWN, report a gap."""
         ...
 
 

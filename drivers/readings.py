@@ -47,8 +47,8 @@ class Quality(StrEnum):
 class DeviceStatus:
     """A device (or the whole line) is reachable or not. Sent once per change, not per poll.
 
-    ``device``: fuelling point ``"point:3"``, gauge ``"gauge:1"``, reader ``"reader:island-1"`` or line ``"line:island-1"``.
-    ``gap``: readings may have been missed since the device was last seen (5 silent polls, a reconnect, a device restart).
+    ``device``: fuelling point ``"point:3"``, gauge ``"gauge:tls"``, reader ``"reader:r1"`` or line ``"line:island-1"``.
+    ``gap``: readings may have been missed since the device was last seen (silent polls, a reconnect, a restart).
     ``reason``: short cause for people, ``hint``: what to do; both empty when online.
     """
 
@@ -61,11 +61,11 @@ class DeviceStatus:
 
 @dataclass(frozen=True, slots=True)
 class FuellingPointReading:
-    """Level of one fuelling point after a poll turn in which anything changed, and at least every two seconds while online.
+    """Level of one fuelling point after a turn in which anything changed, and at least every two seconds while online.
 
     ``nozzle``: selected logical nozzle 1..15, ``None`` = none or unknown. ``nozzle_out``: ``None`` = unknown.
     ``volume_ml``/``amount_minor``: the display: live values while fuelling, final values afterwards.
-    ``unit_price_milli``: price the device shows for ``nozzle``. ``restarts``: how often this process has seen the device
+    ``unit_price_milli``: price the device shows for ``nozzle``. ``restarts``: how often this process saw the device
     restart (renumbering, CPU-reset or power-failure alarm, price lost); a higher number than before is a gap.
     ``needs_prices``: the device says that it has no prices and cannot sell.
     ``device_alarms``: the device's own alarm words standing now, e.g. ``("emergency stop",)``.
@@ -114,9 +114,9 @@ class HeldSale:
 
 @dataclass(frozen=True, slots=True)
 class CompletedSale:
-    """Answer to ``ReadSale``: totals, held sale, totals again, read as one bundle without a turn of another kind between.
+    """Answer to ``ReadSale``: totals, held sale, totals again, as one bundle without a turn of another kind between.
 
-    ``before`` and ``after`` hold one reading per nozzle asked, in the order asked; a nozzle whose total could not be read
+    ``before`` and ``after`` hold one reading per nozzle asked, in the order asked; a nozzle whose total was not read
     in five tries is missing from both. ``held`` is ``None`` where the device holds nothing or did not tell.
     """
 
@@ -129,7 +129,7 @@ class CompletedSale:
 
 @dataclass(frozen=True, slots=True)
 class CommandResult:
-    """How far a command got. Every command ends in exactly one of APPLIED, REFUSED or UNKNOWN; LINK_ACKED may come before.
+    """How far a command got. Each ends in exactly one of APPLIED, REFUSED or UNKNOWN; LINK_ACKED may come before.
 
     For ``ReadTotalizer``, ``ReadHeldSale`` and ``ReadSale`` the reading itself comes first, then APPLIED.
     """
@@ -206,7 +206,7 @@ class GaugeLimits:
 
 @dataclass(frozen=True, slots=True)
 class CodeScan:
-    """One frame from a reader, text as Latin-1, AIM symbology id removed. The text is a secret until it is classified."""
+    """One frame from a reader, text as Latin-1, AIM symbology id removed. The text is secret until it is classified."""
 
     reader: str
     text: str = field(repr=False)

@@ -21,7 +21,6 @@ from headoffice.store.database import Database, Transaction
 from headoffice.store.documents import Document
 from sync.group import MAX_DOCUMENT_BYTES, DocumentRef, HeadClaims, document_hash
 from sync.messages import RecordError, canonical, format_time
-from sync.signing import sign
 
 RULES, KEYS = "rules", "keys"
 DAY_MS = 86_400_000
@@ -86,14 +85,14 @@ def current_head(database: Database, keys: Keys, group: str, now_ms: int) -> str
     """Return the signed head that says what is true now; a new one is signed when something changed, or after a day."""
     with database.write() as connection:
         known = store.newest_head(connection)
-        if known is not None and now_ms - known.made_ms < HEAD_RENEW_MS and known.kid == keys.signing.kid:
+        if known is not None and now_ms - known.made_ms < HEAD_RENEW_MS and known.kid == keys.kid:
             said = HeadClaims.from_claims(json.loads(known.claims))
             if _head(connection, group, known.number, said.not_before, said.not_after) == said:
                 return known.jws
         number = 1 if known is None else known.number + 1
         new = _head(connection, group, number, format_time(now_ms), format_time(now_ms + HEAD_VALID_MS))
         claims = new.to_claims()
-        head = store.StoredHead(number, json.dumps(claims), sign(claims, keys.signing), str(keys.signing.kid), now_ms)
+        head = store.StoredHead(number, json.dumps(claims), keys.sign(claims), keys.kid, now_ms)
         store.add_head(connection, head)
     return head.jws
 

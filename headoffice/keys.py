@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 import secrets
 import stat
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-
-from joserfc.jwk import OKPKey
+from typing import Any
 
 from headoffice.errors import KeyProblem
-from sync.signing import load_private_key, new_key, private_jwk, public_jwks
+from sync.signing import load_private_key, new_key, private_jwk, public_jwks, sign
 
 SIGNING_FILE = "signing.jwk.json"
 PUBLIC_FILE = "pinned.jwks.json"
@@ -25,9 +26,15 @@ KID_BYTES = 8
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """``signing``: private Ed25519 key with its kid. ``index_key``: 32 bytes, common to the station group."""
+    """What the key files give.
 
-    signing: OKPKey
+    ``sign`` makes a JWS compact of claims with the Ed25519 key ``kid``; ``pinned``: the JWK set stations pin;
+    ``index_key``: 32 bytes, common to the station group.
+    """
+
+    kid: str
+    sign: Callable[[Mapping[str, Any]], str]
+    pinned: str
     index_key: bytes
 
 
@@ -44,7 +51,7 @@ def make_keys(folder: Path) -> Keys:
         if not (folder / INDEX_FILE).exists():
             _write_private(folder / INDEX_FILE, secrets.token_hex(INDEX_KEY_BYTES).encode() + b"\n")
         keys = load_keys(folder)
-        (folder / PUBLIC_FILE).write_text(public_jwks(keys.signing) + "\n", encoding="utf-8")
+        (folder / PUBLIC_FILE).write_text(keys.pinned + "\n", encoding="utf-8")
     except OSError as error:
         raise KeyProblem(
             f"cannot write keys in {folder}: {error.strerror}", hint="choose another --keys DIR"
@@ -61,7 +68,7 @@ def load_keys(folder: Path) -> Keys:
         raise KeyProblem(f"a key file in {folder} is damaged: {error}", hint="restore it from your backup") from error
     if len(index_key) != INDEX_KEY_BYTES:
         raise KeyProblem(f"{folder / INDEX_FILE} does not hold 32 bytes", hint="restore it from your backup")
-    return Keys(signing, index_key)
+    return Keys(str(signing.kid), partial(sign, key=signing), public_jwks(signing), index_key)
 
 
 def _write_private(path: Path, content: bytes) -> None:

@@ -66,7 +66,7 @@ class Worker:
         for change in self._client.poll(self._mono.mono_ms() / 1000):
             self._changed(change)
         try:
-            event = self._events.get(timeout=0.0 if self._outgoing and self._client.connected else wait_s)
+            event = self._events.get(timeout=wait_s)  # a full publish window opens with an event, too
         except queue.Empty:
             event = None
         if isinstance(event, Arrived):

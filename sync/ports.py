@@ -56,7 +56,7 @@ class Vitals(Protocol):
     def next_connect_n(self) -> int:
         """One more than ever returned in this incarnation; asked before each attempt to connect."""
 
-    def has_document(self, kind: str, digest: bytes) -> bool:
+    def has_document(self, kind: str, digest: bytes, /) -> bool:
         """Whether a document (``rules``, ``keys``) is already stored, so that it is not fetched again."""
 
 

@@ -77,9 +77,9 @@ class LinkIdentity:
 class StationLink:
     """Hello, batches, acks, heads and members of one incarnation over one MQTT connection.
 
-    ``client_options``: address, TLS, password and back-off; the names, will and subscriptions are set here. ``feed`` None: this
-    station follows no group. ``failpoint(name)`` is called at ``sync.before_publish``, ``sync.after_puback`` and
-    ``sync.before_ack_applied``.
+    ``client_options``: address, TLS, password and back-off; the names, will and subscriptions are set here. ``feed``
+    None: this station follows no group. ``failpoint(name)`` is called at ``sync.before_publish``,
+    ``sync.after_puback`` and ``sync.before_ack_applied``.
     """
 
     def __init__(

@@ -181,7 +181,9 @@ def alerts_ack(
 def prices_set(
     grade: str,
     price: Annotated[str, typer.Argument(help="Unit price per litre, such as 7.85.")],
-    at: Annotated[str | None, typer.Option("--at", help="When, such as 2026-11-22T06:00:00+08:00; default now.")] = None,
+    at: Annotated[
+        str | None, typer.Option("--at", help="When, such as 2026-11-22T06:00:00+08:00; default now.")
+    ] = None,
     as_json: JsonOption = False,
     config: ConfigOption = None,
     socket: SocketOption = None,

@@ -1,4 +1,4 @@
-"""The typer application: reading commands here, actions in ``agent.cli.acting``. ``run`` and ``demo`` are added by main."""
+"""The typer application: reading commands here, actions in ``agent.cli.acting``; ``run``, ``demo`` in main."""
 
 from __future__ import annotations
 
@@ -25,7 +25,14 @@ alerts = typer.Typer(help="Alerts: list and acknowledge.", invoke_without_comman
 members = typer.Typer(help="Members of the local cache, by mask.", invoke_without_command=True)
 prices = typer.Typer(help="The price table with effective times.", invoke_without_command=True)
 tanks = typer.Typer(help="Tanks with their newest reading.", invoke_without_command=True)
-for name, group in (("pumps", pumps), ("tanks", tanks), ("sales", sales), ("alerts", alerts), ("members", members), ("prices", prices)):
+for name, group in (
+    ("pumps", pumps),
+    ("tanks", tanks),
+    ("sales", sales),
+    ("alerts", alerts),
+    ("members", members),
+    ("prices", prices),
+):
     app.add_typer(group, name=name)
 
 

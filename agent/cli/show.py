@@ -19,7 +19,9 @@ def status(value: dict[str, Any], *, clear: bool = False) -> None:
         link = f"SENDING STOPPED: {sync_state['stopped']}"
     waiting = sum(stream["waiting"] for stream in sync_state["streams"].values())
     print(f"{value['station']} {value['name']}  {value['time']}  clock {value['clock']}  version {value['version']}")
-    print(f"head office {link}, {waiting} records waiting; {value['unsettled_sales']} sales unsettled; mode {value['mode']}")
+    print(
+        f"head office {link}, {waiting} records waiting; {value['unsettled_sales']} sales unsettled; mode {value['mode']}"
+    )
     pumps(value["fuelling_points"])
     tanks(value["tanks"])
     gone = [device for device in value["devices"] if not device["online"]]
@@ -91,7 +93,20 @@ def sales(value: list[dict[str, Any]]) -> None:
         ]
         for s in value
     ]
-    columns = ["sale", "ended", "point", "grade", "litres", "amount", "member", "off", "net", "points", "state", "notes"]
+    columns = [
+        "sale",
+        "ended",
+        "point",
+        "grade",
+        "litres",
+        "amount",
+        "member",
+        "off",
+        "net",
+        "points",
+        "state",
+        "notes",
+    ]
     print_table("Sales", columns, rows)
 
 
@@ -100,7 +115,8 @@ def sale(value: dict[str, Any]) -> None:
     exponent = value["exponent"]
     print(f"sale {value['sale']}  {value['kind']}  {value['state']}  business day {value['business_day']}")
     print(
-        f"point {value['fuelling_point']} nozzle {value['nozzle']} grade {value['grade']}: {litres(value['volume_ml'], 3)} L"
+        f"point {value['fuelling_point']} nozzle {value['nozzle']} grade {value['grade']}:"
+        f" {litres(value['volume_ml'], 3)} L"
         f" x {price(value['unit_price_milli'])} = {money(value['amount_minor'], exponent)} {value['currency']}"
     )
     print(f"totalizer {value['totalizer_start']} -> {value['totalizer_end']}; ended {clock_time(value['ended_at'])}")
@@ -108,7 +124,9 @@ def sale(value: dict[str, Any]) -> None:
         print(f"flags: {', '.join(value['flags'])}")
     for link in value["links"]:
         active = "" if link["active"] else " (corrected)"
-        print(f"linked to {link['mask']} by {link['by']}, level {link['level']}, {link['delay_s']} s after hang-up{active}")
+        print(
+            f"linked to {link['mask']} by {link['by']}, level {link['level']}, {link['delay_s']} s after hang-up{active}"
+        )
     if value["settled_at"] is not None:
         print(
             f"settled {clock_time(value['settled_at'])} by rules version {value['rule_version']}: discount"
@@ -147,9 +165,7 @@ def alerts(value: list[dict[str, Any]]) -> None:
 
 def members(value: list[dict[str, Any]]) -> None:
     """Print members by mask."""
-    rows = [
-        [m["member"], m["mask"], m["tier"], m["points_available"], m["points_pending"], m["visits"]] for m in value
-    ]
+    rows = [[m["member"], m["mask"], m["tier"], m["points_available"], m["points_pending"], m["visits"]] for m in value]
     print_table("Members", ["member", "mask", "tier", "points", "pending", "visits"], rows)
 
 
@@ -165,7 +181,14 @@ def member(value: dict[str, Any]) -> None:
 def journal(value: list[dict[str, Any]]) -> None:
     """Print journal records."""
     rows = [
-        [r["stream"], r["seq"], r["record"]["time"], r["record"]["type"], "yes" if r["delivered"] else "no", r["hash"][:12]]
+        [
+            r["stream"],
+            r["seq"],
+            r["record"]["time"],
+            r["record"]["type"],
+            "yes" if r["delivered"] else "no",
+            r["hash"][:12],
+        ]
         for r in value
     ]
     print_table("Journal", ["stream", "seq", "time", "type", "delivered", "hash"], rows)

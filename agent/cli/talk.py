@@ -59,9 +59,7 @@ def socket_path(config: Path | None, socket: Path | None) -> Path:
     return Path(str(path))
 
 
-def question(
-    config: Path | None, socket: Path | None, op: str, args: dict[str, Any] | None = None, **more: Any
-) -> Any:
+def question(config: Path | None, socket: Path | None, op: str, args: dict[str, Any] | None = None, **more: Any) -> Any:
     """Ask the daemon; on any "no" end with its message, hint and exit code."""
     try:
         return ask(socket_path(config, socket), op, {**(args or {}), **more})

@@ -210,7 +210,10 @@ class Volatile:
     out_at_ms: int = 0
     read: Inflight | None = None
     read_failures: int = 0
+    read_nozzles: tuple[int, ...] = ()
     read_disturbed: bool = False
+    wide: bool = False
+    wide_at_ms: int = 0
     retry_at_ms: int = 0
     checked_at_ms: int = 0
     inflight: tuple[Inflight, ...] = ()

@@ -49,7 +49,7 @@ class Sale:
     """One fuelling transaction as the pump counted it: no member, no discount, never changed.
 
     ``sub`` (1, 2, ...) only where start equals end; ``counter`` only for devices without totalizers.
-    ``lifted_ms`` is ``None`` where no lift was seen. ``flags``: sorted words, e.g. ``AMOUNT_MISMATCH``, ``amount_estimated``.
+    ``lifted_ms`` is ``None`` where no lift was seen. ``flags``: sorted words of ``agent.domain.booking``.
     """
 
     id: str

@@ -1,7 +1,7 @@
 """The one place that rounds: money, volume and price in integers.
 
-``amount_minor`` minor currency units (exponent per currency), ``volume_ml`` millilitres, ``unit_price_milli`` 1/1000 of the
-major unit per litre. No float enters or leaves.
+``amount_minor`` minor currency units (exponent per currency), ``volume_ml`` millilitres, ``unit_price_milli`` 1/1000 of
+the major unit per litre. No float enters or leaves.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def amount_of(volume_ml: int, unit_price_milli: int, exponent: int) -> int:
 
 
 def amount_tolerance(unit_price_milli: int, volume_resolution_ml: int, exponent: int) -> int:
-    """Return how far a device's amount may lie from volume times price: 1 minor unit plus half a volume step, rounded up."""
+    """Return how far a device's amount may lie from volume times price: 1 minor unit and half a step, rounded up."""
     half_step = unit_price_milli * volume_resolution_ml * 10**exponent
     return 1 + ceiling(half_step, 2 * MILLI_LITRES_TIMES_MILLI_PRICE)
 

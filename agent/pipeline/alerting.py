@@ -244,9 +244,7 @@ def _keep_device(step: Step, after: machine.DeviceAlerts, events: tuple[DeviceAl
         state = "NORMAL" if known is None else known.state.value
         severity = SEVERITIES.get(event.alert, "warning")
         values = (None, None, "")
-        _row(
-            step, event.subject, event.alert, event.state, state, severity, values, event.evidence or "", event.person
-        )
+        _row(step, event.subject, event.alert, event.state, state, severity, values, event.evidence or "", event.person)
     step.tx.memory.save_alerts(DEVICE_SUBJECT, machine.durable(after))
 
 

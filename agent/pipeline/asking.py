@@ -167,7 +167,9 @@ def _acknowledge(step: Step, asked: Asked, _key: bytes) -> dict[str, Any]:
 def _price(step: Step, asked: Asked, _key: bytes) -> dict[str, Any]:
     at = _optional_number(asked, "effective_from_ms")
     effective = step.now.wall_ms if at is None else at
-    return pricing.set_price(step, _text(asked, "grade"), _number(asked, "unit_price_milli"), effective, asked.person.name)
+    return pricing.set_price(
+        step, _text(asked, "grade"), _number(asked, "unit_price_milli"), effective, asked.person.name
+    )
 
 
 def _confirm_units(step: Step, asked: Asked, _key: bytes) -> dict[str, Any]:

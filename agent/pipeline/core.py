@@ -7,7 +7,8 @@ memory and database may disagree: the exception goes up and the process starts a
 from __future__ import annotations
 
 from agent.clock import Clock, read
-from agent.domain import link_memory, linking
+from agent.control import refusal, success
+from agent.domain import link_memory
 from agent.domain import link_records as links
 from agent.domain import point_events as events
 from agent.domain.alerts import DeviceAlerts
@@ -24,7 +25,6 @@ from agent.pipeline.step import Outlets, RequestRefused, Step
 from agent.settings import Settings
 from agent.store.journal import Stamp
 from agent.store.store import Store, Tx
-from agent.control import refusal, success
 from drivers.commands import Acknowledge
 from drivers.readings import (
     CodeScan,
@@ -45,6 +45,9 @@ _log = get_logger("pipeline")
 
 CONNECTS_PER_START = 1_000_000
 """connect_n is reserved in blocks at each start (one write), far more than a process can use."""
+
+REMEMBER_SALES_S = 900
+"""Cleared sales stay in linking's memory for repeats only; late links and corrections read them from the database."""
 
 BACKWARD_ALERT_MS = 300_000
 """A wall clock that falls behind the newest time seen by more than this is an alert, not only a floor."""
@@ -110,6 +113,7 @@ class Pipeline:
             change_s=sales.change // 1000,
             settle_s=sales.settle_after // 1000,
             late_h=max(1, sales.late // 3_600_000),
+            remember_s=REMEMBER_SALES_S,
         )
         if stored is None:
             return links.open_desk(readers, windows, self._boot, now)
@@ -178,7 +182,9 @@ class Pipeline:
         if known is None or known["online"] != status.online:
             log = _log.info if status.online else _log.warning
             step.after.append(
-                lambda: log("device is back" if status.online else "device is gone", device=status.device, reason=status.reason)
+                lambda: log(
+                    "device is back" if status.online else "device is gone", device=status.device, reason=status.reason
+                )
             )
         step.after.append(lambda: step.live.set_device(status.device, shown))
         kind, _, name = status.device.partition(":")
@@ -207,7 +213,9 @@ class Pipeline:
 
     def _watch_clock(self, step: Step, now: Now) -> None:
         behind = now.wall_ms < self._store.newest_ms - BACKWARD_ALERT_MS
-        alerting.device(step, "clock", "CLOCK_BACKWARD", standing=behind, detail="wall clock is behind the newest record")
+        alerting.device(
+            step, "clock", "CLOCK_BACKWARD", standing=behind, detail="wall clock is behind the newest record"
+        )
 
     def _asked(self, item: Asked) -> None:
         step = self._step(read(self._clock))

@@ -11,6 +11,7 @@ from sqlalchemy import RowMapping
 
 from agent.domain import ledger, settlement
 from agent.domain import link_records as links
+from agent.domain.identity import AuthLevel
 from agent.domain.rules.model import Rounding, RuleSet
 from agent.domain.rules.verdict import EarnTerm
 from agent.domain.sale import SaleState
@@ -53,7 +54,8 @@ def _give_back(
     left = settled["net_minor"] - before
     if amount_minor > left or amount_minor < 0 or (amount_minor == 0 and left > 0):
         raise RequestRefused(
-            f"{amount_minor} asked, {left} of {settled['net_minor']} left to give back", hint="name an amount up to that"
+            f"{amount_minor} asked, {left} of {settled['net_minor']} left to give back",
+            hint="name an amount up to that",
         )
     reversal = None
     if settled["member_ref"] is not None:
@@ -71,7 +73,13 @@ def _give_back(
     step.tx.sales.set_reversed(sale, voided=full, refunded_minor=after)
     step.passed.append("tender")
     points = sum(p.points for p in postings if p.account.is_members)
-    return {"sale": sale, "what": what, "refunded_minor": after, "left_minor": settled["net_minor"] - after, "points": points}
+    return {
+        "sale": sale,
+        "what": what,
+        "refunded_minor": after,
+        "left_minor": settled["net_minor"] - after,
+        "points": points,
+    }
 
 
 def _take_back_counts(step: Step, settled: RowMapping, before: int, after: int, full: bool) -> None:
@@ -79,7 +87,10 @@ def _take_back_counts(step: Step, settled: RowMapping, before: int, after: int, 
     gone = growth * after // net - growth * before // net if net else growth
     step.tx.members.count_use(ref, visits=-1 if full else 0, growth=-gone)
     if full:
-        rows = [(offer, window, period, -uses, -amount) for offer, window, period, uses, amount in json.loads(settled["uses"])]
+        rows = [
+            (offer, window, period, -uses, -amount)
+            for offer, window, period, uses, amount in json.loads(settled["uses"])
+        ]
         step.tx.members.add_uses(ref, rows)
 
 
@@ -193,7 +204,9 @@ def correct_tender(
         settlement.check_tenders(settled["net_minor"], tenders)
     except settlement.TenderError as failure:
         raise RequestRefused(str(failure), hint=f"the net of this sale is {settled['net_minor']}") from failure
-    before = [{"kind": t["kind"], "amount_minor": t["amount_minor"], "ref": t["ref"]} for t in step.tx.sales.tenders(sale)]
+    before = [
+        {"kind": t["kind"], "amount_minor": t["amount_minor"], "ref": t["ref"]} for t in step.tx.sales.tenders(sale)
+    ]
     after = [{"kind": t.kind, "amount_minor": t.amount_minor, "ref": t.ref} for t in tenders]
     _record(step, sale, "tender", {"tenders": before}, {"tenders": after}, (by, role, reason), (), None)
     step.tx.sales.replace_tenders(sale, [(t.kind, t.amount_minor, t.ref) for t in tenders])
@@ -213,7 +226,7 @@ def correct_link(step: Step, effect: links.CorrectLink) -> None:
         lots += [(lot, settled["member_ref"]) for lot in reversal.lots]
         postings += reversal.postings
     if settled is not None and effect.new_member is not None:
-        lot, earned = _points_for(step, settled, effect.new_member, link["level"])
+        lot, earned = _points_for(step, settled, effect.new_member, AuthLevel.NUMBER.value)
         postings += earned
         if lot is not None:
             lots.append((lot, step.tx.members.ensure(effect.new_member)))

@@ -41,7 +41,7 @@ def handle(step: Step, event: ports.LinkEvent) -> None:
 
 
 def stop(step: Step, reason: str) -> None:
-    """This incarnation may not send any more: an alert, and ``status`` says so; selling goes on."""
+    """Note that this incarnation may not send any more: an alert, and ``status`` says so; selling goes on."""
     detail = f"{reason}: nothing more is sent to head office until this database gets a new incarnation"
     alerting.device(step, SYNC, "SENDING_STOPPED", standing=True, detail=detail)
     step.tx.memory.set_meta("stopped", reason)
@@ -104,4 +104,3 @@ def _put(step: Step, op: Any) -> None:
         "flags": list(op.get("flags") or ()),
     }
     step.tx.members.put(op["member"], values, indexes, op["op"])
-

@@ -11,6 +11,8 @@ from agent.domain import identity, link_memory, linking
 from agent.domain import link_records as links
 from agent.domain.answers import Outcome, sentence, tone_of
 from agent.domain.identity import AuthLevel, IndexKind, Kind
+from agent.domain.instant import Now
+from agent.domain.sale import SaleState
 from agent.failpoints import failpoint
 from agent.logs import get_logger
 from agent.pipeline import correcting, settling
@@ -70,7 +72,7 @@ def tell(step: Step, event: links.LinkEvent) -> tuple[links.LinkEffect, ...]:
     step.memory.desk = desk
     for effect in effects:
         _carry(step, effect, event)
-    if desk is not before and (effects or not isinstance(event, links.Ticked)):
+    if effects or (desk is not before and not isinstance(event, links.Ticked)):
         step.tx.memory.save_desk(link_memory.durable(desk))
     return effects
 
@@ -168,6 +170,7 @@ def link_by_number(step: Step, sale: str, card: str, reason: str, person: str, r
     if who is None:
         raise RequestRefused("this card is not in the cache", hint="check the number, or wait for the next sync")
     wanted = links.Role.SUPERVISOR if role == "supervisor" else links.Role.ATTENDANT
+    _recall(step, sale)
     known = step.memory.desk.sales.get(sale)
     event: links.LinkEvent
     if known is not None and known.link is not None:
@@ -177,9 +180,38 @@ def link_by_number(step: Step, sale: str, card: str, reason: str, person: str, r
     return answered(step, tell(step, event))
 
 
+def _recall(step: Step, sale: str) -> None:
+    """Hand a stored sale that linking has forgotten back to it: a late link or a correction is about to be asked."""
+    row = step.tx.sales.row(sale)
+    if row is None or sale in step.memory.desk.sales:
+        return
+    ended_mono_ms = step.now.mono_ms - (step.now.wall_ms - row["ended_ms"])
+    found = step.tx.sales.active_link(sale)
+    link = None
+    if found is not None:
+        level = AuthLevel(found["level"])
+        who = links.Credential(found["id"], found["by"], found["by"], found["member"], level)
+        made = Now(found["made_ms"], step.now.mono_ms - (step.now.wall_ms - found["made_ms"]))
+        link = links.Link(step.tx.sales.count_links(sale), who, made, found["by"], found["delay_s"])
+    corrections = sum(1 for item in step.tx.sales.corrections(sale) if item["what"] == "link")
+    known = links.KnownSale(
+        sale,
+        row["fuelling_point"],
+        row["nozzle"],
+        row["ended_ms"],
+        ended_mono_ms,
+        state=SaleState(row["state"]),
+        link=link,
+        links=step.tx.sales.count_links(sale),
+        corrections=corrections,
+    )
+    tell(step, links.SaleRecalled(known))
+
+
 def unlink(step: Step, sale: str, reason: str, person: str, role: str) -> dict[str, Any]:
     """``sales unlink``: remove a wrong link."""
     wanted = links.Role.SUPERVISOR if role == "supervisor" else links.Role.ATTENDANT
+    _recall(step, sale)
     return answered(step, tell(step, links.CorrectionRequested(sale, None, person, wanted, reason)))
 
 

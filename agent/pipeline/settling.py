@@ -15,8 +15,8 @@ from agent.domain.linking import settlement_due_ms
 from agent.domain.member import MemberFacts, UseCount, UseWindow
 from agent.domain.rules.engine import evaluate
 from agent.domain.rules.explain import explain
-from agent.domain.rules.model import RuleSet
 from agent.domain.rules.facts import BudgetView, LocalInstant, Presented, Purpose, SaleFacts
+from agent.domain.rules.model import RuleSet
 from agent.domain.rules.verdict import Evaluation
 from agent.domain.sale import Sale, SaleState
 from agent.failpoints import failpoint
@@ -200,9 +200,7 @@ def _write(step: Step, row: RowMapping, settled: settlement.Settlement, by: str)
             "earned": json.dumps([earn_out(term) for term in settled.evaluation.earned]),
             "uses": json.dumps(_use_rows(settled.evaluation.uses)),
             "lines": json.dumps([_line(line) for line in settled.lines], ensure_ascii=False),
-            "explanation": json.dumps(
-                explain(settled.evaluation, step.settings.station.language), ensure_ascii=False
-            ),
+            "explanation": json.dumps(explain(settled.evaluation, step.settings.station.language), ensure_ascii=False),
             "purpose": "" if purpose is None else purpose.value,
             "by": by,
             "settled_ms": step.stamp.wall_ms,

@@ -1,4 +1,4 @@
-"""One step under way: its instant, its draft of the memory, its transaction (opened when first written to), what follows.
+"""One step under way: its instant, its draft of the memory, its transaction (opened at the first write), what follows.
 
 Everything in ``after`` happens once, in order, and only after the commit.
 """

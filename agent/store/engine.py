@@ -1,4 +1,4 @@
-"""Opening the database: pragmas set and read back on every connection, one writer, readers read-only, one agent per file.
+"""Opening the database: pragmas set and read back on every connection, one writer, read-only readers, one agent.
 
 Knows SQLAlchemy's engine. Durability rests on WAL with ``synchronous=FULL``: with NORMAL, 566 of 1,064 simulated power
 cuts lost transactions that had been acknowledged.

@@ -12,10 +12,7 @@ from sqlmodel import col
 
 from agent.store.tables import Member, MemberIndex, UseRow
 
-_BY_INDEX = (
-    select(Member.__table__)  # type: ignore[attr-defined]
-    .join(MemberIndex, col(MemberIndex.member_ref) == col(Member.ref))
-)
+_BY_INDEX = select(Member.__table__).join(MemberIndex, col(MemberIndex.member_ref) == col(Member.ref))  # type: ignore[attr-defined]
 
 
 class MemberTable:
@@ -65,7 +62,7 @@ class MemberTable:
         return ref
 
     def ensure(self, member: str) -> int:
-        """Return the surrogate of a member that head office knows and this cache does not, making an empty row."""
+        """Return the surrogate of a member, making an empty row for one not in the cache."""
         existing = self.by_id(member)
         if existing is not None:
             return int(existing["ref"])

@@ -63,7 +63,7 @@ class Queries:
             values.append(str(point))
         with self._open() as db:
             rows = db.execute(
-                f"{_SALES} WHERE {' AND '.join(where)} ORDER BY s.ended_ms DESC, s.id DESC LIMIT ?",  # noqa: S608 - constants only
+                f"{_SALES} WHERE {' AND '.join(where)} ORDER BY s.ended_ms DESC, s.id DESC LIMIT ?",
                 (*values, min(limit, MAX_ROWS)),
             ).fetchall()
         return [_sale(row) for row in rows]
@@ -71,7 +71,7 @@ class Queries:
     def sale(self, prefix: str) -> dict[str, Any]:
         """Return everything about one sale, named by the first (or last) characters of its id. Raises NotFound."""
         with self._open() as db:
-            rows = db.execute(f"{_SALES} WHERE s.id LIKE ? OR s.id LIKE ? LIMIT 2", (f"{prefix}%", f"%{prefix}"))  # noqa: S608
+            rows = db.execute(f"{_SALES} WHERE s.id LIKE ? OR s.id LIKE ? LIMIT 2", (f"{prefix}%", f"%{prefix}"))
             found = rows.fetchall()
             if len(found) != 1 or not prefix:
                 problem = "no sale" if not found else "more than one sale"
@@ -191,7 +191,8 @@ SELECT (SELECT count(*) FROM sale) AS sales,
        (SELECT count(*) FROM sale WHERE state <> 'Cleared') AS unsettled
 """
 _MEMBERS = """
-SELECT m.*, (SELECT sum(points) FROM posting p WHERE p.member_ref = m.ref AND p.account = 'member:available') AS available,
+SELECT m.*,
+       (SELECT sum(points) FROM posting p WHERE p.member_ref = m.ref AND p.account = 'member:available') AS available,
        (SELECT sum(points) FROM posting p WHERE p.member_ref = m.ref AND p.account = 'member:pending') AS pending
 FROM member m
 """

@@ -228,7 +228,9 @@ class SaleTable:
     def debt_of(self, member_ref: int) -> int:
         """Return how many points a member owes (0 or more)."""
         here = (col(Posting.member_ref) == member_ref) & (col(Posting.account) == "member:debt")
-        return -int(self._connection.execute(select(func.coalesce(func.sum(col(Posting.points)), 0)).where(here)).scalar_one())
+        return -int(
+            self._connection.execute(select(func.coalesce(func.sum(col(Posting.points)), 0)).where(here)).scalar_one()
+        )
 
     def replace_tenders(self, sale: str, tenders: Sequence[tuple[str, int, str | None]]) -> None:
         """A tender correction: the journal keeps the old ones, this table shows what counts."""

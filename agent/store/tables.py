@@ -143,7 +143,7 @@ class SaleRow(SQLModel, table=True):
 
 
 class Member(SQLModel, table=True):
-    """One member in the cache. ``ref`` is the local surrogate that ledger rows name; ``id`` the opaque 16 hex digits."""
+    """One member in the cache. ``ref`` is the local surrogate that ledger rows name; ``id`` 16 opaque hex digits."""
 
     __tablename__ = "member"
     ref: int | None = Field(default=None, primary_key=True)

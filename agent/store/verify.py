@@ -178,7 +178,9 @@ def _ledger(db: sqlite3.Connection) -> Iterator[Finding]:
             yield Finding(f"ledger {source}", f"{len(have)} legs differ from the {len(want)} of its record")
     for source in legs:
         yield Finding(f"ledger {source}", "is in no journal record")
-    for row in db.execute("SELECT lot, member_ref, sum(points) AS p FROM posting WHERE member_ref IS NOT NULL GROUP BY 1, 2"):
+    for row in db.execute(
+        "SELECT lot, member_ref, sum(points) AS p FROM posting WHERE member_ref IS NOT NULL GROUP BY 1, 2"
+    ):
         if row["p"] < 0:
             yield Finding(f"lot {row['lot']}", f"has {row['p']} points left")
 

@@ -130,7 +130,7 @@ def keys(keys: KeysOption = None, state: StateOption = None, as_json: JsonOption
     made = make_keys(folder)
     show_fields(
         {
-            "kid": made.signing.kid,
+            "kid": made.kid,
             "signing": str(folder / SIGNING_FILE),
             "pinned": str(folder / PUBLIC_FILE),
             "index": str(folder / INDEX_FILE),

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Table, select
+from sqlalchemy import Connection, Table, bindparam, select
 
 from headoffice.store import schema
 from headoffice.store.alerts import raise_own_alert
@@ -42,6 +42,22 @@ class Arrival:
     received_ms: int
 
 
+_INTERVALS = schema.sale_interval
+_LAST_BEFORE = (
+    select(_INTERVALS.c.start_key, _INTERVALS.c.end_key)
+    .where(
+        _INTERVALS.c.station == bindparam("station"),
+        _INTERVALS.c.fuelling_point == bindparam("fuelling_point"),
+        _INTERVALS.c.nozzle == bindparam("nozzle"),
+        _INTERVALS.c.start_key < bindparam("end"),
+        _INTERVALS.c.end_key > _INTERVALS.c.start_key,
+    )
+    .order_by(_INTERVALS.c.start_key.desc())
+    .limit(1)
+)
+"""The non-empty interval of a nozzle that starts last before ``end``."""
+
+
 def meter_key(totalizer: str) -> str:
     """``epoch:raw`` as a text that sorts as the meter counts."""
     epoch, raw = totalizer.split(":")
@@ -69,18 +85,17 @@ def examine(connection: Connection, arrival: Arrival) -> SecondArrival | Rejecte
 def write(connection: Connection, arrival: Arrival) -> int:
     """Store the record and the rows it means; return the record's number. ``examine`` must have returned None."""
     record = arrival.record
-    result = connection.execute(
-        schema.record.insert().values(
-            **arrival.key._asdict(),
-            seq=record.seq,
-            id=record.id,
-            type=record.type,
-            time=record.time,
-            flags=" ".join(arrival.flags),
-            raw=arrival.raw,
-            received_ms=arrival.received_ms,
-        )
-    )
+    values = {
+        **arrival.key._asdict(),
+        "seq": record.seq,
+        "id": record.id,
+        "type": record.type,
+        "time": record.time,
+        "flags": " ".join(arrival.flags),
+        "raw": arrival.raw,
+        "received_ms": arrival.received_ms,
+    }
+    result = connection.execute(schema.insert_into(schema.record), values)
     assert result.inserted_primary_key is not None
     number = int(result.inserted_primary_key[0])
     writer = _WRITERS.get(record.type)
@@ -90,8 +105,7 @@ def write(connection: Connection, arrival: Arrival) -> int:
 
 
 def _first(connection: Connection, table: Table, column: str, **wanted: Any) -> int | None:
-    statement = select(table.c[column]).where(*(table.c[name] == value for name, value in wanted.items()))
-    row = connection.execute(statement.limit(1)).first()
+    row = connection.execute(schema.first_of(table, column, *wanted), wanted).first()
     return None if row is None else int(row[0])
 
 
@@ -118,22 +132,12 @@ def _examine_interval(connection: Connection, station: str, data: Data, start: s
     """Accepted intervals of a nozzle never overlap, so the last one that starts before our end decides."""
     if end < start:
         return Rejected("bad_interval", f"totalizer goes back from {totalizer_of(start)} to {totalizer_of(end)}")
-    table = schema.sale_interval
-    of_nozzle = (
-        table.c.station == station,
-        table.c.fuelling_point == data["fuelling_point"],
-        table.c.nozzle == data["nozzle"],
-    )
+    nozzle = {"station": station, "fuelling_point": data["fuelling_point"], "nozzle": data["nozzle"]}
     if start == end:
-        same = (table.c.start_key == start, table.c.end_key == end, table.c.sub == (data["sub"] or 0))
-        taken = connection.execute(select(table.c.record).where(*of_nozzle, *same)).first()
+        key = {**nozzle, "start_key": start, "end_key": end, "sub": data["sub"] or 0}
+        taken = _first(connection, schema.sale_interval, "record", **key)
         return None if taken is None else Rejected("overlap", f"{totalizer_of(start)} sub {data['sub']} is taken")
-    before = connection.execute(
-        select(table.c.start_key, table.c.end_key)
-        .where(*of_nozzle, table.c.start_key < end, table.c.end_key > table.c.start_key)
-        .order_by(table.c.start_key.desc())
-        .limit(1)
-    ).first()
+    before = connection.execute(_LAST_BEFORE, {**nozzle, "end": end}).first()
     if before is None or before.end_key <= start:
         return None
     stored = f"{totalizer_of(before.start_key)} to {totalizer_of(before.end_key)}"
@@ -174,7 +178,7 @@ def _insert(connection: Connection, table: Table, number: int, arrival: Arrival,
     data = arrival.record.data
     values = {name: data[name] for name in table.c.keys() if name in data}  # noqa: SIM118  # a column collection
     values.update(record=number, station=arrival.key.station, **more)
-    connection.execute(table.insert().values(**values))
+    connection.execute(schema.insert_into(table), values)
 
 
 def _write_sale(connection: Connection, number: int, arrival: Arrival) -> None:
@@ -192,17 +196,16 @@ def _write_postings(
     connection: Connection, number: int, arrival: Arrival, postings: Sequence[Data], member: str | None
 ) -> None:
     for place, posting in enumerate(postings):
-        connection.execute(
-            schema.posting.insert().values(
-                record=number,
-                place=place,
-                station=arrival.key.station,
-                member=member,
-                account=posting["account"],
-                points=posting["points"],
-                lot=posting["lot"],
-            )
-        )
+        values = {
+            "record": number,
+            "place": place,
+            "station": arrival.key.station,
+            "member": member,
+            "account": posting["account"],
+            "points": posting["points"],
+            "lot": posting["lot"],
+        }
+        connection.execute(schema.insert_into(schema.posting), values)
 
 
 def _write_settlement(connection: Connection, number: int, arrival: Arrival) -> None:

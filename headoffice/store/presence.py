@@ -78,7 +78,7 @@ def put_fence(connection: Connection, station: str, install_id: str, now_ms: int
 
 
 def lift_fence(connection: Connection, station: str, install_id: str, now_ms: int) -> bool:
-    """Lift a fence; return whether there was one. The rival of that moment no longer counts as first seen."""
+    """Lift a fence; return whether there was one."""
     table = schema.fence
     changed = connection.execute(
         update(table)

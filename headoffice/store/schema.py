@@ -5,19 +5,26 @@ Knows columns, keys and uniqueness; the migrations build them, a test compares b
 
 from __future__ import annotations
 
+from functools import cache
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
     ForeignKey,
     Index,
+    Insert,
     Integer,
     LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
+    Select,
     Table,
     Text,
     UniqueConstraint,
+    bindparam,
+    select,
 )
 
 NAMING = {
@@ -28,6 +35,19 @@ NAMING = {
 }
 BIG = BigInteger().with_variant(Integer(), "sqlite")
 """64 bits everywhere; only SQLite's own INTEGER may number rows by itself."""
+
+
+@cache
+def insert_into(table: Table) -> Insert:
+    """The INSERT of a table, built once: building statements costs more than running them."""
+    return table.insert()
+
+
+@cache
+def first_of(table: Table, column: str, *keys: str) -> Select[Any]:
+    """``SELECT column WHERE key = :key AND ... LIMIT 1``, built once per shape; the values are its parameters."""
+    return select(table.c[column]).where(*(table.c[key] == bindparam(key) for key in keys)).limit(1)
+
 
 metadata = MetaData(naming_convention=NAMING)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from headoffice.store import schema
 from sync.messages import DeadLetter, Rejected
@@ -92,7 +92,8 @@ def known_hashes(connection: Connection, key: StreamKey, first: int, last: int) 
 
 def add_hash(connection: Connection, key: StreamKey, seq: int, value: bytes, kept_as: str) -> None:
     """Store the hash of one seq for ever."""
-    connection.execute(schema.record_hash.insert().values(**key._asdict(), seq=seq, hash=value.hex(), kept_as=kept_as))
+    values = {**key._asdict(), "seq": seq, "hash": value.hex(), "kept_as": kept_as}
+    connection.execute(schema.insert_into(schema.record_hash), values)
 
 
 def add_dead_letter(
@@ -156,19 +157,6 @@ def add_quarantined(
             )
             added += 1
     return added
-
-
-def count_dead_letters(connection: Connection, key: StreamKey, after: int, up_to: int) -> int:
-    """Count the dead letters with ``after`` < seq <= ``up_to``."""
-    table = schema.dead_letter
-    statement = select(func.count()).where(
-        table.c.station == key.station,
-        table.c.incarnation == key.incarnation,
-        table.c.stream == key.stream,
-        table.c.seq > after,
-        table.c.seq <= up_to,
-    )
-    return int(connection.execute(statement).scalar_one())
 
 
 def dead_letters_between(

@@ -46,6 +46,7 @@ class Driven:
             port=port,
             subscriptions=topics,
             will=lambda: will,
+            keepalive_s=1,
             connect_timeout_s=3.0,
             backoff_low_s=0.05,
             backoff_cap_s=0.2,
@@ -148,6 +149,19 @@ def test_a_killed_broker_is_found_again(broker: Mosquitto) -> None:
         assert one.client.publish("fc/x", b"again") is not None
         one.until(lambda: bool(one.all(Arrived)))
         assert [event.payload for event in one.all(Arrived)] == [b"again"]
+
+
+def test_a_frozen_broker_is_noticed(broker: Mosquitto) -> None:
+    """A connection that stays open while nothing answers is given up and made anew, without blocking its owner [W-12]."""
+    with driven("patient", broker.port, topics=("fc/#",)) as one:
+        one.up()
+        broker.pause()
+        one.until(lambda: bool(one.all(LinkDown)))
+        broker.resume()
+        one.up(2)
+        one.client.publish("fc/x", b"awake")
+        one.until(lambda: bool(one.all(Arrived)))
+        assert one.all(Arrived)[-1].payload == b"awake"
 
 
 def test_nothing_is_queued_without_a_connection() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from sqlalchemy.exc import OperationalError
 
 from agent.domain.identity import IndexKind, blind_index
 from headoffice.documents import HEAD_RENEW_MS, publish_rules
@@ -354,7 +355,7 @@ def test_every_connection_keeps_what_was_committed(database: Database) -> None:
     with database.write() as connection:
         found = [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "synchronous")]
         assert (found, connection.exec_driver_sql("PRAGMA foreign_keys").scalar()) == (["wal", 2], 1)
-    with pytest.raises(Exception, match="readonly"), database.read() as connection:
+    with pytest.raises(OperationalError, match="readonly"), database.read() as connection:
         connection.exec_driver_sql("DELETE FROM station")
 
 

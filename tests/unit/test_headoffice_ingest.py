@@ -39,6 +39,7 @@ from tests.support.headoffice_station import (
 )
 
 OTHER = "f" * 32
+VECTORS = Path(__file__).parent.parent / "vectors"
 
 
 @pytest.fixture
@@ -429,3 +430,17 @@ def test_install_is_heard_with_every_batch(database: Database) -> None:
     take(database, sales(1), 1)
     (row,) = reports.stations(database)
     assert [(item["install_id"], item["last_heard_ms"]) for item in row["installs"]] == [(INSTALL, NOW_MS)]
+
+
+@pytest.mark.parametrize(
+    "case", json.loads((VECTORS / "wire.json").read_text(encoding="utf-8")), ids=lambda case: case["stream"]
+)
+def test_the_worked_chain_is_accepted_hash_by_hash(database: Database, case: dict[str, Any]) -> None:
+    """[W-03] [W-04] The published example of a stream is stored as facts and acknowledged with its own hashes."""
+    raws = [row["canonical"].encode() for row in case["records"]]
+    stream = Stream(name=case["stream"], station=case["station"], incarnation=case["incarnation"], raws=raws)
+    for seq, row in enumerate(case["records"], 1):
+        ack = take(database, stream, seq, seq)
+        assert (ack.cum, ack.head_hash.hex(), ack.rejected) == (seq, row["hash"], ())
+    assert reports.totals(database)["records"] == len(raws)
+    assert verify(database).findings == ()

@@ -1,0 +1,320 @@
+"""A whole station as real processes for tests: broker, head office, simulated forecourt and agent, logs in one folder.
+
+Knows how to start them, what to wait for and how to count at head office by SQL. Ends only what it started.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from agent.clock import ScaledClock, boottime_ms
+from agent.control import ControlError, ask
+from agent.failpoints import ENVIRONMENT_NAME as FAILPOINT
+from tests.support.broker import Mosquitto
+
+T = TypeVar("T")
+
+STATION = "SH-0421"
+POLL_S = 0.05
+STOP_WITHIN_S = 10.0
+AGENT = "from agent.main import entry; entry()"
+HEAD_OFFICE = "from headoffice.cli import entry; entry()"
+
+Sums = dict[tuple[int, int], tuple[int, int]]
+
+
+def eventually(found: Callable[[], T], within_s: float, what: str) -> T:
+    """Return the first true answer of ``found``; fails with ``what`` when there is none within the deadline."""
+    pause = threading.Event()
+    deadline = time.monotonic() + within_s
+    while not (value := found()):
+        assert time.monotonic() < deadline, f"not within {within_s:g} s: {what}"
+        pause.wait(POLL_S)
+    return value
+
+
+class Running:
+    """One process with its output in ``log``; ``end`` is polite, ``kill`` is SIGKILL."""
+
+    def __init__(self, arguments: list[str], log: Path, environment: Mapping[str, str] | None = None) -> None:
+        self.log = log
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                arguments, stdout=output, stderr=output, stdin=subprocess.DEVNULL, env={**os.environ, **(environment or {})}
+            )
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+    @property
+    def text(self) -> str:
+        """Everything it wrote so far."""
+        return self.log.read_text(encoding="utf-8", errors="replace")
+
+    def wait(self, within_s: float, what: str) -> int:
+        """Return the exit code; fails with the end of the log when it does not end in time."""
+        try:
+            return self.process.wait(within_s)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{what}: still running after {within_s:g} s\n{self.text[-3_000:]}") from None
+
+    def end(self) -> int | None:
+        """SIGTERM, and SIGKILL if that is not enough; returns the exit code."""
+        if self.alive:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                return self.process.wait(STOP_WITHIN_S)
+            except subprocess.TimeoutExpired:
+                self.kill()
+        return self.process.returncode
+
+    def kill(self) -> None:
+        """SIGKILL and reap."""
+        if self.alive:
+            self.process.kill()
+        self.process.wait(STOP_WITHIN_S)
+
+
+class Site:
+    """Broker, head office, forecourt and agent of one station below ``folder``; a context manager that ends them all.
+
+    ``speed``: how much faster the clocks of simulator, agent and head office run than the wall.
+    """
+
+    def __init__(self, folder: Path, *, speed: int = 1, seed: int = 1) -> None:
+        self.folder = folder
+        self.seed = seed
+        self.speed = speed
+        self.broker = Mosquitto(folder / "broker")
+        self.hq = folder / "hq"
+        self.database = folder / "station.db"
+        self.mark = folder / "mark" / "mark.json"
+        self.config = folder / "station.toml"
+        # a Unix socket's path has at most 107 bytes, pytest's folders alone may be longer
+        self._short = Path(tempfile.mkdtemp(prefix="fc-"))
+        self.control = self._short / "control.sock"
+        self._own: list[Running] = []
+        clock = ScaledClock(speed, time.time_ns() // 1_000_000, boottime_ms())
+        self.environment = {**(clock.as_environment() if speed > 1 else {}), "FORECOURT_HQ_STATE": str(self.hq)}
+
+    def __enter__(self) -> Self:
+        self.broker.start()
+        self.hq_command("keys")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in reversed(self._own):
+            process.end()
+        self.broker.stop()
+        shutil.rmtree(self._short, ignore_errors=True)
+
+    def start(self, name: str, arguments: list[str], **environment: str) -> Running:
+        """Start a process that is ended with this site."""
+        process = Running(arguments, self.folder / f"{name}.log", {**self.environment, **environment})
+        self._own.append(process)
+        return process
+
+    # --- head office ------------------------------------------------------------------------------------------------
+
+    def hq_command(self, *arguments: str, code: int = 0) -> str:
+        """Run ``forecourt-hq`` to its end and return what it printed."""
+        done = subprocess.run(
+            [sys.executable, "-c", HEAD_OFFICE, *arguments],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            env={**os.environ, **self.environment},
+        )
+        assert done.returncode == code, (arguments, done.returncode, done.stdout, done.stderr)
+        return done.stdout
+
+    def publish_rules(self, version: int) -> None:
+        """Hand out a rule set that earns one point for each 1.00."""
+        file = self.folder / f"rules-{version}.json"
+        file.write_text(json.dumps({**RULES, "version": version}), encoding="utf-8")
+        self.hq_command("rules", "publish", str(file))
+
+    def import_members(self, cards: tuple[str, ...]) -> None:
+        """One member for each card number."""
+        file = self.folder / "members.jsonl"
+        lines = [json.dumps({"member": f"{n:016x}", "cards": [card]}) for n, card in enumerate(cards, 1)]
+        file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        self.hq_command("members", "import", str(file))
+
+    def start_hq(self, *, failpoint: str = "") -> Running:
+        """Start ``forecourt-hq serve`` and wait until it serves, unless it is to die."""
+        more = {FAILPOINT: failpoint} if failpoint else {}
+        before = self._connected()
+        url = f"mqtt://127.0.0.1:{self.broker.port}"
+        process = self.start("hq", [sys.executable, "-c", HEAD_OFFICE, "serve", "--broker", url, "--json"], **more)
+        eventually(lambda: not process.alive or self._connected() > before, 30, "head office serves")
+        return process
+
+    def _connected(self) -> int:
+        log = self.folder / "hq.log"
+        return log.read_text(encoding="utf-8").count('"event": "connected"') if log.exists() else 0
+
+    def at_hq(self, statement: str, *values: object) -> list[Any]:
+        """Rows of a question to head office's database."""
+        return _rows(self.hq / "database.sqlite", statement, values)
+
+    def sums_at_hq(self) -> Sums:
+        """(sales, volume_ml) per (fuelling point, nozzle) as head office has them."""
+        rows = self.at_hq("SELECT fuelling_point, nozzle, count(*), sum(volume_ml) FROM sale GROUP BY 1, 2")
+        return {(point, nozzle): (count, volume) for point, nozzle, count, volume in rows}
+
+    def verify_hq(self) -> None:
+        """Head office's own check of chains, intervals, sums and postings; nothing doubled, refused or put aside."""
+        found = json.loads(self.hq_command("verify", "--json"))
+        assert found["verified"], found
+        totals = json.loads(self.hq_command("totals", "--json"))
+        assert (totals["dead_letters"], totals["quarantined"], totals["own_alerts"]) == (0, 0, 0), totals
+
+    # --- forecourt --------------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> Path:
+        return self.folder / "forecourt"
+
+    def start_forecourt(self, *arguments: str) -> Running:
+        """Start the simulator and wait until its ports are there."""
+        command = [sys.executable, "-m", "drivers.simulator", "--state", str(self.state), "--seed", str(self.seed)]
+        process = self.start("forecourt", [*command, "--speed", str(self.speed), *arguments])
+        eventually(lambda: (self.state / "endpoints.json").exists(), 20, "the simulated forecourt is ready")
+        return process
+
+    def close_forecourt(self, forecourt: Running, within_s: float = 60) -> None:
+        """Closing time: nobody new comes; wait until everybody has gone."""
+        forecourt.process.send_signal(signal.SIGUSR1)
+        eventually(lambda: self.truth()["quiet"], within_s, "everybody has left the forecourt")
+
+    def truth(self) -> dict[str, Any]:
+        """The simulator's own account."""
+        value: dict[str, Any] = json.loads((self.state / "truth.json").read_text(encoding="utf-8"))
+        return value
+
+    def sums_at_pumps(self) -> Sums:
+        """(fuellings, volume_ml) per (fuelling point, nozzle) as the pumps counted them; nozzles without are left out."""
+        return {(n["point"], n["nozzle"]): (n["sales"], n["volume_ml"]) for n in self.truth()["nozzles"] if n["sales"]}
+
+    # --- agent ------------------------------------------------------------------------------------------------------
+
+    def write_config(self, endpoints: Mapping[str, Any], **sections: str) -> None:
+        """Write station.toml for the ports in ``endpoints``; ``sections`` holds more lines of a section by its name."""
+        self.config.write_text(station_toml(self, endpoints, sections), encoding="utf-8")
+
+    def configure(self, **sections: str) -> None:
+        """Write station.toml for the running simulator."""
+        self.write_config(json.loads((self.state / "endpoints.json").read_text(encoding="utf-8")), **sections)
+
+    def start_agent(self, *, failpoint: str = "", ready: bool = True, **environment: str) -> Running:
+        """Start ``forecourt run``; with ``ready`` wait until its control socket answers."""
+        more = {**environment, **({FAILPOINT: failpoint} if failpoint else {})}
+        process = self.start("agent", [sys.executable, "-c", AGENT, "run", "--config", str(self.config)], **more)
+        if ready:
+            eventually(lambda: self.answers(process), 20, "the agent answers")
+        return process
+
+    def answers(self, process: Running) -> bool:
+        """Whether the control socket answers; fails at once when the process has ended."""
+        assert process.alive, f"the agent ended with {process.process.returncode}\n{process.text[-3_000:]}"
+        try:
+            self.ask("sync")
+        except ControlError:
+            return False
+        return True
+
+    def ask(self, op: str, **arguments: Any) -> Any:
+        """Ask the running agent through its control socket."""
+        return ask(self.control, op, arguments, timeout_s=10)
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run ``forecourt`` to its end."""
+        return subprocess.run(
+            [sys.executable, "-c", AGENT, *arguments],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            env={**os.environ, **self.environment, "FORECOURT_CONFIG": str(self.config)},
+        )
+
+    def verify_station(self) -> None:
+        """``forecourt verify`` on the station's database file."""
+        done = self.command("verify", "--database", str(self.database), "--json")
+        assert done.returncode == 0, (done.stdout, done.stderr)
+        assert json.loads(done.stdout)["verified"] is True
+
+    def at_station(self, statement: str, *values: object) -> list[Any]:
+        """Rows of a question to the station's database."""
+        return _rows(self.database, statement, values)
+
+    def all_delivered(self) -> bool:
+        """Whether everything in the journal is acknowledged."""
+        return self.database.exists() and not self.at_station("SELECT 1 FROM stream_head WHERE acked < seq")
+
+
+def _rows(database: Path, statement: str, values: tuple[object, ...]) -> list[Any]:
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=10)) as connection:
+        return connection.execute(statement, values).fetchall()
+
+
+RULES = {
+    "version": 1,
+    "effective_from": "2020-01-01T00:00:00Z",
+    "program": {"currency": "CNY", "exponent": 2, "earn_base": "NET"},
+    "offer": [{"id": "earn", "name": "earn", "kind": "EARN", "points": 1, "per_minor": 100}],
+}
+GRADES = {"92": ("7.85", "petrol"), "95": ("8.36", "petrol"), "0": ("7.49", "diesel")}
+
+
+def station_toml(site: Site, endpoints: Mapping[str, Any], sections: Mapping[str, str]) -> str:
+    """The station file of the simulator's default forecourt; ``endpoints`` as in endpoints.json, parts may be missing."""
+    gauge = endpoints.get("gauge", {}).get("tcp")
+    head = {
+        "station": f'id = "{STATION}"\nname = "Test"',
+        "store": f'path = "{site.database}"\nmark = "{site.mark}"',
+        "sales": 'settle = "auto"',
+        "head_office": (
+            f'broker = "mqtt://127.0.0.1:{site.broker.port}"\nkeys_file = "{site.hq}/keys/pinned.jwks.json"\n'
+            f'index_key_file = "{site.hq}/keys/index.key"\nreconnect_max = "1s"'
+        ),
+        "control": f'socket = "{site.control}"',
+    }
+    parts = [f"[{name}]\n{text}\n{sections.get(name, '')}" for name, text in head.items()]
+    for name, port in endpoints["lines"].items():
+        parts.append(f'[[line]]\nid = "{name}"\nport = "{port}"\nprotocol = "dart"')
+    line = next(iter(endpoints["lines"]))
+    nozzles = ", ".join(f'{{id = {n}, grade = "{g}", tank = {n}}}' for n, g in enumerate(GRADES, 1))
+    for point in range(1, 5):
+        parts.append(f'[[fuelling_point]]\nid = {point}\nline = "{line}"\naddress = {79 + point}\nnozzle = [{nozzles}]')
+    gauge_line = f'[[line]]\nid = "tls"\nport = "{gauge}"\nprotocol = "veeder-root"\n[line.options]\npoll_s = "500ms"'
+    parts.append(f'{gauge_line}\ndelivery_poll_s = "500ms"\npause_s = "20ms"\ntime_scale = {site.speed}')
+    for number, (grade, litres) in enumerate(zip(GRADES, (30_000, 20_000, 30_000), strict=True), 1):
+        tank = f'id = {number}\ngrade = "{grade}"\nline = "tls"\ngauge_index = {number}\ncapacity_l = {litres}'
+        parts.append(f"[[tank]]\n{tank}")
+    serves = {"reader-1": [1], "reader-2": [2], "reader-roaming": [3, 4]}
+    for name, port in endpoints.get("readers", {}).items():
+        parts.append(f'[[reader]]\nid = "{name}"\nport = "{port}"\nfuelling_points = {serves[name]}')
+    for grade, (price, product) in GRADES.items():
+        parts.append(f'[grade.{grade}]\nname = "{grade}"\nunit_price = "{price}"\nproduct = "{product}"')
+    return "\n".join(parts) + "\n"
