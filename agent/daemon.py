@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import secrets
 import signal
+from collections.abc import Iterable
 from pathlib import Path
 from random import Random, SystemRandom
 
@@ -92,6 +93,27 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
+class StationRefused(Exception):
+    """The configuration does not fit what the database still has to settle. ``hint``: what to do."""
+
+    def __init__(self, message: str, *, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+def check_unsettled(settings: Settings, unsettled: Iterable[tuple[int, int, str, int]]) -> None:
+    """Raise StationRefused where an unsettled sale's point, nozzle, grade or tank is not configured as it was sold."""
+    sold_as = {(p.id, n.id): (n.grade, n.tank) for p in settings.fuelling_point for n in p.nozzle}
+    for point, nozzle, grade, tank in unsettled:
+        now = sold_as.get((point, nozzle))
+        if now != (grade, tank):
+            what = "is not configured any more" if now is None else f"is configured as grade {now[0]}, tank {now[1]}"
+            raise StationRefused(
+                f"point {point} nozzle {nozzle} has unsettled sales of grade {grade}, tank {tank}, and {what}",
+                hint="start with the old configuration, settle its sales, then change it",
+            )
+
+
 class Daemon:
     """The station's one process. ``run`` returns when the end is asked for."""
 
@@ -103,6 +125,7 @@ class Daemon:
         self._key = index_key(settings)
         self._pinned = pinned_keys(settings)
         self._store = Store(settings.store.path, station=settings.station.id, random=self._rng)
+        check_unsettled(settings, self._store.unsettled())
         self._inbox: Inbox[Item] = Inbox()
         self._live = LiveBoard(started_ms=self._clock.wall_ms())
         self._supervisor = Supervisor()

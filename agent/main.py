@@ -32,7 +32,7 @@ def run(
         raise typer.Exit(2) from failure
     try:
         daemon.run(settings)
-    except (StoreError, daemon.SecretMissing, WiringError) as failure:
+    except (StoreError, daemon.SecretMissing, daemon.StationRefused, WiringError) as failure:
         fail(str(failure), failure.hint, 2)
 
 

@@ -89,6 +89,16 @@ class Counting(Protocol):
         ...
 
 
+@runtime_checkable
+class Episodic(Protocol):
+    """A device whose peer closes the connection after each answer by habit, as some TCP servers of gauges do.
+
+    ``closed_by_habit``: after ``reset``, whether the end of the last connection was that habit and no fault.
+    """
+
+    closed_by_habit: bool
+
+
 class Dispenser(Device, Protocol):
     """One fuelling point."""
 

@@ -11,7 +11,7 @@ from threading import Lock
 
 from drivers.commands import Command, ConfirmUnits
 from drivers.config import LineConfig
-from drivers.device import Counting, Device
+from drivers.device import Counting, Device, Episodic
 from drivers.errors import DriverError, PortLost, WiringError
 from drivers.port import Port
 from drivers.readings import DeviceStatus, Reading
@@ -148,7 +148,7 @@ class Line:
             port = self._open_port()
         except DriverError as error:
             self._counts["port_open_failed"] += 1
-            return self._down(error)
+            return self._down(error) + self._fail_commands()
         self._port = port
         self._counts["port_opened"] += 1
         self._due_at = [None] * len(self._devices)
@@ -159,16 +159,20 @@ class Line:
         if self._port is not None:
             self._port.close()
             self._port = None
-        return self._down(error)
+        failed = self._fail_commands()
+        if all(isinstance(device, Episodic) and device.closed_by_habit for device in self._devices):
+            self._open_at = None  # the peer hangs up after each answer: nobody is told, the next question opens again
+            return failed
+        return self._down(error) + failed
 
     def _down(self, error: DriverError) -> list[Reading]:
-        """After a failure: wait before the next attempt, fail what was queued, say once what is offline."""
+        """After a failure: wait before the next attempt, say once what is offline."""
         self._open_at = self._monotonic() + REOPEN_EVERY_S
         news: list[Reading] = [
             DeviceStatus(name, online=False, gap=True, reason=str(error), hint=error.hint)
             for name in (self.device_id, *(device.device_id for device in self._devices))
         ]
-        return [reading for reading in news if self._is_news(reading)] + self._fail_commands()
+        return [reading for reading in news if self._is_news(reading)]
 
     def _fail_commands(self) -> list[Reading]:
         return [

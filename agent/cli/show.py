@@ -19,9 +19,8 @@ def status(value: dict[str, Any], *, clear: bool = False) -> None:
         link = f"SENDING STOPPED: {sync_state['stopped']}"
     waiting = sum(stream["waiting"] for stream in sync_state["streams"].values())
     print(f"{value['station']} {value['name']}  {value['time']}  clock {value['clock']}  version {value['version']}")
-    print(
-        f"head office {link}, {waiting} records waiting; {value['unsettled_sales']} sales unsettled; mode {value['mode']}"
-    )
+    unsettled, mode = value["unsettled_sales"], value["mode"]
+    print(f"head office {link}, {waiting} records waiting; {unsettled} sales unsettled; mode {mode}")
     pumps(value["fuelling_points"])
     tanks(value["tanks"])
     gone = [device for device in value["devices"] if not device["online"]]
@@ -124,9 +123,8 @@ def sale(value: dict[str, Any]) -> None:
         print(f"flags: {', '.join(value['flags'])}")
     for link in value["links"]:
         active = "" if link["active"] else " (corrected)"
-        print(
-            f"linked to {link['mask']} by {link['by']}, level {link['level']}, {link['delay_s']} s after hang-up{active}"
-        )
+        delay = f"{link['delay_s']} s after hang-up{active}"
+        print(f"linked to {link['mask']} by {link['by']}, level {link['level']}, {delay}")
     if value["settled_at"] is not None:
         print(
             f"settled {clock_time(value['settled_at'])} by rules version {value['rule_version']}: discount"

@@ -169,7 +169,7 @@ def _record(
             "by": by,
             "role": role,
             "reason": reason,
-            "postings": settlement.posting_records(postings),
+            "postings": _posting_records(postings, with_member=what == "link"),
             "delay_s": delay_s,
         },
     )
@@ -188,6 +188,15 @@ def _record(
         }
     )
     return written.id
+
+
+def _posting_records(postings: Sequence[ledger.Posting], *, with_member: bool) -> list[dict[str, object]]:
+    """Return postings as they travel; a changed link has legs of two members in one record, so each names its own."""
+    records = settlement.posting_records(postings)
+    if with_member:
+        for record, posting in zip(records, postings, strict=True):
+            record["member"] = posting.member
+    return records
 
 
 def correct_tender(

@@ -102,5 +102,6 @@ def _put(step: Step, op: Any) -> None:
         "mask": op.get("mask") or "****",
         "birthday_md": op.get("birthday_md"),
         "flags": list(op.get("flags") or ()),
+        "base_points": sum(lot["points"] for lot in op.get("lots") or ()),
     }
     step.tx.members.put(op["member"], values, indexes, op["op"])

@@ -43,6 +43,7 @@ class MemberTable:
             "mask": values["mask"],
             "birthday_md": values["birthday_md"],
             "flags": json.dumps(sorted(values["flags"])),
+            "base_points": values["base_points"],
             "known": 1,
             "op": op,
         }
@@ -66,19 +67,36 @@ class MemberTable:
         existing = self.by_id(member)
         if existing is not None:
             return int(existing["ref"])
-        values = {"tier": "", "growth": 0, "tags": [], "mask": "****", "birthday_md": None, "flags": []}
+        values = {
+            "tier": "",
+            "growth": 0,
+            "tags": [],
+            "mask": "****",
+            "birthday_md": None,
+            "flags": [],
+            "base_points": 0,
+        }
         ref = self.put(member, values, (), 0)
         self._connection.execute(update(Member).where(col(Member.ref) == ref).values(known=0))
         return ref
 
     def forget(self, member: str) -> None:
-        """DEL from head office: indexes and what describes the person go at once, the surrogate stays for the ledger."""
+        """DEL from head office: what describes the person goes at once, the surrogate stays for the ledger."""
         existing = self.by_id(member)
         if existing is None:
             return
         ref = existing["ref"]
         self._connection.execute(delete(MemberIndex).where(col(MemberIndex.member_ref) == ref))
-        blank = {"tier": "", "growth": 0, "tags": "[]", "mask": "****", "birthday_md": None, "flags": "[]", "known": 0}
+        blank = {
+            "tier": "",
+            "growth": 0,
+            "tags": "[]",
+            "mask": "****",
+            "birthday_md": None,
+            "flags": "[]",
+            "base_points": 0,
+            "known": 0,
+        }
         self._connection.execute(update(Member).where(col(Member.ref) == ref).values(**blank))
 
     def alias(self, member: str, to: str) -> None:

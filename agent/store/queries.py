@@ -280,7 +280,7 @@ def _member(row: sqlite3.Row) -> dict[str, Any]:
         "tags": json.loads(row["tags"]),
         "visits": row["visits"],
         "in_cache": bool(row["known"]),
-        "points_available": row["available"] or 0,
+        "points_available": row["base_points"] + (row["available"] or 0),
         "points_pending": row["pending"] or 0,
     }
 

@@ -22,7 +22,7 @@ from agent.store.members import MemberTable
 from agent.store.memory import MemoryTable
 from agent.store.migrate import upgrade
 from agent.store.sales import SaleTable
-from agent.store.tables import Journal, Meta, StreamHead
+from agent.store.tables import Journal, Meta, SaleRow, StreamHead
 
 
 class Tx:
@@ -106,6 +106,13 @@ class Store:
     def heads(self) -> dict[str, tuple[int, bytes]]:
         """Return (last seq, last hash) per stream as committed."""
         return dict(self._heads)
+
+    def unsettled(self) -> list[tuple[int, int, str, int]]:
+        """Return (fuelling point, nozzle, grade, tank) of sales that are not Cleared, each once."""
+        columns = (col(SaleRow.fuelling_point), col(SaleRow.nozzle), col(SaleRow.grade), col(SaleRow.tank))
+        with self._connection.begin():
+            rows = self._connection.execute(select(*columns).where(col(SaleRow.state) != "Cleared").distinct())
+            return [(row[0], row[1], row[2], row[3]) for row in rows]
 
     def acknowledged(self) -> bool:
         """Return whether head office has ever committed anything of this database."""

@@ -156,6 +156,7 @@ class Member(SQLModel, table=True):
     flags: str
     visits: int = 0
     first_fill_used: int = 0
+    base_points: int = 0
     known: int = 1
     op: int = 0
 

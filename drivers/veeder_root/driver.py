@@ -42,6 +42,7 @@ class TlsGauge:
 
     def __init__(self, config: LineConfig) -> None:
         self.device_id = f"gauge:{config.id}"
+        self.closed_by_habit = False
         self._options = parse_options(config.options)
         self._exchange = Exchange(self._options, config.serial)
         self._console = Console(self.device_id, config.tanks, self._options)
@@ -95,7 +96,7 @@ class TlsGauge:
 
     def reset(self) -> Sequence[Reading]:
         """The port is gone or new: start identifying again, unless the server closes after every reply by habit."""
-        by_habit = self._closed_by_habit()
+        self.closed_by_habit = by_habit = self._ended_by_habit()
         self._exchange.reset()
         self._now = None
         while self._commands:
@@ -129,7 +130,7 @@ class TlsGauge:
         self._forms.forget()
         self._console.forget()
 
-    def _closed_by_habit(self) -> bool:
+    def _ended_by_habit(self) -> bool:
         """Whether connections keep ending after exactly one reply; a failed open or a lost question is no habit."""
         if self._replies != 1:
             self._short_connections = 0

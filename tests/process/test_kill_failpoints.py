@@ -57,6 +57,8 @@ def station(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Station]:
 @pytest.mark.parametrize("failpoint", FAILPOINTS)
 def test_the_agent_dies_by_sigkill_at(station: Station, failpoint: str) -> None:
     """The failpoint is reached on a busy forecourt and the process ends there by SIGKILL."""
+    if failpoint.startswith("rules.before"):
+        station.site.publish_rules(2)
     agent = station.site.start_agent(failpoint=failpoint, ready=False)
     assert agent.wait(DIES_WITHIN_S, failpoint) == -signal.SIGKILL, agent.text[-3_000:]
 
@@ -73,5 +75,5 @@ def test_after_all_kills_every_millilitre_is_at_head_office_once(station: Statio
     site.verify_station()
     site.verify_hq()
     (links,) = site.at_hq("SELECT count(*) FROM sale_link")
-    (settled,) = site.at_hq("SELECT count(*) FROM settlement WHERE rule_version = 1")
+    (settled,) = site.at_hq("SELECT count(*) FROM settlement WHERE rule_version = 2")
     assert min(links[0], settled[0]) > 0

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import selectors
+import select
 import socket
 import threading
 
 READ_SIZE = 4096
-WAKE_S = 0.02
-"""How long a pulled cable may go unnoticed by the thread that carries the bytes."""
+REST_S = 0.002
+"""How long a byte may wait in the cable when nothing else moves."""
 
 
 class TcpCable:
@@ -53,17 +53,15 @@ class TcpCable:
 
     def _carry(self) -> None:
         while not self._stop.is_set():
-            with self._lock, selectors.DefaultSelector() as selector:
-                for end in [*self._ends, *([self._listener] if self._listener is not None else [])]:
-                    selector.register(end, selectors.EVENT_READ)
-                ready = selector.select(0) if selector.get_map() else []
-                for key, _ in ready:
-                    self._move(key.fileobj)
+            with self._lock:
+                listener = [] if self._listener is None else [self._listener]
+                ready, _, _ = select.select([*self._ends, *listener], [], [], 0)
+                for end in ready:
+                    self._move(end)
             if not ready:
-                self._stop.wait(WAKE_S / 10)
+                self._stop.wait(REST_S)
 
-    def _move(self, end: object) -> None:
-        assert isinstance(end, socket.socket)
+    def _move(self, end: socket.socket) -> None:
         if end is self._listener:
             near, _ = end.accept()
             far = socket.create_connection(self._target, timeout=5)

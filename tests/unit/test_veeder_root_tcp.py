@@ -109,3 +109,18 @@ def test_a_server_that_hangs_up_after_each_reply_still_gives_readings(serve: Cal
     readings = run_until(server, lambda found: good(found) >= 2)
     assert server.connections >= 4
     assert DeviceStatus("gauge:tanks", online=True) in readings
+
+
+def test_hanging_up_by_habit_is_not_reported_as_an_outage(serve: Callable[..., Server]) -> None:
+    """Once the habit is known, a server that closes after each reply gives readings without going offline again."""
+    server = serve(closes=True)
+
+    def many(readings: list[Reading]) -> bool:
+        return sum(isinstance(reading, TankReading) for reading in readings) >= 8
+
+    readings = run_until(server, many)
+    last_outage = max(n for n, r in enumerate(readings) if isinstance(r, DeviceStatus) and not r.online)
+    after = [reading for reading in readings[last_outage:] if isinstance(reading, TankReading)]
+    outages = [r for r in readings if isinstance(r, DeviceStatus) and not r.online]
+    assert len(outages) <= 6
+    assert len(after) >= 4

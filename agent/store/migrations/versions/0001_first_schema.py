@@ -92,6 +92,7 @@ def _create_member() -> None:
         sa.Column("flags", sa.String(), nullable=False),
         sa.Column("visits", sa.Integer(), nullable=False),
         sa.Column("first_fill_used", sa.Integer(), nullable=False),
+        sa.Column("base_points", sa.Integer(), nullable=False),
         sa.Column("known", sa.Integer(), nullable=False),
         sa.Column("op", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("ref"),

@@ -1,0 +1,95 @@
+"""A TCP proxy of the demo's own between agent and broker: it delays, goes deaf and cuts. One thread with its own loop.
+
+Knows bytes; knows nothing of MQTT.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from dataclasses import dataclass
+
+CHUNK_BYTES = 65_536
+OPEN_S = 5.0
+LOOK_S = 0.05
+
+
+@dataclass(slots=True)
+class Weather:
+    """What happens to every byte. Changed by any thread, read by the proxy's."""
+
+    delay_s: float = 0.0
+    deaf: bool = False
+
+
+class Proxy:
+    """Listens on loopback and forwards to ``target``. ``port`` is known after ``start``."""
+
+    def __init__(self, target: int) -> None:
+        self.weather = Weather()
+        self.port = 0
+        self._target = target
+        self._loop = asyncio.new_event_loop()
+        self._ready = threading.Event()
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._thread = threading.Thread(target=self._run, name="demo-proxy", daemon=True)
+
+    def start(self) -> None:
+        """Listen; returns when the port is known."""
+        self._thread.start()
+        self._ready.wait(OPEN_S)
+        assert self.port, "a listening socket on loopback has a port"
+
+    def stop(self) -> None:
+        """Cut everything and end the thread."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(OPEN_S)
+
+    def cut(self) -> None:
+        """Close every connection at once, without a word."""
+        self._loop.call_soon_threadsafe(self._abort)
+
+    def _abort(self) -> None:
+        for writer in self._writers:
+            writer.transport.abort()
+
+    def _run(self) -> None:
+        server = self._loop.run_until_complete(asyncio.start_server(self._accept, "127.0.0.1", 0))
+        self.port = int(server.sockets[0].getsockname()[1])
+        self._ready.set()
+        self._loop.run_forever()
+        server.close()
+        self._abort()
+        tasks = asyncio.all_tasks(self._loop)
+        for task in tasks:
+            task.cancel()
+        self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        self._loop.close()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
+        except OSError:
+            writer.transport.abort()
+            return
+        pair = {writer, far_writer}
+        self._writers |= pair
+        try:
+            await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))
+        finally:
+            self._writers -= pair
+            for one in pair:
+                one.transport.abort()
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(CHUNK_BYTES):
+                if self.weather.delay_s:
+                    await asyncio.sleep(self.weather.delay_s)
+                while self.weather.deaf:
+                    await asyncio.sleep(LOOK_S)
+                writer.write(data)
+                await writer.drain()
+        if not writer.is_closing():
+            writer.close()
