@@ -31,8 +31,9 @@ METER_TEST_PER_MILLE = 10
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """How one sale will be paid. ``linked_ms`` and ``unlinked_ms``: patience in simulated time. ``share_pct``: what the
-    first of two kinds pays.
+    """How one sale will be paid. ``linked_ms``, ``unlinked_ms``: patience in simulated time.
+
+    ``share_pct``: what the first of two kinds pays.
     """
 
     kinds: tuple[str, ...]
@@ -55,7 +56,7 @@ class Payment:
 
 
 def payment(seed: int, sale: dict[str, Any]) -> Payment:
-    """Return how a sale is paid: decided by the seed and by what the pump counted, so a second try pays the same way."""
+    """Return how a sale is paid, decided by the seed and the pump: a second try pays the same way."""
     rng = Random(f"pay:{seed}:{sale['fuelling_point']}:{sale['nozzle']}:{sale['totalizer_end']}:{sale['volume_ml']}")
     names, weights = [kind for kind, _ in _KINDS], [weight for _, weight in _KINDS]
     kinds = [rng.choices(names, weights)[0]]

@@ -34,7 +34,7 @@ def accepts(port: int) -> bool:
 
 
 def broker_command(folder: Path, port: int) -> Sequence[str]:
-    """Return the command of the broker for ``port``, its configuration written. Raises DemoRefused where there is none."""
+    """Write the broker's configuration and return its command. Raises DemoRefused where there is no broker."""
     wanted = os.environ.get(CHOICE_VARIABLE, "")
     if wanted not in ("", "mosquitto", "embedded"):
         raise DemoRefused(f"{CHOICE_VARIABLE}={wanted} is no broker", hint="write mosquitto or embedded, or unset it")

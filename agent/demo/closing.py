@@ -77,7 +77,7 @@ class Count:
 
 
 def count(truth: Path, station: Path, head_office: Path, more_problems: Iterable[str] = ()) -> Count:
-    """Count all sides and compare. ``more_problems``: what else did not hold. Raises sqlite3.Error for unreadable files."""
+    """Count all sides and compare. ``more_problems``: what else did not hold. Raises sqlite3.Error, OSError."""
     pumps, ours, theirs = read_truth(truth), station_books(station), head_office_books(head_office)
     problems = [
         *compare_pumps(pumps, ours.sales),
@@ -170,7 +170,9 @@ def head_office_books(path: Path) -> Books:
             for row in db.execute("SELECT * FROM sale ORDER BY record")
         )
         linked = frozenset(row[0] for row in db.execute("SELECT DISTINCT sale FROM sale_link"))
-        alerts = db.execute("SELECT count(*) FROM alert WHERE type = 'fc.tank.alert.v1' AND state = 'raised'").fetchone()[0]
+        alerts = db.execute(
+            "SELECT count(*) FROM alert WHERE type = 'fc.tank.alert.v1' AND state = 'raised'"
+        ).fetchone()[0]
         settled = {row["sale"]: _settled(row) for row in db.execute(_HEAD_OFFICE_SETTLED)}
     return Books(sales, settled, linked, int(alerts))
 

@@ -1,4 +1,4 @@
-"""What the command line of ``forecourt demo`` means: checked options, or one refusal that says what to write instead."""
+"""What the command line of ``forecourt demo`` means: checked options, or a refusal that says what to write instead."""
 
 from __future__ import annotations
 
@@ -67,7 +67,9 @@ def demo_options(
 def _seconds(text: str) -> float:
     match = _DURATION.fullmatch(text)
     if match is None:
-        raise DemoRefused(f"--for {text!r} is no duration", hint='write a number with its unit, such as "40s" or "5min"')
+        raise DemoRefused(
+            f"--for {text!r} is no duration", hint='write a number with its unit, such as "40s" or "5min"'
+        )
     duration_ms = int(match[1]) * _UNIT_MS[match[2]]
     if not MIN_DURATION_MS <= duration_ms <= MAX_DURATION_MS:
         raise DemoRefused(f"--for {text} is not from 1s to 168h", hint="40s at --speed 10 shows everything")

@@ -18,7 +18,7 @@ from agent.demo.options import MARKER, DemoOptions, DemoRefused
 MAX_SOCKET_PATH = 100
 """A Unix socket's address holds 107 bytes; longer directories get their socket elsewhere."""
 _MADE = ("station", "head-office", "simulator", "logs", "broker")
-_FILES = ("pids.json", "station.toml", "clock-offset", "control.sock")
+_FILES = ("pids.json", "station.toml", "members.jsonl", "clock-offset", "control.sock")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class Places:
 
 
 def prepare(options: DemoOptions) -> Places:
-    """Make the directory, or empty the one an earlier demo made. Raises DemoRefused: not writable, or a demo runs there."""
+    """Make the directory, or empty the one of an earlier demo. Raises DemoRefused: not writable, a demo runs there."""
     try:
         root = options.state or Path(tempfile.mkdtemp(prefix="forecourt-demo-"))
         root.mkdir(parents=True, exist_ok=True)
@@ -112,5 +112,7 @@ def _lock(root: Path) -> int:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as failure:
         os.close(descriptor)
-        raise DemoRefused(f"another demo runs in {root}", hint="end it with Ctrl-C, or name another --state") from failure
+        raise DemoRefused(
+            f"another demo runs in {root}", hint="end it with Ctrl-C, or name another --state"
+        ) from failure
     return descriptor

@@ -1,4 +1,4 @@
-"""Planted frauds: after everything has been delivered, head office's database is falsified; the closing count must see it.
+"""Planted frauds: when all is delivered, head office's database is falsified; the closing count must see it.
 
 Works on the closed database with plain SQL, as a thief with the file would.
 """
@@ -38,7 +38,9 @@ def _drop(db: sqlite3.Connection, sale: str) -> None:
         for row in db.execute(f"SELECT record FROM {table} WHERE sale = ?", (sale,))  # noqa: S608 - constants only
     }
     for record in records:
-        place = db.execute("SELECT station, incarnation, stream, seq FROM record WHERE number = ?", (record,)).fetchone()
+        place = db.execute(
+            "SELECT station, incarnation, stream, seq FROM record WHERE number = ?", (record,)
+        ).fetchone()
         for table in _OF_RECORD:
             db.execute(f"DELETE FROM {table} WHERE record = ?", (record,))  # noqa: S608
         for table in _PLACED:

@@ -89,7 +89,7 @@ class Fleet:
         with self._lock:
             return self._roles[name].starts if name in self._roles else 0
 
-    def signal(self, name: str, number: signal.Signals) -> None:
+    def strike(self, name: str, number: signal.Signals) -> None:
         """Send a signal to a running role; a dead one gets none."""
         with self._lock:
             role = self._roles[name]

@@ -18,7 +18,9 @@ UNPAID_MAX = 5
 """Customers of a rush hour come faster than one attendant walks; a pump waits for money only after five."""
 
 
-def station_toml(config: ForecourtConfig, endpoints: dict[str, Any], places: Places, *, broker_port: int, speed: int) -> str:
+def station_toml(
+    config: ForecourtConfig, endpoints: dict[str, Any], places: Places, *, broker_port: int, speed: int
+) -> str:
     """Return the text of station.toml."""
     keys = places.head_office / "keys"
     parts = [
@@ -32,7 +34,12 @@ def station_toml(config: ForecourtConfig, endpoints: dict[str, Any], places: Pla
         *(_point(line.name, point) for line in config.lines for point in line.points),
         *(_tank(tank, _grade_of(config, tank.number)) for tank in config.tanks),
         *(
-            _section("[[reader]]", id=reader.name, port=endpoints["readers"][reader.name], fuelling_points=list(reader.points))
+            _section(
+                "[[reader]]",
+                id=reader.name,
+                port=endpoints["readers"][reader.name],
+                fuelling_points=list(reader.points),
+            )
             for reader in config.readers
         ),
         *(

@@ -5,10 +5,8 @@ Real time throughout: processes start no faster at a higher speed. Chance comes 
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -44,7 +42,12 @@ class Troubles:
     """One thread per fault. ``problems`` says what did not hold."""
 
     def __init__(
-        self, options: DemoOptions, places: Places, fleet: Fleet, proxy: Proxy | None, agent: tuple[list[str], dict[str, str]]
+        self,
+        options: DemoOptions,
+        places: Places,
+        fleet: Fleet,
+        proxy: Proxy | None,
+        agent: tuple[list[str], dict[str, str]],
     ) -> None:
         self.problems: list[str] = []
         self.log: list[str] = []
@@ -74,7 +77,7 @@ class Troubles:
             self._proxy.weather.deaf = False
             self._proxy.weather.delay_s = 0.0
         for role in ("broker", "head-office", "agent"):
-            self._fleet.signal(role, signal.SIGCONT)
+            self._fleet.strike(role, signal.SIGCONT)
             self._fleet.release(role)
         set_offset(self._places.clock_offset, 0)
 
@@ -82,8 +85,8 @@ class Troubles:
         plans: dict[str, tuple[int, Callable[[], object]]] = {
             "agent-killed": (3, self._kill_agent),
             "agent-stopped": (2, self._freeze_agent),
-            "head-office-killed": (3, lambda: self._fleet.signal("head-office", signal.SIGKILL)),
-            "broker-killed": (3, lambda: self._fleet.signal("broker", signal.SIGKILL)),
+            "head-office-killed": (3, lambda: self._fleet.strike("head-office", signal.SIGKILL)),
+            "broker-killed": (3, lambda: self._fleet.strike("broker", signal.SIGKILL)),
             "head-office-away": (1, lambda: self._away("head-office")),
             "broker-away": (1, lambda: self._away("broker")),
             "two-agents": (1, self._second_agent),
@@ -111,7 +114,7 @@ class Troubles:
         while time.monotonic() < deadline and not self._stop.wait(LOOK_S):
             if any(point["state"] == "Fuelling" for point in self._points()):
                 break
-        self._fleet.signal("agent", signal.SIGKILL)
+        self._fleet.strike("agent", signal.SIGKILL)
 
     def _points(self) -> list[dict[str, Any]]:
         try:
@@ -121,9 +124,9 @@ class Troubles:
         return found
 
     def _freeze_agent(self) -> None:
-        self._fleet.signal("agent", signal.SIGSTOP)
+        self._fleet.strike("agent", signal.SIGSTOP)
         self._stop.wait(FROZEN_S)
-        self._fleet.signal("agent", signal.SIGCONT)
+        self._fleet.strike("agent", signal.SIGCONT)
 
     def _away(self, role: str) -> None:
         self._fleet.hold(role)
@@ -170,17 +173,3 @@ def set_offset(path: Path, offset_ms: int) -> None:
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_text(str(offset_ms), encoding="ascii")
     temporary.replace(path)
-
-
-def agent_command(places: Places) -> list[str]:
-    """Return the command of the station's daemon."""
-    return [sys.executable, "-m", "agent", "run", "--config", str(places.station_toml)]
-
-
-def is_quiet(places: Places) -> bool:
-    """Return whether the simulator says that everybody has gone."""
-    try:
-        found = json.loads((places.simulator / "truth.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return bool(found.get("quiet"))

@@ -31,7 +31,7 @@ _LISTS: dict[str, type[model.Section]] = {
 }
 _REQUIRED = ("station", "line", "fuelling_point", "grade")
 _HINTS = {
-    "extra_forbidden": "remove it or correct its spelling; see config/station.example.toml for the keys of this section",
+    "extra_forbidden": "remove it or correct its spelling; config/station.example.toml has the keys of this section",
     "missing": "add it; see config/station.example.toml",
     "literal_error": "use one of the words listed",
     "string_type": "write it as text in quotes",
@@ -73,27 +73,34 @@ def load(file: FilePath) -> model.Settings:
     name = str(file)
     try:
         raw = file.read_bytes()
-    except OSError as failure:
+    except (OSError, ValueError) as failure:
+        reason = failure.strerror if isinstance(failure, OSError) else str(failure)
         hint = "name an existing readable file; config/station.example.toml is a start"
-        raise SettingsError((Fault(name, 0, "-", f"cannot be read: {failure.strerror}", hint),)) from failure
+        raise SettingsError((Fault(name, 0, "-", f"cannot be read: {reason}", hint),)) from failure
     if len(raw) > _MAX_FILE_BYTES:
         raise SettingsError((Fault(name, 0, "-", "is larger than 1 MiB", "this is no station file"),))
     try:
-        text = raw.decode("utf-8")
-        document = tomllib.loads(text)
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as failure:
-        raise SettingsError((_syntax_fault(name, failure),)) from failure
+        text = raw.decode("utf-8-sig")
+        document = _tuples(tomllib.loads(text))
+    except RecursionError as failure:
+        raise SettingsError((Fault(name, 1, "-", "is nested too deeply", "this is no station file"),)) from failure
+    except ValueError as failure:  # includes the errors of tomllib and of decoding, and numbers too long to be read
+        raise SettingsError((_syntax_fault(name, raw, failure),)) from failure
     reader = _Reader(name, Places(text))
-    settings = reader.read(_tuples(document), hashlib.sha256(raw).hexdigest())
+    settings = reader.read(document, hashlib.sha256(raw).hexdigest())
     if reader.faults or settings is None:
-        raise SettingsError(tuple(sorted(reader.faults, key=lambda fault: (fault.line, fault.key))))
+        raise SettingsError(tuple(sorted(reader.faults, key=lambda fault: fault.line)))
     return settings
 
 
-def _syntax_fault(name: str, failure: Exception) -> Fault:
+def _syntax_fault(name: str, raw: bytes, failure: ValueError) -> Fault:
+    hint = "correct the syntax first; nothing else was checked"
+    if isinstance(failure, UnicodeDecodeError):
+        line = raw.count(b"\n", 0, failure.start) + 1
+        return Fault(name, line, "-", "is not UTF-8 text", "save the file as UTF-8; " + hint)
     match = re.search(r"at line (\d+)", str(failure))
-    line = int(match[1]) if match else 1
-    return Fault(name, line, "-", f"is not TOML: {failure}", "correct the syntax first; nothing else was checked")
+    line = int(match[1]) if match else raw.count(b"\n") + 1
+    return Fault(name, line, "-", f"is not TOML: {failure}", hint)
 
 
 def _tuples(value: Any) -> Any:

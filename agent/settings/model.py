@@ -6,11 +6,13 @@ Knows what one section may hold. What sections must hold together is in ``agent.
 from __future__ import annotations
 
 import zoneinfo
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from agent.domain.link_records import Windows
 from agent.settings.values import DurationMs, LitresMl, MinutesOfDay, PriceMilli, TimeZone, WireName
 from drivers.config import LineConfig, PointConfig, SerialSettings
 
@@ -54,7 +56,7 @@ class StoreSettings(Section):
 
     path: Path = Field(default=Path("/var/lib/forecourt/station.db"), strict=False)
     mark: Path = Field(default=Path("/var/lib/forecourt-mark/mark.json"), strict=False)
-    keep_delivered: DurationMs = 35 * 86_400_000
+    keep_delivered: Annotated[DurationMs, Field(ge=86_400_000)] = 35 * 86_400_000
 
 
 class SerialSection(Section):
@@ -105,12 +107,15 @@ class PointSettings(Section):
 
 
 class TankSettings(Section):
-    """[[tank]]: limits are volumes in litres, water in millimetres, temperature in degrees Celsius; unset = the default."""
+    """[[tank]]: limits are volumes in litres, water in mm, temperature in degrees Celsius; unset = the default.
+
+    ``line`` None: a tank without a gauge, which is measured by hand; ``gauge_index`` then has no meaning.
+    """
 
     id: Annotated[int, Field(ge=1, le=99)]
     grade: str
-    line: str
-    gauge_index: Annotated[int, Field(ge=1, le=99)]
+    line: str | None = None
+    gauge_index: Annotated[int, Field(ge=1, le=99)] = 1
     capacity_l: LitresMl
     heel_l: LitresMl | None = None
     maximum_l: LitresMl | None = None
@@ -122,6 +127,24 @@ class TankSettings(Section):
     water_alarm_mm: Annotated[int, Field(ge=0, le=500)] | None = None
     high_temperature_c: Annotated[int, Field(ge=-60, le=90)] | None = None
     low_temperature_c: Annotated[int, Field(ge=-60, le=90)] | None = None
+
+    def limit_overrides(self) -> dict[str, int]:
+        """Return the limits given here by the names of ``TankLimits``: ml, um, thousandths of a degree."""
+        thousandfold = {
+            "water_warning_um": self.water_warning_mm,
+            "water_alarm_um": self.water_alarm_mm,
+            "high_temperature_mdegc": self.high_temperature_c,
+            "low_temperature_mdegc": self.low_temperature_c,
+        }
+        volumes = {
+            "maximum_product_ml": self.maximum_l,
+            "high_product_ml": self.high_l,
+            "overfill_ml": self.overfill_l,
+            "delivery_needed_ml": self.delivery_needed_l,
+            "low_product_ml": self.low_l,
+        }
+        given = {name: value for name, value in volumes.items() if value is not None}
+        return given | {name: 1000 * value for name, value in thousandfold.items() if value is not None}
 
 
 class ReaderSettings(Section):
@@ -156,6 +179,17 @@ class SalesSettings(Section):
     late: DurationMs = 86_400_000
     auto_tender: Literal["cash", "card", "account"] = "cash"
 
+    def windows(self) -> Windows:
+        """Return the windows of linking; ``Windows.problems`` judges them."""
+        return Windows(
+            choose_s=self.choose // 1000,
+            before_s=self.link_before // 1000,
+            after_s=self.link_after // 1000,
+            change_s=self.change // 1000,
+            settle_s=self.settle_after // 1000,
+            late_h=self.late // 3_600_000,
+        )
+
 
 class HeadOfficeSettings(Section):
     """[head_office]"""
@@ -167,8 +201,8 @@ class HeadOfficeSettings(Section):
     key_file: Path | None = Field(default=None, strict=False)
     keys_file: Path | None = Field(default=None, strict=False)
     index_key_file: Path | None = Field(default=None, strict=False)
-    reconnect_max: DurationMs = 300_000
-    telemetry_every: DurationMs = 300_000
+    reconnect_max: Annotated[DurationMs, Field(ge=1_000)] = 300_000
+    telemetry_every: Annotated[DurationMs, Field(ge=1_000)] = 300_000
 
 
 class CardLayout(Section):
@@ -183,7 +217,7 @@ class LoyaltySettings(Section):
     """[loyalty]"""
 
     card: tuple[CardLayout, ...] = Field(default=(CardLayout(prefix="9", length=16),), strict=False)
-    pending: DurationMs = 86_400_000
+    pending: Annotated[DurationMs, Field(ge=1_000)] = 86_400_000
 
 
 class ControlSettings(Section):
@@ -213,20 +247,17 @@ class Settings(Section):
         """Return what the drivers are told: one record per wire, readers included."""
         exponent = self.station.exponent
         lines = [
-            LineConfig(
-                id=line.id,
-                port=line.port,
-                protocol=line.protocol,
-                serial=_serial(line.serial),
-                options=line.options,
-                points=tuple(_point(p, exponent) for p in self.fuelling_point if p.line == line.id),
-                tanks=tuple(t.gauge_index for t in self.tank if t.line == line.id),
+            line_config(
+                line,
+                [point for point in self.fuelling_point if point.line == line.id],
+                [tank for tank in self.tank if tank.line == line.id],
+                exponent,
             )
             for line in self.line
         ]
         readers = [
             LineConfig(
-                id=f"reader-{reader.id}",
+                id=reader_line_id(reader.id),
                 port=reader.port,
                 protocol=reader.kind,
                 serial=_serial(reader.serial),
@@ -236,6 +267,26 @@ class Settings(Section):
             for reader in self.reader
         ]
         return tuple(lines + readers)
+
+
+def line_config(
+    line: LineSettings, points: Sequence[PointSettings], tanks: Sequence[TankSettings], exponent: int
+) -> LineConfig:
+    """Return what the driver of one line is told. ``exponent``: digits of the currency's minor unit."""
+    return LineConfig(
+        id=line.id,
+        port=line.port,
+        protocol=line.protocol,
+        serial=_serial(line.serial),
+        options=line.options,
+        points=tuple(_point(point, exponent) for point in points),
+        tanks=tuple(tank.gauge_index for tank in tanks),
+    )
+
+
+def reader_line_id(reader: str) -> str:
+    """Return the name of the wire of a reader, which no line may have."""
+    return f"reader-{reader}"
 
 
 def _serial(section: SerialSection) -> SerialSettings:

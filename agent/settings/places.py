@@ -12,11 +12,38 @@ Path = tuple[str | int, ...]
 
 _HEADER = re.compile(r"^\s*(\[\[?)\s*([^\]]+?)\s*\]\]?\s*(?:#.*)?$")
 _KEY = re.compile(r"""^\s*((?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*'))*)\s*=""")
+_TOKEN = re.compile(r"""\\.|\"{3}|'{3}|"(?:[^"\\]|\\.)*"|'[^']*'|[\[\]{}]|\#.*""")
 _PART = re.compile(r"""[A-Za-z0-9_-]+|"[^"]*"|'[^']*'""")
 
 
 def _parts(text: str) -> list[str]:
     return [part.strip("\"'") for part in _PART.findall(text)]
+
+
+class _Value:
+    """Follows a value over the lines it takes: an open bracket or an open multi-line string goes on."""
+
+    def __init__(self) -> None:
+        self._depth = 0
+        self._quote = ""
+
+    @property
+    def goes_on(self) -> bool:
+        return self._depth > 0 or self._quote != ""
+
+    def feed(self, line: str) -> None:
+        for hit in _TOKEN.finditer(line):
+            sign = hit.group()
+            if self._quote:
+                self._quote = "" if sign == self._quote else self._quote
+            elif sign in ('"""', "'''"):
+                self._quote = sign
+            elif sign in "[{":
+                self._depth += 1
+            elif sign in "]}":
+                self._depth -= 1
+            elif sign.startswith("#"):
+                return
 
 
 class Places:
@@ -26,13 +53,11 @@ class Places:
         self._lines: dict[Path, int] = {}
         self._counts: Counter[Path] = Counter()
         here: Path = ()
-        in_multiline = False
-        for number, line in enumerate(text.splitlines(), 1):
-            triple = line.count('"""') + line.count("'''")
-            if in_multiline:
-                in_multiline = triple % 2 == 0
+        value = _Value()
+        for number, line in enumerate(text.split("\n"), 1):
+            if value.goes_on:
+                value.feed(line)
                 continue
-            in_multiline = triple % 2 == 1
             header = _HEADER.match(line)
             if header is not None:
                 here = self._enter(_parts(header[2]), is_array=header[1] == "[[")
@@ -41,6 +66,7 @@ class Places:
             key = _KEY.match(line)
             if key is not None:
                 self._lines.setdefault((*here, *_parts(key[1])), number)
+                value.feed(line[key.end() :])
 
     def _enter(self, parts: list[str], *, is_array: bool) -> Path:
         path: Path = ()

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import re
 import zoneinfo
-from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
 _DURATION = re.compile(r"([0-9]{1,9})(ms|s|min|h|d)")
 _UNIT_MS = {"ms": 1, "s": 1_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
+_DECIMAL = re.compile(r"(-)?([0-9]{1,9})(?:\.([0-9]{1,9}))?")
+_LARGEST = 10**9
+"""Litres, prices and amounts of a station stay far below; a longer number is a slip of the hand."""
+_SHOWN = 40
 _TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
 
 
@@ -26,17 +29,24 @@ def duration_ms(value: Any) -> int:
 
 
 def scaled_decimal(value: Any, places: int, what: str) -> int:
-    """Read a decimal in a string, or a whole number, as an integer of ``10**-places`` units; raises ValueError otherwise."""
+    """Read a decimal in a string, or a whole number, as an integer of ``10**-places`` units. Raises ValueError."""
     if isinstance(value, bool) or not isinstance(value, (str, int)):
-        raise ValueError(f'write {what} as a decimal in quotes, such as "7.85" (a bare 7.85 would be a rounded float)')
-    try:
-        number = Decimal(value)
-    except InvalidOperation as failure:
-        raise ValueError(f'{value!r} is no decimal number; write {what} like "7.85"') from failure
-    scaled = number.scaleb(places)
-    if not number.is_finite() or scaled != scaled.to_integral_value():
+        raise ValueError(  # noqa: TRY004 - pydantic reports ValueError
+            f'write {what} as a decimal in quotes, such as "7.85" (a bare 7.85 would be a rounded float)'
+        )
+    match = _DECIMAL.fullmatch(str(value)) if not isinstance(value, int) or abs(value) < _LARGEST else None
+    if match is None:
+        raise ValueError(f'{_short(value)} is no decimal number of up to 9 digits; write {what} like "7.85"')
+    sign, whole, part = match.groups("")
+    if len(part.rstrip("0")) > places:
         raise ValueError(f"{value!r} has more than {places} decimals")
-    return int(scaled)
+    number = int(whole + part[:places].ljust(places, "0"))
+    return -number if sign else number
+
+
+def _short(value: object) -> str:
+    text = repr(value) if isinstance(value, str) else "this number"
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "...'"
 
 
 def _price_milli(value: Any) -> int:
@@ -62,11 +72,13 @@ def _minutes_of_day(value: Any) -> int:
 
 def _time_zone(value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueError('write the zone as text, such as "Asia/Shanghai"')
+        raise ValueError('write the zone as text, such as "Asia/Shanghai"')  # noqa: TRY004 - as above
     try:
         zoneinfo.ZoneInfo(value)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as failure:
-        raise ValueError(f'{value!r} is no time zone; use a name such as "Asia/Shanghai" or "Europe/Berlin"') from failure
+        raise ValueError(
+            f'{value!r} is no time zone; use a name such as "Asia/Shanghai" or "Europe/Berlin"'
+        ) from failure
     return value
 
 

@@ -5,6 +5,7 @@ Chains, business rows against their journal records, ledger sums, balances, tota
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 from collections import defaultdict
@@ -19,6 +20,8 @@ from sync.records import hash_0, hash_next
 MAX_FINDINGS = 200
 """Past this a list helps nobody; the count goes on."""
 
+_CHAIN = "SELECT seq, CAST(body AS BLOB) AS body, CAST(hash AS BLOB) AS hash FROM journal WHERE stream = ? ORDER BY seq"
+_BODIES = "SELECT seq, CAST(body AS BLOB) AS body FROM journal WHERE type = ? ORDER BY seq"
 METER_BASELINES = "SELECT fuelling_point, nozzle, epoch, raw FROM baseline"
 
 
@@ -90,7 +93,7 @@ def _chains(db: sqlite3.Connection) -> Iterator[Finding]:
     for head in db.execute("SELECT stream, seq, hash FROM stream_head").fetchall():
         stream = head["stream"]
         digest, expected = hash_0(meta["station"], meta["incarnation"], stream), 1
-        for row in db.execute("SELECT seq, body, hash FROM journal WHERE stream = ? ORDER BY seq", (stream,)):
+        for row in db.execute(_CHAIN, (stream,)):
             if row["seq"] != expected:
                 yield Finding(f"journal {stream}", f"seq {expected} is missing")
                 expected = row["seq"]
@@ -104,8 +107,10 @@ def _chains(db: sqlite3.Connection) -> Iterator[Finding]:
 
 
 def _records(db: sqlite3.Connection, type_name: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    for row in db.execute("SELECT seq, body FROM journal WHERE type = ? ORDER BY seq", (type_name,)):
-        yield row["seq"], json.loads(row["body"])["data"]
+    """Yield (seq, data) of every readable record of a type; an unreadable one is a finding of its chain already."""
+    for row in db.execute(_BODIES, (type_name,)):
+        with contextlib.suppress(ValueError, KeyError):
+            yield row["seq"], json.loads(row["body"])["data"]
 
 
 def _text(epoch: int | None, raw: int | None) -> str | None:
@@ -158,9 +163,10 @@ def _settlements(db: sqlite3.Connection) -> Iterator[Finding]:
 
 def _journalled_postings(db: sqlite3.Connection) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     for name in ("fc.sale.settled.v1", "fc.sale.corrected.v1", "fc.points.v1"):
-        for row in db.execute("SELECT body FROM journal WHERE type = ?", (name,)):
-            record = json.loads(row["body"])
-            yield record["id"], record["data"]["postings"]
+        for row in db.execute(_BODIES, (name,)):
+            with contextlib.suppress(ValueError, KeyError):
+                record = json.loads(row["body"])
+                yield record["id"], record["data"]["postings"]
 
 
 def _ledger(db: sqlite3.Connection) -> Iterator[Finding]:

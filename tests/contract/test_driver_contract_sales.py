@@ -9,6 +9,7 @@ import pytest
 
 from drivers import registry
 from drivers.commands import Acknowledge, Authorise, Preset, ReadHeldSale, ReadSale, SetPrices, Stop
+from drivers.device import DispenserCapabilities
 from drivers.readings import CommandOutcome, CompletedSale, FuellingPointReading, HeldSale, PointState
 from tests.support.driver_rig import PROTOCOLS, VirtualRig
 
@@ -122,12 +123,13 @@ def test_levels_follow_a_fuelling(protocol: str) -> None:
 def test_what_the_capabilities_promise_works(protocol: str) -> None:
     """Prices, presets and STOP are declared, so they do what they say."""
     promised = registry.spec(protocol).capabilities
+    assert isinstance(promised, DispenserCapabilities)
     attendant = Attendant(protocol)
     rig, head = attendant.rig, attendant.head
     prices = ((1, 8_010), (2, 8_520), (3, 7_770))
-    assert (rig.run(SetPrices("p", 1, prices)) is CommandOutcome.APPLIED) is getattr(promised, "sets_prices", None)
+    assert (rig.run(SetPrices("p", 1, prices)) is CommandOutcome.APPLIED) is promised.sets_prices
     assert tuple(head.prices.items()) == prices
-    assert "volume" in getattr(promised, "presets", ())
+    assert "volume" in promised.presets
     assert rig.run(Preset("ten litres", 1, volume_ml=10_000)) is CommandOutcome.APPLIED
     attendant.release(1)
     attendant.fuel(4_000)
@@ -135,7 +137,7 @@ def test_what_the_capabilities_promise_works(protocol: str) -> None:
     assert attendant.sale()["volume_ml"] == 10_000
     attendant.release(1)
     head.deliver(300)
-    assert (rig.run(Stop("stop", 1)) is CommandOutcome.APPLIED) is getattr(promised, "stops", None)
+    assert (rig.run(Stop("stop", 1)) is CommandOutcome.APPLIED) is promised.stops
     assert head.deliver(300) == 0
 
 

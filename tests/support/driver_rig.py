@@ -50,6 +50,9 @@ WIRES = {
 }
 """Real wires by name, and the protocol spoken on each."""
 
+NEEDS_NO_WIRE = (Stop, Preset, Acknowledge, ConfirmUnits)
+"""Commands that may be applied without a word on the wire: nothing to stop, kept for later, remembered here."""
+
 BABBLE_BYTES = 48
 READER = "reader-1"
 
@@ -65,9 +68,7 @@ def station() -> ForecourtConfig:
 def line_config(protocol: str, port: str = "virtual", *, control: bool = True) -> LineConfig:
     """What a line is told about everything of ``protocol`` at the simulated station. ``control``: not in mode monitor."""
     if protocol == "dart":
-        points = tuple(
-            PointConfig(number, 0x4F + number, (1, 2, 3), sends_commands=control) for number in range(1, 5)
-        )
+        points = tuple(PointConfig(number, 0x4F + number, (1, 2, 3), sends_commands=control) for number in range(1, 5))
         return LineConfig("island-1", port, protocol, points=points)
     if protocol == "veeder-root":
         return LineConfig("tanks", port, protocol, tanks=(1, 2, 3))

@@ -17,12 +17,18 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from agent.clock import ScaledClock, boottime_ms
 from agent.control import ControlError, ask
 from agent.failpoints import ENVIRONMENT_NAME as FAILPOINT
+from drivers.simulator.config import ForecourtConfig, PumpConfig, default_config, dump_config
+from headoffice.documents import publish_rules
+from headoffice.keys import load_keys, make_keys
+from headoffice.members import import_file
+from headoffice.store.database import Database
 from tests.support.broker import Mosquitto
 
 T = TypeVar("T")
@@ -112,12 +118,13 @@ class Site:
         self._short = Path(tempfile.mkdtemp(prefix="fc-"))
         self.control = self._short / "control.sock"
         self._own: list[Running] = []
-        clock = ScaledClock(speed, time.time_ns() // 1_000_000, boottime_ms())
-        self.environment = {**(clock.as_environment() if speed > 1 else {}), "FORECOURT_HQ_STATE": str(self.hq)}
+        self.forecourt = brisk_forecourt(self.state)
+        self.clock = ScaledClock(speed, time.time_ns() // 1_000_000, boottime_ms())
+        self.environment = {**(self.clock.as_environment() if speed > 1 else {}), "FORECOURT_HQ_STATE": str(self.hq)}
 
     def __enter__(self) -> Self:
         self.broker.start()
-        self.hq_command("keys")
+        make_keys(self.hq / "keys")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -151,14 +158,16 @@ class Site:
         """Hand out a rule set that earns one point for each 1.00."""
         file = self.folder / f"rules-{version}.json"
         file.write_text(json.dumps({**RULES, "version": version}), encoding="utf-8")
-        self.hq_command("rules", "publish", str(file))
+        with closing(Database(str(self.hq / "database.sqlite"), migrate=True)) as database:
+            publish_rules(database, file, self.clock.wall_ms())
 
     def import_members(self, cards: tuple[str, ...]) -> None:
         """One member for each card number."""
         file = self.folder / "members.jsonl"
         lines = [json.dumps({"member": f"{n:016x}", "cards": [card]}) for n, card in enumerate(cards, 1)]
         file.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        self.hq_command("members", "import", str(file))
+        with closing(Database(str(self.hq / "database.sqlite"), migrate=True)) as database:
+            import_file(database, file, load_keys(self.hq / "keys").index_key)
 
     def start_hq(self, *, failpoint: str = "") -> Running:
         """Start ``forecourt-hq serve`` and wait until it serves, unless it is to die."""
@@ -182,6 +191,10 @@ class Site:
         rows = self.at_hq("SELECT fuelling_point, nozzle, count(*), sum(volume_ml) FROM sale GROUP BY 1, 2")
         return {(point, nozzle): (count, volume) for point, nozzle, count, volume in rows}
 
+    def hq_exists(self) -> bool:
+        """Whether head office has a database."""
+        return (self.hq / "database.sqlite").exists()
+
     def verify_hq(self) -> None:
         """Head office's own check of chains, intervals, sums and postings; nothing doubled, refused or put aside."""
         found = json.loads(self.hq_command("verify", "--json"))
@@ -197,8 +210,11 @@ class Site:
 
     def start_forecourt(self, *arguments: str) -> Running:
         """Start the simulator and wait until its ports are there."""
-        command = [sys.executable, "-m", "drivers.simulator", "--state", str(self.state), "--seed", str(self.seed)]
-        process = self.start("forecourt", [*command, "--speed", str(self.speed), *arguments])
+        file = self.folder / "forecourt.json"
+        file.write_text(dump_config(self.forecourt), encoding="utf-8")
+        command = [sys.executable, "-m", "drivers.simulator", "--config", str(file), "--state", str(self.state)]
+        command += ["--seed", str(self.seed), "--speed", str(self.speed), *arguments]
+        process = self.start("forecourt", command)
         eventually(lambda: (self.state / "endpoints.json").exists(), 20, "the simulated forecourt is ready")
         return process
 
@@ -225,6 +241,10 @@ class Site:
     def configure(self, **sections: str) -> None:
         """Write station.toml for the running simulator."""
         self.write_config(json.loads((self.state / "endpoints.json").read_text(encoding="utf-8")), **sections)
+
+    def no_devices(self) -> dict[str, Any]:
+        """Endpoints for ``write_config`` where no wire is plugged in."""
+        return {"lines": {line.name: str(self.folder / "unplugged" / line.name) for line in self.forecourt.lines}}
 
     def start_agent(self, *, failpoint: str = "", ready: bool = True, **environment: str) -> Running:
         """Start ``forecourt run``; with ``ready`` wait until its control socket answers."""
@@ -285,11 +305,35 @@ RULES = {
     "offer": [{"id": "earn", "name": "earn", "kind": "EARN", "points": 1, "per_minor": 100}],
 }
 GRADES = {"92": ("7.85", "petrol"), "95": ("8.36", "petrol"), "0": ("7.49", "diesel")}
+PATIENCE_MS = 30_000
+"""Somebody who lifted while no agent ran must hang up once before an agent may look at the pump: soon, then."""
+
+
+def brisk_forecourt(state: Path) -> ForecourtConfig:
+    """The default station made quick: each point on a wire of its own, two nozzles, small fuellings, patient members."""
+    config = default_config(state, islands=4)
+    lines = tuple(
+        replace(line, points=tuple(replace(point, nozzles=point.nozzles[:2]) for point in line.points))
+        for line in config.lines
+    )
+    customers = replace(
+        config.customers,
+        gap_mean_ms=1_000,
+        gap_max_ms=2_000,
+        target_min_ml=1_000,
+        target_max_ml=5_000,
+        patience_min_ms=PATIENCE_MS,
+        patience_max_ms=PATIENCE_MS,
+        members=900,
+        scan_first=800,
+        scan_during=0,
+        opening_s=0,
+    )
+    return replace(config, lines=lines, customers=customers)
 
 
 def station_toml(site: Site, endpoints: Mapping[str, Any], sections: Mapping[str, str]) -> str:
-    """The station file of the simulator's default forecourt; ``endpoints`` as in endpoints.json, parts may be missing."""
-    gauge = endpoints.get("gauge", {}).get("tcp")
+    """The station file of ``site.forecourt`` for its ``endpoints``; without readers or gauge there, none are named."""
     head = {
         "station": f'id = "{STATION}"\nname = "Test"',
         "store": f'path = "{site.database}"\nmark = "{site.mark}"',
@@ -301,20 +345,25 @@ def station_toml(site: Site, endpoints: Mapping[str, Any], sections: Mapping[str
         "control": f'socket = "{site.control}"',
     }
     parts = [f"[{name}]\n{text}\n{sections.get(name, '')}" for name, text in head.items()]
-    for name, port in endpoints["lines"].items():
-        parts.append(f'[[line]]\nid = "{name}"\nport = "{port}"\nprotocol = "dart"')
-    line = next(iter(endpoints["lines"]))
-    nozzles = ", ".join(f'{{id = {n}, grade = "{g}", tank = {n}}}' for n, g in enumerate(GRADES, 1))
-    for point in range(1, 5):
-        parts.append(f'[[fuelling_point]]\nid = {point}\nline = "{line}"\naddress = {79 + point}\nnozzle = [{nozzles}]')
-    gauge_line = f'[[line]]\nid = "tls"\nport = "{gauge}"\nprotocol = "veeder-root"\n[line.options]\npoll_s = "500ms"'
-    parts.append(f'{gauge_line}\ndelivery_poll_s = "500ms"\npause_s = "20ms"\ntime_scale = {site.speed}')
-    for number, (grade, litres) in enumerate(zip(GRADES, (30_000, 20_000, 30_000), strict=True), 1):
-        tank = f'id = {number}\ngrade = "{grade}"\nline = "tls"\ngauge_index = {number}\ncapacity_l = {litres}'
-        parts.append(f"[[tank]]\n{tank}")
-    serves = {"reader-1": [1], "reader-2": [2], "reader-roaming": [3, 4]}
-    for name, port in endpoints.get("readers", {}).items():
-        parts.append(f'[[reader]]\nid = "{name}"\nport = "{port}"\nfuelling_points = {serves[name]}')
+    for line in site.forecourt.lines:
+        parts.append(f'[[line]]\nid = "{line.name}"\nport = "{endpoints["lines"][line.name]}"\nprotocol = "dart"')
+        parts += [_point(line.name, point) for point in line.points]
+    gauge = endpoints.get("gauge", {}).get("tcp", "loop://")
+    options = f'poll_s = "500ms"\ndelivery_poll_s = "500ms"\npause_s = "20ms"\ntime_scale = {site.speed}'
+    parts.append(f'[[line]]\nid = "tls"\nport = "{gauge}"\nprotocol = "veeder-root"\n[line.options]\n{options}')
+    for tank, grade in zip(site.forecourt.tanks, GRADES, strict=True):
+        values = f'grade = "{grade}"\nline = "tls"\ngauge_index = {tank.number}\ncapacity_l = {tank.full_ml // 1000}'
+        parts.append(f"[[tank]]\nid = {tank.number}\n{values}")
+    for reader in site.forecourt.readers:
+        if port := endpoints.get("readers", {}).get(reader.name):
+            points = list(reader.points)
+            parts.append(f'[[reader]]\nid = "{reader.name}"\nport = "{port}"\nfuelling_points = {points}')
     for grade, (price, product) in GRADES.items():
         parts.append(f'[grade.{grade}]\nname = "{grade}"\nunit_price = "{price}"\nproduct = "{product}"')
     return "\n".join(parts) + "\n"
+
+
+def _point(line: str, point: PumpConfig) -> str:
+    nozzles = ", ".join(f'{{id = {n.number}, grade = "{n.grade}", tank = {n.tank}}}' for n in point.nozzles)
+    where = f'id = {point.number}\nline = "{line}"\naddress = {point.address}'
+    return f"[[fuelling_point]]\n{where}\nnozzle = [{nozzles}]"

@@ -13,12 +13,22 @@ BROAD = {"Exception", "BaseException"}
 
 # The patterns are put together from halves so that this file does not show what it looks for.
 MACHINE_PATH = re.compile(
-    r"(?<![\w/.])/(?:wo" r"rk|ro" r"ot|fa" r"rm)/|/tmp/ba" r"sh_jobs|(?<![\w/])sha" r"red/(?:design|protocols|vectors|hooks)\b"
+    r"(?<![\w/.])/(?:wo"
+    r"rk|ro"
+    r"ot|fa"
+    r"rm)/|/tmp/ba"
+    r"sh_jobs|(?<![\w/])sha"
+    r"red/(?:design|protocols|vectors|hooks)\b"
 )
 LEFT_TO_DO = re.compile(r"\b(?:TO" r"DO|FIX" r"ME|XX" r"X|HA" r"CK)\b")
-STUB = "NotImplemented" "Error"
+STUB = "NotImplementedError"
 BLANKET = re.compile(
-    r"#\s*(?:type:\s*ign" r"ore(?!\[)|no" r"qa(?!: ?[A-Z]+\d+)|pyright:\s*ign" r"ore(?!\[)|mypy:\s*ign" r"ore-errors|ruff:\s*no" r"qa)"
+    r"#\s*(?:type:\s*ign"
+    r"ore(?!\[)|no"
+    r"qa(?!: ?[A-Z]+\d+)|pyright:\s*ign"
+    r"ore(?!\[)|mypy:\s*ign"
+    r"ore-errors|ruff:\s*no"
+    r"qa)"
 )
 PIN = re.compile(r"^[A-Za-z0-9_.-]+==\S+( ; [^\\]+)? \\$")
 
@@ -26,7 +36,9 @@ PIN = re.compile(r"^[A-Za-z0-9_.-]+==\S+( ; [^\\]+)? \\$")
 def broad_excepts(root: Path) -> list[str]:
     """Handlers that catch everything, outside the one file that may."""
     return [
-        source.at(line, "catches everything; name what the world can do wrong (agent/supervisor.py is the one exception)")
+        source.at(
+            line, "catches everything; name what the world can do wrong (agent/supervisor.py is the one exception)"
+        )
         for source in sources(root, *PACKAGES, "tests")
         if source.path != MAY_CATCH_ALL
         for line in _catching(source)
@@ -40,9 +52,12 @@ def _catching(source: Source) -> list[int]:
             kinds = node.type.elts if isinstance(node.type, ast.Tuple) else [node.type]
             if any(kind is None or dotted(kind).rpartition(".")[2] in BROAD for kind in kinds):
                 lines.append(node.lineno)
-        elif isinstance(node, ast.Call) and dotted(node.func).rpartition(".")[2] == "suppress":
-            if any(dotted(argument).rpartition(".")[2] in BROAD for argument in node.args):
-                lines.append(node.lineno)
+        elif (
+            isinstance(node, ast.Call)
+            and dotted(node.func).rpartition(".")[2] == "suppress"
+            and any(dotted(argument).rpartition(".")[2] in BROAD for argument in node.args)
+        ):
+            lines.append(node.lineno)
     return lines
 
 
@@ -53,7 +68,9 @@ def machine_paths(root: Path) -> list[str]:
 
 def leftovers(root: Path) -> list[str]:
     """Things left to do and stubs."""
-    found = _lines(root, LEFT_TO_DO, "something left to do", lambda path: not path.startswith(("LICENSE", "requirements/")))
+    found = _lines(
+        root, LEFT_TO_DO, "something left to do", lambda path: not path.startswith(("LICENSE", "requirements/"))
+    )
     return found + _lines(root, re.compile(STUB), "a stub", lambda path: path.endswith(".py"))
 
 

@@ -15,7 +15,7 @@ ONE_FILE_EACH = {
     "sqlalchemy": ("agent/store/", "headoffice/store/"),
     "sqlmodel": ("agent/store/", "headoffice/store/"),
     "alembic": ("agent/store/", "headoffice/store/"),
-    "pymodbus": (),
+    "amqtt": ("agent/demo/embedded_broker.py",),
 }
 STARTS_PROGRAMS = ("agent/demo/",)
 LOADS_BY_NAME = ("drivers/registry.py",)
@@ -84,6 +84,4 @@ def unlisted_linking(root: Path) -> list[str]:
 
 def markers(root: Path) -> list[str]:
     """Packages without py.typed: other people's type checkers would see nothing."""
-    return [
-        f"{package}/py.typed:1: missing" for package in PACKAGES if not (root / package / "py.typed").is_file()
-    ]
+    return [f"{package}/py.typed:1: missing" for package in PACKAGES if not (root / package / "py.typed").is_file()]

@@ -20,10 +20,11 @@ HERE = Path(__file__).resolve().parents[3]
 
 def applications() -> dict[str, typer.Typer]:
     """Return both command lines by the name people type."""
-    import agent.main
-    import headoffice.cli.app
+    import agent.main  # noqa: F401 - registers run and demo beside the commands of agent.cli
+    from agent.cli.app import app as station
+    from headoffice.cli.app import app as head_office
 
-    return {"forecourt": agent.main.app, "forecourt-hq": headoffice.cli.app.app}
+    return {"forecourt": station, "forecourt-hq": head_office}
 
 
 def undocumented_commands(root: Path) -> list[str]:

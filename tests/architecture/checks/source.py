@@ -12,7 +12,21 @@ from pathlib import Path
 
 PACKAGES = ("agent", "drivers", "sync", "headoffice")
 NOT_OURS = {"__pycache__", "build", "dist", "node_modules"}
-TEXT_SUFFIXES = {"", ".cfg", ".conf", ".in", ".ini", ".json", ".md", ".py", ".rules", ".service", ".sh", ".sql", ".svg"} | {
+TEXT_SUFFIXES = {
+    "",
+    ".cfg",
+    ".conf",
+    ".in",
+    ".ini",
+    ".json",
+    ".md",
+    ".py",
+    ".rules",
+    ".service",
+    ".sh",
+    ".sql",
+    ".svg",
+} | {
     ".toml",
     ".txt",
     ".yaml",

@@ -1,0 +1,67 @@
+# What people type. `make demo` and `make test` work from a bare clone, as root or with sudo: see .ci/venv and .ci/packages.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+# Debian keeps servers such as mosquitto in /usr/sbin, which is not on everybody's path.
+export PATH := $(PATH):/usr/sbin:/sbin
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+GROUND := .ci/venv pyproject.toml requirements/demo.txt
+
+.PHONY: help demo test check bench lock clean
+
+help:
+	@echo 'make demo [ARGS="--for 60s"]  a whole simulated station on this machine'
+	@echo 'make test [ARGS="-k scan"]    the whole test suite'
+	@echo 'make check                    format, lint, types, import contracts, architecture'
+	@echo 'make bench                    measurements; never fails'
+	@echo 'make lock [UPGRADE=--upgrade] the pinned requirements anew from pyproject.toml'
+	@echo 'make clean                    remove the virtual environment and every cache'
+
+demo: $(VENV)/.demo
+	$(BIN)/forecourt demo $(ARGS)
+
+test: $(VENV)/.test
+	@.ci/packages mosquitto=mosquitto socat=socat
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/architecture
+
+bench: $(VENV)/.test
+	@for file in tests/bench/p*.py; do $(BIN)/python "$$file"; done
+
+# The test requirements hold the demo's as well, so this also satisfies `make demo`.
+$(VENV)/.test: $(GROUND) requirements/test.txt
+	@.ci/venv $(VENV)
+	$(PIP) install --quiet --require-hashes --requirement requirements/test.txt
+	$(PIP) install --quiet --no-build-isolation --no-deps --editable .
+	@touch $(VENV)/.demo $@
+
+$(VENV)/.demo: $(GROUND)
+	@.ci/venv $(VENV)
+	$(PIP) install --quiet --require-hashes --requirement requirements/demo.txt
+	$(PIP) install --quiet --no-build-isolation --no-deps --editable .
+	@touch $@
+
+# uv comes into a throw-away environment; without UPGRADE the versions stay as they are wherever they still fit.
+COMPILE = compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header $(UPGRADE)
+lock:
+	@.ci/venv $(VENV)
+	@tools="$$(mktemp -d)"; trap 'rm -rf "$$tools"' EXIT; \
+	$(BIN)/python -m venv "$$tools"; \
+	"$$tools/bin/python" -m pip install --quiet --disable-pip-version-check uv; \
+	"$$tools/bin/uv" pip $(COMPILE) --extra demo --extra test pyproject.toml requirements/build.in -o requirements/test.txt; \
+	"$$tools/bin/uv" pip $(COMPILE) --extra demo -c requirements/test.txt pyproject.toml requirements/build.in -o requirements/demo.txt; \
+	"$$tools/bin/uv" pip $(COMPILE) -c requirements/test.txt pyproject.toml -o requirements/runtime.txt
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

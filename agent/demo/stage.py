@@ -1,0 +1,149 @@
+"""Puts the demo's processes up and takes them down: broker, head office, simulator, agent, in the order they need.
+
+Knows every command line. Knows nothing of screens, faults in progress or counts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from agent.clock import ScaledClock, boottime_ms
+from agent.demo.broker import accepts, broker_command, free_port
+from agent.demo.faults import Kind
+from agent.demo.options import DemoOptions
+from agent.demo.people import people, write_members
+from agent.demo.places import Places
+from agent.demo.processes import Fleet
+from agent.demo.proxy import Proxy
+from agent.demo.station import station_toml
+from agent.demo.troubles import set_offset
+from drivers.simulator.config import ForecourtConfig, default_config, dump_config
+
+RULES = Path(__file__).with_name("rules.toml")
+READY_S = 30.0
+"""A busy machine starts Python in seconds; past this something is broken."""
+LOOK_S = 0.02
+HEAD_OFFICE = (sys.executable, "-c", "from headoffice.cli import entry; entry()")
+"""``forecourt-hq`` without asking where its script is."""
+ENDING = ("agent", "simulator", "head-office", "broker")
+
+
+class NotReady(Exception):
+    """Something the demo needs did not start. ``hint``: where to look."""
+
+    def __init__(self, message: str, *, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class Stage:
+    """The four processes and what they share."""
+
+    def __init__(self, options: DemoOptions, places: Places) -> None:
+        now_ms = time.time_ns() // 1_000_000
+        offset = places.clock_offset if options.of_kind(Kind.CLOCK) else None
+        self.options = options
+        self.places = places
+        self.clock = ScaledClock(options.speed, now_ms, boottime_ms())
+        self.fleet = Fleet(places.root, places.logs, places.pids)
+        self.proxy: Proxy | None = None
+        agent_clock = ScaledClock(options.speed, now_ms, boottime_ms(), offset)
+        self._environment = self.clock.as_environment()
+        self.agent_environment = agent_clock.as_environment()
+        self.agent_command = [sys.executable, "-m", "agent", "run", "--config", str(places.station_toml)]
+
+    def up(self, go_on: Callable[[], bool]) -> None:
+        """Start everything; returns when the agent runs, or ``go_on`` says no. Raises NotReady and DemoRefused."""
+        set_offset(self.places.clock_offset, 0)
+        port = free_port()
+        self.fleet.start("broker", broker_command(self.places.root / "broker", port))
+        config = self._simulator()
+        self._head_office_command("keys")
+        endpoints = self.places.simulator / "endpoints.json"
+        self._wait("the simulator", endpoints.exists, go_on)
+        self._wait("the broker", lambda: accepts(port), go_on)
+        if not go_on():
+            return
+        self._agent(config, json.loads(endpoints.read_text(encoding="utf-8")), port)
+        # the agent starts and sells without head office, so what head office hands out is prepared meanwhile
+        members = self.places.root / "members.jsonl"
+        write_members(members, people(self.options.seed))
+        self._head_office_command("members", "import", str(members))
+        self._head_office_command("rules", "publish", str(RULES))
+        serve = ["serve", "--broker", f"mqtt://127.0.0.1:{port}", "--state", str(self.places.head_office)]
+        self.fleet.start("head-office", [*HEAD_OFFICE, *serve], self._environment)
+        self._wait("the agent", self.places.socket.exists, go_on)
+
+    def down(self, *, politely: bool = True) -> None:
+        """End whatever runs."""
+        self.fleet.stop_all(ENDING, politely=politely)
+        if self.proxy is not None:
+            self.proxy.stop()
+            self.proxy = None
+        self.places.socket.unlink(missing_ok=True)
+
+    def head_office_command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run one ``forecourt-hq`` command on the demo's state and return what it said."""
+        return subprocess.run(
+            [*HEAD_OFFICE, *arguments, "--state", str(self.places.head_office), "--json"],
+            env={**os.environ, **self._environment},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            start_new_session=True,
+        )
+
+    def _simulator(self) -> ForecourtConfig:
+        cards = tuple(person.card for person in people(self.options.seed))
+        config = default_config(self.places.simulator, cards=cards, islands=2)
+        file = self.places.simulator / "forecourt.json"
+        file.write_text(dump_config(config), encoding="utf-8")
+        faults = [word for name in self.options.of_kind(Kind.SIMULATOR) for word in ("--fault", name)]
+        epoch = datetime.fromtimestamp(self.clock.wall_ms() // 1000, UTC).isoformat()
+        command = [
+            sys.executable,
+            "-m",
+            "drivers.simulator",
+            "--config",
+            str(file),
+            "--state",
+            str(self.places.simulator),
+        ]
+        more = ["--speed", str(self.options.speed), "--seed", str(self.options.seed), "--epoch", epoch, *faults]
+        # pumps are metal: were they started anew, their counters would be others and the truth would begin again
+        self.fleet.start("simulator", [*command, *more], restarts=False)
+        return config
+
+    def _agent(self, config: ForecourtConfig, endpoints: dict[str, Any], port: int) -> None:
+        if self.options.of_kind(Kind.LINK):
+            self.proxy = Proxy(port)
+            self.proxy.start()
+            port = self.proxy.port
+        text = station_toml(config, endpoints, self.places, broker_port=port, speed=self.options.speed)
+        self.places.station_toml.write_text(text, encoding="utf-8")
+        self.fleet.start("agent", self.agent_command, self.agent_environment)
+
+    def _head_office_command(self, *arguments: str) -> None:
+        done = self.head_office_command(*arguments)
+        if done.returncode != 0:
+            what = f"forecourt-hq {' '.join(arguments)} ended with code {done.returncode}"
+            raise NotReady(what, hint=done.stderr.strip())
+
+    def _wait(self, what: str, ready: Callable[[], bool], go_on: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + READY_S
+        while not ready() and go_on():
+            self.fleet.watch_once()
+            if self.fleet.given_up is not None:
+                raise NotReady(self.fleet.given_up, hint=f"look into {self.places.logs}")
+            if time.monotonic() > deadline:
+                raise NotReady(f"{what} did not start within {READY_S:.0f} s", hint=f"look into {self.places.logs}")
+            time.sleep(LOOK_S)

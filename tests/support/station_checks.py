@@ -1,0 +1,165 @@
+"""The one checker of a station's invariants (I1-I5): the database and head office against the simulator's own truth.
+
+Reads only. Every complaint names the seed that gives it again.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import Counter
+from contextlib import closing
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agent.store.verify import verify
+from drivers.simulator.pump_head import TOTAL_MODULUS, UNIT_ML
+
+if TYPE_CHECKING:
+    from tests.support.station import VirtualStation
+
+SENSITIVE = frozenset({"RESET", "AUTHORIZE", "PRICES", "PRESET_VOLUME", "PRESET_AMOUNT"})
+"""What may make a pump forget, deliver or change its prices."""
+
+
+def rows(path: Path, sql: str) -> list[dict[str, Any]]:
+    """Rows of a SQLite file."""
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5)) as db:
+        db.row_factory = sqlite3.Row
+        return [dict(row) for row in db.execute(sql)]
+
+
+def check_invariants(station: VirtualStation) -> None:
+    """Everything that must hold at a quiet moment, all complaints at once."""
+    complaints = [
+        *_sales(station),
+        *_chain(station),
+        *_head_office(station),
+        *_first_orders(station),
+        *_links(station),
+    ]
+    replay = f"seed {station.seed}, crashes {station.crashes}"
+    assert not complaints, f"{replay}:\n" + "\n".join(complaints)
+
+
+def true_sales(station: VirtualStation) -> dict[tuple[int, int], list[int]]:
+    """Per nozzle what its meter counted of every fuelling, in ml and order of time."""
+    last: dict[tuple[int, int], int] = {}
+    counted: dict[tuple[int, int], list[int]] = {}
+    for record in station.forecourt.truth.records:
+        if record["kind"] not in ("meter", "sale"):
+            continue
+        nozzle = (record["point"], record["nozzle"])
+        if record["kind"] == "meter":
+            last[nozzle] = record["new"]
+        else:
+            moved = (record["totalizer_end"] - last[nozzle]) % TOTAL_MODULUS
+            counted.setdefault(nozzle, []).append(moved * UNIT_ML)
+            last[nozzle] = record["totalizer_end"]
+    return counted
+
+
+def booked_sales(station: VirtualStation) -> dict[tuple[int, int], list[dict[str, Any]]]:
+    """Per nozzle the booked sales in the order of the journal."""
+    booked: dict[tuple[int, int], list[dict[str, Any]]] = {}
+    for sale in station.sales():
+        booked.setdefault((sale["fuelling_point"], sale["nozzle"]), []).append(sale)
+    return booked
+
+
+def event_hash(station: VirtualStation) -> str:
+    """One hash of everything ever journalled."""
+    digest = sha256()
+    for row in station.rows("SELECT stream, seq, body FROM journal ORDER BY stream, seq"):
+        digest.update(f"{row['stream']}{row['seq']}".encode() + bytes(row["body"]))
+    return digest.hexdigest()
+
+
+def alert_edges(station: VirtualStation) -> Counter[tuple[str, str, str]]:
+    """How often (subject, alert, state) was journalled."""
+    found: Counter[tuple[str, str, str]] = Counter()
+    for row in station.rows("SELECT body FROM journal WHERE stream = 'A' ORDER BY seq"):
+        data = json.loads(row["body"])["data"]
+        subject = data.get("subject") or f"tank:{data['tank']}"
+        found[subject, data["alert"], data["state"]] += 1
+    return found
+
+
+def _sales(station: VirtualStation) -> list[str]:
+    """I1 and I4: every fuelling is exactly one sale; only sales that say so may cover several."""
+    truth, booked = true_sales(station), booked_sales(station)
+    complaints = []
+    for nozzle in sorted({*truth, *booked}):
+        real, sales = truth.get(nozzle, []), booked.get(nozzle, [])
+        volumes = [sale["volume_ml"] for sale in sales]
+        several = any("covers_several" in sale["flags"] for sale in sales)
+        if sum(real) != sum(volumes) or (not several and real != volumes):
+            complaints.append(f"I1 point, nozzle {nozzle}: pumped {real}, booked {volumes}")
+        complaints += [f"I1 {nozzle}: empty sale {sale['id']}" for sale in sales if sale["volume_ml"] <= 0]
+        ends = [sale for sale in sales if sale["end_raw"] is not None]
+        total = station.forecourt.world.heads[nozzle[0]].totals[nozzle[1]]
+        if ends and sales[-1]["end_raw"] is not None and ends[-1]["end_raw"] != total:
+            complaints.append(f"I4 {nozzle}: sales end at {ends[-1]['end_raw']}, the meter stands at {total}")
+    return complaints
+
+
+def _chain(station: VirtualStation) -> list[str]:
+    """I5 and the gapless journal of I3."""
+    report = verify(station.settings.store.path)
+    return [f"I5 {finding.where}: {finding.problem}" for finding in report.findings]
+
+
+def _head_office(station: VirtualStation) -> list[str]:
+    """I3: delivered or waiting here; at head office each id once and in the same order."""
+    complaints = []
+    for head in station.rows("SELECT * FROM stream_head"):
+        stream, acked = head["stream"], head["acked"]
+        query = f"SELECT count(*) AS n FROM journal WHERE stream = '{stream}' AND (delivered = 1) <> (seq <= {acked})"
+        if station.rows(query)[0]["n"]:
+            complaints.append(f"I3 {stream}: delivered marks and the cursor {acked} disagree")
+        if station.head_office is not None:
+            complaints += _same_at_head_office(station, stream, acked)
+    return complaints
+
+
+def _same_at_head_office(station: VirtualStation, stream: str, acked: int) -> list[str]:
+    path = station.directory / "hq.db"
+    ours = station.rows(f"SELECT seq, id, body FROM journal WHERE stream = '{stream}' ORDER BY seq")
+    theirs = rows(path, f"SELECT seq, id, raw FROM record WHERE stream = '{stream}' ORDER BY seq")
+    complaints = []
+    if len(theirs) < acked:
+        complaints.append(f"I3 {stream}: {acked} acknowledged, head office has {len(theirs)}")
+    if [(r["seq"], r["id"], bytes(r["raw"])) for r in theirs] != [
+        (r["seq"], r["id"], bytes(r["body"])) for r in ours[: len(theirs)]
+    ]:
+        complaints.append(f"I3 {stream}: head office has other records than the journal")
+    for table in ("duplicate", "dead_letter", "quarantine"):
+        count = rows(path, f"SELECT count(*) AS n FROM {table} WHERE stream = '{stream}'")[0]["n"]
+        if count:
+            complaints.append(f"I3 {stream}: {count} rows in {table} at head office")
+    return complaints
+
+
+def _first_orders(station: VirtualStation) -> list[str]:
+    """After every start the totals of all nozzles were asked twice before anything was ordered."""
+    complaints = []
+    ends = [*station.starts_ms[1:], station.forecourt.world.now_ms + 1]
+    for start, end in zip(station.starts_ms, ends, strict=True):
+        for point in station.config.points:
+            asked: Counter[str] = Counter()
+            for entry in station.commands:
+                if entry.point != point.number or not start <= entry.t_ms < end:
+                    continue
+                if entry.name == "TOTALS" and not entry.duplicate:
+                    asked[entry.detail] += 1
+                if entry.name in SENSITIVE:
+                    if len(asked) < len(point.nozzles) or min(asked.values()) < 2:
+                        complaints.append(f"start at {start}: {entry.name} to point {point.number} at {entry.t_ms}")
+                    break
+    return complaints
+
+
+def _links(station: VirtualStation) -> list[str]:
+    query = "SELECT sale, count(*) AS n FROM link WHERE active = 1 GROUP BY sale HAVING n > 1"
+    return [f"sale {row['sale']} has {row['n']} active links" for row in station.rows(query)]
