@@ -11,12 +11,12 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 GROUND := .ci/venv pyproject.toml requirements/demo.txt
 
-.PHONY: help demo test check bench lock clean
+.PHONY: help demo test check format lint types imports architecture bench lock clean
 
 help:
 	@echo 'make demo [ARGS="--for 60s"]  a whole simulated station on this machine'
 	@echo 'make test [ARGS="-k scan"]    the whole test suite'
-	@echo 'make check                    format, lint, types, import contracts, architecture'
+	@echo 'make check                    format, lint, types, imports, architecture (each also a target)'
 	@echo 'make bench                    measurements; never fails'
 	@echo 'make lock [UPGRADE=--upgrade] the pinned requirements anew from pyproject.toml'
 	@echo 'make clean                    remove the virtual environment and every cache'
@@ -25,15 +25,25 @@ demo: $(VENV)/.demo
 	$(BIN)/forecourt demo $(ARGS)
 
 test: $(VENV)/.test
-	@.ci/packages mosquitto=mosquitto socat=socat
+	@.ci/packages mosquitto=mosquitto
 	$(BIN)/python -m pytest $(ARGS)
 
-check: $(VENV)/.test
+check: format lint types imports architecture
+
+format: $(VENV)/.test
 	$(BIN)/ruff format --check .
+
+lint: $(VENV)/.test
 	$(BIN)/ruff check .
+
+types: $(VENV)/.test
 	$(BIN)/mypy
+
+imports: $(VENV)/.test
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q tests/architecture
+
+architecture: $(VENV)/.test
+	$(BIN)/python -m pytest --quiet tests/architecture
 
 bench: $(VENV)/.test
 	@for file in tests/bench/p*.py; do $(BIN)/python "$$file"; done

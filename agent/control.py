@@ -74,13 +74,16 @@ class ControlServer:
     def serve_once(self) -> None:
         """Accept at most one connection and answer it in a thread of its own."""
         assert self._socket is not None
+        if not self._slots.acquire(timeout=ACCEPT_TIMEOUT_S):
+            return
         try:
             connection, _ = self._socket.accept()
         except TimeoutError:
+            self._slots.release()
             return
-        if not self._slots.acquire(blocking=False):
-            connection.close()
-            return
+        except OSError:
+            self._slots.release()
+            raise
         threading.Thread(target=self._talk, args=(connection,), name="control-talk", daemon=True).start()
 
     def close(self) -> None:
@@ -98,6 +101,8 @@ class ControlServer:
                 person = person_of(connection, self._supervisors)
                 while line := questions.readline(MAX_REQUEST_BYTES + 1):
                     connection.sendall(self._line(line, person))
+                    if len(line) > MAX_REQUEST_BYTES:
+                        break  # the rest of it is no question of its own
         except OSError:
             pass  # the asker has gone; what was asked has been answered or not begun
         finally:
@@ -145,8 +150,8 @@ def ask(path: Path, op: str, args: dict[str, Any] | None = None, *, timeout_s: f
             connection.sendall(question)
             with connection.makefile("rb") as answers:
                 line = answers.readline()
-    except (OSError, TimeoutError) as failure:
-        reason = os.strerror(failure.errno) if failure.errno else "no answer in time"
+    except OSError as failure:
+        reason = "no answer in time" if isinstance(failure, TimeoutError) else failure.strerror or str(failure)
         raise ControlError(
             f"the daemon does not answer at {path}: {reason}",
             hint="is it running? systemctl status forecourt; or name its configuration with --config",
@@ -154,7 +159,13 @@ def ask(path: Path, op: str, args: dict[str, Any] | None = None, *, timeout_s: f
         ) from failure
     if not line:
         raise ControlError("the daemon closed the connection", hint="look at its log", exit_code=3)
-    answer = json.loads(line)
-    if not answer["ok"]:
-        raise ControlError(answer["error"], hint=answer["hint"], exit_code=answer["exit"])
+    try:
+        answer = json.loads(line)
+        refused = None if answer["ok"] else ControlError(answer["error"], hint=answer["hint"], exit_code=answer["exit"])
+    except (ValueError, TypeError, KeyError) as failure:
+        raise ControlError(
+            f"what listens at {path} is no forecourt daemon", hint="name its socket with --socket", exit_code=3
+        ) from failure
+    if refused is not None:
+        raise refused
     return answer["data"]

@@ -20,6 +20,9 @@ LONGEST_PAUSE_S = 30.0
 STALE_AFTER_S = 20.0
 """A thread that has not said it is alive for so long is hung: longer than any bounded wait in a shell."""
 
+STEADY_AFTER_S = 60.0
+"""A thread that ran for so long has recovered: its next failure is a first one again."""
+
 WATCH_EVERY_S = 0.5
 JOIN_S = 5.0
 
@@ -92,16 +95,20 @@ class Supervisor:
         worker.thread.start()
 
     def _run(self, worker: _Worker) -> None:
+        began = time.monotonic()
         try:
             worker.shell(worker.heart)
-            worker.ended = True
+            if self._stop.is_set():
+                worker.ended = True
+                return
+            self._log.error("thread ended although nobody asked it to", thread=worker.name)
         except Exception as failure:  # noqa: BLE001 - the one place that may: a failing thread must never end silently
             self._log.error("thread failed", thread=worker.name, failure=type(failure).__name__, exc_info=True)
-            if worker.vital:
-                self._die(1)
-            worker.failures += 1
-            pause = min(FIRST_PAUSE_S * 2 ** (worker.failures - 1), LONGEST_PAUSE_S)
-            worker.not_before = time.monotonic() + pause
+        if worker.vital:
+            self._die(1)
+        now = time.monotonic()
+        worker.failures = 1 if now - began > STEADY_AFTER_S else worker.failures + 1
+        worker.not_before = now + min(FIRST_PAUSE_S * 2 ** (worker.failures - 1), LONGEST_PAUSE_S)
 
     def request_stop(self) -> None:
         """Ask every thread to end (safe in a signal handler)."""
@@ -113,9 +120,10 @@ class Supervisor:
         return self._stop.is_set()
 
     def hung(self) -> list[str]:
-        """Return the names of threads without a fresh heartbeat."""
+        """Return the names of running threads without a fresh heartbeat; one that waits for its restart is none."""
         now = time.monotonic()
-        return [w.name for w in self._workers if not w.ended and now - w.heart.last_beat > STALE_AFTER_S]
+        running = [w for w in self._workers if w.thread is not None and w.thread.is_alive()]
+        return [w.name for w in running if not w.ended and now - w.heart.last_beat > STALE_AFTER_S]
 
     def watch_once(self) -> None:
         """Start dead threads again when their pause is over; kick the watchdog only while every heartbeat is fresh."""

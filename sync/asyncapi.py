@@ -223,8 +223,8 @@ def document() -> dict[str, Any]:
             "version": CONTRACT,
             "description": "The broker is a pipe that may lose, duplicate and reorder; the station's journal is the "
             "only durable queue. What to do with these messages, the canonical bytes and the hash chain with worked "
-            "examples: docs/head-office.md. Numbers in records are integers written without fraction and exponent. Unknown extra "
-            "members are allowed everywhere; in records they are part of the hashed bytes.",
+            "examples: docs/head-office.md. Numbers in records are integers written without fraction and exponent. "
+            "Unknown extra members are allowed everywhere; in records they are part of the hashed bytes.",
             "license": {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
         },
         "defaultContentType": CONTENT_TYPE,
@@ -429,7 +429,8 @@ def _profile() -> dict[str, Any]:
 
 _PLAIN_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
 _RESERVED = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
-_FOLDABLE = re.compile(r"\S+(?: \S+)*")
+_FOLDABLE = re.compile(r"[!-~]+(?: [!-~]+)*")
+_UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff]")  # allowed raw in JSON, not kept by YAML readers
 _LINE = 112
 
 
@@ -474,7 +475,8 @@ def _key(name: str) -> str:
 
 
 def _inline(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 if __name__ == "__main__":

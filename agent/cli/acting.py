@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
 import typer
@@ -18,6 +18,8 @@ TenderOption = Annotated[
     typer.Option("--tender", help="KIND or KIND:AMOUNT or KIND:AMOUNT:REF; may be given several times."),
 ]
 
+_DECIMAL = re.compile(r"([0-9]{1,9})(?:\.([0-9]{1,9}))?")
+
 
 def _done(value: Any, as_json: bool) -> None:
     if as_json:
@@ -27,13 +29,15 @@ def _done(value: Any, as_json: bool) -> None:
 
 
 def _decimal(text: str, places: int, what: str) -> int:
-    try:
-        scaled = Decimal(text).scaleb(places)
-    except InvalidOperation:
-        fail(f"{text!r} is no {what}", f"write it like 100.{'0' * places}", 2)
-    if not scaled.is_finite() or scaled != scaled.to_integral_value():
-        fail(f"{text!r} has more than {places} decimals", f"write it like 100.{'0' * places}", 2)
-    return int(scaled)
+    """Return a decimal as an integer of ``10**-places`` units; anything else ends the command with 2."""
+    example = f"write it like 100.{'0' * places}"
+    match = _DECIMAL.fullmatch(text)
+    if match is None:
+        fail(f"{text!r} is no {what}", example, 2)
+    whole, part = match.groups("")
+    if len(part.rstrip("0")) > places:
+        fail(f"{text!r} has more than {places} decimals", example, 2)
+    return int(whole + part[:places].ljust(places, "0"))
 
 
 def _tender(text: str) -> dict[str, Any]:

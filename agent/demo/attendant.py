@@ -19,10 +19,10 @@ LOOK_S = 0.15
 ANSWER_S = 5.0
 MAX_OPEN = 500
 """The longest list the daemon gives: far more than a station ever has unpaid."""
-LINKED_MS = (3_000, 7_000)
+LINKED_MS = (2_000, 4_000)
 """Simulated time from seeing a linked sale to the money."""
-UNLINKED_MS = (12_000, 18_000)
-"""Longer than the slowest customer needs to find the card after hanging up."""
+UNLINKED_MS = (4_000, 7_000)
+"""Most customers have found their card by then; later, the next one at the pump would show a card for this sale."""
 _KINDS = (("wechat", 42), ("alipay", 28), ("cash", 14), ("card", 10), ("unionpay", 6))
 SPLIT_PER_MILLE = 80
 DRIVE_OFF_PER_MILLE = 15

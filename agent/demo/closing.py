@@ -79,7 +79,9 @@ class Count:
 def count(truth: Path, station: Path, head_office: Path, more_problems: Iterable[str] = ()) -> Count:
     """Count all sides and compare. ``more_problems``: what else did not hold. Raises sqlite3.Error, OSError."""
     pumps, ours, theirs = read_truth(truth), station_books(station), head_office_books(head_office)
+    nothing = [] if pumps else ["the pumps made no sale, so nothing is proven: let the demo run longer"]
     problems = [
+        *nothing,
         *compare_pumps(pumps, ours.sales),
         *compare_head_office(ours, theirs),
         *(f"the station's database: {finding.where}: {finding.problem}" for finding in verify(station).findings),
@@ -215,7 +217,7 @@ def compare_pumps(pumps: Sequence[Counted], recorded: Sequence[Counted]) -> list
             continue
         ours = found.pop(0)
         if not ours.covers_several:
-            problems += _differences(real, ours, "the station")
+            problems += _differences(ours, real, ours, ("at the pump", "the station"))
     extra = [sale for sales in known.values() for sale in sales]
     merged = [sale for sale in recorded if sale.covers_several]
     for real in missing:
@@ -245,7 +247,7 @@ def compare_head_office(ours: Books, theirs: Books) -> list[str]:
         if found is None:
             problems.append(f"{sale}: {sale.volume_ml} ml at the station, missing at head office")
             continue
-        problems += _differences(sale, found, "head office")
+        problems += _differences(sale, sale, found, ("at the station", "head office"))
         problems += _settlement_differences(sale, ours, theirs)
     for sale in there.values():
         twice = times[sale.place] > max(1, own[sale.place])
@@ -257,13 +259,13 @@ def compare_head_office(ours: Books, theirs: Books) -> list[str]:
     return problems
 
 
-def _differences(first: Counted, second: Counted, where: str) -> list[str]:
+def _differences(named: Counted, first: Counted, second: Counted, between: tuple[str, str]) -> list[str]:
     problems = []
-    named = second if "pumps" in first.id else first
+    before, where = between
     if first.volume_ml != second.volume_ml:
-        problems.append(f"{named}: {first.volume_ml} ml before, {second.volume_ml} ml at {where}")
+        problems.append(f"{named}: {first.volume_ml} ml {before}, {second.volume_ml} ml at {where}")
     if first.amount_minor != second.amount_minor:
-        problems.append(f"{named}: amount {first.amount_minor} before, {second.amount_minor} at {where}")
+        problems.append(f"{named}: amount {first.amount_minor} {before}, {second.amount_minor} at {where}")
     return problems
 
 

@@ -20,8 +20,8 @@ from agent.demo.faults import Kind
 from agent.demo.planted import plant
 from agent.demo.stage import Stage
 
-DRAIN_S = 30.0
-"""Real seconds in which everything recorded must be settled and acknowledged."""
+DRAIN_S = 60.0
+"""Real seconds in which everything must be settled and acknowledged: more than the half minute of an unheard hello."""
 QUIET_S = 20.0
 SLOWEST_CUSTOMER_S = 60.0
 """Simulated seconds in which whoever is fuelling has finished."""
@@ -64,7 +64,8 @@ class Ending:
         """Plant the frauds asked for, then count. Everything has ended before."""
         places = self._stage.places
         for name in self._stage.options.of_kind(Kind.PLANTED):
-            plant(name, places.head_office_database, self._stage.options.seed)
+            if not plant(name, places.head_office_database, self._stage.options.seed):
+                self.problems.append(f"{name}: there was no sale to falsify")
         try:
             return count(
                 places.truth, places.database, places.head_office_database, [*self._verified(), *self.problems]

@@ -52,17 +52,16 @@ def _double(db: sqlite3.Connection, record: int) -> None:
     """Write the sale a second time under a new id, behind the end of its stream."""
     first = dict(db.execute("SELECT * FROM record WHERE number = ?", (record,)).fetchone())
     sale = dict(db.execute("SELECT * FROM sale WHERE record = ?", (record,)).fetchone())
-    newest = db.execute(
-        "SELECT max(number) AS number, max(seq) AS seq FROM record WHERE station = ? AND stream = ?",
-        (first["station"], first["stream"]),
-    ).fetchone()
+    number = 1 + int(db.execute("SELECT max(number) FROM record").fetchone()[0])
+    of_stream = "SELECT max(seq) FROM record WHERE station = ? AND stream = ?"
+    seq = 1 + int(db.execute(of_stream, (first["station"], first["stream"])).fetchone()[0])
     again = sale["sale"][:-1] + ("0" if sale["sale"][-1] != "0" else "1")
     body = json.loads(first["raw"])
     body["data"]["sale"] = again
     raw = json.dumps(body, separators=(",", ":")).encode()
-    changes = {"number": newest["number"] + 1, "seq": newest["seq"] + 1, "id": first["id"] + "-2", "raw": raw}
+    changes = {"number": number, "seq": seq, "id": first["id"] + "-2", "raw": raw}
     _insert(db, "record", {**first, **changes})
-    _insert(db, "sale", {**sale, "record": newest["number"] + 1, "sale": again})
+    _insert(db, "sale", {**sale, "record": number, "sale": again})
 
 
 def _insert(db: sqlite3.Connection, table: str, values: dict[str, object]) -> None:

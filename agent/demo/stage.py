@@ -10,7 +10,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,16 @@ READY_S = 30.0
 LOOK_S = 0.02
 HEAD_OFFICE = (sys.executable, "-c", "from headoffice.cli import entry; entry()")
 """``forecourt-hq`` without asking where its script is."""
+SEVERAL = """
+import json, sys
+from headoffice.cli.app import app
+for arguments in json.loads(sys.argv[1]):
+    app(arguments, standalone_mode=False)
+"""
+OPENING_S = 1
+"""Real seconds from the first poll until people come: whoever watches should not wait."""
+SERVING = "serving group"
+"""What ``forecourt-hq serve`` says when it is connected."""
 ENDING = ("agent", "simulator", "head-office", "broker")
 
 
@@ -66,20 +77,17 @@ class Stage:
         port = free_port()
         self.fleet.start("broker", broker_command(self.places.root / "broker", port))
         config = self._simulator()
-        self._head_office_command("keys")
+        self._head_office_files()
+        self._wait("the broker", lambda: accepts(port), go_on)
+        serve = ["serve", "--broker", f"mqtt://127.0.0.1:{port}", "--state", str(self.places.head_office)]
+        self.fleet.start("head-office", [*HEAD_OFFICE, *serve], self._environment)
         endpoints = self.places.simulator / "endpoints.json"
         self._wait("the simulator", endpoints.exists, go_on)
-        self._wait("the broker", lambda: accepts(port), go_on)
+        # an agent that says hello before anybody listens repeats it only after half a minute
+        self._wait("the head office", self._serves, go_on)
         if not go_on():
             return
         self._agent(config, json.loads(endpoints.read_text(encoding="utf-8")), port)
-        # the agent starts and sells without head office, so what head office hands out is prepared meanwhile
-        members = self.places.root / "members.jsonl"
-        write_members(members, people(self.options.seed))
-        self._head_office_command("members", "import", str(members))
-        self._head_office_command("rules", "publish", str(RULES))
-        serve = ["serve", "--broker", f"mqtt://127.0.0.1:{port}", "--state", str(self.places.head_office)]
-        self.fleet.start("head-office", [*HEAD_OFFICE, *serve], self._environment)
         self._wait("the agent", self.places.socket.exists, go_on)
 
     def down(self, *, politely: bool = True) -> None:
@@ -92,19 +100,12 @@ class Stage:
 
     def head_office_command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run one ``forecourt-hq`` command on the demo's state and return what it said."""
-        return subprocess.run(
-            [*HEAD_OFFICE, *arguments, "--state", str(self.places.head_office), "--json"],
-            env={**os.environ, **self._environment},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            start_new_session=True,
-        )
+        return self._run([*HEAD_OFFICE, *arguments, "--state", str(self.places.head_office), "--json"])
 
     def _simulator(self) -> ForecourtConfig:
         cards = tuple(person.card for person in people(self.options.seed))
         config = default_config(self.places.simulator, cards=cards, islands=2)
+        config = replace(config, customers=replace(config.customers, opening_s=OPENING_S))
         file = self.places.simulator / "forecourt.json"
         file.write_text(dump_config(config), encoding="utf-8")
         faults = [word for name in self.options.of_kind(Kind.SIMULATOR) for word in ("--fault", name)]
@@ -132,11 +133,34 @@ class Stage:
         self.places.station_toml.write_text(text, encoding="utf-8")
         self.fleet.start("agent", self.agent_command, self.agent_environment)
 
-    def _head_office_command(self, *arguments: str) -> None:
-        done = self.head_office_command(*arguments)
+    def _head_office_files(self) -> None:
+        """Make keys, members and rules: three commands in one process, because each start of Python is felt."""
+        members = self.places.root / "members.jsonl"
+        write_members(members, people(self.options.seed))
+        state = ["--state", str(self.places.head_office)]
+        commands = [
+            ["keys", *state],
+            ["members", "import", str(members), *state],
+            ["rules", "publish", str(RULES), *state],
+        ]
+        done = self._run([sys.executable, "-c", SEVERAL, json.dumps(commands)])
         if done.returncode != 0:
-            what = f"forecourt-hq {' '.join(arguments)} ended with code {done.returncode}"
-            raise NotReady(what, hint=done.stderr.strip())
+            raise NotReady("head office's keys, members and rules cannot be made", hint=done.stderr.strip())
+
+    def _serves(self) -> bool:
+        log = self.places.logs / "head-office.log"
+        return log.exists() and SERVING in log.read_text(encoding="utf-8", errors="replace")
+
+    def _run(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command,
+            env={**os.environ, **self._environment},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            start_new_session=True,
+        )
 
     def _wait(self, what: str, ready: Callable[[], bool], go_on: Callable[[], bool]) -> None:
         deadline = time.monotonic() + READY_S

@@ -27,7 +27,7 @@ def station_toml(
         "# Written by `forecourt demo`: a station whose devices are simulated.",
         _section("[station]", id=STATION, name="示范加油站", timezone="Asia/Shanghai", currency="CNY"),
         _section("[store]", path=str(places.database), mark=str(places.mark)),
-        *(_section("[[line]]", id=name, port=port, protocol="dart") for name, port in endpoints["lines"].items()),
+        *(_dispensers(name, port) for name, port in endpoints["lines"].items()),
         _section("[[line]]", id="gauge", port=endpoints["gauge"]["tcp"], protocol="veeder-root"),
         # the world runs faster than the wire: the gauge is asked as often as its tanks change
         _section("[line.options]", poll_s="2s", delivery_poll_s="1s", alarms_s="4s", time_scale=speed),
@@ -57,6 +57,16 @@ def station_toml(
         _section("[control]", socket=str(places.socket), supervisors=[getpass.getuser()]),
     ]
     return "\n".join(parts)
+
+
+def _dispensers(name: str, port: str) -> str:
+    # a pseudo-terminal needs no long pauses, and customers in a hurry should not wait for them
+    return "\n".join(
+        [
+            _section("[[line]]", id=name, port=port, protocol="dart"),
+            _section("[line.options]", pause_frame="10ms"),
+        ]
+    )
 
 
 def _section(header: str, **values: Any) -> str:

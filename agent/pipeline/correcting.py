@@ -57,19 +57,18 @@ def _give_back(
             f"{amount_minor} asked, {left} of {settled['net_minor']} left to give back",
             hint="name an amount up to that",
         )
-    reversal = None
-    if settled["member_ref"] is not None:
-        reversal = _reverse(step, settled, before, amount_minor)
+    holder = step.tx.sales.holder(sale)
+    reversal = None if holder is None else _reverse(step, settled, holder, before, amount_minor)
     after = before + amount_minor
     full = after == settled["net_minor"]
     postings = () if reversal is None else reversal.postings
     old = {"refunded_minor": before, "net_minor": settled["net_minor"]}
     record = _record(step, sale, what, old, {"refunded_minor": after}, who, postings, None)
-    if reversal is not None:
+    settling.post(step, record, sale, postings)
+    if reversal is not None and holder is not None:
         for lot in reversal.lots:
-            settling.add_lot(step, lot, settled["member_ref"])
-        settling.post(step, record, sale, postings)
-        _take_back_counts(step, settled, before, after, full)
+            settling.add_lot(step, lot, holder["member_ref"])
+        _take_back_counts(step, settled, holder, before, after)
     step.tx.sales.set_reversed(sale, voided=full, refunded_minor=after)
     step.passed.append("tender")
     points = sum(p.points for p in postings if p.account.is_members)
@@ -82,19 +81,19 @@ def _give_back(
     }
 
 
-def _take_back_counts(step: Step, settled: RowMapping, before: int, after: int, full: bool) -> None:
-    ref, net, growth = settled["member_ref"], settled["net_minor"], settled["growth"]
+def _take_back_counts(step: Step, settled: RowMapping, holder: RowMapping, before: int, after: int) -> None:
+    """Growth follows the refunded amount; the visit and the use counts come back on the full refund."""
+    ref, net, growth = holder["member_ref"], settled["net_minor"], holder["growth"]
+    full = after == net
     gone = growth * after // net - growth * before // net if net else growth
     step.tx.members.count_use(ref, visits=-1 if full else 0, growth=-gone)
     if full:
-        rows = [
-            (offer, window, period, -uses, -amount)
-            for offer, window, period, uses, amount in json.loads(settled["uses"])
-        ]
+        uses = json.loads(holder["uses"])
+        rows = [(offer, window, period, -count, -amount) for offer, window, period, count, amount in uses]
         step.tx.members.add_uses(ref, rows)
 
 
-def _reverse(step: Step, settled: RowMapping, before: int, amount_minor: int) -> ledger.Reversal:
+def _reverse(step: Step, settled: RowMapping, holder: RowMapping, before: int, amount_minor: int) -> ledger.Reversal:
     rules = rulebook.of_version(step, settled["rule_version"]).program
     wanted = ledger.Refund(
         refunded_so_far_minor=before,
@@ -105,46 +104,42 @@ def _reverse(step: Step, settled: RowMapping, before: int, amount_minor: int) ->
         grace_days=rules.returned_lot_grace_days,
     )
     try:
-        return ledger.reverse(_settled_points(step, settled), wanted, settling.lots_of(step, settled["member_ref"]))
+        points = _settled_points(step, settled["net_minor"], holder)
+        return ledger.reverse(points, wanted, settling.lots_of(step, holder["member_ref"]))
     except ledger.RefundError as failure:
         raise RequestRefused(str(failure), hint="name an amount up to what is left") from failure
 
 
-def _settled_points(step: Step, settled: RowMapping) -> ledger.SettledPoints:
+def _settled_points(step: Step, net_minor: int, holder: RowMapping) -> ledger.SettledPoints:
     terms = [
         EarnTerm(offer, Fraction(numerator, denominator), Rounding(rounding), cap)
-        for offer, numerator, denominator, rounding, cap in json.loads(settled["earned"])
+        for offer, numerator, denominator, rounding, cap in json.loads(holder["earned"])
     ]
-    net = settled["net_minor"]
 
     def earned_on(smaller_net_minor: int) -> int:
-        share = Fraction(smaller_net_minor, net) if net else Fraction(0)
+        share = Fraction(smaller_net_minor, net_minor) if net_minor else Fraction(0)
         return sum(term.points_at(share) for term in terms)
 
-    member = step.tx.members.by_ref(settled["member_ref"])
-    assert member is not None
     return ledger.SettledPoints(
-        sale=settled["sale"],
-        member=member["id"],
-        net_minor=net,
-        points_earned=settled["points_earned"] - settled["bonus_points"],
-        bonus_points=settled["bonus_points"],
-        postings=tuple(_postings(step, settled)),
+        sale=holder["sale"],
+        member=holder["member"],
+        net_minor=net_minor,
+        points_earned=holder["points_earned"] - holder["bonus_points"],
+        bonus_points=holder["bonus_points"],
+        postings=tuple(_granted(step, holder)),
         earned_on=earned_on,
     )
 
 
-def _postings(step: Step, settled: RowMapping) -> list[ledger.Posting]:
-    """Return the legs of the settlement itself: those of later corrections have other sources."""
+def _granted(step: Step, holder: RowMapping) -> list[ledger.Posting]:
+    """Return the legs of the record that granted the points: the holder's own, and the programme's beside them."""
     found = []
-    first: str | None = None
-    for row in step.tx.sales.postings_of(settled["sale"]):
-        first = first or row["source"]
-        if row["source"] != first:
-            continue
-        member = None if row["member_ref"] is None else step.tx.members.by_ref(row["member_ref"])
+    for row in step.tx.sales.postings_of(holder["sale"]):
         account = ledger.Account(row["account"])
-        found.append(ledger.Posting(account, row["points"], row["lot"], None if member is None else member["id"]))
+        own = row["member_ref"] in (None, holder["member_ref"])
+        if row["source"] == holder["source"] and own:
+            member = holder["member"] if account.is_members else None
+            found.append(ledger.Posting(account, row["points"], row["lot"], member))
     return found
 
 
@@ -228,23 +223,25 @@ def correct_link(step: Step, effect: links.CorrectLink) -> None:
     assert link is not None, "linking corrects only an active link"
     step.tx.sales.end_link(link["id"])
     settled = step.tx.sales.settlement(effect.sale)
-    postings: tuple[ledger.Posting, ...] = ()
-    lots: list[tuple[ledger.Lot, int]] = []
-    if settled is not None and settled["member_ref"] is not None:
-        reversal = _reverse(step, settled, 0, settled["net_minor"])
-        lots += [(lot, settled["member_ref"]) for lot in reversal.lots]
-        postings += reversal.postings
-    if settled is not None and effect.new_member is not None:
-        lot, earned = _points_for(step, settled, effect.new_member, AuthLevel.NUMBER.value)
-        postings += earned
-        if lot is not None:
-            lots.append((lot, step.tx.members.ensure(effect.new_member)))
+    holder = step.tx.sales.holder(effect.sale)
+    back: ledger.Reversal | None = None
+    fresh: settlement.Settlement | None = None
+    if settled is not None and holder is not None:
+        back = _reverse(step, settled, holder, 0, settled["net_minor"])
+    if settled is not None and effect.new_member is not None and not settled["purpose"]:
+        fresh = _settled_for(step, settled, effect.new_member, AuthLevel.NUMBER.value)
+    postings = (*(() if back is None else back.postings), *(() if fresh is None else fresh.postings))
     old, new = {"member": effect.old_member}, {"member": effect.new_member}
     who = (effect.by, effect.role.value, effect.reason)
     record = _record(step, effect.sale, "link", old, new, who, postings, effect.delay_s)
-    for lot, ref in lots:
-        settling.add_lot(step, lot, ref)
     settling.post(step, record, effect.sale, ledger.Entry(postings).postings)
+    if settled is not None and back is not None and holder is not None:
+        for lot in back.lots:
+            settling.add_lot(step, lot, holder["member_ref"])
+        _take_back_counts(step, settled, holder, 0, settled["net_minor"])
+        step.tx.sales.end_holder(effect.sale)
+    if fresh is not None and effect.new_member is not None:
+        settling.hold(step, fresh, step.tx.members.ensure(effect.new_member), record)
 
 
 def late_points(step: Step, sale: str) -> None:
@@ -253,30 +250,36 @@ def late_points(step: Step, sale: str) -> None:
     link = step.tx.sales.active_link(sale)
     if settled is None or link is None or settled["purpose"]:
         return
-    lot, postings = _points_for(step, settled, link["member"], link["level"])
-    if lot is None:
-        return
+    fresh = _settled_for(step, settled, link["member"], link["level"])
     written = step.journal(
         "fc.points.v1",
-        {"member": link["member"], "why": "grant", "postings": settlement.posting_records(postings)},
+        {"member": link["member"], "why": "grant", "postings": settlement.posting_records(fresh.postings)},
     )
-    settling.add_lot(step, lot, link["member_ref"])
-    settling.post(step, written.id, sale, postings)
+    settling.post(step, written.id, sale, fresh.postings)
+    settling.hold(step, fresh, link["member_ref"], written.id)
 
 
-def _points_for(
-    step: Step, settled: RowMapping, member: str, level: str
-) -> tuple[ledger.Lot | None, tuple[ledger.Posting, ...]]:
+def refuse_if_given_back(step: Step, sale: str) -> None:
+    """A link is not changed once money was given back. Raises RequestRefused."""
+    row = step.tx.sales.row(sale)
+    if row is not None and (row["voided"] or row["refunded_minor"]):
+        raise RequestRefused(
+            f"money of sale {sale} was given back: its member cannot be changed any more",
+            hint="void what is left of it and ask head office",
+        )
+
+
+def _settled_for(step: Step, settled: RowMapping, member: str, level: str) -> settlement.Settlement:
+    """Return the sale as the original rules would have settled it for this member; the money stays as it was paid."""
     row = step.tx.sales.row(settled["sale"])
     assert row is not None
     ref = step.tx.members.ensure(member)
     rules: RuleSet = rulebook.of_version(step, settled["rule_version"])
     evaluation = settling.evaluate_for(step, sale_of(row), rules, (ref, member), level, None)
-    corrected = settlement.settle(
+    return settlement.settle(
         evaluation,
         rule_hash=settled["rule_hash"],
         wallet=settlement.Wallet(settling.lots_of(step, ref), step.tx.sales.debt_of(ref)),
         ended_ms=row["ended_ms"],
         now_ms=step.stamp.wall_ms,
     )
-    return corrected.lot, corrected.postings

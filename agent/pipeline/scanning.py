@@ -170,6 +170,7 @@ def link_by_number(step: Step, sale: str, card: str, reason: str, person: str, r
     if who is None:
         raise RequestRefused("this card is not in the cache", hint="check the number, or wait for the next sync")
     wanted = links.Role.SUPERVISOR if role == "supervisor" else links.Role.ATTENDANT
+    correcting.refuse_if_given_back(step, sale)
     _recall(step, sale)
     known = step.memory.desk.sales.get(sale)
     event: links.LinkEvent
@@ -211,6 +212,7 @@ def _recall(step: Step, sale: str) -> None:
 def unlink(step: Step, sale: str, reason: str, person: str, role: str) -> dict[str, Any]:
     """``sales unlink``: remove a wrong link."""
     wanted = links.Role.SUPERVISOR if role == "supervisor" else links.Role.ATTENDANT
+    correcting.refuse_if_given_back(step, sale)
     _recall(step, sale)
     return answered(step, tell(step, links.CorrectionRequested(sale, None, person, wanted, reason)))
 

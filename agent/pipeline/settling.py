@@ -195,10 +195,6 @@ def _write(step: Step, row: RowMapping, settled: settlement.Settlement, by: str)
             "net_minor": settled.net_minor,
             "points_redeemed": settled.points_redeemed,
             "points_earned": settled.points_earned,
-            "bonus_points": settled.bonus_points,
-            "growth": settled.growth,
-            "earned": json.dumps([earn_out(term) for term in settled.evaluation.earned]),
-            "uses": json.dumps(_use_rows(settled.evaluation.uses)),
             "lines": json.dumps([_line(line) for line in settled.lines], ensure_ascii=False),
             "explanation": json.dumps(explain(settled.evaluation, step.settings.station.language), ensure_ascii=False),
             "purpose": "" if purpose is None else purpose.value,
@@ -208,16 +204,34 @@ def _write(step: Step, row: RowMapping, settled: settlement.Settlement, by: str)
         },
         [(tender.kind, tender.amount_minor, tender.ref) for tender in settled.tenders],
     )
-    if settled.lot is not None and ref is not None:
-        add_lot(step, settled.lot, ref)
     post(step, written.id, sale, settled.postings)
     if ref is not None:
-        step.tx.members.count_use(ref, visits=1, growth=settled.growth)
-        step.tx.members.add_uses(ref, _use_rows(settled.evaluation.uses))
+        hold(step, settled, ref, written.id)
     step.tx.members.add_uses(0, _use_rows(settled.evaluation.station_uses))
     clear(step, sale, int(row["fuelling_point"]))
     failpoint("tender.before_commit")
     step.passed.append("tender")
+
+
+def hold(step: Step, settled: settlement.Settlement, ref: int, source: str) -> None:
+    """Note that a member holds the points of a sale: the lot, the visit and counts, what a refund must know."""
+    if settled.lot is not None:
+        add_lot(step, settled.lot, ref)
+    uses = _use_rows(settled.evaluation.uses)
+    step.tx.members.count_use(ref, visits=1, growth=settled.growth)
+    step.tx.members.add_uses(ref, uses)
+    step.tx.sales.set_holder(
+        {
+            "sale": settled.sale,
+            "member_ref": ref,
+            "source": source,
+            "points_earned": settled.points_earned,
+            "bonus_points": settled.bonus_points,
+            "growth": settled.growth,
+            "earned": json.dumps([earn_out(term) for term in settled.evaluation.earned]),
+            "uses": json.dumps(uses),
+        }
+    )
 
 
 def clear(step: Step, sale: str, point: int) -> None:

@@ -69,7 +69,7 @@ class _Wiring:
             here: Path = (section, number, "line")
             if item.line not in self._named:
                 self._report(here, f"there is no line {item.line!r}", "name the id of a [[line]]")
-            elif isinstance(spec, registry.DriverSpec) and spec.kind != kind:
+            elif isinstance(spec, registry.DriverSpec) and spec.kind in _USERS and spec.kind != kind:
                 self._report(here, f"line {item.line!r} speaks no {what} protocol", hint)
                 self._spoilt.add(item.line)
 
@@ -133,7 +133,8 @@ class _Wiring:
     def _line(self, here: Path, line: model.LineSettings, spec: registry.DriverSpec) -> None:
         section = _USERS[spec.kind][0]
         users = [number for number, item in enumerate(self._raw[section]) if item.get("line") == line.id]
-        if not users:
+        lost = any(item.get("line") not in (None, *self._named) for item in self._raw[section])
+        if not users and not lost:  # with a name mistyped, this is the line that was meant
             hint = f"add a [[{section}]] with line = {line.id!r}, or remove the line"
             self._report((*here, "id"), f"no {section} uses this line", hint)
         sound = self._options(here, spec, line.options)

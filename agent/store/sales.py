@@ -9,7 +9,18 @@ from sqlalchemy import Connection, RowMapping, delete, func, insert, select, upd
 from sqlmodel import col
 
 from agent.domain.sale import Sale, SaleKind, SaleState, Totalizer
-from agent.store.tables import Correction, LinkRow, Lot, Member, Posting, SaleRow, ScanEvent, SettlementRow, TenderRow
+from agent.store.tables import (
+    Correction,
+    LinkRow,
+    Lot,
+    Member,
+    PointsHolder,
+    Posting,
+    SaleRow,
+    ScanEvent,
+    SettlementRow,
+    TenderRow,
+)
 
 _INSERT_SALE = insert(SaleRow)
 _INSERT_LINK = insert(LinkRow)
@@ -181,6 +192,20 @@ class SaleTable:
         """Return the settlement of a sale."""
         statement = select(SettlementRow.__table__).where(col(SettlementRow.sale) == sale)  # type: ignore[attr-defined]
         return self._connection.execute(statement).mappings().first()
+
+    def set_holder(self, values: Mapping[str, Any]) -> None:
+        """Name who holds the points of a settled sale from now on."""
+        self._connection.execute(insert(PointsHolder).prefix_with("OR REPLACE"), dict(values))
+
+    def end_holder(self, sale: str) -> None:
+        """Nobody holds the points of this sale any more."""
+        self._connection.execute(delete(PointsHolder).where(col(PointsHolder.sale) == sale))
+
+    def holder(self, sale: str) -> RowMapping | None:
+        """Return who holds the points of a settled sale, with the member's id."""
+        columns = select(PointsHolder.__table__, col(Member.id).label("member"))  # type: ignore[attr-defined, var-annotated]
+        statement = columns.join(Member, col(Member.ref) == col(PointsHolder.member_ref))
+        return self._connection.execute(statement.where(col(PointsHolder.sale) == sale)).mappings().first()
 
     def tenders(self, sale: str) -> list[RowMapping]:
         """Return how a sale was paid."""

@@ -223,16 +223,33 @@ class SettlementRow(SQLModel, table=True):
     net_minor: int
     points_redeemed: int
     points_earned: int
-    bonus_points: int
-    growth: int
-    earned: str
-    uses: str
     lines: str
     explanation: str
     purpose: str
     by: str
     settled_ms: int
     journal_seq: int
+
+
+class PointsHolder(SQLModel, table=True):
+    """Who holds the points of a settled sale now, and what a refund must know; a changed link replaces it.
+
+    ``source``: id of the record that granted them; ``earned``: exact earn terms; ``uses``: counts to take back.
+    """
+
+    __tablename__ = "points_holder"
+    __table_args__ = (
+        ForeignKeyConstraint(["sale"], ["sale.id"]),
+        ForeignKeyConstraint(["member_ref"], ["member.ref"]),
+    )
+    sale: str = Field(primary_key=True)
+    member_ref: int
+    source: str
+    points_earned: int
+    bonus_points: int
+    growth: int
+    earned: str
+    uses: str
 
 
 class TenderRow(SQLModel, table=True):

@@ -195,12 +195,13 @@ def _write_sale(connection: Connection, number: int, arrival: Arrival) -> None:
 def _write_postings(
     connection: Connection, number: int, arrival: Arrival, postings: Sequence[Data], member: str | None
 ) -> None:
+    """``member``: whose they are; a leg that names its own member (a changed link has two) says so itself."""
     for place, posting in enumerate(postings):
         values = {
             "record": number,
             "place": place,
             "station": arrival.key.station,
-            "member": member,
+            "member": posting.get("member", member),
             "account": posting["account"],
             "points": posting["points"],
             "lot": posting["lot"],

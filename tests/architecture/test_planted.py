@@ -10,7 +10,12 @@ from tests.architecture.checks import pages, proof
 from tests.architecture.checks.all import CHECKS
 
 OPENING = '"""Knows nothing."""\n'
-WORDS = {"sleep": "time.sl" + "eep(1)", "left": "# TO" + "DO: later", "path": "/wo" + "rk/main/x"}
+WORDS = {
+    "sleep": "time.sl" + "eep(1)",
+    "left": "# TO" + "DO: later",
+    "stub": "NotImplemented" + "Error",
+    "path": "/wo" + "rk/main/x",
+}
 IGNORE = "# type: ign" + "ore"
 
 # check -> (file, text, what the finding starts with)
@@ -56,6 +61,7 @@ PLANTS: dict[str, tuple[str, str, str]] = {
     ),
     "machine-paths": ("docs/x.md", f"See\n{WORDS['path']}\n", "docs/x.md:2: names a path of one machine"),
     "leftovers": ("agent/x.py", OPENING + WORDS["left"] + "\n", "agent/x.py:2: something left to do"),
+    "stubs": ("agent/x.py", OPENING + f"raise {WORDS['stub']}\n", "agent/x.py:2: a stub"),
     "blanket-ignores": ("agent/x.py", OPENING + f"X: int = ''  {IGNORE}\n", "agent/x.py:2: an ignore without a code"),
     "loose-pins": (
         "requirements/x.txt",

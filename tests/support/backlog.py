@@ -1,117 +1,86 @@
-"""Writes many sales into a station's database at once, through the real pipeline and store but with a pump made of paper.
+"""Writes many sales into a new station's database at once, through the real store and journal, without pump or agent.
 
-Knows readings and commands; opens no port and needs no time. The agent must not run meanwhile.
+Knows tables and records; opens no port and needs no time. The agent must not run meanwhile.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
-from agent.clock import SystemClock, read
-from agent.inbox import FromLine
-from agent.live import LiveBoard
-from agent.pipeline import Pipeline
-from agent.pipeline.step import Outlets
-from agent.settings import Settings, load
-from agent.store.store import Store
-from drivers.commands import Command, ConfirmUnits, ReadSale
-from drivers.readings import (
-    CommandOutcome,
-    CommandResult,
-    CompletedSale,
-    DeviceStatus,
-    FuellingPointReading,
-    HeldSale,
-    PointState,
-    Reading,
-    TotalizerReading,
-)
+from agent.clock import SystemClock
+from agent.domain.sale import Sale, SaleKind, Totalizer
+from agent.ids import ulid
+from agent.pipeline.points import record
+from agent.settings import PointSettings, load
+from agent.store.journal import Stamp
+from agent.store.store import Store, Tx
 
 PRICE_MILLI = 7_850
 UNIT_ML = 10
-NOZZLE = 1
+SALES_PER_COMMIT = 50
 
 
-class PaperPump:
-    """One fuelling point that answers every command at once; ``sell`` tells one fuelling, reading by reading."""
+class Meter:
+    """The first nozzle of a point: its total, and what was sold through it."""
 
-    def __init__(self, number: int, total: int) -> None:
-        self.number = number
-        self.total = total
-        self.sold_ml = 0
-        self._shown_ml = 0
+    def __init__(self, point: PointSettings) -> None:
+        self.point = point
+        self.nozzle = point.nozzle[0]
+        self.raw = 1_000_000 * point.id
+        self.sold = (0, 0)
 
-    def online(self) -> Iterator[Reading]:
-        yield DeviceStatus(f"point:{self.number}", online=True, gap=True)
-        yield self._level(PointState.IDLE, out=False)
+    def baseline(self, tx: Tx) -> None:
+        """The total that the first sale starts from."""
+        value = {"fuelling_point": self.point.id, "nozzle": self.nozzle.id, "reason": "first-contact"}
+        text = {**value, "totalizer": f"0:{self.raw}", "totalizer_unit_ml": UNIT_ML}
+        seq = tx.journal.append("fc.meter.baseline.v1", text).seq
+        row = {**value, "seq": seq, "epoch": 0, "raw": self.raw, "unit_ml": UNIT_ML, "made_ms": tx.stamp.wall_ms}
+        tx.memory.add_baseline(row)
 
-    def sell(self, volume_ml: int) -> Iterator[Reading]:
-        assert volume_ml % UNIT_ML == 0
-        self._shown_ml = 0
-        yield self._level(PointState.CALLING, out=True)
-        self._shown_ml = volume_ml
-        self.total += volume_ml // UNIT_ML
-        self.sold_ml += volume_ml
-        yield self._level(PointState.FUELLING, out=True)
-        yield self._level(PointState.IDLE, out=False)
-
-    def answer(self, command: Command) -> Iterator[Reading]:
-        assert not isinstance(command, ConfirmUnits)
-        if isinstance(command, ReadSale):
-            totals = tuple(TotalizerReading(self.number, n, self._raw(n), UNIT_ML, 10**10) for n in command.nozzles)
-            amount = self._amount()
-            held = HeldSale(self.number, NOZZLE, self._shown_ml, amount, PRICE_MILLI, f"{self.total}")
-            yield CompletedSale(command.command_id, self.number, totals, held, totals)
-        yield CommandResult(command.command_id, self.number, CommandOutcome.APPLIED)
-
-    def _raw(self, nozzle: int) -> int:
-        return self.total if nozzle == NOZZLE else 5_000
-
-    def _amount(self) -> int:
-        return (self._shown_ml * PRICE_MILLI + 5_000) // 10_000
-
-    def _level(self, state: PointState, *, out: bool) -> FuellingPointReading:
-        return FuellingPointReading(
-            self.number, state, NOZZLE, out, self._shown_ml, self._amount(), unit_price_milli=PRICE_MILLI
+    def sell(self, tx: Tx, units: int, sale_id: str) -> None:
+        """One sale of ``units`` times 10 ml: business row and record."""
+        start, self.raw = self.raw, self.raw + units
+        self.sold = (self.sold[0] + 1, self.sold[1] + units * UNIT_ML)
+        sale = Sale(
+            id=sale_id,
+            fuelling_point=self.point.id,
+            nozzle=self.nozzle.id,
+            grade=self.nozzle.grade,
+            tank=self.nozzle.tank,
+            kind=SaleKind.NORMAL,
+            volume_ml=units * UNIT_ML,
+            unit_price_milli=PRICE_MILLI,
+            amount_minor=(units * UNIT_ML * PRICE_MILLI + 5_000) // 10_000,
+            currency="CNY",
+            exponent=2,
+            totalizer_start=Totalizer(0, start),
+            totalizer_end=Totalizer(0, self.raw),
+            sub=None,
+            counter=None,
+            lifted_ms=None,
+            ended_ms=tx.stamp.wall_ms,
+            business_day="2026-01-01",
+            attendant=None,
         )
+        written = tx.journal.append("fc.sale.v1", record(sale))
+        tx.sales.add(sale, settle_due_ms=None, journal_seq=written.seq)
 
 
 def write_sales(config: Path, count: int, *, seed: int = 1) -> dict[tuple[int, int], tuple[int, int]]:
-    """Write ``count`` sales; return (sales, volume_ml) per (fuelling point, nozzle). The station must be new."""
-    settings: Settings = load(config)
+    """Write ``count`` unsettled sales; return (sales, volume_ml) per (fuelling point, nozzle). The station must be new."""
+    settings = load(config)
     rng = Random(seed)
-    pumps = {point.id: PaperPump(point.id, 1_000_000 * point.id) for point in settings.fuelling_point}
-    commands: deque[Command] = deque()
-    clock = SystemClock()
+    meters = [Meter(point) for point in settings.fuelling_point]
     store = Store(settings.store.path, station=settings.station.id, random=rng)
-    pipeline = Pipeline(
-        store=store,
-        settings=settings,
-        clock=clock,
-        boot="backlog",
-        start="backlog",
-        random=rng,
-        live=LiveBoard(),
-        index_key=bytes(32),
-        outlets=Outlets(commands.append, lambda: None),
-    )
-
-    def tell(pump: PaperPump, readings: Iterator[Reading]) -> None:
-        for reading in readings:
-            pipeline.handle(FromLine("line", reading, read(clock)))
-            while commands:
-                for answer in list(pump.answer(commands.popleft())):
-                    pipeline.handle(FromLine("line", answer, read(clock)))
-
-    sums: dict[tuple[int, int], tuple[int, int]] = {}
-    for pump in pumps.values():
-        tell(pump, pump.online())
-    for n in range(count):
-        pump = pumps[1 + n % len(pumps)]
-        tell(pump, pump.sell(UNIT_ML * rng.randint(100, 5_000)))
-        sums[pump.number, NOZZLE] = (sums.get((pump.number, NOZZLE), (0, 0))[0] + 1, pump.sold_ml)
+    wall_ms = SystemClock().wall_ms()
+    with store.begin(Stamp(wall_ms, 1, "backlog", "ntp")) as tx:
+        tx.journal.append("fc.incarnation.v1", {"reason": "new", "parent": None})
+        for meter in meters:
+            meter.baseline(tx)
+    for first in range(0, count, SALES_PER_COMMIT):
+        with store.begin(Stamp(wall_ms, 2 + first, "backlog", "ntp")) as tx:
+            for number in range(first, min(count, first + SALES_PER_COMMIT)):
+                meters[number % len(meters)].sell(tx, rng.randint(100, 5_000), ulid(wall_ms, rng))
     store.close()
-    return sums
+    return {(meter.point.id, meter.nozzle.id): meter.sold for meter in meters}

@@ -36,6 +36,7 @@ from drivers.registry import make_line
 from drivers.simulator.config import CustomerConfig, ForecourtConfig, default_config
 from drivers.simulator.dart_pump import MasterCommand
 from drivers.simulator.forecourt import Forecourt
+from drivers.simulator.world import TICK_MS
 from sync import ports
 from tests.support.virtual_link import Broker, HeadOffice, VirtualLink
 from tests.support.virtual_wire import VirtualWire
@@ -148,7 +149,7 @@ class VirtualStation:
         if self.plan.has_head_office:
             self.head_office = HeadOffice(directory / "hq.db", STATION)
         self.commands: list[MasterCommand] = []
-        self.starts_ms: list[int] = []
+        self.starts: list[int] = []
         self.statuses: list[tuple[int, str, bool]] = []
         self.crashes: list[str] = []
         self.is_up = False
@@ -166,8 +167,9 @@ class VirtualStation:
         self.store = Store(self.settings.store.path, station=STATION, random=self.random)
         self.inbox: Inbox[Item] = Inbox()
         self.live = LiveBoard(started_ms=self.clock.wall_ms())
-        boot = f"boot-{len(self.starts_ms) + 1}"
-        self.starts_ms.append(self.forecourt.world.now_ms)
+        self._note_commands()
+        boot = f"boot-{len(self.starts) + 1}"
+        self.starts.append(len(self.commands))
         self.lines = {name: self._line(name, wire) for name, wire in self.wires.items()}
         self.link: VirtualLink | None = None
         self.is_up = True
@@ -193,10 +195,8 @@ class VirtualStation:
         image = {file: file.read_bytes() for file in files if file.exists()}
         if self.link is not None:
             self.link.close()
-        raw = self.store._connection.connection.dbapi_connection
-        assert raw is not None
-        raw.close()
-        self.store._lock.release()
+        self.store.roll_back()
+        self.store.close()
         path.with_name(path.name + "-shm").unlink(missing_ok=True)
         files[1].unlink(missing_ok=True)
         for file, content in image.items():
@@ -263,14 +263,14 @@ class VirtualStation:
 
     def run(self, until_ms: int) -> None:
         """Everything happens up to ``until_ms`` of virtual time. Raises SimulatedCrash at an armed failpoint."""
-        while self.clock.now_s * 1000 < until_ms:
+        while self.clock.elapsed_ms < until_ms:
             self._turns += 1
             assert self._turns < MAX_TURNS, "virtual time stands still"
             wired = min(self.lines.values(), key=lambda w: w.due_s)
             next_s = min(wired.due_s, self._second_s, self._link_s)
             self._reach(max(self.clock.now_s, min(next_s, until_ms / 1000)))
             self._scans()
-            if next_s * 1000 > until_ms:
+            if next_s > until_ms / 1000:
                 continue
             if next_s == self._second_s:
                 self._tick()
@@ -315,8 +315,13 @@ class VirtualStation:
 
     def _reach(self, now_s: float) -> None:
         self.clock.now_s = now_s
+        if self.clock.elapsed_ms - self.forecourt.world.now_ms < TICK_MS:
+            return
         self.forecourt.step(self.clock.elapsed_ms)
         self._pull_cables()
+        self._note_commands()
+
+    def _note_commands(self) -> None:
         fresh = self.forecourt.log.fresh
         while fresh:
             self.commands.append(fresh.popleft())

@@ -144,18 +144,18 @@ def _same_at_head_office(station: VirtualStation, stream: str, acked: int) -> li
 def _first_orders(station: VirtualStation) -> list[str]:
     """After every start the totals of all nozzles were asked twice before anything was ordered."""
     complaints = []
-    ends = [*station.starts_ms[1:], station.forecourt.world.now_ms + 1]
-    for start, end in zip(station.starts_ms, ends, strict=True):
+    ends = [*station.starts[1:], len(station.commands)]
+    for start, end in zip(station.starts, ends, strict=True):
         for point in station.config.points:
             asked: Counter[str] = Counter()
-            for entry in station.commands:
-                if entry.point != point.number or not start <= entry.t_ms < end:
+            for entry in station.commands[start:end]:
+                if entry.point != point.number:
                     continue
                 if entry.name == "TOTALS" and not entry.duplicate:
                     asked[entry.detail] += 1
                 if entry.name in SENSITIVE:
                     if len(asked) < len(point.nozzles) or min(asked.values()) < 2:
-                        complaints.append(f"start at {start}: {entry.name} to point {point.number} at {entry.t_ms}")
+                        complaints.append(f"start at command {start}: {entry.name} to point {point.number} at {entry.t_ms}")
                     break
     return complaints
 

@@ -24,6 +24,7 @@ CHECKS: dict[str, Check] = {
     "broad-excepts": habits.broad_excepts,
     "machine-paths": habits.machine_paths,
     "leftovers": habits.leftovers,
+    "stubs": habits.stubs,
     "blanket-ignores": habits.blanket_ignores,
     "loose-pins": habits.loose_pins,
     "silent-tests": proof.silent_tests,

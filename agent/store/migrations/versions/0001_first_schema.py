@@ -31,6 +31,7 @@ TABLES = (
     "link",
     "lot",
     "member_index",
+    "points_holder",
     "posting",
     "settlement",
     "tender",
@@ -59,6 +60,7 @@ def upgrade() -> None:
     _create_link()
     _create_lot()
     _create_member_index()
+    _create_points_holder()
     _create_posting()
     _create_settlement()
     _create_tender()
@@ -401,7 +403,7 @@ def _create_member_index() -> None:
 
 def _create_posting() -> None:
     op.create_table(
-        "posting",
+    "posting",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("source", sa.String(), nullable=False),
         sa.Column("leg", sa.Integer(), nullable=False),
@@ -434,10 +436,6 @@ def _create_settlement() -> None:
         sa.Column("net_minor", sa.Integer(), nullable=False),
         sa.Column("points_redeemed", sa.Integer(), nullable=False),
         sa.Column("points_earned", sa.Integer(), nullable=False),
-        sa.Column("bonus_points", sa.Integer(), nullable=False),
-        sa.Column("growth", sa.Integer(), nullable=False),
-        sa.Column("earned", sa.String(), nullable=False),
-        sa.Column("uses", sa.String(), nullable=False),
         sa.Column("lines", sa.String(), nullable=False),
         sa.Column("explanation", sa.String(), nullable=False),
         sa.Column("purpose", sa.String(), nullable=False),
@@ -466,4 +464,21 @@ def _create_tender() -> None:
             ["sale.id"],
         ),
         sa.PrimaryKeyConstraint("sale", "n"),
+    )
+
+
+def _create_points_holder() -> None:
+    op.create_table(
+        "points_holder",
+        sa.Column("sale", sa.String(), nullable=False),
+        sa.Column("member_ref", sa.Integer(), nullable=False),
+        sa.Column("source", sa.String(), nullable=False),
+        sa.Column("points_earned", sa.Integer(), nullable=False),
+        sa.Column("bonus_points", sa.Integer(), nullable=False),
+        sa.Column("growth", sa.Integer(), nullable=False),
+        sa.Column("earned", sa.String(), nullable=False),
+        sa.Column("uses", sa.String(), nullable=False),
+        sa.ForeignKeyConstraint(["member_ref"], ["member.ref"]),
+        sa.ForeignKeyConstraint(["sale"], ["sale.id"]),
+        sa.PrimaryKeyConstraint("sale"),
     )

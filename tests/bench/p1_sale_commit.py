@@ -1,0 +1,183 @@
+"""P1: one full sale committed through agent.store, beside the same statements through raw sqlite3 in the same run.
+
+Same pragmas, same durability, same rows; the two sides take turns. Prints one row; a missed target is `short`, not a failure.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from statistics import median
+from typing import Any
+
+from sqlalchemy import event
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from agent.domain.sale import Sale, SaleKind, Totalizer
+from agent.ids import ulid
+from agent.pipeline.points import record
+from agent.store.engine import WRITER_PRAGMAS
+from agent.store.journal import Stamp
+from agent.store.store import Store, Tx
+from sync.records import format_time, make_record
+
+ROUNDS = 20
+SALES_PER_ROUND = 25
+TARGET = 2.0
+START_MS = 1_767_225_600_000
+
+Statement = tuple[str, Any]
+
+
+def sale_of(number: int, random: Random) -> Sale:
+    """Return the n-th sale of one nozzle: each starts where the one before ended."""
+    ended_ms = START_MS + number * 60_000
+    return Sale(
+        id=ulid(ended_ms, random),
+        fuelling_point=1,
+        nozzle=1,
+        grade="92",
+        tank=1,
+        kind=SaleKind.NORMAL,
+        volume_ml=20_000,
+        unit_price_milli=7_890,
+        amount_minor=15_780,
+        currency="CNY",
+        exponent=2,
+        totalizer_start=Totalizer(0, number * 2_000),
+        totalizer_end=Totalizer(0, (number + 1) * 2_000),
+        sub=None,
+        counter=None,
+        lifted_ms=ended_ms - 50_000,
+        ended_ms=ended_ms,
+        business_day="2026-01-01",
+        attendant=None,
+    )
+
+
+def write(tx: Tx, sale: Sale) -> None:
+    """Write what one fuelling leaves behind: its record, its row, its baseline and the point's memory."""
+    written = tx.journal.append("fc.sale.v1", record(sale))
+    tx.sales.add(sale, settle_due_ms=None, journal_seq=written.seq)
+    end = sale.totalizer_end
+    assert end is not None
+    values = {"fuelling_point": sale.fuelling_point, "nozzle": sale.nozzle, "epoch": end.epoch, "raw": end.raw}
+    baseline = tx.journal.append(
+        "fc.meter.baseline.v1",
+        {"fuelling_point": 1, "nozzle": 1, "totalizer": str(end), "totalizer_unit_ml": 10, "reason": "sale"},
+    )
+    tx.memory.add_baseline({**values, "seq": baseline.seq, "unit_ml": 10, "reason": "sale", "made_ms": sale.ended_ms})
+    tx.memory.save_point(sale.fuelling_point, {"state": "Idle", "sale": sale.id, "totals": {"1": str(end)}})
+
+
+def committed(store: Store, sale: Sale) -> None:
+    """One whole transaction through agent.store."""
+    stamp = Stamp(sale.ended_ms, sale.ended_ms, "boot", "ntp")
+    with store.begin(stamp) as tx:
+        write(tx, sale)
+
+
+def traced(path: Path, sales: list[Sale]) -> list[list[Statement]]:
+    """Return the statements and values that agent.store sends for each sale."""
+    store = Store(path, station="bench", random=Random(1))
+    trace: list[list[Statement]] = []
+
+    def note(_c: Any, _cursor: Any, statement: str, values: Any, _context: Any, many: bool) -> None:
+        assert not many
+        trace[-1].append((statement, values))
+
+    engine = store._engine
+    event.listen(engine, "before_cursor_execute", note)
+    for sale in sales:
+        trace.append([])
+        committed(store, sale)
+    store.close()
+    return trace
+
+
+def raw_connection(path: Path) -> sqlite3.Connection:
+    """Open sqlite3 with the pragmas of the store."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    for name, value in WRITER_PRAGMAS.items():
+        connection.execute(f"PRAGMA {name}={value}")
+    return connection
+
+
+def replayed(connection: sqlite3.Connection, statements: list[Statement]) -> None:
+    """The same transaction through raw sqlite3."""
+    for statement, values in statements:
+        connection.execute(statement, values)
+    connection.commit()
+
+
+def timed_us(work: Callable[[], object]) -> float:
+    """Return how long one call takes."""
+    begun = time.perf_counter_ns()
+    work()
+    return (time.perf_counter_ns() - begun) / 1_000
+
+
+def record_us(sale: Sale) -> float:
+    """Return how long making and checking the sale's record bytes takes, which only our side does."""
+    moment = format_time(sale.ended_ms)
+    data = record(sale)
+    return timed_us(
+        lambda: make_record(
+            seq=1 << 20, id=sale.id, type="fc.sale.v1", time=moment, boot="boot", mono_ms=1, clock="ntp", data=data
+        )
+    )
+
+
+def journal_rows(connection: sqlite3.Connection) -> int:
+    """Return how many records a side holds, to show that both did the same work."""
+    return int(connection.execute("SELECT count(*) FROM journal").fetchone()[0])
+
+
+def main() -> None:
+    """Measure, then print the row."""
+    random = Random(1)
+    sales = [sale_of(number, random) for number in range(ROUNDS * SALES_PER_ROUND)]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        first = Store(folder / "empty.db", station="bench", random=Random(1))
+        with first.begin(Stamp(START_MS, 0, "boot", "ntp")) as tx:
+            tx.journal.append("fc.incarnation.v1", {"reason": "new", "parent": None})
+        first.close()
+        for side in ("trace.db", "ours.db", "raw.db"):
+            shutil.copy(folder / "empty.db", folder / side)
+        trace = traced(folder / "trace.db", sales)
+        store = Store(folder / "ours.db", station="bench", random=Random(1))
+        connection = raw_connection(folder / "raw.db")
+        ours: list[float] = []
+        raw: list[float] = []
+        for start in range(0, len(sales), SALES_PER_ROUND):
+            places = range(start, start + SALES_PER_ROUND)
+            ours += [timed_us(lambda n=n: committed(store, sales[n])) for n in places]  # type: ignore[misc]
+            raw += [timed_us(lambda n=n: replayed(connection, trace[n])) for n in places]  # type: ignore[misc]
+        records = [record_us(sale) for sale in sales]
+        store.close()
+        counts = {
+            side: journal_rows(connection)
+            for side, connection in (("raw", connection), ("ours", raw_connection(folder / "ours.db")))
+        }
+        connection.close()
+    assert counts["raw"] == counts["ours"], counts
+    writes = sum(statement.startswith(("INSERT", "UPDATE")) for statement, _ in trace[0])
+    ratio = median(ours) / median(raw)
+    word = "ok" if ratio <= TARGET else "short"
+    print(
+        f"P1 one sale committed ({writes} row writes): {median(ours):.0f} us, raw sqlite3 {median(raw):.0f} us, "
+        f"ratio {ratio:.2f}, target <= {TARGET}: {word}; of ours, making the sale's record takes {median(records):.0f} us "
+        f"(Python {sys.version.split()[0]}, SQLite {sqlite3.sqlite_version})"
+    )
+
+
+if __name__ == "__main__":
+    main()

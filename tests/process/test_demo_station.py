@@ -1,0 +1,151 @@
+"""``forecourt demo`` as a person runs it: whole stations in processes, counted at the end; frauds and kills included."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from agent.control import ControlError, ask
+from agent.demo.guardian import ours
+
+DEADLINE_S = 150.0
+LOOK_S = 0.02
+KEYS = [
+    "sales_at_pumps",
+    "sales_recorded",
+    "sales_at_head_office",
+    "volume_at_pumps_ml",
+    "volume_recorded_ml",
+    "volume_at_head_office_ml",
+    "sales_linked_to_members",
+    "points_issued",
+    "discount_minor",
+    "tank_alerts_raised",
+    "tank_alerts_at_head_office",
+    "verified",
+    "problems",
+]
+
+
+def demo(state: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "agent", "demo", "--json", "--state", str(state), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environment},
+    )
+
+
+def end(process: subprocess.Popen[str], code: int) -> dict[str, Any]:
+    """Wait for the end; standard output must be the one JSON object and nothing else."""
+    out, err = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == code, (out, err)
+    assert "Traceback" not in err
+    value: dict[str, Any] = json.loads(out)
+    assert list(value) == KEYS
+    assert value["verified"] is (code == 0)
+    return value
+
+
+def wait_for(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        time.sleep(LOOK_S)
+
+
+def pids(state: Path) -> dict[str, int]:
+    try:
+        found: dict[str, int] = json.loads((state / "pids.json").read_text())
+    except OSError:
+        return {}
+    return found
+
+
+def asked(state: Path, op: str, **args: Any) -> Any:
+    try:
+        return ask(state / "control.sock", op, args, timeout_s=2.0)
+    except (ControlError, ValueError):
+        return None
+
+
+def somebody_fuels(state: Path) -> bool:
+    return any(point["state"] == "Fuelling" for point in asked(state, "pumps") or [])
+
+
+def test_forty_seconds_lose_and_double_nothing(tmp_path: Path) -> None:
+    """The target run: every litre and every sale on all three sides, members with discount and points, a tank alert."""
+    found = end(demo(tmp_path / "s", "--for", "40s", "--speed", "10"), 0)
+    assert found["sales_at_pumps"] >= 20
+    assert found["sales_at_pumps"] == found["sales_recorded"] == found["sales_at_head_office"]
+    assert found["volume_at_pumps_ml"] == found["volume_recorded_ml"] == found["volume_at_head_office_ml"] > 0
+    assert found["sales_linked_to_members"] > 0
+    assert found["points_issued"] > 0
+    assert found["discount_minor"] > 0
+    assert found["tank_alerts_raised"] == found["tank_alerts_at_head_office"] >= 1
+    assert pids(tmp_path / "s") == {}
+
+
+def test_an_agent_killed_again_and_again_loses_nothing(tmp_path: Path) -> None:
+    """kill -9 by pids.json in mid-fuelling, twice: started again within seconds, and every sale is counted once."""
+    state = tmp_path / "s"
+    process = demo(state, "--for", "24s", "--speed", "10", "--seed", "4")
+    for _ in range(2):
+        wait_for(lambda: somebody_fuels(state), "somebody who fuels")
+        victim = pids(state)["agent"]
+        os.kill(victim, signal.SIGKILL)
+        wait_for(lambda victim=victim: pids(state).get("agent", victim) != victim, "a new agent")  # type: ignore[misc]
+    found = end(process, 0)
+    assert found["sales_at_pumps"] > 0
+    assert found["volume_at_pumps_ml"] == found["volume_at_head_office_ml"]
+
+
+def test_a_sale_taken_from_head_office_is_named(tmp_path: Path) -> None:
+    """A planted loss ends with code 1 and names the sale that is missing."""
+    found = end(demo(tmp_path / "s", "--for", "12s", "--speed", "15", "--fault", "drop-record"), 1)
+    assert found["sales_recorded"] - found["sales_at_head_office"] == 1
+    assert any("missing at head office" in problem and "totalizer" in problem for problem in found["problems"])
+
+
+def test_a_sale_written_twice_at_head_office_is_named(tmp_path: Path) -> None:
+    """A planted double ends with code 1 and names both sales; the embedded broker carries it where mosquitto is missing."""
+    process = demo(
+        tmp_path / "s", "--for", "12s", "--speed", "15", "--fault", "double-record", FORECOURT_DEMO_BROKER="embedded"
+    )
+    wait_for(lambda: "broker" in pids(tmp_path / "s") or process.poll() is not None, "a broker")
+    command = Path(f"/proc/{pids(tmp_path / 's')['broker']}/cmdline").read_bytes()
+    assert b"agent.demo.embedded_broker" in command
+    found = end(process, 1)
+    assert found["sales_at_head_office"] - found["sales_recorded"] == 1
+    assert any("a second time" in problem and "it repeats sale" in problem for problem in found["problems"])
+
+
+def test_a_pump_that_counts_too_little_is_named(tmp_path: Path) -> None:
+    """A meter that shaves 200 ml ends with code 1 and names the sale, the litres that flowed and the litres recorded."""
+    found = end(demo(tmp_path / "s", "--for", "16s", "--speed", "15", "--fault", "shave-volume"), 1)
+    assert found["volume_at_pumps_ml"] - found["volume_recorded_ml"] == 200
+    assert any("ml at the pump" in problem and "nozzle" in problem for problem in found["problems"])
+
+
+def test_the_first_interrupt_is_closing_time_and_a_killed_demo_leaves_nobody(tmp_path: Path) -> None:
+    """Ctrl-C drains and counts; another demo, killed outright, has its processes ended by the guardian."""
+    state = tmp_path / "s"
+    process = demo(state, "--speed", "10")
+    wait_for(lambda: bool(asked(state, "sales", limit=1)), "the first sale")
+    process.send_signal(signal.SIGINT)
+    assert end(process, 0)["sales_recorded"] > 0
+    process = demo(state, "--speed", "10")
+    wait_for(lambda: "agent" in pids(state), "an agent")
+    started = list(pids(state).values())
+    assert all(ours(pid, str(state)) for pid in started)
+    process.kill()
+    process.communicate()
+    wait_for(lambda: not any(ours(pid, str(state)) for pid in started), "the end of every process")
