@@ -8,8 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from agent.clock import Clock
-from agent.control import refusal, success
-from agent.inbox import Asked, Inbox, Item, Person
+from agent.inbox import Asked, Inbox, Item, Person, refusal, success
 from agent.live import LiveBoard
 from agent.settings import Settings
 from agent.store.queries import NotFound, Queries, utc

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import pwd
 import socket
 import struct
@@ -16,12 +15,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from agent.inbox import Person
+from agent.inbox import Person, refusal
 
 MAX_REQUEST_BYTES = 65_536
 """The longest question is a few hundred bytes."""
 MAX_CONNECTIONS = 8
 """People and their screens; a ninth waits in the socket's queue."""
+MAX_WAITING = 64
+"""Connections in the socket's queue; with a full queue the system refuses at once instead of letting people wait."""
 QUESTION_TIMEOUT_S = 10.0
 ACCEPT_TIMEOUT_S = 0.5
 ANSWER_TIMEOUT_S = 30.0
@@ -67,7 +68,7 @@ class ControlServer:
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         listener.bind(str(self._path))
         self._path.chmod(0o660)
-        listener.listen(MAX_CONNECTIONS)
+        listener.listen(MAX_WAITING)
         listener.settimeout(ACCEPT_TIMEOUT_S)
         self._socket = listener
 
@@ -128,16 +129,6 @@ class ControlServer:
             return None
         args = value.get("args", {})
         return (value["op"], args) if isinstance(args, dict) else None
-
-
-def refusal(message: str, hint: str, exit_code: int = 1) -> dict[str, Any]:
-    """Return the answer that says no."""
-    return {"ok": False, "error": message, "hint": hint, "exit": exit_code}
-
-
-def success(data: Any) -> dict[str, Any]:
-    """Return the answer that carries ``data``."""
-    return {"ok": True, "data": data}
 
 
 def ask(path: Path, op: str, args: dict[str, Any] | None = None, *, timeout_s: float = ANSWER_TIMEOUT_S) -> Any:

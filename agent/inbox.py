@@ -62,6 +62,16 @@ class Reply:
         return self._value if self._ready.wait(timeout_s) else None
 
 
+def refusal(message: str, hint: str, exit_code: int = 1) -> dict[str, Any]:
+    """Return the answer that says no."""
+    return {"ok": False, "error": message, "hint": hint, "exit": exit_code}
+
+
+def success(data: Any) -> dict[str, Any]:
+    """Return the answer that carries ``data``."""
+    return {"ok": True, "data": data}
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """A person asks for an action; the answer is given after the commit."""

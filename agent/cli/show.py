@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from agent.cli.talk import clock_time, litres, money, price, print_table
+from agent.cli.talk import clock_time, degrees, litres, money, price, print_table
 
 
 def status(value: dict[str, Any], *, clear: bool = False) -> None:
@@ -63,7 +63,7 @@ def tanks(value: list[dict[str, Any]]) -> None:
                 litres(t["volume_ml"], 0),
                 share,
                 "-" if water is None else f"{water // 1000} mm",
-                "-" if temperature is None else f"{temperature // 1000}.{abs(temperature) % 1000 // 100} C",
+                "-" if temperature is None else f"{degrees(temperature)} C",
                 "delivery" if t.get("delivery_in_progress") else "",
                 t["quality"],
                 "-" if t["age_s"] is None else f"{t['age_s']} s",

@@ -93,6 +93,12 @@ def litres(volume_ml: int | None, places: int = 2) -> str:
     return f"{whole}.{part:0{places}d}" if places else str(whole)
 
 
+def degrees(temperature_mdegc: int) -> str:
+    """Return thousandths of a degree Celsius as degrees with one decimal, the rest cut off."""
+    sign = "-" if temperature_mdegc <= -100 else ""
+    return f"{sign}{abs(temperature_mdegc) // 1000}.{abs(temperature_mdegc) % 1000 // 100}"
+
+
 def price(unit_price_milli: int | None) -> str:
     """Return a unit price with two decimals, three where the third is needed."""
     if unit_price_milli is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from agent.domain import alerts as machine
@@ -168,35 +169,39 @@ def _keep_tank(
         )
         values = (event.value, event.limit, event.unit)
         state = after.watches[event.alert].state.value if event.alert in after.watches else "NORMAL"
-        _row(step, f"tank:{tank.id}", event.alert, event.state, state, event.severity.value, values, "", event.person)
+        shown = _Shown(f"tank:{tank.id}", event.alert, event.state, state, event.severity.value, values)
+        _row(step, shown, person=event.person)
     if events:
         step.tx.memory.save_alerts(f"tank:{tank.id}", tank_machine.durable(after))
 
 
-def _row(
-    step: Step,
-    subject: str,
-    name: str,
-    edge: Edge,
-    state: str,
-    severity: str,
-    values: tuple[int | None, int | None, str],
-    detail: str,
-    person: str | None,
-) -> None:
-    now_ms, value = step.stamp.wall_ms, values[0]
-    row = step.tx.alerts.open_row(subject, name)
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """One edge as people see it; ``values``: value, limit and unit."""
+
+    subject: str
+    name: str
+    edge: Edge
+    state: str
+    severity: str
+    values: tuple[int | None, int | None, str]
+    detail: str = ""
+
+
+def _row(step: Step, shown: _Shown, *, person: str | None) -> None:
+    now_ms, value, edge = step.stamp.wall_ms, shown.values[0], shown.edge
+    row = step.tx.alerts.open_row(shown.subject, shown.name)
     if row is None:
         step.tx.alerts.add(
             {
-                "subject": subject,
-                "name": name,
-                "state": state,
-                "severity": severity,
+                "subject": shown.subject,
+                "name": shown.name,
+                "state": shown.state,
+                "severity": shown.severity,
                 "value": value,
-                "limit_value": values[1],
-                "unit": values[2],
-                "detail": detail,
+                "limit_value": shown.values[1],
+                "unit": shown.values[2],
+                "detail": shown.detail,
                 "raised_ms": now_ms,
                 "cleared_ms": None,
                 "acked_ms": None,
@@ -204,16 +209,16 @@ def _row(
             }
         )
     else:
-        changes: dict[str, Any] = {"state": state}
+        changes: dict[str, Any] = {"state": shown.state}
         if edge is Edge.RAISED:
-            changes |= {"raised_ms": now_ms, "cleared_ms": None, "value": value, "detail": detail}
+            changes |= {"raised_ms": now_ms, "cleared_ms": None, "value": value, "detail": shown.detail}
         elif edge is Edge.CLEARED:
             changes |= {"cleared_ms": now_ms}
         elif edge is Edge.ACKNOWLEDGED:
             changes |= {"acked_ms": now_ms, "acked_by": person}
         step.tx.alerts.change(int(row["id"]), changes)
     level = _log.warning if edge is Edge.RAISED else _log.info
-    step.after.append(lambda: level("alert", subject=subject, alert=name, state=edge.value, value=value))
+    step.after.append(lambda: level("alert", subject=shown.subject, alert=shown.name, state=edge.value, value=value))
 
 
 def device(step: Step, subject: str, name: str, *, standing: bool, detail: str = "") -> None:
@@ -243,8 +248,9 @@ def _keep_device(step: Step, after: machine.DeviceAlerts, events: tuple[DeviceAl
         known = after.standing.get((event.subject, event.alert))
         state = "NORMAL" if known is None else known.state.value
         severity = SEVERITIES.get(event.alert, "warning")
-        values = (None, None, "")
-        _row(step, event.subject, event.alert, event.state, state, severity, values, event.evidence or "", event.person)
+        detail = event.evidence or ""
+        shown = _Shown(event.subject, event.alert, event.state, state, severity, (None, None, ""), detail)
+        _row(step, shown, person=event.person)
     step.tx.memory.save_alerts(DEVICE_SUBJECT, machine.durable(after))
 
 

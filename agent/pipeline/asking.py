@@ -98,29 +98,31 @@ def _quote(step: Step, asked: Asked, _key: bytes) -> dict[str, Any]:
 
 
 def _link(step: Step, asked: Asked, key: bytes) -> dict[str, Any]:
-    card, reason = _text(asked, "card"), _text(asked, "reason", needed=False)
-    return scanning.link_by_number(step, _sale(step, asked), card, reason, asked.person.name, asked.person.role, key)
+    by = correcting.By(asked.person.name, asked.person.role, _text(asked, "reason", needed=False))
+    return scanning.link_by_number(step, _sale(step, asked), _text(asked, "card"), by, key)
 
 
 def _unlink(step: Step, asked: Asked, _key: bytes) -> dict[str, Any]:
-    reason = _text(asked, "reason")
-    return scanning.unlink(step, _sale(step, asked), reason, asked.person.name, asked.person.role)
+    return scanning.unlink(step, _sale(step, asked), _by(asked))
+
+
+def _by(asked: Asked) -> correcting.By:
+    return correcting.By(asked.person.name, asked.person.role, _text(asked, "reason"))
 
 
 def _void(step: Step, asked: Asked, _key: bytes) -> dict[str, Any]:
-    return correcting.void(step, _sale(step, asked), asked.person.name, asked.person.role, _text(asked, "reason"))
+    return correcting.void(step, _sale(step, asked), _by(asked))
 
 
 def _refund(step: Step, asked: Asked, _key: bytes) -> dict[str, Any]:
-    amount, reason = _number(asked, "amount_minor"), _text(asked, "reason")
-    return correcting.refund(step, _sale(step, asked), amount, asked.person.name, asked.person.role, reason)
+    return correcting.refund(step, _sale(step, asked), _number(asked, "amount_minor"), _by(asked))
 
 
 def _correct(step: Step, asked: Asked, _key: bytes) -> dict[str, Any]:
-    sale, reason = _sale(step, asked), _text(asked, "reason")
+    sale = _sale(step, asked)
     settled = step.tx.sales.settlement(sale)
     tenders = _tenders(asked, 0 if settled is None else settled["net_minor"])
-    return correcting.correct_tender(step, sale, tenders, asked.person.name, asked.person.role, reason)
+    return correcting.correct_tender(step, sale, tenders, _by(asked))
 
 
 def _point_event(step: Step, asked: Asked, make: Callable[[int], events.Event]) -> dict[str, Any]:

@@ -7,7 +7,6 @@ memory and database may disagree: the exception goes up and the process starts a
 from __future__ import annotations
 
 from agent.clock import Clock, read
-from agent.control import refusal, success
 from agent.domain import link_memory
 from agent.domain import link_records as links
 from agent.domain import point_events as events
@@ -16,7 +15,7 @@ from agent.domain.alerts import restore as restore_alerts
 from agent.domain.instant import Now
 from agent.failpoints import failpoint
 from agent.ids import RandomBits
-from agent.inbox import Asked, FromHeadOffice, FromLine, Item, Ticked
+from agent.inbox import Asked, FromHeadOffice, FromLine, Item, Ticked, refusal, success
 from agent.live import LiveBoard
 from agent.logs import get_logger
 from agent.pipeline import alerting, asking, downlink, points, pricing, rulebook, scanning, settling

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
-
-from sqlalchemy import RowMapping
 
 from agent.domain import ledger, settlement
 from agent.domain import link_records as links
@@ -17,22 +16,42 @@ from agent.domain.rules.verdict import EarnTerm
 from agent.domain.sale import SaleState
 from agent.pipeline import rulebook, settling
 from agent.pipeline.step import RequestRefused, Step
-from agent.store.sales import sale_of
+from agent.store.sales import Row, sale_of
 
 
-def void(step: Step, sale: str, by: str, role: str, reason: str) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class By:
+    """Who corrects, in which role, and why."""
+
+    name: str
+    role: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """One correction: what, from what to what, and the points it moves."""
+
+    what: str
+    old: dict[str, Any]
+    new: dict[str, Any]
+    postings: Sequence[ledger.Posting] = ()
+    delay_s: int | None = None
+
+
+def void(step: Step, sale: str, by: By) -> dict[str, Any]:
     """Give the whole net back. Raises RequestRefused for an unsettled or already voided sale."""
     row, settled = _settled(step, sale)
-    return _give_back(step, row, settled, settled["net_minor"] - row["refunded_minor"], "void", (by, role, reason))
+    return _give_back(step, row, settled, settled["net_minor"] - row["refunded_minor"], "void", by=by)
 
 
-def refund(step: Step, sale: str, amount_minor: int, by: str, role: str, reason: str) -> dict[str, Any]:
+def refund(step: Step, sale: str, amount_minor: int, by: By) -> dict[str, Any]:
     """Give a part of the net back. Raises RequestRefused for an amount that is not left."""
     row, settled = _settled(step, sale)
-    return _give_back(step, row, settled, amount_minor, "refund", (by, role, reason))
+    return _give_back(step, row, settled, amount_minor, "refund", by=by)
 
 
-def _settled(step: Step, sale: str) -> tuple[RowMapping, RowMapping]:
+def _settled(step: Step, sale: str) -> tuple[Row, Row]:
     row = step.tx.sales.row(sale)
     if row is None:
         raise RequestRefused(f"there is no sale {sale}", hint="forecourt sales lists them")
@@ -47,9 +66,7 @@ def _settled(step: Step, sale: str) -> tuple[RowMapping, RowMapping]:
     return row, settled
 
 
-def _give_back(
-    step: Step, row: RowMapping, settled: RowMapping, amount_minor: int, what: str, who: tuple[str, str, str]
-) -> dict[str, Any]:
+def _give_back(step: Step, row: Row, settled: Row, amount_minor: int, what: str, *, by: By) -> dict[str, Any]:
     sale, before = row["id"], row["refunded_minor"]
     left = settled["net_minor"] - before
     if amount_minor > left or amount_minor < 0 or (amount_minor == 0 and left > 0):
@@ -63,7 +80,7 @@ def _give_back(
     full = after == settled["net_minor"]
     postings = () if reversal is None else reversal.postings
     old = {"refunded_minor": before, "net_minor": settled["net_minor"]}
-    record = _record(step, sale, what, old, {"refunded_minor": after}, who, postings, None)
+    record = _record(step, sale, _Change(what, old, {"refunded_minor": after}, postings), by)
     settling.post(step, record, sale, postings)
     if reversal is not None and holder is not None:
         for lot in reversal.lots:
@@ -81,7 +98,7 @@ def _give_back(
     }
 
 
-def _take_back_counts(step: Step, settled: RowMapping, holder: RowMapping, before: int, after: int) -> None:
+def _take_back_counts(step: Step, settled: Row, holder: Row, before: int, after: int) -> None:
     """Growth follows the refunded amount; the visit and the use counts come back on the full refund."""
     ref, net, growth = holder["member_ref"], settled["net_minor"], holder["growth"]
     full = after == net
@@ -93,7 +110,7 @@ def _take_back_counts(step: Step, settled: RowMapping, holder: RowMapping, befor
         step.tx.members.add_uses(ref, rows)
 
 
-def _reverse(step: Step, settled: RowMapping, holder: RowMapping, before: int, amount_minor: int) -> ledger.Reversal:
+def _reverse(step: Step, settled: Row, holder: Row, before: int, amount_minor: int) -> ledger.Reversal:
     rules = rulebook.of_version(step, settled["rule_version"]).program
     wanted = ledger.Refund(
         refunded_so_far_minor=before,
@@ -110,7 +127,7 @@ def _reverse(step: Step, settled: RowMapping, holder: RowMapping, before: int, a
         raise RequestRefused(str(failure), hint="name an amount up to what is left") from failure
 
 
-def _settled_points(step: Step, net_minor: int, holder: RowMapping) -> ledger.SettledPoints:
+def _settled_points(step: Step, net_minor: int, holder: Row) -> ledger.SettledPoints:
     terms = [
         EarnTerm(offer, Fraction(numerator, denominator), Rounding(rounding), cap)
         for offer, numerator, denominator, rounding, cap in json.loads(holder["earned"])
@@ -131,7 +148,7 @@ def _settled_points(step: Step, net_minor: int, holder: RowMapping) -> ledger.Se
     )
 
 
-def _granted(step: Step, holder: RowMapping) -> list[ledger.Posting]:
+def _granted(step: Step, holder: Row) -> list[ledger.Posting]:
     """Return the legs of the record that granted the points: the holder's own, and the programme's beside them."""
     found = []
     for row in step.tx.sales.postings_of(holder["sale"]):
@@ -143,17 +160,8 @@ def _granted(step: Step, holder: RowMapping) -> list[ledger.Posting]:
     return found
 
 
-def _record(
-    step: Step,
-    sale: str,
-    what: str,
-    old: dict[str, Any],
-    new: dict[str, Any],
-    who: tuple[str, str, str],
-    postings: Sequence[ledger.Posting],
-    delay_s: int | None,
-) -> str:
-    by, role, reason = who
+def _record(step: Step, sale: str, change: _Change, by: By) -> str:
+    what, old, new = change.what, change.old, change.new
     written = step.journal(
         "fc.sale.corrected.v1",
         {
@@ -161,11 +169,11 @@ def _record(
             "what": what,
             "old": old,
             "new": new,
-            "by": by,
-            "role": role,
-            "reason": reason,
-            "postings": _posting_records(postings, with_member=what == "link"),
-            "delay_s": delay_s,
+            "by": by.name,
+            "role": by.role,
+            "reason": by.reason,
+            "postings": _posting_records(change.postings, with_member=what == "link"),
+            "delay_s": change.delay_s,
         },
     )
     step.tx.sales.add_correction(
@@ -175,9 +183,9 @@ def _record(
             "what": what,
             "old": json.dumps(old, ensure_ascii=False),
             "new": json.dumps(new, ensure_ascii=False),
-            "by": by,
-            "role": role,
-            "reason": reason,
+            "by": by.name,
+            "role": by.role,
+            "reason": by.reason,
             "at_ms": step.stamp.wall_ms,
             "amount_minor": new.get("refunded_minor"),
         }
@@ -194,9 +202,7 @@ def _posting_records(postings: Sequence[ledger.Posting], *, with_member: bool) -
     return records
 
 
-def correct_tender(
-    step: Step, sale: str, tenders: Sequence[settlement.Tender], by: str, role: str, reason: str
-) -> dict[str, Any]:
+def correct_tender(step: Step, sale: str, tenders: Sequence[settlement.Tender], by: By) -> dict[str, Any]:
     """Book the payment of a settled sale to other tenders of the same sum. Raises RequestRefused."""
     _, settled = _settled(step, sale)
     if settlement.purpose_of(tenders) is not None or settled["purpose"]:
@@ -212,7 +218,7 @@ def correct_tender(
         {"kind": t["kind"], "amount_minor": t["amount_minor"], "ref": t["ref"]} for t in step.tx.sales.tenders(sale)
     ]
     after = [{"kind": t.kind, "amount_minor": t.amount_minor, "ref": t.ref} for t in tenders]
-    _record(step, sale, "tender", {"tenders": before}, {"tenders": after}, (by, role, reason), (), None)
+    _record(step, sale, _Change("tender", {"tenders": before}, {"tenders": after}), by)
     step.tx.sales.replace_tenders(sale, [(t.kind, t.amount_minor, t.ref) for t in tenders])
     return {"sale": sale, "what": "tender", "tenders": after}
 
@@ -232,8 +238,8 @@ def correct_link(step: Step, effect: links.CorrectLink) -> None:
         fresh = _settled_for(step, settled, effect.new_member, AuthLevel.NUMBER.value)
     postings = (*(() if back is None else back.postings), *(() if fresh is None else fresh.postings))
     old, new = {"member": effect.old_member}, {"member": effect.new_member}
-    who = (effect.by, effect.role.value, effect.reason)
-    record = _record(step, effect.sale, "link", old, new, who, postings, effect.delay_s)
+    change = _Change("link", old, new, postings, effect.delay_s)
+    record = _record(step, effect.sale, change, By(effect.by, effect.role.value, effect.reason))
     settling.post(step, record, effect.sale, ledger.Entry(postings).postings)
     if settled is not None and back is not None and holder is not None:
         for lot in back.lots:
@@ -269,13 +275,13 @@ def refuse_if_given_back(step: Step, sale: str) -> None:
         )
 
 
-def _settled_for(step: Step, settled: RowMapping, member: str, level: str) -> settlement.Settlement:
+def _settled_for(step: Step, settled: Row, member: str, level: str) -> settlement.Settlement:
     """Return the sale as the original rules would have settled it for this member; the money stays as it was paid."""
     row = step.tx.sales.row(settled["sale"])
     assert row is not None
     ref = step.tx.members.ensure(member)
     rules: RuleSet = rulebook.of_version(step, settled["rule_version"])
-    evaluation = settling.evaluate_for(step, sale_of(row), rules, (ref, member), level, None)
+    evaluation = settling.evaluate_for(step, sale_of(row), rules, (ref, member), level=level)
     return settlement.settle(
         evaluation,
         rule_hash=settled["rule_hash"],

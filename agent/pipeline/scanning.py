@@ -159,25 +159,24 @@ def _answer(step: Step, answer: links.Answer, event: links.LinkEvent) -> None:
     step.after.append(lambda: _log.info("scan answered", reader=answer.to, outcome=answer.outcome.value))
 
 
-def link_by_number(step: Step, sale: str, card: str, reason: str, person: str, role: str, key: bytes) -> dict[str, Any]:
+def link_by_number(step: Step, sale: str, card: str, by: correcting.By, key: bytes) -> dict[str, Any]:
     """``sales link``: a person links a sale to the member whose card number was given."""
     found = identity.classify(card, _layouts(step))
     if found.kind is not Kind.CARD_NUMBER:
         outcome = _REFUSED.get(found.kind, Outcome.NOT_A_MEMBER_CODE)
         raise RequestRefused(sentence(outcome, "en"), hint="give the member's card number", exit_code=2)
     scan_id = step.new_id()
-    who = credential(step, found.value or "", key, scan_id=scan_id, reader="cli", attendant=person)
+    who = credential(step, found.value or "", key, scan_id=scan_id, reader="cli", attendant=by.name)
     if who is None:
         raise RequestRefused("this card is not in the cache", hint="check the number, or wait for the next sync")
-    wanted = links.Role.SUPERVISOR if role == "supervisor" else links.Role.ATTENDANT
     correcting.refuse_if_given_back(step, sale)
     _recall(step, sale)
     known = step.memory.desk.sales.get(sale)
     event: links.LinkEvent
     if known is not None and known.link is not None:
-        event = links.CorrectionRequested(sale, who, person, wanted, reason)
+        event = links.CorrectionRequested(sale, who, by.name, _role(by), by.reason)
     else:
-        event = links.LinkRequested(sale, who, person, wanted, reason)
+        event = links.LinkRequested(sale, who, by.name, _role(by), by.reason)
     return answered(step, tell(step, event))
 
 
@@ -209,12 +208,15 @@ def _recall(step: Step, sale: str) -> None:
     tell(step, links.SaleRecalled(known))
 
 
-def unlink(step: Step, sale: str, reason: str, person: str, role: str) -> dict[str, Any]:
+def _role(by: correcting.By) -> links.Role:
+    return links.Role.SUPERVISOR if by.role == "supervisor" else links.Role.ATTENDANT
+
+
+def unlink(step: Step, sale: str, by: correcting.By) -> dict[str, Any]:
     """``sales unlink``: remove a wrong link."""
-    wanted = links.Role.SUPERVISOR if role == "supervisor" else links.Role.ATTENDANT
     correcting.refuse_if_given_back(step, sale)
     _recall(step, sale)
-    return answered(step, tell(step, links.CorrectionRequested(sale, None, person, wanted, reason)))
+    return answered(step, tell(step, links.CorrectionRequested(sale, None, by.name, _role(by), by.reason)))
 
 
 def answered(step: Step, effects: tuple[links.LinkEffect, ...]) -> dict[str, Any]:

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
-from sqlalchemy import RowMapping
-
 from agent.domain import ledger, settlement
 from agent.domain import link_records as links
 from agent.domain.linking import settlement_due_ms
@@ -22,7 +20,7 @@ from agent.domain.sale import Sale, SaleState
 from agent.failpoints import failpoint
 from agent.pipeline import points, scanning
 from agent.pipeline.step import RequestRefused, Step
-from agent.store.sales import sale_of
+from agent.store.sales import Row, sale_of
 
 MAX_DUE_PER_STEP = 20
 """Automatic settlements of one step: a day's backlog is worked off over many short transactions."""
@@ -70,7 +68,7 @@ def quote(step: Step, sale: str) -> dict[str, Any]:
     }
 
 
-def _settle(step: Step, row: RowMapping, tenders: Sequence[settlement.Tender] | None, by: str) -> dict[str, Any]:
+def _settle(step: Step, row: Row, tenders: Sequence[settlement.Tender] | None, by: str) -> dict[str, Any]:
     purpose = None if tenders is None else settlement.purpose_of(tenders)
     evaluation = _evaluate(step, row, purpose)
     if tenders is None or purpose is not None:
@@ -105,17 +103,24 @@ def _settle(step: Step, row: RowMapping, tenders: Sequence[settlement.Tender] | 
     }
 
 
-def _evaluate(step: Step, row: RowMapping, purpose: Purpose | None) -> Evaluation:
+def _evaluate(step: Step, row: Row, purpose: Purpose | None) -> Evaluation:
     active = step.memory.rules
     assert active is not None, "a rule set is active from the first start"
     link = step.tx.sales.active_link(row["id"])
     if link is None:
-        return evaluate_for(step, sale_of(row), active.rules, None, None, purpose)
-    return evaluate_for(step, sale_of(row), active.rules, (link["member_ref"], link["member"]), link["level"], purpose)
+        return evaluate_for(step, sale_of(row), active.rules, None, purpose=purpose)
+    who = (link["member_ref"], link["member"])
+    return evaluate_for(step, sale_of(row), active.rules, who, level=link["level"], purpose=purpose)
 
 
 def evaluate_for(
-    step: Step, sale: Sale, rules: RuleSet, who: tuple[int, str] | None, level: str | None, purpose: Purpose | None
+    step: Step,
+    sale: Sale,
+    rules: RuleSet,
+    who: tuple[int, str] | None,
+    *,
+    level: str | None = None,
+    purpose: Purpose | None = None,
 ) -> Evaluation:
     """Return what ``rules`` give a sale for a member (surrogate, id) or for nobody."""
     member = None if who is None else member_facts(step, who[0], who[1])
@@ -179,7 +184,7 @@ def _wallet(step: Step, ref: int) -> settlement.Wallet:
     return settlement.Wallet(lots_of(step, ref), step.tx.sales.debt_of(ref))
 
 
-def _write(step: Step, row: RowMapping, settled: settlement.Settlement, by: str) -> None:
+def _write(step: Step, row: Row, settled: settlement.Settlement, by: str) -> None:
     sale, purpose = settled.sale, settled.evaluation.sale.purpose
     written = step.journal("fc.sale.settled.v1", settled.record())
     link = step.tx.sales.active_link(sale)

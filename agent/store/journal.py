@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 from sqlmodel import col
 
 from agent.ids import RandomBits, ulid
@@ -18,7 +18,11 @@ from sync.records import format_time, hash_0, hash_next, make_record
 from sync.recordtypes import STREAMS, TYPES
 
 _INSERT = insert(Journal)
-_ADVANCE = update(StreamHead)
+_ADVANCE = (
+    update(StreamHead)
+    .where(col(StreamHead.stream) == bindparam("of_stream"))
+    .values(seq=bindparam("new_seq"), hash=bindparam("new_hash"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,4 @@ class JournalWriter:
         """Write the moved heads; called once before the commit."""
         for stream in {entry.stream for entry in self.written}:
             seq, digest = self.heads[stream]
-            self._connection.execute(
-                _ADVANCE.where(col(StreamHead.stream) == stream).values(seq=seq, hash=digest),
-            )
+            self._connection.execute(_ADVANCE, {"of_stream": stream, "new_seq": seq, "new_hash": digest})

@@ -28,14 +28,14 @@ class MarkDamaged(Exception):
 def read(path: Path) -> Mark | None:
     """Return the mark, ``None`` where there is no file. Raises MarkDamaged for anything that is not one."""
     try:
-        text = path.read_text(encoding="utf-8")
+        content = path.read_bytes()
     except FileNotFoundError:
         return None
     try:
-        value = json.loads(text)
+        value = json.loads(content)
         streams = {name: (int(head["seq"]), str(head["hash"])) for name, head in value["streams"].items()}
         return Mark(str(value["incarnation"]), int(value["connect_n"]), streams)
-    except (ValueError, KeyError, TypeError, AttributeError) as failure:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as failure:
         raise MarkDamaged(f"{path} is not a high-water file") from failure
 
 

@@ -7,14 +7,27 @@ from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy.dialects.sqlite import Insert
 from sqlalchemy.dialects.sqlite import insert as upsert
-from sqlmodel import col
+from sqlmodel import SQLModel, col
 
 from agent.store.tables import AlertMemory, Baseline, DeskMemory, Document, Meta, PointMemory, Price, TankLevel
 
 
 def _dump(memory: Mapping[str, Any]) -> str:
     return json.dumps(memory, sort_keys=True, separators=(",", ":"))
+
+
+def _replacing(table: type[SQLModel], key: str, value: str) -> Insert:
+    """Return an upsert prepared once: its compiled form is cached by SQLAlchemy and only the values travel."""
+    statement = upsert(table)
+    return statement.on_conflict_do_update([key], set_={value: statement.excluded[value]})
+
+
+_SAVE_POINT = _replacing(PointMemory, "fuelling_point", "memory")
+_SAVE_DESK = _replacing(DeskMemory, "id", "memory")
+_SAVE_ALERTS = _replacing(AlertMemory, "subject", "memory")
+_SET_META = _replacing(Meta, "key", "value")
 
 
 class MemoryTable:
@@ -25,9 +38,7 @@ class MemoryTable:
 
     def save_point(self, fuelling_point: int, memory: Mapping[str, Any]) -> None:
         """Keep the durable state of one fuelling point."""
-        text = _dump(memory)
-        statement = upsert(PointMemory).values(fuelling_point=fuelling_point, memory=text)
-        self._connection.execute(statement.on_conflict_do_update(["fuelling_point"], set_={"memory": text}))
+        self._connection.execute(_SAVE_POINT, {"fuelling_point": fuelling_point, "memory": _dump(memory)})
 
     def points(self) -> dict[int, dict[str, Any]]:
         """Return the durable state of every fuelling point ever seen."""
@@ -36,9 +47,7 @@ class MemoryTable:
 
     def save_desk(self, memory: Mapping[str, Any]) -> None:
         """Keep the durable state of linking."""
-        text = _dump(memory)
-        statement = upsert(DeskMemory).values(id=1, memory=text)
-        self._connection.execute(statement.on_conflict_do_update(["id"], set_={"memory": text}))
+        self._connection.execute(_SAVE_DESK, {"id": 1, "memory": _dump(memory)})
 
     def desk(self) -> dict[str, Any] | None:
         """Return the durable state of linking, ``None`` in a new database."""
@@ -47,9 +56,7 @@ class MemoryTable:
 
     def save_alerts(self, subject: str, memory: Mapping[str, Any]) -> None:
         """Keep the alert machines of one subject."""
-        text = _dump(memory)
-        statement = upsert(AlertMemory).values(subject=subject, memory=text)
-        self._connection.execute(statement.on_conflict_do_update(["subject"], set_={"memory": text}))
+        self._connection.execute(_SAVE_ALERTS, {"subject": subject, "memory": _dump(memory)})
 
     def alerts(self) -> dict[str, dict[str, Any]]:
         """Return the alert machines of every subject."""
@@ -160,5 +167,4 @@ class MemoryTable:
 
     def set_meta(self, key: str, value: str) -> None:
         """Write one fact about this database."""
-        statement = upsert(Meta).values(key=key, value=value)
-        self._connection.execute(statement.on_conflict_do_update(["key"], set_={"value": value}))
+        self._connection.execute(_SET_META, {"key": key, "value": value})

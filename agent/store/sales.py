@@ -22,6 +22,9 @@ from agent.store.tables import (
     TenderRow,
 )
 
+Row = RowMapping
+"""A row by column name, as every table of the store gives it."""
+
 _INSERT_SALE = insert(SaleRow)
 _INSERT_LINK = insert(LinkRow)
 _INSERT_SETTLEMENT = insert(SettlementRow)

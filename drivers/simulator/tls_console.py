@@ -1,9 +1,6 @@
-"""A tank gauge console: answers the inquiries of the TLS sheet from the tanks of the world, raises alarms, keeps
-deliveries.
+"""A tank gauge console: answers the inquiries of the TLS sheet from the tanks of the world, keeps alarms, deliveries.
 
-Works on bytes handed in and out; knows no port and no thread. Read-only like the real inquiries: a set function is
-logged
-and answered "not known".
+Works on bytes handed in and out; knows no port and no thread. A set function is logged and answered "not known".
 """
 
 from __future__ import annotations

@@ -93,6 +93,11 @@ PLANTS: dict[str, tuple[str, str, str]] = {
         OPENING + 'NAMES: dict[str, str] = {\n    "a.b": "nobody comes here",\n}\n',
         "agent/failpoints.py:3: no test names the failpoint a.b",
     ),
+    "unknown-commands": (
+        "docs/x.md",
+        "`forecourt sales show 01J` and\n`forecourt sales burn`\n",
+        "docs/x.md:2: shows `forecourt sales burn`, and there is no command 'burn'",
+    ),
     "unnamed-rooms": ("agent/attic.py", OPENING, "agent/attic.py:1: docs/ARCHITECTURE.md does not name the room"),
     "broken-links": ("docs/x.md", "# X\n\n[there](nowhere.md)\n", "docs/x.md:3: links to nowhere.md"),
 }

@@ -59,7 +59,11 @@ class Running:
         self.log = log
         with log.open("ab") as output:
             self.process = subprocess.Popen(
-                arguments, stdout=output, stderr=output, stdin=subprocess.DEVNULL, env={**os.environ, **(environment or {})}
+                arguments,
+                stdout=output,
+                stderr=output,
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, **(environment or {})},
             )
 
     @property
@@ -215,7 +219,7 @@ class Site:
         command = [sys.executable, "-m", "drivers.simulator", "--config", str(file), "--state", str(self.state)]
         command += ["--seed", str(self.seed), "--speed", str(self.speed), *arguments]
         process = self.start("forecourt", command)
-        eventually(lambda: (self.state / "endpoints.json").exists(), 20, "the simulated forecourt is ready")
+        eventually((self.state / "endpoints.json").exists, 20, "the simulated forecourt is ready")
         return process
 
     def close_forecourt(self, forecourt: Running, within_s: float = 60) -> None:

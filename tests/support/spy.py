@@ -38,7 +38,7 @@ class Spy:
         self._ready = threading.Event()
         self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id="spy")
         self._client.on_message = self._on_message
-        self._client.on_connect = lambda *_: self._client.subscribe([(topic, 1) for topic in self._names])
+        self._client.on_connect = self._on_connect
         self._client.on_subscribe = lambda *_: self._ready.set()
 
     def __enter__(self) -> Self:
@@ -73,6 +73,9 @@ class Spy:
         """(bytes, records) at the most in one batch."""
         batches = [heard.payload for heard in list(self.heard) if heard.name in ("up/l", "up/a", "up/t")]
         return max(map(len, batches)), max(len(decode_batch(payload)[1].records) for payload in batches)
+
+    def _on_connect(self, *_: object) -> None:
+        self._client.subscribe([(topic, 1) for topic in self._names])
 
     def _on_message(self, _client: object, _data: object, message: paho.MQTTMessage) -> None:
         self.heard.append(Heard(self._names[message.topic], bytes(message.payload)))

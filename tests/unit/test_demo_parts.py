@@ -18,7 +18,7 @@ from agent.demo.closing import Books, Counted, Settled, compare_head_office, com
 from agent.demo.people import MEMBERS, people
 from agent.demo.processes import QUICK_DEATHS, Fleet
 from agent.demo.proxy import Proxy
-from agent.domain.check_digits import luhn_ok
+from agent.domain.check_digits import luhn_holds
 from agent.domain.identity import normalise_phone
 
 DEADLINE_S = 20.0
@@ -35,7 +35,7 @@ def test_people_are_well_formed_and_differ_by_seed() -> None:
     """Cards check, phones are mobiles, ids are unique, and another seed gives other people."""
     found = people(1)
     assert len({person.member for person in found}) == len({person.card for person in found}) == MEMBERS
-    assert all(len(p.card) == 16 and p.card.startswith("9") and luhn_ok(p.card) for p in found)
+    assert all(len(p.card) == 16 and p.card.startswith("9") and luhn_holds(p.card) for p in found)
     assert all(normalise_phone(person.phone) == person.phone for person in found)
     assert people(1) == found
     assert people(2) != found
@@ -165,7 +165,12 @@ def test_the_proxy_forwards_goes_deaf_and_cuts() -> None:
                 proxy.weather.deaf = True
                 near.sendall(b"two")
                 arrived = threading.Event()
-                reader = threading.Thread(target=lambda: far.recv(10) and arrived.set())
+
+                def read() -> None:
+                    if far.recv(10) == b"two":
+                        arrived.set()
+
+                reader = threading.Thread(target=read)
                 reader.start()
                 assert not arrived.wait(0.2)
                 proxy.weather.deaf = False

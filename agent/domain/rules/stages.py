@@ -38,7 +38,7 @@ def spread(amount: int, weights: list[Fraction]) -> list[int]:
     equally.
     """
     total = sum(weights, Fraction(0))
-    shares = [weight / total for weight in weights] if total else [Fraction(1, len(weights))] * len(weights)
+    shares = [Fraction(weight, total) for weight in weights] if total else [Fraction(1, len(weights))] * len(weights)
     exact = [amount * share for share in shares]
     parts = [part.numerator // part.denominator for part in exact]
     by_remainder = sorted(range(len(parts)), key=lambda index: (parts[index] - exact[index], index))
@@ -167,7 +167,7 @@ def _exact(run: Run, offer: Offer, places: tuple[int, ...], volume_cap_ml: int |
             assert isinstance(terms, Percent)
             base = Fraction(line.amount_minor if terms.basis is Basis.GROSS else run.nets[index])
             part = Fraction(volume_ml, line.volume_ml) if line.volume_ml else Fraction(1)
-            values.append(base * part * terms.share_bp / BASIS_POINTS)
+            values.append(base * part * Fraction(terms.share_bp, BASIS_POINTS))
     if isinstance(terms, Percent) and terms.scope is Scope.LINE:
         return [Fraction(rounded(value)) for value in values]
     return values

@@ -34,6 +34,7 @@ CHECKS: dict[str, Check] = {
     "unproved-wire-ids": proof.unproved_wire_ids,
     "unproved-failpoints": proof.unproved_failpoints,
     "undocumented-commands": pages.undocumented_commands,
+    "unknown-commands": pages.unknown_commands,
     "unnamed-rooms": pages.unnamed_rooms,
     "broken-links": pages.broken_links,
 }

@@ -15,6 +15,7 @@ from tests.architecture.checks.source import PACKAGES, texts
 COMMANDS_PAGE = "docs/cli.md"
 ROOMS_PAGE = "docs/ARCHITECTURE.md"
 LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)\s#]+)(?:#[^)]*)?\)")
+TYPED = re.compile(r"(?:`|^\$? ?)(forecourt(?:-hq)?)((?: [a-z][a-z-]*)+)")
 HERE = Path(__file__).resolve().parents[3]
 
 
@@ -37,6 +38,31 @@ def undocumented_commands(root: Path) -> list[str]:
         for typed, callback, below in _commands(name, typer.main.get_command(application))
         if not re.search(_shown(typed, below), text)
     ]
+
+
+def unknown_commands(root: Path) -> list[str]:
+    """Commands that a page shows and that do not exist."""
+    commands = {name: typer.main.get_command(application) for name, application in applications().items()}
+    return [
+        f"{path}:{number}: shows `{name}{words}`, and there is no command {unknown!r}"
+        for path, text in texts(root)
+        if path.endswith(".md")
+        for number, line in enumerate(text.splitlines(), 1)
+        for name, words in TYPED.findall(line)
+        if (unknown := _unknown(commands[name], words.split()))
+    ]
+
+
+def _unknown(command: Any, words: list[str]) -> str | None:
+    """Return the first word that names no command; words behind a command without commands are its arguments."""
+    for word in words:
+        below: dict[str, Any] = getattr(command, "commands", {})
+        if not below:
+            return None
+        if word not in below:
+            return word
+        command = below[word]
+    return None
 
 
 def _shown(typed: str, below: list[str]) -> str:

@@ -403,7 +403,7 @@ def _create_member_index() -> None:
 
 def _create_posting() -> None:
     op.create_table(
-    "posting",
+        "posting",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("source", sa.String(), nullable=False),
         sa.Column("leg", sa.Integer(), nullable=False),

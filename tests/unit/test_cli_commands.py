@@ -1,0 +1,169 @@
+"""The command line as people meet it: exit codes, one or two lines on stderr, options that are refused before anything."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from agent import main
+from agent.cli import app
+from agent.control import ControlServer
+from agent.inbox import Person, refusal, success
+
+ASKED: list[tuple[str, dict[str, Any]]] = []
+
+
+def answer(op: str, args: dict[str, Any], _person: Person) -> dict[str, Any]:
+    """A daemon that remembers what it was asked."""
+    ASKED.append((op, args))
+    if op == "sales.show":
+        return refusal("there is no sale X", "forecourt sales lists them")
+    if op == "sync":
+        return refusal("the daemon is ending", "ask again when it runs", 3)
+    return success([] if op in ("pumps", "tanks", "sales", "alerts", "members", "prices", "journal") else {"sale": "X"})
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[Path]:
+    """A control socket with that daemon behind it."""
+    ASKED.clear()
+    path = tmp_path / "control.sock"
+    server = ControlServer(path, frozenset({"root"}), answer)
+    server.open()
+    stop = threading.Event()
+
+    def serve() -> None:
+        while not stop.is_set():
+            server.serve_once()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    yield path
+    stop.set()
+    with socket.socket(socket.AF_UNIX) as waker:
+        waker.connect(str(path))
+    thread.join()
+    server.close()
+
+
+def run(*arguments: str | Path) -> Result:
+    """The command in this process, as in a pipe."""
+    assert {command.callback for command in app.registered_commands} >= {main.run, main.demo}
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_a_daemon_that_does_not_run_is_exit_three(tmp_path: Path) -> None:
+    """The message names the socket; the hint says where to look; no traceback."""
+    result = run("status", "--socket", tmp_path / "nobody.sock")
+    assert result.exit_code == 3
+    assert result.stdout == ""
+    first, second = result.stderr.splitlines()
+    assert first == f"forecourt: the daemon does not answer at {tmp_path / 'nobody.sock'}: No such file or directory"
+    assert "systemctl status forecourt" in second
+
+
+def test_a_socket_path_that_is_too_long_is_told_as_that(tmp_path: Path) -> None:
+    """Not as a time-out."""
+    result = run("status", "--socket", tmp_path / ("x" * 200))
+    assert result.exit_code == 3
+    assert "too long" in result.stderr
+
+
+def test_a_stranger_at_the_socket_is_exit_three(tmp_path: Path) -> None:
+    """Something else listens there: said in one line."""
+    path = tmp_path / "other.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+
+        def babble() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(1_000)
+                connection.sendall(b"220 mail.example.net ESMTP\n")
+
+        thread = threading.Thread(target=babble)
+        thread.start()
+        result = run("status", "--socket", path)
+        thread.join()
+    assert result.exit_code == 3
+    assert "no forecourt daemon" in result.stderr
+
+
+def test_a_refusal_of_the_daemon_keeps_its_words_and_its_code(daemon: Path) -> None:
+    """1 where the wish was refused, 3 where nobody could answer."""
+    refused = run("sales", "show", "X", "--socket", daemon)
+    assert (refused.exit_code, refused.stderr) == (1, "forecourt: there is no sale X\n  forecourt sales lists them\n")
+    assert run("sync", "--socket", daemon).exit_code == 3
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nonsense"],
+        ["sales", "--limit", "0"],
+        ["sales", "--limit", "many"],
+        ["sales", "settle", "X"],
+        ["sales", "refund", "X", "--amount", "1.005", "--reason", "r"],
+        ["sales", "refund", "X", "--amount", "1e999999", "--reason", "r"],
+        ["sales", "refund", "X", "--amount", "-1", "--reason", "r"],
+        ["sales", "settle", "X", "--tender", "cash:a lot"],
+        ["pumps", "authorise", "1", "--litres", "20.0001"],
+        ["prices", "set", "92", "free"],
+        ["prices", "set", "92", "7.85", "--at", "tomorrow"],
+        ["prices", "set", "92", "7.85", "--at", "2026-11-22T06:00:00"],
+        ["verify", "--database", "/nonexistent/station.db"],
+        ["run", "--config", "/nonexistent/station.toml"],
+        ["check-config", "/nonexistent/station.toml"],
+        ["demo", "--speed", "0"],
+    ],
+    ids=" ".join,
+)
+def test_bad_usage_is_exit_two_and_asks_nobody(daemon: Path, arguments: list[str]) -> None:
+    """Refused here with a sentence; the daemon hears nothing of it, and nobody sees a traceback."""
+    os.environ["FORECOURT_SOCKET"] = str(daemon)
+    try:
+        result = run(*arguments)
+    finally:
+        del os.environ["FORECOURT_SOCKET"]
+    assert result.exit_code == 2
+    assert result.stderr
+    assert "Traceback" not in result.stderr
+    assert ASKED == []
+
+
+def test_amounts_travel_as_integers(daemon: Path) -> None:
+    """Litres, money and prices as the person wrote them become ml, minor units and thousandths, exactly."""
+    assert run("pumps", "authorise", "1", "--litres", "20.005", "--socket", daemon).exit_code == 0
+    assert (
+        run("sales", "settle", "X", "--tender", "card:12.30:A7", "--tender", "cash", "--socket", daemon).exit_code == 0
+    )
+    assert run("prices", "set", "92", "7.855", "--at", "2026-11-22T06:00:00+08:00", "--socket", daemon).exit_code == 0
+    (_, authorise), (_, settle), (_, price) = ASKED
+    assert authorise["volume_ml"] == 20_005
+    assert settle["tenders"] == [
+        {"kind": "card", "amount_minor": 1_230, "ref": "A7"},
+        {"kind": "cash", "amount_minor": None, "ref": None},
+    ]
+    assert (price["unit_price_milli"], price["effective_from_ms"]) == (7_855, 1_795_298_400_000)
+
+
+@pytest.mark.parametrize("command", ["pumps", "tanks", "sales", "alerts", "members", "prices", "journal"])
+def test_every_list_speaks_json_and_plain_text(daemon: Path, command: str) -> None:
+    """Empty lists: ``[]`` for programs, a sentence for people."""
+    assert json.loads(run(command, "--json", "--socket", daemon).stdout) == []
+    assert run(command, "--socket", daemon).stdout.endswith(": none\n")
+
+
+def test_the_socket_may_come_from_the_environment(daemon: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once per shell instead of once per command."""
+    monkeypatch.setenv("FORECOURT_SOCKET", str(daemon))
+    assert run("pumps").exit_code == 0
