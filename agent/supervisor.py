@@ -24,7 +24,8 @@ STEADY_AFTER_S = 60.0
 """A thread that ran for so long has recovered: its next failure is a first one again."""
 
 WATCH_EVERY_S = 0.5
-JOIN_S = 5.0
+JOIN_S = 3.0
+"""How long the end waits for all threads together: the process is gone within 5 s, whatever a device is doing."""
 
 
 class Heart:
@@ -150,3 +151,5 @@ class Supervisor:
         for worker in self._workers:
             if worker.thread is not None:
                 worker.thread.join(max(0.0, deadline - time.monotonic()))
+                if worker.thread.is_alive():
+                    self._log.warning("thread did not end in time", thread=worker.name)

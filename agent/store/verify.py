@@ -196,13 +196,19 @@ def _totalizers(db: sqlite3.Connection) -> Iterator[Finding]:
     for row in db.execute(METER_BASELINES):
         baselines[row["fuelling_point"], row["nozzle"]].add((row["epoch"], row["raw"]))
     ends: dict[tuple[int, int], tuple[int, int]] = {}
+    by_hand: set[tuple[int, int]] = set()
     statement = "SELECT * FROM sale WHERE start_raw IS NOT NULL ORDER BY journal_seq"
     for row in db.execute(statement):
         nozzle = (row["fuelling_point"], row["nozzle"])
         start = (row["start_epoch"], row["start_raw"])
         last = ends.get(nozzle)
-        if start != last and start not in baselines[nozzle]:
+        # behind a sale accepted while totals were unreadable the next one starts at the first total read again
+        follows = start == last or (nozzle in by_hand and (last is None or start >= last))
+        if not follows and start not in baselines[nozzle]:
             before = "no baseline" if last is None else f"the last end {last[0]}:{last[1]}"
             yield Finding(f"sale {row['id']}", f"starts at {start[0]}:{start[1]}, before it is {before}")
-        if row["end_raw"] is not None:
+        if row["end_raw"] is None:
+            by_hand.add(nozzle)
+        else:
+            by_hand.discard(nozzle)
             ends[nozzle] = (row["end_epoch"], row["end_raw"])

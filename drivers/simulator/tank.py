@@ -5,6 +5,7 @@ geometry.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from random import Random
 
 from drivers.simulator.config import DeliveryConfig, TankConfig
@@ -37,19 +38,24 @@ class Tank:
 
     def height_um(self, volume_ml: int) -> int:
         """Height of a volume in the cylinder."""
-        share = min(1.0, volume_ml / self.config.full_ml)
-        low, high = 0.0, 2.0
-        for _ in range(HALVINGS):
-            middle = (low + high) / 2
-            if _segment(middle) < share:
-                low = middle
-            else:
-                high = middle
-        return round(low * self.config.diameter_um / 2)
+        return round(_height(min(1.0, volume_ml / self.config.full_ml)) * self.config.diameter_um / 2)
 
     def volume_at_ml(self, height_um: int) -> int:
         """Volume up to a height."""
         return round(_segment(2 * height_um / self.config.diameter_um) * self.config.full_ml)
+
+
+@lru_cache(maxsize=256)
+def _height(share: float) -> float:
+    """Height (0..2) below which a share of a unit circle's area lies; a console asks for the same one many times."""
+    low, high = 0.0, 2.0
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        if _segment(middle) < share:
+            low = middle
+        else:
+            high = middle
+    return low
 
 
 def _segment(height: float) -> float:

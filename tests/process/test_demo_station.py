@@ -55,9 +55,10 @@ def end(process: subprocess.Popen[str], code: int) -> dict[str, Any]:
     return value
 
 
-def wait_for(condition: Callable[[], bool], what: str) -> None:
+def wait_for(condition: Callable[[], bool], what: str, running: subprocess.Popen[str] | None = None) -> None:
     deadline = time.monotonic() + DEADLINE_S
     while not condition():
+        assert running is None or running.poll() is None, f"the demo ended before {what}"
         assert time.monotonic() < deadline, f"waited in vain for {what}"
         time.sleep(LOOK_S)
 
@@ -97,15 +98,17 @@ def test_forty_seconds_lose_and_double_nothing(tmp_path: Path) -> None:
 def test_an_agent_killed_again_and_again_loses_nothing(tmp_path: Path) -> None:
     """SIGKILL by pids.json in mid-fuelling, twice: started again within seconds, and every sale is counted once."""
     state = tmp_path / "s"
-    process = demo(state, "--for", "18s", "--speed", "10", "--seed", "4")
+    process = demo(state, "--speed", "8", "--seed", "4")
     for _ in range(2):
-        wait_for(lambda: somebody_fuels(state), "somebody who fuels")
+        wait_for(lambda: somebody_fuels(state), "somebody who fuels", process)
         victim = pids(state)["agent"]
         os.kill(victim, signal.SIGKILL)
-        wait_for(lambda victim=victim: pids(state).get("agent", victim) != victim, "a new agent")  # type: ignore[misc]
+        wait_for(lambda victim=victim: pids(state).get("agent", victim) != victim, "a new agent", process)  # type: ignore[misc]
+    wait_for(lambda: bool(asked(state, "sales", limit=1)), "a sale", process)
+    process.send_signal(signal.SIGINT)
     found = end(process, 0)
-    assert found["sales_at_pumps"] > 0
-    assert found["volume_at_pumps_ml"] == found["volume_at_head_office_ml"]
+    assert found["sales_at_pumps"] == found["sales_at_head_office"] > 0
+    assert found["volume_at_pumps_ml"] == found["volume_recorded_ml"] == found["volume_at_head_office_ml"]
 
 
 def test_a_sale_taken_from_head_office_is_named(tmp_path: Path) -> None:

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 
 from drivers.simulator.faults import SIMULATOR_FAULTS
 from tests.scenario.conftest import MakeStation
-from tests.support.station import Plan, VirtualStation
+from tests.support.station import VirtualStation
 from tests.support.station_checks import alert_edges, booked_sales, check_invariants
-from tests.support.station_plans import HASTY, by_hand
+from tests.support.station_plans import busy, by_hand
 
 FAULTED_POINT = 1
 RUNNING_S = 14
-RECOVERY_S = 30
-NEEDS_A_PERSON = frozenset({"meter-replaced", "units-changed"})
-"""What only a supervisor may end."""
-
-WIRE_FAULTS_THAT_REST = frozenset({"totalizer-rollover", "meter-replaced"})
-
+RECOVERY_S = 20
 
 def _target(name: str) -> dict[str, int | str]:
     return {
@@ -47,9 +40,9 @@ def _open_alerts(station: VirtualStation) -> list[tuple[str, str]]:
 @pytest.mark.parametrize("name", sorted(SIMULATOR_FAULTS))
 def test_a_fault_costs_no_sale_and_disturbs_nobody_else(make_station: MakeStation, name: str) -> None:
     """During any fault other points sell; when it has gone everything is booked and its alerts are over."""
-    station = make_station(51, Plan(customers=HASTY, poll_ms=150, has_head_office=False, settle_after="5s"))
+    station = make_station(51, busy())
     station.publish_rules_and_members()
-    station.run_for(6)
+    station.run_for(12)
     before = _sold_elsewhere(station)
     station.forecourt.inject(name, **_target(name))  # type: ignore[arg-type]
     station.run_for(RUNNING_S)
@@ -113,7 +106,7 @@ def test_a_silent_pump_raises_one_alert_and_clears_it(make_station: MakeStation)
 
 def test_planted_shaving_is_booked_as_the_meter_counted(make_station: MakeStation) -> None:
     """A meter that counts too little is believed by sales; tanks would tell."""
-    station = make_station(54, dataclasses.replace(by_hand()))
+    station = make_station(54, by_hand())
     station.run_for(8)
     station.forecourt.inject("shave-volume", point=1)
     station.fuel(1, 5_000)

@@ -99,9 +99,14 @@ def test_a_replaced_meter_waits_for_a_supervisor(make_station: MakeStation) -> N
     station.forecourt.inject("meter-replaced", point=1)
     station.run_for(1)
     station.lift(1)
-    station.wait(lambda: ("point:1", "METER_RESET", "raised") in alert_edges(station), "the alert", 900)
-    if station.forecourt.world.heads[1].nozzle_out:
-        station.hang_up(1)
+    station.wait_for_flow(1)
+    station.flow(1, 2_000)
+    station.hang_up(1)
+    station.wait(lambda: ("point:1", "METER_RESET", "raised") in alert_edges(station), "the alert")
+    station.lift(1)
+    station.run_for(20)
+    assert not station.forecourt.world.heads[1].can_flow()
+    station.hang_up(1)
     station.run_for(5)
     refused = station.ask("pumps.confirm-meter", role="attendant", fuelling_point=1, nozzle=1)
     assert not refused["ok"]

@@ -176,13 +176,14 @@ class Site:
     def start_hq(self, *, failpoint: str = "") -> Running:
         """Start ``forecourt-hq serve`` and wait until it serves, unless it is to die."""
         more = {FAILPOINT: failpoint} if failpoint else {}
-        before = self._connected()
+        before = self.hq_connects()
         url = f"mqtt://127.0.0.1:{self.broker.port}"
         process = self.start("hq", [sys.executable, "-c", HEAD_OFFICE, "serve", "--broker", url, "--json"], **more)
-        eventually(lambda: not process.alive or self._connected() > before, 30, "head office serves")
+        eventually(lambda: not process.alive or self.hq_connects() > before, 30, "head office serves")
         return process
 
-    def _connected(self) -> int:
+    def hq_connects(self) -> int:
+        """How often head office has said that it is connected."""
         log = self.folder / "hq.log"
         return log.read_text(encoding="utf-8").count('"event": "connected"') if log.exists() else 0
 

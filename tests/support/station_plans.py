@@ -19,7 +19,9 @@ HASTY = CustomerConfig(
     members=1_000,
     zero_lifts=100,
     wrong_codes=100,
-    opening_s=1,
+    patience_min_ms=4_000,
+    patience_max_ms=7_000,
+    opening_s=4,
 )
 """Small sales one after the other, everybody a member."""
 
@@ -29,11 +31,9 @@ QUIET_HOUR = CustomerConfig(gap_mean_ms=60_000, gap_max_ms=240_000, arrive_max_m
 
 def by_hand(*, settle: str = "auto", control: str = "auto", has_head_office: bool = False) -> Plan:
     """A station where the test is the only customer."""
-    return Plan(settle=settle, control=control, customers=NOBODY, has_head_office=has_head_office)
+    return Plan(settle=settle, control=control, customers=NOBODY, has_head_office=has_head_office, poll_ms=400)
 
 
 def busy(*, has_head_office: bool = False, settle: str = "auto") -> Plan:
     """A station with hasty customers whose linked sales are settled soon."""
-    return Plan(
-        settle=settle, customers=HASTY, has_head_office=has_head_office, settle_after="5s", poll_ms=150
-    )
+    return Plan(settle=settle, customers=HASTY, has_head_office=has_head_office, settle_after="5s")

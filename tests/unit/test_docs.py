@@ -1,0 +1,191 @@
+"""The pages for people: every command line exists with its options, every TOML example loads, every link leads somewhere."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from agent import main
+from agent.cli import app as station
+from agent.domain import answers
+from agent.domain.wetstock import alerts as tank_alerts
+from agent.settings import SettingsError, load
+from drivers import registry
+from drivers.dart import options as dart
+from drivers.scanner import driver as scanner
+from drivers.veeder_root import options as veeder_root
+from headoffice.cli.app import app as head_office
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+NAMES = {"forecourt": station, "forecourt-hq": head_office}
+FENCE = re.compile(r"^```([a-z]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+INLINE = re.compile(r"`(?:\$ )?((?:forecourt|forecourt-hq) [^`\n]*)`")
+LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)#\s]+)(?:#[^)]*)?\)")
+PLACEHOLDERS = re.compile(r"\[|\.\.\.|…")
+
+
+def commands(page: Path) -> list[str]:
+    """Every command line of a page: in code blocks and between backticks, comments cut off."""
+    text = page.read_text(encoding="utf-8")
+    found = [
+        line.removeprefix("$ ")
+        for language, block in FENCE.findall(text)
+        if language in ("", "sh", "console")
+        for line in block.splitlines()
+    ]
+    found = [line for line in found if line.startswith(("forecourt ", "forecourt-hq "))]
+    return found + INLINE.findall(FENCE.sub("", text))
+
+
+def problem(line: str) -> str:
+    """Why a command line cannot be typed: an unknown command, an unknown option; empty when it can."""
+    words = shlex.split(line, comments=True)
+    command: Any = typer.main.get_command(NAMES[words[0]])
+    rest = words[1:]
+    takes_value = False
+    for word in rest:
+        below: dict[str, Any] = getattr(command, "commands", {})
+        if takes_value:
+            takes_value = False
+        elif word.startswith("--"):
+            option = next((p for p in command.params if word.partition("=")[0] in p.opts), None)
+            if option is None and word != "--help":
+                return f"no option {word}"
+            takes_value = option is not None and not getattr(option, "is_flag", False) and "=" not in word
+        elif below and word in below:
+            command = below[word]
+        elif below:
+            return f"no command {word}"
+    arguments = [p for p in command.params if p.param_type_name == "argument"]
+    given = [w for w in rest if not w.startswith("--")]
+    return "more words than the command takes" if not arguments and len(given) > 40 else ""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_line_can_be_typed(page: Path) -> None:
+    """Commands and options exist; a page that shows none has nothing to be wrong."""
+    lines = [line for line in commands(page) if not PLACEHOLDERS.search(line)]
+    assert {line: problem(line) for line in lines if problem(line)} == {}
+
+
+def test_the_check_of_command_lines_finds_mistakes() -> None:
+    """A renamed command or option in a page is noticed."""
+    assert problem("forecourt sales settel X") == "no command settel"
+    assert problem("forecourt sales settle X --tenders cash") == "no option --tenders"
+    assert problem("forecourt sales settle X --tender cash") == ""
+    assert problem("forecourt-hq members import FILE --jsn") == "no option --jsn"
+    assert main.run.__doc__
+
+
+def test_every_command_is_described_with_its_options() -> None:
+    """docs/cli.md names each command, and each option of each command somewhere."""
+    text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+
+    def walk(typed: str, command: Any) -> list[str]:
+        below: dict[str, Any] = getattr(command, "commands", {})
+        options = [p.opts[0] for p in command.params if p.param_type_name == "option" and p.name != "help"]
+        missing = [f"{typed} {option}" for option in options if option not in text]
+        if not below and f"`{typed}" not in text:
+            missing.append(typed)
+        return missing + [item for name, child in below.items() for item in walk(f"{typed} {name}", child)]
+
+    missing = [item for name, app in NAMES.items() for item in walk(name, typer.main.get_command(app))]
+    assert missing == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_toml_example_parses_and_a_whole_station_loads(page: Path, tmp_path: Path) -> None:
+    """Snippets are TOML; what is a station file is a correct one."""
+    for language, block in FENCE.findall(page.read_text(encoding="utf-8")):
+        if language != "toml":
+            continue
+        document = tomllib.loads(block)
+        assert document
+        if "station" in document and "fuelling_point" in document:
+            file = tmp_path / "station.toml"
+            file.write_text(block, encoding="utf-8")
+            assert load(file).station.id
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "README.md"], ids=lambda page: page.name)
+def test_every_link_leads_to_a_file(page: Path) -> None:
+    """Relative links of pages resolve inside the repository."""
+    targets = LINK.findall(page.read_text(encoding="utf-8"))
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_the_example_driver_keeps_the_contract_of_a_driver() -> None:
+    """The code of the page runs: it makes a device, refuses commands and checks options."""
+    text = (ROOT / "docs" / "driver-author.md").read_text(encoding="utf-8")
+    (code,) = [block for language, block in FENCE.findall(text) if language == "python"]
+    names: dict[str, Any] = {}
+    exec(compile(code, "docs/driver-author.md", "exec"), names)
+    spec = names["SPEC"]
+    assert isinstance(spec, registry.DriverSpec)
+    from tests.support.driver_rig import every_command
+    from tests.support.wire import VirtualPort
+
+    (device,) = spec.make_devices(names["LineConfig"]("tanks", "virtual", "v-gauge", tanks=(1,)))
+    port = VirtualPort(lambda data: b"18400\r" if data == b"V\r" else b"")
+    status, reading = device.turn(port)
+    assert (status.online, reading.volume_ml) == (True, 18_400_000)
+    port.peer = lambda _data: b""
+    assert [told.online for told in device.turn(port)] == [False]
+    assert device.turn(port) == []
+    for command in every_command():
+        device.submit(command)
+    assert {end.outcome.value for end in device.turn(port)} == {"REFUSED"}
+    assert spec.check_options({"x": 1})
+
+
+@pytest.mark.parametrize("options", [dart._NAMES, veeder_root.HELP, scanner.HELP])
+def test_every_option_of_a_driver_is_in_the_installers_page(options: dict[str, Any]) -> None:
+    """Whoever wires a station finds each of them."""
+    text = (ROOT / "docs" / "installer.md").read_text(encoding="utf-8")
+    assert [option for option in options if f"`{option}`" not in text] == []
+
+
+def test_every_alert_of_a_tank_is_in_the_supervisors_page() -> None:
+    """With what to do about it."""
+    text = (ROOT / "docs" / "supervisor.md").read_text(encoding="utf-8")
+    assert [name for name in tank_alerts.SEVERITY if f"`{name}`" not in text] == []
+
+
+def test_every_alert_of_a_point_or_device_is_in_the_supervisors_page() -> None:
+    """Found in the code by the places that raise them."""
+    text = (ROOT / "docs" / "supervisor.md").read_text(encoding="utf-8")
+    raised: set[str] = set()
+    for folder in ("agent/domain", "agent/pipeline"):
+        for file in (ROOT / folder).glob("*.py"):
+            source = file.read_text(encoding="utf-8")
+            raised |= set(re.findall(r'(?:\.alert\(|device\(step, \w+(?:\.\w+)?, |"clock", |SYNC, )"([A-Z_]+)"', source))
+            raised |= set(re.findall(r'"((?:GAUGE|READER)_OFFLINE)"', source))
+    assert len(raised) >= 12
+    assert sorted(name for name in raised if f"`{name}`" not in text) == []
+
+
+def test_every_answer_is_in_the_attendants_page() -> None:
+    """The beginning of each English sentence, without what is filled in."""
+    text = (ROOT / "docs" / "attendant.md").read_text(encoding="utf-8").lower()
+    missing = []
+    for outcome, wording in answers.TABLE.items():
+        shown = wording.en.format(point=3, mask="", tier="").split(",")[0].split(":")[0].strip().lower()
+        words = shown.removeprefix("code ").removeprefix("this ").rstrip("?")
+        if words not in text and answers.sentence(outcome, "en", point=3).lower() not in text:
+            missing.append(wording.en)
+    assert missing == []
+
+
+def test_a_page_with_a_wrong_station_file_would_be_noticed(tmp_path: Path) -> None:
+    """The check of examples is a real one."""
+    file = tmp_path / "station.toml"
+    file.write_text('[station]\nid = "x"\n', encoding="utf-8")
+    with pytest.raises(SettingsError):
+        load(file)
