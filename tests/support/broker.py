@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 from pathlib import Path
 from typing import Self
@@ -109,7 +110,7 @@ class Mosquitto:
             with socket.create_connection(("127.0.0.1", self.port), timeout=0.2):
                 return True
         except OSError:
-            time.sleep(0.01)
+            threading.Event().wait(0.01)
             return False
 
 
