@@ -43,6 +43,7 @@ class Answers:
             "journal": self._journal,
             "sync": lambda _: self._sync(),
             "prices": lambda _: self._queries.prices(),
+            "station": lambda _: self._station(),
             "counts": lambda _: self._queries.counts(),
             "answers": lambda _: list(self._live.answers),
             "verify": lambda _: verified(settings.store.path),
@@ -101,6 +102,10 @@ class Answers:
             "streams": self._queries.streams(),
             "dead_letters": self._queries.rejected(),
         }
+
+    def _station(self) -> dict[str, Any]:
+        station = self._settings.station
+        return {"station": station.id, "currency": station.currency, "exponent": station.exponent}
 
     def _status(self, _args: dict[str, Any]) -> dict[str, Any]:
         station, meta = self._settings.station, self._queries.meta()

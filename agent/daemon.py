@@ -25,6 +25,7 @@ from agent.pipeline.step import Outlets
 from agent.schedule import Ticks
 from agent.settings import Settings
 from agent.store import mark as marks
+from agent.store.lock import InstanceLock
 from agent.store.store import Store
 from agent.supervisor import Heart, Shell, Supervisor, sd_notify
 from agent.uplink import Uplink, install_id
@@ -94,7 +95,7 @@ def boot_id() -> str:
 
 
 class StationRefused(Exception):
-    """The configuration does not fit what the database still has to settle. ``hint``: what to do."""
+    """The configuration does not fit this machine, or what the database still has to settle. ``hint``: what to do."""
 
     def __init__(self, message: str, *, hint: str) -> None:
         super().__init__(message)
@@ -117,14 +118,14 @@ def check_unsettled(settings: Settings, unsettled: Iterable[tuple[int, int, str,
 class Daemon:
     """The station's one process. ``run`` returns when the end is asked for."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Take the lock and open the database. Raises StoreError and SecretMissing; opens no port."""
+    def __init__(self, settings: Settings, lock: InstanceLock) -> None:
+        """Open the database under the lock. Raises StoreError and SecretMissing; opens no port."""
         self._settings = settings
         self._clock: Clock = clock_from_environment()
         self._rng = SystemRandom()
         self._key = index_key(settings)
         self._pinned = pinned_keys(settings)
-        self._store = Store(settings.store.path, station=settings.station.id, random=self._rng)
+        self._store = Store(settings.store.path, station=settings.station.id, random=self._rng, lock=lock)
         check_unsettled(settings, self._store.unsettled())
         self._inbox: Inbox[Item] = Inbox()
         self._live = LiveBoard(started_ms=self._clock.wall_ms())
@@ -155,9 +156,9 @@ class Daemon:
             signal.signal(number, lambda *_: self._supervisor.request_stop())
         stopped = self._may_not_send()
         self._stopped = stopped is not None
-        self._write_mark()
+        self._take_places()
         control = self._control()
-        control.open()
+        _open(control, self._settings.control.socket)
         self._supervisor.add("pipeline", self._pipeline_shell, vital=True)
         self._supervisor.add("control", lambda heart: self._control_shell(control, heart))
         self._supervisor.add("mark", self._mark_shell)
@@ -235,6 +236,15 @@ class Daemon:
         if self._uplink is not None:
             self._uplink.wake()
 
+    def _take_places(self) -> None:
+        """Write the high-water file for the first time. Raises StationRefused where it cannot be written."""
+        path = self._settings.store.mark
+        try:
+            self._write_mark()
+        except OSError as failure:
+            hint = "name a file in a folder that the agent may write: [store] mark"
+            raise StationRefused(f"{path} cannot be written: {failure.strerror or failure}", hint=hint) from failure
+
     def _write_mark(self) -> None:
         heads = {name: (seq, digest.hex()) for name, (seq, digest) in self._store.heads().items()}
         connect_n = self._connect_n if self._uplink is None else self._uplink.vitals.connect_n
@@ -295,7 +305,16 @@ def _deliver(inbox: Inbox[Item], clock: Clock, line: str, reading: Reading, gene
     return generation + 1
 
 
-def run(settings: Settings) -> None:
+def _open(control: ControlServer, path: Path) -> None:
+    """Listen for the command line. Raises StationRefused where the socket cannot be made."""
+    try:
+        control.open()
+    except OSError as failure:
+        hint = "name a path of at most 107 bytes in a folder that the agent may write: [control] socket"
+        raise StationRefused(f"cannot listen at {path}: {failure.strerror or failure}", hint=hint) from failure
+
+
+def run(settings: Settings, lock: InstanceLock) -> None:
     """Configure logging and run the daemon until it is asked to end."""
     configure()
-    Daemon(settings).run()
+    Daemon(settings, lock).run()

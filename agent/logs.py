@@ -37,6 +37,16 @@ def configure(*, level: str = "info", stream: TextIO | None = None, readable: bo
         logger_factory=structlog.WriteLoggerFactory(file=out),
         cache_logger_on_first_use=True,
     )
+    logging.basicConfig(handlers=[_Redacted()], level=logging.WARNING, force=True)
+
+
+class _Redacted(logging.Handler):
+    """Sends what libraries log through the same chain, so that nothing reaches the stream unredacted."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log one record of the standard library's logging."""
+        log = get_logger(record.name)
+        log.log(record.levelno, record.getMessage(), exc_info=record.exc_info or None)
 
 
 def get_logger(name: str) -> Any:

@@ -19,10 +19,9 @@ def run(
     ] = DEFAULT_CONFIG,
 ) -> None:
     """Run the daemon in the foreground until SIGTERM or Ctrl-C."""
-    from agent import daemon
     from agent.cli import show
     from agent.settings import SettingsError, load
-    from agent.store.engine import StoreError
+    from agent.store.lock import InstanceLock, StoreError
     from drivers.errors import WiringError
 
     try:
@@ -30,8 +29,15 @@ def run(
     except SettingsError as failure:
         show.faults(failure.faults)
         raise typer.Exit(2) from failure
+    lock = InstanceLock(settings.store.path)
     try:
-        daemon.run(settings)
+        lock.take()
+    except StoreError as failure:
+        fail(str(failure), failure.hint, 2)
+    from agent import daemon
+
+    try:
+        daemon.run(settings, lock)
     except (StoreError, daemon.SecretMissing, daemon.StationRefused, WiringError) as failure:
         fail(str(failure), failure.hint, 2)
 
@@ -44,7 +50,9 @@ def demo(
     speed: Annotated[int, typer.Option("--speed", min=1, max=100, help="How much faster than real time.")] = 5,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed gives another day.")] = 1,
     state: Annotated[Path | None, typer.Option("--state", help="Directory for everything the demo writes.")] = None,
-    fault: Annotated[list[str] | None, typer.Option("--fault", help="Inject a fault by name; may be repeated.")] = None,
+    fault: Annotated[
+        list[str] | None, typer.Option("--fault", help="Inject a fault by name; may be repeated; list shows them.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="End with one JSON object.")] = False,
 ) -> None:
     """Run a whole simulated station on real wires: pumps, gauge, scanners, agent, broker and head office."""

@@ -161,6 +161,7 @@ class Delivery:
         self._hello_timeout_s = ACK_TIMEOUT_S
         self._rehello_at: float | None = None
         self._last_rehello: float | None = None
+        self._greet_at: float | None = None
         self._audited: dict[str, float] = {}
         self.counters = Counters()
 
@@ -188,7 +189,7 @@ class Delivery:
         """When ``tick`` has something to do, on the clock of ``now``; None if nothing is running."""
         if self._stopped is not None or self._connect_n is None:
             return None
-        times = [self._hello_deadline, self._rehello_at, self._paused_until]
+        times = [self._hello_deadline, self._rehello_at, self._greet_at, self._paused_until]
         times += [lane.deadline for lane in self._lanes.values()]
         if self._sent_log and self._credit.records_per_s:
             times.append(self._sent_log[0][0] + 1.0)
@@ -211,6 +212,7 @@ class Delivery:
         self._welcomed = False
         self._hello_deadline = None
         self._rehello_at = None
+        self._greet_at = None
         self._reset_lanes()
 
     def grew(self, stream: str, last_seq: int) -> None:
@@ -229,7 +231,8 @@ class Delivery:
     def ho_state(self, now: float, online: bool) -> list[Output]:
         """Head office's retained presence: while it is away no batch is sent, hellos ask whether it is back.
 
-        On its return the windows restart; without a welcome on this connection the hello is repeated at once.
+        On its return the windows restart; without a welcome on this connection the hello is repeated at once. Where it
+        says "online" and a hello has no answer, that hello may have come too early: it is said again a little later.
         """
         back, self._ho_online = online and not self._ho_online, online
         if self._connect_n is None or self._stopped is not None:
@@ -239,6 +242,8 @@ class Delivery:
             if not self._welcomed:
                 return self._say_hello_again(now)
             self._hello_deadline = None
+        elif online and not self._welcomed:
+            self._greet_at = now + REHELLO_EVERY_S
         elif not online and self._hello_deadline is None:
             self._hello_deadline = self._later(now, self._hello_timeout_s)
         return []
@@ -260,6 +265,7 @@ class Delivery:
         if verdict is not None:
             return self._stop(verdict)
         self._reincarnations = 0
+        self._greet_at = None
         self._welcomed = True
         self._ho_online = True
         self._hello_deadline = None
@@ -303,6 +309,10 @@ class Delivery:
         outputs: list[Output] = []
         if self._stopped is not None or self._connect_n is None:
             return outputs
+        if self._greet_at is not None and now >= self._greet_at:
+            self._greet_at = None
+            if not self._welcomed and self._rehello_at is None:
+                outputs.append(self._hello(now))
         hello_times = [moment for moment in (self._hello_deadline, self._rehello_at) if moment is not None]
         if hello_times and now >= min(hello_times):
             if self._rehello_at is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -11,6 +12,9 @@ import typer
 from agent.cli import show
 from agent.cli.app import alerts, prices, pumps, sales, tanks
 from agent.cli.talk import ConfigOption, JsonOption, SocketOption, fail, print_json, question
+
+MOST_MONEY_DECIMALS = 3
+"""Of the currencies of ISO 4217 in use; how many this station has, the daemon tells."""
 
 Reason = Annotated[str, typer.Option("--reason", help="Why; kept with your name.")]
 TenderOption = Annotated[
@@ -40,10 +44,17 @@ def _decimal(text: str, places: int, what: str) -> int:
     return int(whole + part[:places].ljust(places, "0"))
 
 
-def _tender(text: str) -> dict[str, Any]:
+def _amount(text: str, config: Path | None, socket: Path | None) -> int:
+    """Return an amount of money in the minor units of the station's currency, which the daemon tells."""
+    _decimal(text, MOST_MONEY_DECIMALS, "amount")
+    return _decimal(text, int(question(config, socket, "station")["exponent"]), "amount")
+
+
+def _tender(text: str, config: Path | None, socket: Path | None) -> dict[str, Any]:
     kind, _, rest = text.partition(":")
     amount, _, ref = rest.partition(":")
-    return {"kind": kind, "amount_minor": _decimal(amount, 2, "amount") if amount else None, "ref": ref or None}
+    minor = _amount(amount, config, socket) if amount else None
+    return {"kind": kind, "amount_minor": minor, "ref": ref or None}
 
 
 @sales.command("settle")
@@ -55,7 +66,7 @@ def sales_settle(
     socket: SocketOption = None,
 ) -> None:
     """Settle a sale by one or several tenders, or book it to drive-off, meter-test or own-use."""
-    tenders = [_tender(text) for text in tender]
+    tenders = [_tender(text, config, socket) for text in tender]
     _done(question(config, socket, "sales.settle", sale=sale, tenders=tenders), as_json)
 
 
@@ -106,7 +117,7 @@ def sales_refund(
     socket: SocketOption = None,
 ) -> None:
     """Give a part of the net of a settled sale back."""
-    minor = _decimal(amount, 2, "amount")
+    minor = _amount(amount, config, socket)
     _done(question(config, socket, "sales.refund", sale=sale, amount_minor=minor, reason=reason), as_json)
 
 
@@ -120,7 +131,7 @@ def sales_correct(
     socket: SocketOption = None,
 ) -> None:
     """Book the payment of a settled sale to other tenders of the same sum."""
-    tenders = [_tender(text) for text in tender]
+    tenders = [_tender(text, config, socket) for text in tender]
     _done(question(config, socket, "sales.correct", sale=sale, tenders=tenders, reason=reason), as_json)
 
 
@@ -160,7 +171,7 @@ def pumps_authorise(
 ) -> None:
     """Release one fuelling of a point in control mode released or preset."""
     volume_ml = None if litres is None else _decimal(litres, 3, "volume")
-    amount_minor = None if amount is None else _decimal(amount, 2, "amount")
+    amount_minor = None if amount is None else _amount(amount, config, socket)
     values = {"fuelling_point": point, "nozzle": nozzle, "volume_ml": volume_ml, "amount_minor": amount_minor}
     _done(question(config, socket, "pumps.authorise", values), as_json)
 

@@ -23,6 +23,8 @@ def status(value: dict[str, Any], *, clear: bool = False) -> None:
     print(f"head office {link}, {waiting} records waiting; {unsettled} sales unsettled; mode {mode}")
     pumps(value["fuelling_points"])
     tanks(value["tanks"])
+    for answer in value["answers"]:
+        print(f"{answer['to']}: {answer['message']}")
     gone = [device for device in value["devices"] if not device["online"]]
     for device in gone:
         print(f"{device['device']} is offline: {device['reason']}. {device['hint']}")
@@ -38,7 +40,7 @@ def pumps(value: list[dict[str, Any]]) -> None:
             p["nozzle"],
             p["grade"],
             litres(p["volume_ml"]),
-            money(p["amount_minor"], 2),
+            money(p["amount_minor"], p["exponent"]),
             price(p["unit_price_milli"]),
             p["control"],
             ", ".join(p["alerts"]),

@@ -34,19 +34,7 @@ SEVERITIES = {
 
 def limits_of(tank: TankSettings) -> TankLimits:
     """Return a tank's limits from the configuration, which has been checked."""
-    given = {
-        "maximum_product_ml": tank.maximum_l,
-        "high_product_ml": tank.high_l,
-        "overfill_ml": tank.overfill_l,
-        "delivery_needed_ml": tank.delivery_needed_l,
-        "low_product_ml": tank.low_l,
-        "water_warning_um": None if tank.water_warning_mm is None else tank.water_warning_mm * 1000,
-        "water_alarm_um": None if tank.water_alarm_mm is None else tank.water_alarm_mm * 1000,
-        "high_temperature_mdegc": None if tank.high_temperature_c is None else tank.high_temperature_c * 1000,
-        "low_temperature_mdegc": None if tank.low_temperature_c is None else tank.low_temperature_c * 1000,
-    }
-    overrides = {name: value for name, value in given.items() if value is not None}
-    limits, problems = tank_limits(tank.capacity_l, heel_ml=tank.heel_l, overrides=overrides)
+    limits, problems = tank_limits(tank.capacity_l, heel_ml=tank.heel_l, overrides=tank.limit_overrides())
     assert limits is not None, problems
     return limits
 

@@ -6,6 +6,8 @@ memory and database may disagree: the exception goes up and the process starts a
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from agent.clock import Clock, read
 from agent.domain import link_memory
 from agent.domain import link_records as links
@@ -104,16 +106,7 @@ class Pipeline:
     def _desk(self, stored: dict[str, object] | None, now: Now) -> links.LinkDesk:
         readers = tuple(links.Reader(r.id, tuple(r.fuelling_points)) for r in self._settings.reader)
         readers += (links.Reader("cli", tuple(p.id for p in self._settings.fuelling_point)),)
-        sales = self._settings.sales
-        windows = links.Windows(
-            choose_s=sales.choose // 1000,
-            before_s=sales.link_before // 1000,
-            after_s=sales.link_after // 1000,
-            change_s=sales.change // 1000,
-            settle_s=sales.settle_after // 1000,
-            late_h=max(1, sales.late // 3_600_000),
-            remember_s=REMEMBER_SALES_S,
-        )
+        windows = replace(self._settings.sales.windows(), remember_s=REMEMBER_SALES_S)
         if stored is None:
             return links.open_desk(readers, windows, self._boot, now)
         quality = self._clock.quality()

@@ -215,6 +215,7 @@ def show(memory: Memory, number: int) -> dict[str, Any]:
         "volume_ml": None if reading is None else reading.volume_ml,
         "amount_minor": None if reading is None else reading.amount_minor,
         "unit_price_milli": None if reading is None else reading.unit_price_milli,
+        "exponent": point.config.rules.exponent,
         "control": point.config.mode.value,
         "ready": volatile.released,
         "alerts": list(point.durable.alerts),

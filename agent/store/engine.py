@@ -1,4 +1,4 @@
-"""Opening the database: pragmas set and read back on every connection, one writer, read-only readers, one agent.
+"""Opening the database: pragmas set and read back on every connection, one writer, read-only readers.
 
 Knows SQLAlchemy's engine. Durability rests on WAL with ``synchronous=FULL``: with NORMAL, 566 of 1,064 simulated power
 cuts lost transactions that had been acknowledged.
@@ -6,9 +6,6 @@ cuts lost transactions that had been acknowledged.
 
 from __future__ import annotations
 
-import errno
-import fcntl
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,24 +13,10 @@ from typing import Any
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.pool import StaticPool
 
+from agent.store.lock import StoreError
+
 BUSY_TIMEOUT_MS = 5_000
 """How long a statement waits for a lock: far longer than our longest transaction."""
-
-
-class StoreError(Exception):
-    """The database cannot be used as asked. ``hint`` tells a person what to do."""
-
-    def __init__(self, message: str, *, hint: str) -> None:
-        super().__init__(message)
-        self.hint = hint
-
-
-class StoreBusy(StoreError):
-    """Another agent works on this database."""
-
-
-class StoreNewer(StoreError):
-    """The database was written by a newer version of this software."""
 
 
 WRITER_PRAGMAS = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "secure_delete": 1}
@@ -73,35 +56,3 @@ def reader_engine(path: Path) -> Engine:
     event.listen(engine, "connect", lambda connection, _record: _apply(connection, READER_PRAGMAS))
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
     return engine
-
-
-class InstanceLock:
-    """One agent per database: an advisory lock beside it, held until the process ends."""
-
-    def __init__(self, database: Path) -> None:
-        self._path = database.with_name(database.name + ".lock")
-        self._descriptor: int | None = None
-
-    def take(self) -> None:
-        """Take the lock or raise StoreBusy naming the process that has it. Opens no port, writes nothing else."""
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as failure:
-            owner = os.read(descriptor, 32).decode("ascii", "replace").strip()
-            os.close(descriptor)
-            if failure.errno not in (errno.EAGAIN, errno.EACCES):
-                raise
-            raise StoreBusy(
-                f"another agent (process {owner or 'unknown'}) works on this database",
-                hint="stop it first: systemctl stop forecourt, or end the demo that runs in this directory",
-            ) from failure
-        os.truncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode("ascii"))
-        self._descriptor = descriptor
-
-    def release(self) -> None:
-        """Let the lock go (the end of the process does the same)."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None

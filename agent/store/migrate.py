@@ -12,7 +12,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine
 
-from agent.store.engine import StoreNewer
+from agent.store.lock import StoreNewer
 
 
 def _config() -> Config:

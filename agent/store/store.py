@@ -17,7 +17,8 @@ from agent.ids import RandomBits
 from agent.store import journal
 from agent.store.alerts import AlertTable
 from agent.store.delivery import DeliveryTable
-from agent.store.engine import InstanceLock, StoreError, writer_engine
+from agent.store.engine import writer_engine
+from agent.store.lock import InstanceLock, StoreError
 from agent.store.members import MemberTable
 from agent.store.memory import MemoryTable
 from agent.store.migrate import upgrade
@@ -42,12 +43,11 @@ class Tx:
 class Store:
     """The station's database, opened for writing. Close it to release the lock."""
 
-    def __init__(self, path: Path, *, station: str, random: RandomBits) -> None:
-        """Open, migrate and check ``path``. Raises StoreError (StoreBusy, StoreNewer) with a hint."""
+    def __init__(self, path: Path, *, station: str, random: RandomBits, lock: InstanceLock | None = None) -> None:
+        """Open, migrate and check ``path``; ``lock``: taken already. Raises StoreError (StoreBusy, StoreNewer)."""
         self.path = path
         self._random = random
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = InstanceLock(path)
+        self._lock = InstanceLock(path) if lock is None else lock
         self._lock.take()
         self.is_new = not path.exists() or path.stat().st_size == 0
         self._engine = writer_engine(path)

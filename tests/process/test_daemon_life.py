@@ -44,6 +44,21 @@ def test_a_wrong_configuration_ends_with_code_2_and_every_fault(site: Site) -> N
     assert not site.database.exists()
 
 
+@pytest.mark.parametrize("place", ["mark", "socket"])
+def test_a_place_that_cannot_be_used_ends_with_code_2_and_two_lines(site: Site, place: str) -> None:
+    """A high-water file that cannot be written, a socket path too long: what is wrong and what to do, no traceback."""
+    site.write_config(site.no_devices())
+    wrong = {"mark": (site.mark, Path("/proc/no/mark.json")), "socket": (site.control, site.folder / ("x" * 108))}
+    old, new = wrong[place]
+    site.config.write_text(site.config.read_text().replace(str(old), str(new)))
+    done = site.command("run", "--config", str(site.config))
+    assert done.returncode == 2
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("{")]
+    assert len(lines) == 2, done.stderr
+    assert str(new) in lines[0]
+    assert place in lines[1]
+
+
 def test_sigterm_ends_the_daemon_cleanly_within_five_seconds(site: Site) -> None:
     """Exit code 0, the control socket is gone, the lock is free, and asking then gives code 3."""
     site.write_config(site.no_devices())

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import structlog
 
-from tests.support.station import Plan, VirtualStation, copy_template
+from tests.support.station import VirtualStation
+from tests.support.station_settings import Plan, copy_template
 
 MakeStation = Callable[..., VirtualStation]
 
@@ -29,7 +30,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     from agent.store.store import Store
     from headoffice.store.database import Database
-    from tests.support.station import STATION
+    from tests.support.station_settings import STATION
 
     directory = tmp_path_factory.mktemp("template")
     Store(directory / "station.db", station=STATION, random=Random(0)).close()

@@ -16,9 +16,7 @@ JUMPS = {"1970": -EPOCH_MS - 10_000, "+400 d": 400 * DAY_MS, "back 1 h": -3_600_
 
 
 def _journal(station: VirtualStation) -> list[dict[str, object]]:
-    return [
-        json.loads(row["body"]) for row in station.rows("SELECT body FROM journal WHERE stream = 'L' ORDER BY seq")
-    ]
+    return [json.loads(row["body"]) for row in station.rows("SELECT body FROM journal WHERE stream = 'L' ORDER BY seq")]
 
 
 @pytest.mark.parametrize("jump", sorted(JUMPS))

@@ -12,7 +12,7 @@ from tests.support.station import VirtualStation
 from tests.support.station_checks import booked_sales, check_invariants, true_sales
 from tests.support.station_plans import busy, by_hand
 
-PASSINGS = (1, 2, 3, 5, 8, 13, 21, 34, 55, 89)
+PASSINGS = (1, 4, 20, 100)
 """Which passing of a failpoint is the last one; the first that is never reached ends the loop."""
 
 
@@ -30,9 +30,9 @@ def _publish(station: VirtualStation) -> None:
 
 def _story(station: VirtualStation, down_s: float = 0.0) -> None:
     _publish(station)
-    station.run_surviving(14, down_s)
+    station.run_surviving(13, down_s)
     station.forecourt.close()
-    station.run_surviving(16, down_s)
+    station.run_surviving(8, down_s)
     station.run_out()
 
 
@@ -65,7 +65,7 @@ def test_every_named_step_is_passed_in_an_ordinary_minute(make_station: MakeStat
     assert [name for name in sorted(NAMES) if hits()[name] == before[name]] == []
 
 
-@pytest.mark.parametrize("seed", [21, 22, 23])
+@pytest.mark.parametrize("seed", [21, 22])
 def test_an_agent_that_is_down_for_a_while_finds_what_was_sold(make_station: MakeStation, seed: int) -> None:
     """Killed again and again for some seconds, the agent books every litre."""
     station = make_station(seed, busy(has_head_office=True))
@@ -79,9 +79,7 @@ def test_an_agent_that_is_down_for_a_while_finds_what_was_sold(make_station: Mak
 
 
 @pytest.mark.parametrize("seed", [31, 32])
-def test_a_pump_that_restarts_while_fuelling_is_booked_from_its_totalizer(
-    make_station: MakeStation, seed: int
-) -> None:
+def test_a_pump_that_restarts_while_fuelling_is_booked_from_its_totalizer(make_station: MakeStation, seed: int) -> None:
     """Display and prices are lost, the litres are not; the pump sells again afterwards."""
     station = make_station(seed, busy())
     station.run_for(6)

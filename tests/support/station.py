@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,8 +22,6 @@ from agent.inbox import Asked, FromHeadOffice, Inbox, Item, Person, Ticked
 from agent.live import LiveBoard
 from agent.pipeline import Pipeline
 from agent.pipeline.step import Outlets
-from agent.settings import Settings, load
-from agent.settings.model import StoreSettings
 from agent.store.delivery import JournalOutbox
 from agent.store.store import Store
 from agent.uplink import StationVitals
@@ -38,13 +35,13 @@ from drivers.simulator.dart_pump import MasterCommand
 from drivers.simulator.forecourt import Forecourt
 from drivers.simulator.world import TICK_MS
 from sync import ports
+from tests.support.station_settings import STATION, Plan, station_settings
 from tests.support.virtual_link import Broker, HeadOffice, VirtualLink
 from tests.support.virtual_wire import VirtualWire
 
 EPOCH = datetime(2026, 1, 5, 6, 0, tzinfo=UTC)
 EPOCH_MS = int(EPOCH.timestamp()) * 1000
 BOOT_MS = 1_000_000
-STATION = "SIM-0001"
 INDEX_KEY = b"scenario-index-key-of-32-bytes!!"
 TURN_LEAST_S = 0.001
 NO_PORT_S = 0.05
@@ -96,22 +93,6 @@ class VirtualClock:
     def sleep(self, seconds: float) -> None:
         """See Clock."""
         self.now_s += seconds
-
-
-@dataclass
-class Plan:
-    """What kind of station: who settles, how points are controlled, who comes, how often pumps are polled."""
-
-    settle: str = "auto"
-    control: str = "auto"
-    customers: CustomerConfig | None = None
-    poll_ms: int = 200
-    islands: int = 2
-    has_head_office: bool = True
-    scans_arrive: bool = True
-    amount_totals: bool = False
-    settle_after: str = "30s"
-    card_count: int = 12
 
 
 @dataclass
@@ -237,14 +218,10 @@ class VirtualStation:
         assert answer is not None
         return answer
 
-    def from_head_office(self, event: ports.LinkEvent) -> None:
-        """Deliver one event of the link."""
-        self.handle(FromHeadOffice(event))
-
     def publish_rules_and_members(self) -> None:
         """What head office sends to a new station: a rule set and the members of all cards."""
         body = json.dumps(RULES).encode()
-        self.from_head_office(ports.DocumentArrived("rules", 1, sha256(body).digest(), body))
+        self.handle(FromHeadOffice(ports.DocumentArrived("rules", 1, sha256(body).digest(), body)))
         operations = tuple(
             {
                 "op": number,
@@ -257,7 +234,7 @@ class VirtualStation:
             }
             for number, card in enumerate(self.config.cards, 1)
         )
-        self.from_head_office(ports.MembersPage(0, operations))
+        self.handle(FromHeadOffice(ports.MembersPage(0, operations)))
 
     # --- time ---------------------------------------------------------------------------------------------------------
 
@@ -315,9 +292,10 @@ class VirtualStation:
 
     def _reach(self, now_s: float) -> None:
         self.clock.now_s = now_s
-        if self.clock.elapsed_ms - self.forecourt.world.now_ms < TICK_MS:
+        tick_ms = self.clock.elapsed_ms - self.clock.elapsed_ms % TICK_MS
+        if tick_ms <= self.forecourt.world.now_ms:
             return
-        self.forecourt.step(self.clock.elapsed_ms)
+        self.forecourt.step(tick_ms)
         self._pull_cables()
         self._note_commands()
 
@@ -445,6 +423,9 @@ class VirtualStation:
         except DriverError as failure:
             self.statuses.append((self.clock.elapsed_ms, f"refused {type(failure).__name__}", False))
 
+    def _put_event(self, event: ports.LinkEvent) -> None:
+        self.inbox.put(FromHeadOffice(event))
+
     def _new_link(self, boot: str) -> VirtualLink:
         outbox = JournalOutbox(self.settings.store.path, STATION, self.store.incarnation)
         known = int(self.store.meta("connect_n") or "0")
@@ -455,7 +436,7 @@ class VirtualStation:
             incarnation=self.store.incarnation,
             boot=boot,
             broker=self.broker,
-            deliver=lambda event: self.inbox.put(FromHeadOffice(event)) and None,
+            deliver=self._put_event,
             rng=Random(self.random.getrandbits(64)),
         )
 
@@ -514,50 +495,3 @@ class VirtualStation:
 def member_of(number: int) -> str:
     """The id of the member of the ``number``-th card, from 1."""
     return f"{number:016x}"
-
-
-def station_settings(directory: Path, config: ForecourtConfig, plan: Plan) -> Settings:
-    """The configuration that fits the simulated forecourt, read from a file as a station reads it."""
-    file = directory / "station.toml"
-    directory.mkdir(parents=True, exist_ok=True)
-    file.write_text(_toml(config, plan), encoding="utf-8")
-    store = StoreSettings(path=directory / "station.db", mark=directory / "mark.json")
-    return load(file).model_copy(update={"store": store})
-
-
-def _toml(config: ForecourtConfig, plan: Plan) -> str:
-    parts = [
-        f'[station]\nid = "{STATION}"\nbusiness_day_starts = "00:00"\nlanguage = "en"',
-        f'[sales]\nsettle = "{plan.settle}"\nsettle_after = "{plan.settle_after}"',
-    ]
-    grades = {n.grade: n for point in config.points for n in point.nozzles}
-    for code, nozzle in grades.items():
-        price = f"{nozzle.unit_price_milli // 1000}.{nozzle.unit_price_milli % 1000:03d}"
-        parts.append(f'[grade.{code}]\nname = "{code}"\nunit_price = "{price}"')
-    for line in config.lines:
-        options = f"poll_interval = {plan.poll_ms}\namount_totals = {str(plan.amount_totals).lower()}"
-        parts.append(f'[[line]]\nid = "{line.name}"\nport = "/dev/{line.name}"\nprotocol = "dart"')
-        parts.append(f"[line.options]\n{options}")
-    parts.append('[[line]]\nid = "gauge"\nport = "/dev/gauge"\nprotocol = "veeder-root"')
-    for line in config.lines:
-        for point in line.points:
-            head = f'id = {point.number}\nline = "{line.name}"\naddress = {point.address}\ncontrol = "{plan.control}"'
-            parts.append(f"[[fuelling_point]]\n{head}")
-            for n in point.nozzles:
-                parts.append(f'[[fuelling_point.nozzle]]\nid = {n.number}\ngrade = "{n.grade}"\ntank = {n.tank}')
-    for tank in config.tanks:
-        grade = next(n.grade for n in grades.values() if n.tank == tank.number)
-        head = f'id = {tank.number}\ngrade = "{grade}"\nline = "gauge"\ngauge_index = {tank.number}'
-        parts.append(f"[[tank]]\n{head}\ncapacity_l = {tank.full_ml // 1000}")
-    for reader in config.readers:
-        head = f'id = "{reader.name}"\nport = "/dev/{reader.name}"\nfuelling_points = {list(reader.points)}'
-        parts.append(f"[[reader]]\n{head}")
-    return "\n\n".join(parts) + "\n"
-
-
-def copy_template(template: Path, directory: Path) -> None:
-    """Begin with a migrated empty database instead of migrating one anew."""
-    directory.mkdir(parents=True, exist_ok=True)
-    for name in ("station.db", "hq.db"):
-        if (template / name).exists():
-            shutil.copy(template / name, directory / name)

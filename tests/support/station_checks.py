@@ -155,7 +155,9 @@ def _first_orders(station: VirtualStation) -> list[str]:
                     asked[entry.detail] += 1
                 if entry.name in SENSITIVE:
                     if len(asked) < len(point.nozzles) or min(asked.values()) < 2:
-                        complaints.append(f"start at command {start}: {entry.name} to point {point.number} at {entry.t_ms}")
+                        complaints.append(
+                            f"start at command {start}: {entry.name} to point {point.number} at {entry.t_ms}"
+                        )
                     break
     return complaints
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from drivers.simulator.config import CustomerConfig
-from tests.support.station import Plan
+from tests.support.station_settings import Plan
 
 NOBODY = CustomerConfig(gap_mean_ms=10**9, gap_max_ms=10**9)
 """No customer ever comes: the test moves nozzles itself."""

@@ -147,7 +147,7 @@ class VirtualLink:
         """Handle one message from head office."""
         if not self._connected:
             return
-        kind: type[Welcome] | type[Ack] = Welcome if packet.name == "down/welcome" else Ack
+        kind: type[Welcome | Ack] = Welcome if packet.name == "down/welcome" else Ack
         _, message = decode_as(packet.payload, kind)
         if isinstance(message, Welcome):
             outputs = self.delivery.welcome(now_s, message)

@@ -22,7 +22,9 @@ ASKED: list[tuple[str, dict[str, Any]]] = []
 
 
 def answer(op: str, args: dict[str, Any], _person: Person) -> dict[str, Any]:
-    """A daemon that remembers what it was asked."""
+    """A daemon that remembers what it was asked beside the digits of its currency."""
+    if op == "station":
+        return success({"station": "S", "currency": "CNY", "exponent": 2})
     ASKED.append((op, args))
     if op == "sales.show":
         return refusal("there is no sale X", "forecourt sales lists them")

@@ -16,8 +16,9 @@ from agent.failpoints import SimulatedCrash, armed
 from agent.pipeline.points import record
 from agent.store import mark as marks
 from agent.store.delivery import JournalOutbox
-from agent.store.engine import StoreBusy, StoreError, StoreNewer, reader_engine, writer_engine
+from agent.store.engine import reader_engine, writer_engine
 from agent.store.journal import Stamp
+from agent.store.lock import StoreBusy, StoreError, StoreNewer
 from agent.store.migrate import upgrade, wanted_revision
 from agent.store.store import Store, Tx
 from agent.store.verify import verify

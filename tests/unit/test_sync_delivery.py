@@ -156,6 +156,21 @@ def test_an_unanswered_hello_is_repeated_with_the_same_number() -> None:
         assert floor <= wait <= floor * 1.25
 
 
+def test_a_hello_that_came_before_head_office_is_said_again_when_it_says_it_is_there() -> None:
+    """Head office's presence while a hello has no answer repeats it within a second, once; a welcome ends that [W-12]."""
+    bench = Bench(ledger=1).connect(4)
+    assert bench.machine.ho_state(bench.now, True) == []
+    due = bench.machine.next_deadline()
+    assert due is not None
+    assert due - bench.now <= 1
+    assert bench.machine.tick(due) == [PublishHello(4)]
+    assert bench.machine.tick(due + 1) == []
+    answered = Bench(ledger=1).connect(5)
+    assert answered.machine.ho_state(answered.now, True) == []
+    answered.machine.welcome(answered.now, answered.office.on_hello(answered.journal.hello(5)))
+    assert answered.machine.tick(answered.now + 2) == []
+
+
 def test_a_gap_is_acted_on_once_per_cum_and_keeps_the_window() -> None:
     """A lost batch makes the followers gap; the station goes back once, with its window [W-12]."""
     bench = Bench(ledger=100).welcomed()

@@ -1,0 +1,78 @@
+"""What kind of station a scenario wants, and the station.toml that fits its simulated forecourt."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.settings import Settings, load
+from agent.settings.model import StoreSettings
+from drivers.simulator.config import CustomerConfig, ForecourtConfig
+
+STATION = "SIM-0001"
+
+
+@dataclass
+class Plan:
+    """What kind of station: who settles, how points are controlled, who comes, how often pumps are polled."""
+
+    settle: str = "auto"
+    control: str = "auto"
+    customers: CustomerConfig | None = None
+    poll_ms: int = 200
+    islands: int = 2
+    has_head_office: bool = True
+    scans_arrive: bool = True
+    amount_totals: bool = False
+    settle_after: str = "30s"
+    card_count: int = 12
+
+
+def station_settings(directory: Path, config: ForecourtConfig, plan: Plan) -> Settings:
+    """The configuration that fits the simulated forecourt, read from a file as a station reads it."""
+    file = directory / "station.toml"
+    directory.mkdir(parents=True, exist_ok=True)
+    file.write_text(_toml(config, plan), encoding="utf-8")
+    store = StoreSettings(path=directory / "station.db", mark=directory / "mark.json")
+    return load(file).model_copy(update={"store": store})
+
+
+def _toml(config: ForecourtConfig, plan: Plan) -> str:
+    parts = [
+        f'[station]\nid = "{STATION}"\nbusiness_day_starts = "00:00"\nlanguage = "en"',
+        f'[sales]\nsettle = "{plan.settle}"\nsettle_after = "{plan.settle_after}"',
+    ]
+    grades = {n.grade: n for point in config.points for n in point.nozzles}
+    for code, nozzle in grades.items():
+        price = f"{nozzle.unit_price_milli // 1000}.{nozzle.unit_price_milli % 1000:03d}"
+        parts.append(f'[grade.{code}]\nname = "{code}"\nunit_price = "{price}"')
+    for line in config.lines:
+        options = f"poll_interval = {plan.poll_ms}\namount_totals = {str(plan.amount_totals).lower()}"
+        parts.append(f'[[line]]\nid = "{line.name}"\nport = "/dev/{line.name}"\nprotocol = "dart"')
+        parts.append(f"[line.options]\n{options}")
+    parts.append('[[line]]\nid = "gauge"\nport = "/dev/gauge"\nprotocol = "veeder-root"')
+    for line in config.lines:
+        for point in line.points:
+            head = f'id = {point.number}\nline = "{line.name}"\naddress = {point.address}\ncontrol = "{plan.control}"'
+            parts.append(f"[[fuelling_point]]\n{head}")
+            parts += [
+                f'[[fuelling_point.nozzle]]\nid = {n.number}\ngrade = "{n.grade}"\ntank = {n.tank}'
+                for n in point.nozzles
+            ]
+    for tank in config.tanks:
+        grade = next(n.grade for n in grades.values() if n.tank == tank.number)
+        head = f'id = {tank.number}\ngrade = "{grade}"\nline = "gauge"\ngauge_index = {tank.number}'
+        parts.append(f"[[tank]]\n{head}\ncapacity_l = {tank.full_ml // 1000}")
+    for reader in config.readers:
+        head = f'id = "{reader.name}"\nport = "/dev/{reader.name}"\nfuelling_points = {list(reader.points)}'
+        parts.append(f"[[reader]]\n{head}")
+    return "\n\n".join(parts) + "\n"
+
+
+def copy_template(template: Path, directory: Path) -> None:
+    """Begin with a migrated empty database instead of migrating one anew."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for name in ("station.db", "hq.db"):
+        if (template / name).exists():
+            shutil.copy(template / name, directory / name)
