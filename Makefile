@@ -9,6 +9,8 @@ export PATH := $(PATH):/usr/sbin:/sbin
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+# Many tests wait for real processes and wires, so a few more workers than cores still fit on a small machine.
+WORKERS ?= 3
 GROUND := .ci/venv pyproject.toml requirements/demo.txt
 
 .PHONY: help demo test check format lint types imports architecture bench lock clean
@@ -26,7 +28,7 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.test
 	@.ci/packages mosquitto=mosquitto
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 check: format lint types imports architecture
 

@@ -17,8 +17,10 @@ from agent.logs import get_logger
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
-STALE_AFTER_S = 20.0
-"""A thread that has not said it is alive for so long is hung: longer than any bounded wait in a shell."""
+STALE_AFTER_S = 90.0
+"""A thread that has not said it is alive for so long is hung: longer than any bounded wait in a shell.
+
+The longest is a gauge that dribbles a full reply at 9600 baud, 10 s and twice 16 KiB of wire time: 44 s."""
 
 STEADY_AFTER_S = 60.0
 """A thread that ran for so long has recovered: its next failure is a first one again."""

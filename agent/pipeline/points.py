@@ -7,7 +7,7 @@ from typing import Any
 from agent.domain import forecourt
 from agent.domain import link_records as links
 from agent.domain import point_events as events
-from agent.domain.booking import Rules
+from agent.domain.booking import Meter, Rules
 from agent.domain.linking import settlement_due_ms
 from agent.domain.point_state import ControlMode, NozzleConfig, Point, PointConfig, durable, restore
 from agent.domain.sale import Sale
@@ -18,6 +18,9 @@ from agent.pipeline.step import Step
 from agent.settings import PointSettings, Settings
 from drivers.readings import CompletedSale, FuellingPointReading
 from sync.records import format_time
+
+FIRST_CONTACT = "first-contact"
+"""The reason of a baseline that nothing came before."""
 
 
 def build(settings: Settings, stored: dict[int, dict[str, Any]], prices: dict[str, int], boot: str) -> dict[int, Point]:
@@ -53,14 +56,14 @@ def handle(step: Step, number: int, event: events.Event) -> None:
     step.memory.points[number] = result.point
     bookings = [effect for effect in result.effects if isinstance(effect, events.Book)]
     for effect in result.effects:
-        _carry(step, result.point, effect, len(bookings))
+        _carry(step, point, result.point, effect, len(bookings))
     if result.durable_changed:
         step.tx.memory.save_point(number, durable(result.point))
     if bookings:
         tell_unpaid(step, number)
 
 
-def _carry(step: Step, point: Point, effect: events.Effect, recovered: int) -> None:
+def _carry(step: Step, before: Point, point: Point, effect: events.Effect, recovered: int) -> None:
     number = point.config.number
     match effect:
         case events.Send(command):
@@ -69,6 +72,8 @@ def _carry(step: Step, point: Point, effect: events.Effect, recovered: int) -> N
             _book(step, point, effect, recovered)
         case events.Baseline():
             _baseline(step, number, effect)
+            if effect.reason != FIRST_CONTACT:
+                _gap(step, number, before.durable.meter(effect.nozzle), effect)
         case events.Lifted(nozzle):
             meter = point.durable.meter(nozzle)
             scanning.tell(step, links.NozzleLifted(number, nozzle, None if meter is None else str(meter.total)))
@@ -182,6 +187,21 @@ def _baseline(step: Step, number: int, effect: events.Baseline) -> None:
             "reason": effect.reason,
             "made_ms": step.stamp.wall_ms,
         }
+    )
+
+
+def _gap(step: Step, number: int, meter: Meter | None, effect: events.Baseline) -> None:
+    """A new base breaks the chain of totals: say between which counts litres, if any, are in no sale."""
+    step.journal(
+        "fc.gap.v1",
+        {
+            "fuelling_point": number,
+            "nozzle": effect.nozzle,
+            "from": None if meter is None else str(meter.total),
+            "to": str(effect.totalizer),
+            "totalizer_unit_ml": effect.unit_ml,
+            "reason": effect.reason[:64],
+        },
     )
 
 
