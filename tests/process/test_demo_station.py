@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -60,7 +61,7 @@ def wait_for(condition: Callable[[], bool], what: str, running: subprocess.Popen
     while not condition():
         assert running is None or running.poll() is None, f"the demo ended before {what}"
         assert time.monotonic() < deadline, f"waited in vain for {what}"
-        time.sleep(LOOK_S)
+        threading.Event().wait(LOOK_S)
 
 
 def pids(state: Path) -> dict[str, int]:

@@ -28,7 +28,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + DEADLINE_S
     while not condition():
         assert time.monotonic() < deadline
-        time.sleep(0.01)
+        threading.Event().wait(0.01)
 
 
 def test_people_are_well_formed_and_differ_by_seed() -> None:
@@ -145,7 +145,7 @@ def test_a_role_that_never_runs_is_given_up(tmp_path: Path) -> None:
     while fleet.given_up is None:
         assert time.monotonic() < deadline
         fleet.watch_once()
-        time.sleep(0.01)
+        threading.Event().wait(0.01)
     assert "code 2" in fleet.given_up
     assert "agent.log" in fleet.given_up
     assert fleet.starts("agent") == QUICK_DEATHS
