@@ -92,6 +92,7 @@ class Attendant:
             unpaid = ask(self._socket, "sales", {"state": "Payable", "limit": MAX_OPEN}, timeout_s=ANSWER_S)
         except (ControlError, ValueError):
             return  # the daemon is away: the next look asks again
+        self._confirm_meters()
         now_ms = self._clock.mono_ms()
         keys = {(sale["sale"], sale["member"] is not None): sale for sale in unpaid}
         self._first_seen_ms = {key: self._first_seen_ms.get(key, now_ms) for key in keys}
@@ -100,6 +101,16 @@ class Attendant:
             waits_ms = how.linked_ms if key[1] else how.unlinked_ms
             if now_ms - self._first_seen_ms[key] >= waits_ms:
                 self._settle(sale, how)
+
+    def _confirm_meters(self) -> None:
+        """As the supervisor would after looking at meter and seal: a replaced meter counts from where it stands."""
+        try:
+            for point in ask(self._socket, "pumps", timeout_s=ANSWER_S):
+                for nozzle in point["meter_resets"]:
+                    args = {"fuelling_point": point["fuelling_point"], "nozzle": nozzle}
+                    ask(self._socket, "pumps.confirm-meter", args, timeout_s=ANSWER_S)
+        except (ControlError, ValueError):
+            return  # refused or away: the next look asks again
 
     def _settle(self, sale: dict[str, Any], how: Payment) -> None:
         try:

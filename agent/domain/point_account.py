@@ -162,7 +162,7 @@ def _is_old(turn: Turn, held: HeldSale) -> bool:
 
 def _account(turn: Turn, totals: Mapping[int, TotalizerReading], held: HeldSale | None) -> None:
     """Compare every nozzle with its stored total; write down what came of it; permit the pump to forget."""
-    based = _set_baselines(turn, totals)
+    based = _set_baselines(turn, totals, held)
     owner = _owner(turn, totals, held)
     results = _compare_all(turn, totals, held, owner, based)
     if any(r.mismatch for r in results) and _live_ml(turn) is not None:
@@ -190,8 +190,11 @@ def _held_fingerprint(held: HeldSale) -> Fingerprint:
     return Fingerprint(held.nozzle, held.volume_ml, held.amount_minor, held.unit_price_milli)
 
 
-def _set_baselines(turn: Turn, totals: Mapping[int, TotalizerReading]) -> frozenset[int]:
-    """First contact, or a supervisor's new base: the reading is the meter's start and no sale."""
+def _set_baselines(turn: Turn, totals: Mapping[int, TotalizerReading], held: HeldSale | None) -> frozenset[int]:
+    """First contact, or a supervisor's new base: the reading is the meter's start and no sale.
+
+    Where the pump holds a sale that is in no account yet, the confirmed meter has counted it: its base lies before it.
+    """
     confirmed = dict(turn.volatile.confirms)
     based: set[int] = set()
     for nozzle, total in totals.items():
@@ -199,13 +202,14 @@ def _set_baselines(turn: Turn, totals: Mapping[int, TotalizerReading]) -> frozen
         if nozzle not in turn.point.config.numbers or (known is not None and nozzle not in confirmed):
             continue
         epoch = 0 if known is None else known.total.epoch + 1
-        base = Totalizer(epoch, total.raw)
+        counted = 0 if known is None else _counted_since_replaced(turn, total, held)
+        base = Totalizer(epoch, total.raw - counted)
         meter = Meter(
             nozzle=nozzle,
             total=base,
             unit_ml=total.unit_ml,
             modulus=total.modulus,
-            amount_raw=total.amount_raw,
+            amount_raw=None if counted else total.amount_raw,
             amount_modulus=total.amount_modulus,
             unit_price_milli=dict(turn.volatile.prices).get(nozzle),
         )
@@ -213,9 +217,18 @@ def _set_baselines(turn: Turn, totals: Mapping[int, TotalizerReading]) -> frozen
         turn.keep(resets=tuple(n for n in turn.durable.resets if n != nozzle))
         reason = "first-contact" if known is None else f"confirmed by {confirmed[nozzle]}"
         turn.emit(Baseline(nozzle, base, total.unit_ml, reason))
-        based.add(nozzle)
+        if not counted:
+            based.add(nozzle)
     turn.note(confirms=())
     return frozenset(based)
+
+
+def _counted_since_replaced(turn: Turn, total: TotalizerReading, held: HeldSale | None) -> int:
+    """Units of a held sale of this nozzle that nobody has booked; 0 where there is none that this meter can count."""
+    if held is None or not held.volume_ml or held.nozzle != total.nozzle or _is_old(turn, held):
+        return 0
+    units, rest = divmod(held.volume_ml, total.unit_ml)
+    return units if rest == 0 and units <= total.raw else 0
 
 
 def _replace_meters(turn: Turn, changed: tuple[Meter, ...]) -> None:

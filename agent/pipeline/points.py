@@ -239,6 +239,7 @@ def show(memory: Memory, number: int) -> dict[str, Any]:
         "control": point.config.mode.value,
         "ready": volatile.released,
         "alerts": list(point.durable.alerts),
+        "meter_resets": list(point.durable.resets),
         "meters": [
             {"nozzle": m.nozzle, "grade": grades.get(m.nozzle), "totalizer": str(m.total), "unit_ml": m.unit_ml}
             for m in point.durable.meters

@@ -113,9 +113,11 @@ def test_a_replaced_meter_waits_for_a_supervisor(make_station: MakeStation) -> N
     assert station.ask("pumps.confirm-meter", fuelling_point=1, nozzle=1)["ok"]
     station.run_for(40)
     assert alert_edges(station)["point:1", "METER_RESET", "cleared"] == 1
+    assert _volumes(station)[-1] == 2_000, "what the new meter had counted is booked with the confirmation"
     before = len(station.sales())
     station.fuel(1, 3_000)
     assert _volumes(station)[before:] == [3_000]
+    assert len(station.rows("SELECT 1 FROM journal WHERE type = 'fc.gap.v1'")) == 1
     baselines = station.rows("SELECT reason FROM baseline WHERE fuelling_point = 1 AND nozzle = 1 ORDER BY seq")
     assert [row["reason"] for row in baselines] == ["first-contact", "confirmed by wang"]
 

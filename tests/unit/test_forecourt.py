@@ -310,6 +310,19 @@ def test_a_lower_counter_waits_for_a_supervisor() -> None:
     assert [a.action for a in script.of(Audit)] == ["confirm_meter_refused"]
 
 
+def test_the_sale_that_ran_over_a_replaced_meter_is_booked_once_the_meter_is_confirmed() -> None:
+    """The pump still holds it and the new meter has counted it: the base lies before it and no litre is lost."""
+    script = Script(rules=Rules(max_delta_ml=2_000_000)).ready(427_867).restarted()
+    script.at(IDLE, 2_000)
+    script.answer(320, 2_000)
+    assert not script.of(Book)
+    script(ConfirmMeter(1, "sue"))
+    script.answer(320, 2_000)
+    assert [(str(b.totalizer), b.reason) for b in script.of(Baseline)] == [("1:120", "confirmed by sue")]
+    booked = [book.booking for book in script.of(Book)]
+    assert [(b.kind, b.volume_ml, str(b.start), str(b.end)) for b in booked] == [("NORMAL", 2_000, "1:120", "1:320")]
+
+
 def test_a_display_above_the_meter_is_read_again_before_the_meter_is_believed() -> None:
     """A late totalizer gets its time; then the meter is booked and the difference is told."""
     script = Script().authorised()
