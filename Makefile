@@ -28,7 +28,7 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.test
 	@.ci/packages mosquitto=mosquitto
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 15 $(ARGS)
 
 check: format lint types imports architecture
 
