@@ -148,9 +148,8 @@ def test_a_hung_thread_stops_the_kicks_of_the_watchdog(systemd: Systemd) -> None
 
 
 def test_a_thread_that_waits_for_its_restart_is_not_hung(systemd: Systemd) -> None:
-    """The longest pause is longer than a heartbeat may be old: the other lines must not die for it."""
+    """A thread between two starts has no heartbeat and is not hung: the other lines must not die for it."""
     supervisor = Supervisor()
-    assert LONGEST_PAUSE_S > STALE_AFTER_S
 
     def shell(_heart: Heart) -> None:
         raise OSError("no such adapter")
