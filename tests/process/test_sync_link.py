@@ -15,10 +15,10 @@ import pytest
 
 from sync import group as g
 from sync import topics
-from sync.client import Arrived, ClientEvent, ClientOptions, MqttClient
+from sync.client import Arrived, ClientEvent, ClientOptions, LinkUp, MqttClient
 from sync.envelope import HEAD_OFFICE_SOURCE, decode, decode_as, decode_batch, encode
 from sync.messages import Hello, Message
-from sync.notices import Head, Req, Res, State
+from sync.notices import Head, HoState, Req, Res, State
 from sync.ports import (
     AckAccepted,
     Connected,
@@ -60,7 +60,8 @@ class Office:
         self.client = MqttClient(options, self._events, Random(2))
 
     def turn(self) -> None:
-        self.client.poll(time.monotonic())
+        if any(isinstance(change, LinkUp) for change in self.client.poll(time.monotonic())):
+            self.say(topics.HO_STATE, HoState(True, TIME), retain=True)
         with contextlib.suppress(queue.Empty):
             while True:
                 event = self._events.get_nowait()
