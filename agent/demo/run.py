@@ -24,6 +24,8 @@ from agent.demo.stage import NotReady, Stage
 from agent.demo.summary import summary
 from agent.demo.troubles import Troubles
 
+OPENS_BY_S = 20.0
+"""Customers come then even to a station that is not ready: a fault may be what keeps it so."""
 SHOW_S = 0.25
 JOIN_S = 12.0
 
@@ -97,8 +99,14 @@ def _play(stage: Stage, screen: Screen, wish: _Wish) -> Count | None:
     for thread in threads:
         thread.start()
     troubles.start()
-    ends_s = None if stage.options.duration_s is None else time.monotonic() + stage.options.duration_s
+    started_s = time.monotonic()
+    ends_s = None if stage.options.duration_s is None else started_s + stage.options.duration_s
+    is_open = False
     while wish.open() and (ends_s is None or time.monotonic() < ends_s) and stage.fleet.given_up is None:
+        if not is_open and time.monotonic() - started_s > OPENS_BY_S:
+            stage.let_in()
+            is_open = True
+        is_open = is_open or stage.opened()
         screen.show()
         wish.closing.wait(SHOW_S)
     wish.closing.set()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.clock import ScaledClock, boottime_ms
+from agent.control import ControlError, ask
 from agent.demo.broker import accepts, broker_command, free_port
 from agent.demo.faults import Kind
 from agent.demo.options import DemoOptions
@@ -40,8 +42,8 @@ from headoffice.cli.app import app
 for arguments in json.loads(sys.argv[1]):
     app(arguments, standalone_mode=False)
 """
-OPENING_S = 1
-"""Real seconds from the first poll until people come: whoever watches should not wait."""
+ANSWER_S = 2.0
+"""How long the daemon may take to answer while it starts."""
 SERVING = "serving group"
 """What ``forecourt-hq serve`` says when it is connected."""
 ENDING = ("agent", "simulator", "head-office", "broker")
@@ -98,6 +100,25 @@ class Stage:
             self.proxy = None
         self.places.socket.unlink(missing_ok=True)
 
+    def opened(self) -> bool:
+        """Let the customers in once the station can serve them; returns whether they may come.
+
+        A nozzle that is lifted before its point was read out has to be hung up first, so people would only wait.
+        """
+        try:
+            points = ask(self.places.socket, "pumps", timeout_s=ANSWER_S)
+            members = ask(self.places.socket, "members", {"limit": 1}, timeout_s=ANSWER_S)
+        except (ControlError, ValueError):
+            return False  # the daemon is still starting
+        if not (points and members and all(point["ready"] for point in points)):
+            return False
+        self.let_in()
+        return True
+
+    def let_in(self) -> None:
+        """Opening time at the simulated forecourt."""
+        self.fleet.strike("simulator", signal.SIGUSR2)
+
     def head_office_command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run one ``forecourt-hq`` command on the demo's state and return what it said."""
         return self._run([*HEAD_OFFICE, *arguments, "--state", str(self.places.head_office), "--json"])
@@ -105,7 +126,7 @@ class Stage:
     def _simulator(self) -> ForecourtConfig:
         cards = tuple(person.card for person in people(self.options.seed))
         config = default_config(self.places.simulator, cards=cards, islands=2)
-        config = replace(config, customers=replace(config.customers, opening_s=OPENING_S))
+        config = replace(config, customers=replace(config.customers, opening_s=0, opens_when_told=True))
         file = self.places.simulator / "forecourt.json"
         file.write_text(dump_config(config), encoding="utf-8")
         faults = [word for name in self.options.of_kind(Kind.SIMULATOR) for word in ("--fault", name)]

@@ -1,6 +1,7 @@
 """``python -m drivers.simulator``: the simulated forecourt as a process of its own.
 
-SIGUSR1 (or ``--for`` seconds) is closing time; SIGTERM or SIGINT ends the process with exit code 0.
+SIGUSR2 is opening time where the configuration waits for it, SIGUSR1 (or ``--for`` seconds) closing time; SIGTERM or
+SIGINT ends the process with exit code 0.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from drivers.simulator.server import ForecourtServer
 
 BAD_USAGE = 2
 WATCH_S = 0.2
-SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGUSR1}
+SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -43,6 +44,9 @@ def main(arguments: list[str] | None = None) -> int:
     closes_at_s = time.monotonic() + options.for_s if options.for_s else None
     while True:
         got = signal.sigtimedwait(SIGNALS, WATCH_S)
+        if got is not None and got.si_signo == signal.SIGUSR2:
+            server.let_in()
+            continue
         if got is not None and got.si_signo != signal.SIGUSR1:
             break
         if got is not None or (closes_at_s is not None and time.monotonic() >= closes_at_s):

@@ -140,6 +140,7 @@ class CustomerConfig:
     hanging up. ``zero_lifts``: lift and hang up without fuelling. ``second_sales``: fuel again at once.
     ``wrong_codes``: also show a code that is no known card. ``open_on_first_poll``: nobody comes before the first
     poll, and then only after ``opening_s`` seconds on the wire (the station still reads its counters).
+    ``opens_when_told``: nobody comes before ``let_in`` either (SIGUSR2 of the process).
     ``patience``: how long somebody waits for authorisation; above speed 10 it grows with the speed.
     """
 
@@ -162,6 +163,7 @@ class CustomerConfig:
     wrong_codes: int = 80
     open_on_first_poll: bool = True
     opening_s: int = 3
+    opens_when_told: bool = False
 
 
 @dataclass(frozen=True, slots=True)

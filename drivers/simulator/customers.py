@@ -76,6 +76,7 @@ class Queue:
         self.phase = Phase.AWAY
         self.customer: Customer | None = None
         self.open = True
+        self.let_in = False
         self.in_fuelling: Customer | None = None
         self._config = config
         self._tank_of = {nozzle.number: tanks[nozzle.tank] for nozzle in pump.nozzles}
@@ -113,6 +114,8 @@ class Queue:
 
     def _away(self, now_ms: int, _dt_ms: int) -> None:
         if not self.open or (self._config.open_on_first_poll and not self.head.contacted):
+            return
+        if self._config.opens_when_told and not self.let_in:
             return
         if self._due_ms is None:
             self._due_ms = now_ms + self._opening_ms + self._gap_ms()

@@ -95,6 +95,10 @@ class Forecourt:
         self.world.typed(scan)
         return self.scanners[scan.reader].type_text(scan.text)
 
+    def let_in(self) -> None:
+        """Opening time, where the configuration waits for it: customers come from now on."""
+        self.world.let_in()
+
     def close(self) -> None:
         """Closing time: no new customers, running fuellings complete, everything goes on answering."""
         self.world.close()

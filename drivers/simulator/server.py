@@ -157,6 +157,11 @@ class ForecourtServer:
         with self.lock:
             self.forecourt.clear(name)
 
+    def let_in(self) -> None:
+        """Opening time, as ``Forecourt.let_in``."""
+        with self.lock:
+            self.forecourt.let_in()
+
     def close(self) -> None:
         """Closing time, as ``Forecourt.close``."""
         with self.lock:

@@ -55,6 +55,11 @@ class World:
         for _ in range(min(MAX_TICKS_PER_STEP, (now_ms - self.now_ms) // TICK_MS)):
             self._tick()
 
+    def let_in(self) -> None:
+        """Opening time, where the configuration waits for it."""
+        for queue in self.queues:
+            queue.let_in = True
+
     def close(self) -> None:
         """Closing time: nobody new comes, whoever fuels finishes."""
         if self.open:
