@@ -110,13 +110,17 @@ def _tanks(document: Mapping[str, Any], tanks: Sequence[model.TankSettings | Non
 
 
 def limit_problems(tank: model.TankSettings) -> list[tuple[str, str, str]]:
-    """Return (key, problem, hint) for limits that cannot be used, judged where they are applied."""
+    """Return (key, problem, hint) for limits that cannot be used; one value is one fault."""
     overrides = tank.limit_overrides()
     _, problems = tank_limits(tank.capacity_l, heel_ml=tank.heel_l, overrides=overrides)
     given = {*overrides, *([] if tank.heel_l is None else ["unpumpable_ml"])}
     found = []
+    told: set[str] = set()
     for problem in problems:
         named = [hit[1] for hit in _LIMIT_VALUE.finditer(problem) if hit[1] in given]
+        if told.intersection(named):
+            continue
+        told.update(named)
         key = _LIMIT_KEYS[named[0]] if named else "capacity_l"
         found.append((key, _in_words_of_the_file(problem), _HINT_LIMITS))
     return found
