@@ -9,8 +9,8 @@ export PATH := $(PATH):/usr/sbin:/sbin
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
-# Many tests wait for real processes and wires, so a few more workers than cores still fit on a small machine.
-WORKERS ?= 3
+# As many as the smallest machine has cores: many tests start a whole station, whose processes want their share.
+WORKERS ?= 2
 GROUND := .ci/venv pyproject.toml requirements/demo.txt
 
 .PHONY: help demo test check format lint types imports architecture bench lock clean

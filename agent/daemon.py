@@ -153,7 +153,7 @@ class Daemon:
     def run(self) -> None:
         """Start every thread, say READY, watch until SIGTERM or SIGINT."""
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self._supervisor.request_stop())
+            signal.signal(number, lambda *_: self._end())
         stopped = self._may_not_send()
         self._stopped = stopped is not None
         self._take_places()
@@ -184,6 +184,12 @@ class Daemon:
         self._write_mark()
         self._store.close()
         _log.info("station ended", station=self._settings.station.id)
+
+    def _end(self) -> None:
+        """Ask every thread to end, and the wires not to wait for answers any more (called by a signal)."""
+        self._supervisor.request_stop()
+        for line in self._lines.values():
+            line.cancel()
 
     def _control(self) -> ControlServer:
         answers = Answers(

@@ -13,7 +13,7 @@ from drivers.commands import Command, ConfirmUnits
 from drivers.config import LineConfig
 from drivers.device import Counting, Device, Episodic
 from drivers.errors import DriverError, PortLost, WiringError
-from drivers.port import Port
+from drivers.port import Cancellable, Port
 from drivers.readings import DeviceStatus, Reading
 
 REOPEN_EVERY_S = 1.0  # a returned port must be in use within 5 s, three good cycles of every device included
@@ -105,6 +105,12 @@ class Line:
                 for name, count in device.counters().items():
                     total[name] = total.get(name, 0) + count
         return total
+
+    def cancel(self) -> None:
+        """Make a turn under way end soon, from any thread: the station is ending."""
+        port = self._port
+        if isinstance(port, Cancellable):
+            port.cancel()
 
     def close(self) -> None:
         """Release the port; the next ``turn`` would open it again."""

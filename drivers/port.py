@@ -15,7 +15,7 @@ import termios
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 import serial
@@ -52,9 +52,19 @@ class Port(Protocol):
         ...
 
 
+@runtime_checkable
+class Cancellable(Protocol):
+    """A port whose waiting read another thread may end."""
+
+    def cancel(self) -> None:
+        """Make the read that waits, and every later one that would wait, raise ``PortLost`` soon."""
+        ...
+
+
 CONNECT_TIMEOUT_S = 1.5  # a line tries again at least every 2 s, so an attempt must end before that
 WRITE_TIMEOUT_S = 2.0  # frames are short: a wire that takes none for so long is stuck
 UNANSWERED_TIMEOUT_MS = 4000  # TCP tunnel whose peer vanished: noticed within the 5 s a lost port may take
+CANCEL_SLICE_MS = 200  # a wait for an answer looks this often whether the line is being ended
 DISCARD_LIMIT = 65536  # a wire that babbles faster than we read must not hold the turn
 PTY_MAJORS = range(136, 144)  # Linux: the device numbers of pseudo terminals
 GENERIC = SerialSettings(9600, 8, "none", 1)  # used where neither the line nor its protocol says otherwise
@@ -97,6 +107,7 @@ class DescriptorPort:
         self._descriptor = descriptor
         self._release = release
         self._open = True
+        self._cancelled = False
         self._readable = select.poll()
         self._readable.register(descriptor, select.POLLIN)
         self._writable = select.poll()
@@ -118,9 +129,18 @@ class DescriptorPort:
     def read(self, size: int, timeout_s: float) -> bytes:
         """As ``Port.read``. End of file means that the other end has hung up: ``PortLost``."""
         self._check_open()
-        if not self._readable.poll(math.ceil(max(0.0, timeout_s) * 1000)):
-            return b""
+        left_ms = math.ceil(max(0.0, timeout_s) * 1000)
+        while not self._readable.poll(min(left_ms, CANCEL_SLICE_MS)):
+            if self._cancelled:
+                raise self._lost("the line is being ended", "")
+            left_ms -= CANCEL_SLICE_MS
+            if left_ms <= 0:
+                return b""
         return self._take(size)
+
+    def cancel(self) -> None:
+        """As ``Cancellable.cancel``."""
+        self._cancelled = True
 
     def discard(self) -> int:
         """As ``Port.discard``; at most ``DISCARD_LIMIT`` bytes."""

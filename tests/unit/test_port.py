@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import pty
@@ -19,7 +20,7 @@ import serial
 from drivers import port as port_module
 from drivers.config import LineConfig, SerialSettings
 from drivers.errors import PortLost, WiringError
-from drivers.port import Port, open_port
+from drivers.port import Cancellable, DescriptorPort, Port, open_port
 
 DART_LIKE = SerialSettings(9600, 8, "odd", 1)
 
@@ -287,3 +288,23 @@ def test_loop_url_works() -> None:
     assert port.discard() == 3
     assert port.read(3, 0.0) == b""
     port.close()
+
+
+def test_a_waiting_read_ends_soon_when_another_thread_cancels() -> None:
+    """At the end of the station nobody waits five seconds for a silent gauge: the read raises PortLost within a slice."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        port = DescriptorPort("pair", ours.detach(), lambda: None)
+        ended: list[float] = []
+
+        def wait() -> None:
+            with contextlib.suppress(PortLost):
+                port.read(1, 60.0)
+            ended.append(time.monotonic())
+
+        waiter = threading.Thread(target=wait)
+        waiter.start()
+        port.cancel()
+        waiter.join(10)
+        assert ended
+        assert isinstance(port, Cancellable)
