@@ -91,13 +91,16 @@ class Answers:
 
     def _sync(self) -> dict[str, Any]:
         link = self._live.link
-        stopped = link["stopped"] or self._queries.meta().get("stopped")
+        meta = self._queries.meta()
+        stopped = link["stopped"] or meta.get("stopped")
         return {
             "online": bool(link["online"]),
             "reason": link["reason"],
             "protocol": link.get("protocol"),
             "broker": self._settings.head_office.broker,
             "incarnation": self._incarnation,
+            "incarnations": self._queries.incarnations(),
+            "awaits_ends": "await_ends" in meta,
             "stopped": stopped,
             "streams": self._queries.streams(),
             "dead_letters": self._queries.rejected(),

@@ -19,12 +19,13 @@ from agent.control import ControlServer
 from agent.inbox import FromHeadOffice, FromLine, Inbox, Item
 from agent.live import LiveBoard
 from agent.logs import configure, get_logger
-from agent.pipeline import Pipeline
+from agent.pipeline import Pipeline, rebirth
 from agent.pipeline.core import CONNECTS_PER_START
 from agent.pipeline.step import Outlets
 from agent.schedule import Ticks
 from agent.settings import Settings
 from agent.store import mark as marks
+from agent.store.journal import Stamp
 from agent.store.lock import InstanceLock
 from agent.store.store import Store
 from agent.supervisor import Heart, Shell, Supervisor, sd_notify
@@ -119,7 +120,7 @@ class Daemon:
     """The station's one process. ``run`` returns when the end is asked for."""
 
     def __init__(self, settings: Settings, lock: InstanceLock) -> None:
-        """Open the database under the lock. Raises StoreError and SecretMissing; opens no port."""
+        """Open the database under the lock. Raises StoreError, SecretMissing and StationRefused; opens no port."""
         self._settings = settings
         self._clock: Clock = clock_from_environment()
         self._rng = SystemRandom()
@@ -133,10 +134,12 @@ class Daemon:
         self._lines = {config.id: make_line(config) for config in settings.line_configs()}
         self._by_point = {p.id: p.line for p in settings.fuelling_point}
         self._uplink: Uplink | None = None
-        self._connect_n = 0
-        self._stopped = False
         self._written_mark: marks.Mark | None = None
         self._boot = boot_id()
+        self._install = install_id()
+        begun = self._begin()
+        self._connect_n, self._stopped = begun.connect_n, begun.stopped
+        self._take_places()
         start = secrets.token_hex(4)
         self._pipeline = Pipeline(
             store=self._store,
@@ -147,16 +150,20 @@ class Daemon:
             random=self._rng,
             live=self._live,
             index_key=self._key,
-            outlets=Outlets(self._send, self._wake),
+            outlets=Outlets(self._send, self._wake, self._begin_anew),
         )
+
+    def _begin(self) -> rebirth.Begun:
+        """Give the database a new incarnation where it needs one, before anything else is written."""
+        wall_ms, newest_ms = self._clock.wall_ms(), self._store.newest_ms
+        quality = "floor" if wall_ms < newest_ms else self._clock.quality()
+        stamp = Stamp(max(wall_ms, newest_ms), self._clock.mono_ms(), self._boot, quality)
+        return rebirth.begin(self._store, self._settings, install=self._install, stamp=stamp, random=self._rng)
 
     def run(self) -> None:
         """Start every thread, say READY, watch until SIGTERM or SIGINT."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._end())
-        stopped = self._may_not_send()
-        self._stopped = stopped is not None
-        self._take_places()
         control = self._control()
         _open(control, self._settings.control.socket)
         self._supervisor.add("pipeline", self._pipeline_shell, vital=True)
@@ -164,11 +171,11 @@ class Daemon:
         self._supervisor.add("mark", self._mark_shell)
         for name, line in self._lines.items():
             self._supervisor.add(f"line-{name}", _line_shell(name, line, self._inbox, self._clock))
-        if stopped is None:
+        if self._stopped is None:
             self._uplink = self._make_uplink()
             self._supervisor.add("uplink", self._uplink.shell)
         else:
-            self._inbox.put(FromHeadOffice(ports.Stopped(stopped)))
+            self._inbox.put(FromHeadOffice(ports.Stopped(self._stopped)))
         speed = self._clock.speed if isinstance(self._clock, ScaledClock) else 1
         ticks = Ticks(self._inbox, speed=speed)
         self._supervisor.start()
@@ -205,21 +212,12 @@ class Daemon:
 
     # --- the link -----------------------------------------------------------------------------------------------------
 
-    def _may_not_send(self) -> str | None:
-        """Return why this database must not be sent from: told so before, or older than the high-water file says."""
-        stored = self._store.meta("stopped")
-        if stored is not None:
-            return stored
-        try:
-            mark = marks.read(self._settings.store.mark)
-        except marks.MarkDamaged:
-            return "mark_damaged"
-        self._connect_n = 0 if mark is None else mark.connect_n
-        if marks.database_is_behind(mark, self._store.incarnation, self._store.heads()):
-            return "behind_mark"
-        if mark is None and self._store.acknowledged():
-            return "mark_missing"
-        return None
+    def _begin_anew(self) -> None:
+        """The incarnation ended while running: end the process, its next start begins another one (W-32)."""
+        if self._stopped is None:
+            self._stopped = self._store.meta("stopped")
+            _log.warning("incarnation ended, this process ends to be started again", reason=self._stopped)
+            self._end()
 
     def _make_uplink(self) -> Uplink:
         known = int(self._store.meta("connect_n") or "0")
@@ -227,7 +225,7 @@ class Daemon:
             settings=self._settings,
             database=self._settings.store.path,
             incarnation=self._store.incarnation,
-            install=install_id(),
+            install=self._install,
             boot=self._boot,
             software=f"forecourt {__version__}",
             clock=self._clock,
@@ -243,7 +241,7 @@ class Daemon:
             self._uplink.wake()
 
     def _take_places(self) -> None:
-        """Write the high-water file for the first time. Raises StationRefused where it cannot be written."""
+        """Write the high-water file before the first record. Raises StationRefused where it cannot be written."""
         path = self._settings.store.mark
         try:
             self._write_mark()
@@ -255,7 +253,7 @@ class Daemon:
         heads = {name: (seq, digest.hex()) for name, (seq, digest) in self._store.heads().items()}
         connect_n = self._connect_n if self._uplink is None else self._uplink.vitals.connect_n
         fresh = marks.Mark(self._store.incarnation, connect_n, heads)
-        if fresh != self._written_mark and not self._stopped:
+        if fresh != self._written_mark and self._stopped is None:
             marks.write(self._settings.store.mark, fresh)
             self._written_mark = fresh
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from agent.domain import point_account as account
 from agent.domain import point_control as control
+from agent.domain import point_rebirth as rebirth
 from agent.domain.booking import ACCEPTED_BY_HAND, AMOUNT_ESTIMATED, LIVE_VALUES, Booking, Fingerprint
 from agent.domain.instant import Now
 from agent.domain.point_events import (
@@ -22,6 +23,7 @@ from agent.domain.point_events import (
     CloseFuelling,
     ConfirmMeter,
     Effect,
+    EndsKnown,
     Event,
     FlowStarted,
     HungZero,
@@ -401,4 +403,5 @@ _HANDLERS: dict[type[Any], Callable[[Turn, Any], None]] = {
     UnpaidCount: _on_unpaid,
     AuthoriseByPerson: control.by_person,
     StopByPerson: _on_stop,
+    EndsKnown: rebirth.on_ends,
 }

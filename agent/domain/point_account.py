@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from agent.domain.booking import Booking, Comparison, Evidence, Fingerprint, Meter, Verdict, compare, moved_raw
 from agent.domain.point_events import Audit, Baseline, Book, CloseFuelling, HungZero, Turn
+from agent.domain.point_rebirth import rebase
 from agent.domain.point_state import HUNG, Live, Origin, Pending, Point
 from agent.domain.sale import Totalizer
 from drivers.commands import Acknowledge, ReadSale
@@ -56,7 +57,8 @@ def _nozzles_to_read(turn: Turn) -> tuple[int, ...]:
     """
     known, seen, numbers = turn.durable, turn.volatile, turn.point.config.numbers
     fuelling = known.open
-    in_doubt = seen.blind or seen.wide or bool(seen.confirms or known.resets) or known.pending is not None
+    in_doubt = seen.blind or seen.wide or bool(seen.confirms or known.resets or known.rebase)
+    in_doubt = in_doubt or known.pending is not None
     overdue = turn.now.mono_ms - seen.wide_at_ms >= WIDE_EVERY_MS
     if in_doubt or overdue or turn.point.monitored or turn.point.config.queue:
         return numbers
@@ -162,7 +164,7 @@ def _is_old(turn: Turn, held: HeldSale) -> bool:
 
 def _account(turn: Turn, totals: Mapping[int, TotalizerReading], held: HeldSale | None) -> None:
     """Compare every nozzle with its stored total; write down what came of it; permit the pump to forget."""
-    based = _set_baselines(turn, totals, held)
+    based = rebase(turn, totals, held) | _set_baselines(turn, totals, held)
     owner = _owner(turn, totals, held)
     results = _compare_all(turn, totals, held, owner, based)
     if any(r.mismatch for r in results) and _live_ml(turn) is not None:
@@ -213,7 +215,7 @@ def _set_baselines(turn: Turn, totals: Mapping[int, TotalizerReading], held: Hel
             amount_modulus=total.amount_modulus,
             unit_price_milli=dict(turn.volatile.prices).get(nozzle),
         )
-        _replace_meters(turn, (meter,))
+        turn.replace_meters((meter,))
         turn.keep(resets=tuple(n for n in turn.durable.resets if n != nozzle))
         reason = "first-contact" if known is None else f"confirmed by {confirmed[nozzle]}"
         turn.emit(Baseline(nozzle, base, total.unit_ml, reason))
@@ -229,11 +231,6 @@ def _counted_since_replaced(turn: Turn, total: TotalizerReading, held: HeldSale 
         return 0
     units, rest = divmod(held.volume_ml, total.unit_ml)
     return units if rest == 0 and units <= total.raw else 0
-
-
-def _replace_meters(turn: Turn, changed: tuple[Meter, ...]) -> None:
-    new = {m.nozzle: m for m in (*turn.durable.meters, *changed)}
-    turn.keep(meters=tuple(new[n] for n in sorted(new)))
 
 
 def _unbooked_ml(turn: Turn, total: TotalizerReading) -> int:
@@ -320,7 +317,7 @@ def _book(turn: Turn, result: Comparison, booking: Booking) -> Book:
 
 
 def _write_meters(turn: Turn, results: list[Comparison]) -> None:
-    _replace_meters(turn, tuple(r.meter for r in results))
+    turn.replace_meters(tuple(r.meter for r in results))
     resets = {r.meter.nozzle: r for r in results if r.verdict is Verdict.METER_RESET}
     for nozzle in sorted(set(resets) - set(turn.durable.resets)):
         turn.emit(Audit("meter_reset", f"nozzle {nozzle}: {resets[nozzle].detail}"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from agent.domain.booking import Booking
+from agent.domain.booking import Booking, Meter
 from agent.domain.instant import Now
 from agent.domain.point_state import Durable, Fuelling, Inflight, Point, Unconfirmed, Volatile
 from agent.domain.sale import Totalizer
@@ -77,6 +77,13 @@ class StopByPerson:
     person: str
 
 
+@dataclass(frozen=True, slots=True)
+class EndsKnown:
+    """After a new incarnation head office has told the last end of each nozzle it has sales of."""
+
+    ends: tuple[tuple[int, Totalizer], ...]
+
+
 Event = (
     FuellingPointReading
     | CompletedSale
@@ -91,6 +98,7 @@ Event = (
     | UnpaidCount
     | AuthoriseByPerson
     | StopByPerson
+    | EndsKnown
 )
 
 
@@ -137,10 +145,24 @@ class SaveLive:
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """A nozzle's new base, ``fc.meter.baseline.v1``; ``reason``: ``first-contact`` or ``confirmed by <person>``."""
+    """A nozzle's new base, ``fc.meter.baseline.v1``.
+
+    ``reason``: ``first-contact``, ``confirmed by <person>`` or ``reincarnated``.
+    """
 
     nozzle: int
     totalizer: Totalizer
+    unit_ml: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Litres that are in no sale of this database, ``fc.gap.v1``; ``start`` is ``None`` where it is not known."""
+
+    nozzle: int
+    start: Totalizer | None
+    end: Totalizer
     unit_ml: int
     reason: str
 
@@ -203,6 +225,7 @@ Effect = (
     | CloseFuelling
     | SaveLive
     | Baseline
+    | Gap
     | Lifted
     | FlowStarted
     | HungZero
@@ -234,6 +257,11 @@ class Turn:
     def keep(self, **changes: object) -> None:
         """Change fields of the durable part."""
         self.point = replace(self.point, durable=replace(self.point.durable, **changes))  # type: ignore[arg-type]
+
+    def replace_meters(self, changed: tuple[Meter, ...]) -> None:
+        """Put meters in the place of those of the same nozzles."""
+        new = {m.nozzle: m for m in (*self.durable.meters, *changed)}
+        self.keep(meters=tuple(new[n] for n in sorted(new)))
 
     def note(self, **changes: object) -> None:
         """Change fields of the volatile part."""

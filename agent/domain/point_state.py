@@ -12,7 +12,7 @@ from typing import Any
 
 from agent.domain.booking import Fingerprint, Meter, Rules
 from agent.domain.sale import Totalizer
-from drivers.readings import FuellingPointReading, PointState
+from drivers.readings import FuellingPointReading, HeldSale, PointState, TotalizerReading
 
 DURABLE_VERSION = 1
 
@@ -134,12 +134,34 @@ class Unconfirmed:
 
 
 @dataclass(frozen=True, slots=True)
+class MeterGap:
+    """Litres between a restored database's last total and the base a new incarnation counts from.
+
+    They are booked when head office has told what it knows of them. ``meter``: as restored, ``None`` where nothing
+    was; ``read`` and ``held``: what the pump told when the base was laid, at ``read_ms``.
+    """
+
+    meter: Meter | None
+    base: Totalizer
+    read: TotalizerReading
+    held: HeldSale | None
+    unit_price_milli: int
+    read_ms: int
+
+    @property
+    def nozzle(self) -> int:
+        """The nozzle whose meter it is."""
+        return self.read.nozzle
+
+
+@dataclass(frozen=True, slots=True)
 class Durable:
     """What is written in the same transaction as the effects of a step; all a restart knows.
 
     ``last_held``: held values last accounted for (they recognise an old display). ``last_token``/``acked``: the record
     last acknowledged, and whether the device confirmed it. ``resets``: nozzles in METER_RESET. ``alerts``: those
-    standing.
+    standing. ``rebase``: nozzles whose stored total may be an old one, until their next read-out; ``ends``: what head
+    office said of their last sales, ``None`` until it did; ``gaps``: what it must still be asked about.
     """
 
     meters: tuple[Meter, ...] = ()
@@ -151,6 +173,9 @@ class Durable:
     resets: tuple[int, ...] = ()
     unconfirmed: tuple[Unconfirmed, ...] = ()
     alerts: tuple[str, ...] = ()
+    rebase: tuple[int, ...] = ()
+    ends: tuple[tuple[int, Totalizer], ...] | None = None
+    gaps: tuple[MeterGap, ...] = ()
 
     def meter(self, nozzle: int | None) -> Meter | None:
         """The stored meter of ``nozzle``."""
@@ -267,6 +292,9 @@ def durable(point: Point) -> dict[str, Any]:
         "resets": list(d.resets),
         "unconfirmed": [_plain(u) for u in d.unconfirmed],
         "alerts": list(d.alerts),
+        "rebase": list(d.rebase),
+        "ends": None if d.ends is None else [[nozzle, str(end)] for nozzle, end in d.ends],
+        "gaps": [_gap_out(gap) for gap in d.gaps],
     }
 
 
@@ -295,6 +323,9 @@ def restore(config: PointConfig, stored: Mapping[str, Any] | None, boot: str) ->
             resets=tuple(stored["resets"]),
             unconfirmed=tuple(Unconfirmed(**u) for u in stored["unconfirmed"]),
             alerts=tuple(stored["alerts"]),
+            rebase=tuple(stored.get("rebase", ())),
+            ends=_ends_in(stored.get("ends")),
+            gaps=tuple(_gap_in(gap) for gap in stored.get("gaps", ())),
         ),
     )
 
@@ -304,7 +335,9 @@ def _with_boot(config: PointConfig, boot: str) -> PointConfig:
     return PointConfig(**{**values, "boot": boot})
 
 
-def _plain(record: Fuelling | Pending | Unconfirmed | Meter | Fingerprint) -> dict[str, Any]:
+def _plain(
+    record: Fuelling | Pending | Unconfirmed | Meter | Fingerprint | TotalizerReading | HeldSale | MeterGap,
+) -> dict[str, Any]:
     return {name: getattr(record, name) for name in type(record).__slots__}
 
 
@@ -331,3 +364,27 @@ def _meter_out(meter: Meter) -> dict[str, Any]:
 def _meter_in(stored: Mapping[str, Any]) -> Meter:
     values = {**stored, "total": Totalizer.parse(stored["total"]), "last_sale": _fingerprint_in(stored["last_sale"])}
     return Meter(**values)
+
+
+def _ends_in(stored: list[tuple[int, str]] | None) -> tuple[tuple[int, Totalizer], ...] | None:
+    return None if stored is None else tuple((nozzle, Totalizer.parse(end)) for nozzle, end in stored)
+
+
+def _gap_out(gap: MeterGap) -> dict[str, Any]:
+    return _plain(gap) | {
+        "meter": None if gap.meter is None else _meter_out(gap.meter),
+        "base": str(gap.base),
+        "read": _plain(gap.read),
+        "held": None if gap.held is None else _plain(gap.held),
+    }
+
+
+def _gap_in(stored: Mapping[str, Any]) -> MeterGap:
+    meter, held = stored["meter"], stored["held"]
+    values = {
+        "meter": None if meter is None else _meter_in(meter),
+        "base": Totalizer.parse(stored["base"]),
+        "read": TotalizerReading(**stored["read"]),
+        "held": None if held is None else HeldSale(**held),
+    }
+    return MeterGap(**{**stored, **values})

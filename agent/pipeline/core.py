@@ -121,6 +121,7 @@ class Pipeline:
         if version != self._settings.hash:
             step.tx.memory.set_meta("configuration", self._settings.hash)
         step.tx.memory.set_meta("connect_n", str(int(step.tx.memory.meta("connect_n") or "0") + CONNECTS_PER_START))
+        downlink.go_on(step)
         step.audit("agent", "agent", "started", self._boot, reason=f"configuration {self._settings.hash}")
         if self._settings.sales.settle == "tender":
             for number in self._settings.fuelling_point:
@@ -256,6 +257,8 @@ class Pipeline:
         self._show_points(before, step.memory)
         if wrote:
             self._outlets.wake_publisher()
+        if "stopped" in step.passed:
+            self._outlets.begin_anew()
 
     def _show_points(self, before: Memory, after: Memory) -> None:
         for number, point in after.points.items():

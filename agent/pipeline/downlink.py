@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from agent.logs import get_logger
-from agent.pipeline import alerting, rulebook
+from agent.pipeline import alerting, rebirth, rulebook
 from agent.pipeline.step import Step
 from sync import ports
 
 _log = get_logger("sync")
 
 SYNC = "sync"
+SENDING_STOPPED = "SENDING_STOPPED"
 
 
 def handle(step: Step, event: ports.LinkEvent) -> None:
@@ -36,16 +37,26 @@ def handle(step: Step, event: ports.LinkEvent) -> None:
             alerting.device(step, SYNC, kind.upper(), standing=True, detail=detail)
         case ports.Stopped(reason):
             stop(step, reason)
-        case ports.Connected() | ports.Disconnected() | ports.WelcomeSeen():
+        case ports.WelcomeSeen(welcome):
+            rebirth.welcomed(step, welcome)
+            _shown(step, event)
+        case ports.Connected() | ports.Disconnected():
             _shown(step, event)
 
 
 def stop(step: Step, reason: str) -> None:
-    """Note that this incarnation may not send any more: an alert, and ``status`` says so; selling goes on."""
+    """Note that this incarnation may not send any more: an alert, ``status`` says so, the next start begins anew."""
     detail = f"{reason}: nothing more is sent to head office until this database gets a new incarnation"
-    alerting.device(step, SYNC, "SENDING_STOPPED", standing=True, detail=detail)
-    step.tx.memory.set_meta("stopped", reason)
+    alerting.device(step, SYNC, SENDING_STOPPED, standing=True, detail=detail)
+    step.tx.memory.set_meta(rebirth.STOPPED, reason)
+    step.passed.append("stopped")
     step.after.append(lambda: step.live.set_link(stopped=reason, online=False, reason=reason))
+
+
+def go_on(step: Step) -> None:
+    """At the start: where a new incarnation has begun the old stop is over."""
+    if step.tx.memory.meta(rebirth.STOPPED) is None:
+        alerting.device(step, SYNC, SENDING_STOPPED, standing=False)
 
 
 def _shown(step: Step, event: ports.Connected | ports.Disconnected | ports.WelcomeSeen) -> None:
@@ -67,7 +78,8 @@ def _acknowledged(step: Step, ack: ports.AckAccepted) -> None:
     step.tx.delivery.acknowledge(ack.stream, ack.cum, ack.head_hash)
     for letter in ack.rejected:
         if step.tx.delivery.reject(ack.stream, letter.seq, letter.reason, step.stamp.wall_ms):
-            detail = f"stream {ack.stream} seq {letter.seq}: {letter.reason}"
+            told = rebirth.overlapped(step, letter.seq) if (ack.stream, letter.reason) == ("L", "overlap") else ""
+            detail = f"stream {ack.stream} seq {letter.seq}: {letter.reason}" + (f"; {told}" if told else "")
             alerting.device(step, SYNC, f"DEAD_LETTER_{ack.stream}_{letter.seq}", standing=True, detail=detail)
     step.passed.append("ack")
 

@@ -9,6 +9,7 @@ from agent.domain import link_records as links
 from agent.domain import point_events as events
 from agent.domain.booking import Meter, Rules
 from agent.domain.linking import settlement_due_ms
+from agent.domain.point_rebirth import REINCARNATED
 from agent.domain.point_state import ControlMode, NozzleConfig, Point, PointConfig, durable, restore
 from agent.domain.sale import Sale
 from agent.failpoints import failpoint
@@ -71,9 +72,11 @@ def _carry(step: Step, before: Point, point: Point, effect: events.Effect, recov
         case events.Book():
             _book(step, point, effect, recovered)
         case events.Baseline():
-            _baseline(step, number, effect)
-            if effect.reason != FIRST_CONTACT:
-                _gap(step, number, before.durable.meter(effect.nozzle), effect)
+            write_baseline(step, number, effect)
+            if effect.reason not in (FIRST_CONTACT, REINCARNATED):
+                _gap(step, number, _broken(before.durable.meter(effect.nozzle), effect))
+        case events.Gap():
+            _gap(step, number, effect)
         case events.Lifted(nozzle):
             meter = point.durable.meter(nozzle)
             scanning.tell(step, links.NozzleLifted(number, nozzle, None if meter is None else str(meter.total)))
@@ -123,6 +126,11 @@ def _book(step: Step, point: Point, effect: events.Book, recovered: int) -> None
         attendant=effect.attendant,
         flags=booking.flags,
     )
+    write_sale(step, sale, recovered)
+
+
+def write_sale(step: Step, sale: Sale, recovered: int) -> None:
+    """Write one sale and its record, and tell linking; ``recovered``: how many are written together."""
     written = step.journal("fc.sale.v1", record(sale))
     due = None
     if step.settings.sales.settle == "auto":
@@ -133,7 +141,9 @@ def _book(step: Step, point: Point, effect: events.Book, recovered: int) -> None
     start = None if sale.totalizer_start is None else str(sale.totalizer_start)
     scanning.tell(
         step,
-        links.SaleBooked(sale.id, number, sale.nozzle, sale.kind, start, sale.ended_ms, recovered_count=recovered),
+        links.SaleBooked(
+            sale.id, sale.fuelling_point, sale.nozzle, sale.kind, start, sale.ended_ms, recovered_count=recovered
+        ),
     )
     step.passed.append("sale")
 
@@ -164,7 +174,8 @@ def record(sale: Sale) -> dict[str, Any]:
     }
 
 
-def _baseline(step: Step, number: int, effect: events.Baseline) -> None:
+def write_baseline(step: Step, number: int, effect: events.Baseline) -> None:
+    """Write a base, its record and its row; ``verify`` lets a sale start there."""
     total = effect.totalizer
     written = step.journal(
         "fc.meter.baseline.v1",
@@ -190,17 +201,22 @@ def _baseline(step: Step, number: int, effect: events.Baseline) -> None:
     )
 
 
-def _gap(step: Step, number: int, meter: Meter | None, effect: events.Baseline) -> None:
+def _broken(meter: Meter | None, effect: events.Baseline) -> events.Gap:
     """A new base breaks the chain of totals: say between which counts litres, if any, are in no sale."""
+    start = None if meter is None else meter.total
+    return events.Gap(effect.nozzle, start, effect.totalizer, effect.unit_ml, effect.reason)
+
+
+def _gap(step: Step, number: int, gap: events.Gap) -> None:
     step.journal(
         "fc.gap.v1",
         {
             "fuelling_point": number,
-            "nozzle": effect.nozzle,
-            "from": None if meter is None else str(meter.total),
-            "to": str(effect.totalizer),
-            "totalizer_unit_ml": effect.unit_ml,
-            "reason": effect.reason[:64],
+            "nozzle": gap.nozzle,
+            "from": None if gap.start is None else str(gap.start),
+            "to": str(gap.end),
+            "totalizer_unit_ml": gap.unit_ml,
+            "reason": gap.reason[:64],
         },
     )
 
@@ -240,6 +256,10 @@ def show(memory: Memory, number: int) -> dict[str, Any]:
         "ready": volatile.released,
         "alerts": list(point.durable.alerts),
         "meter_resets": list(point.durable.resets),
+        "meter_gaps": [
+            {"nozzle": gap.nozzle, "from": None if gap.meter is None else str(gap.meter.total), "to": str(gap.base)}
+            for gap in point.durable.gaps
+        ],
         "meters": [
             {"nozzle": m.nozzle, "grade": grades.get(m.nozzle), "totalizer": str(m.total), "unit_ml": m.unit_ml}
             for m in point.durable.meters

@@ -31,10 +31,14 @@ class RequestRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Outlets:
-    """Where a step's consequences go: commands to lines, and the publisher that should look again."""
+    """Where a step's consequences go: commands to lines, the publisher that should look again, the end of this run.
+
+    ``begin_anew``: this incarnation has ended; called after the commit that says so.
+    """
 
     send: Callable[[Command], None]
     wake_publisher: Callable[[], None]
+    begin_anew: Callable[[], None] = lambda: None
 
 
 class Step:

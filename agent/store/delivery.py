@@ -16,6 +16,9 @@ from sync.ports import OutboxRow
 from sync.records import hash_0
 from sync.recordtypes import STREAMS
 
+AWAIT_ENDS = "await_ends"
+"""Fact about a database whose new incarnation does not know yet where head office's sales end: L waits for that."""
+
 
 class DeliveryTable:
     """Reads and writes inside the caller's transaction."""
@@ -36,6 +39,12 @@ class DeliveryTable:
         behind = (col(StreamHead.stream) == stream) & (col(StreamHead.acked) < cum)
         self._connection.execute(update(StreamHead).where(behind).values(acked=cum, acked_hash=head_hash))
 
+    def body(self, stream: str, seq: int) -> bytes | None:
+        """Return the bytes of one record."""
+        here = (col(Journal.stream) == stream) & (col(Journal.seq) == seq)
+        found = self._connection.execute(select(col(Journal.body)).where(here)).scalar()
+        return None if found is None else bytes(found)
+
     def reject(self, stream: str, seq: int, reason: str, wall_ms: int) -> bool:
         """Keep a dead letter's reason; returns False when it was told before."""
         statement = upsert(Rejected).values(stream=stream, seq=seq, reason=reason, told_ms=wall_ms)
@@ -55,9 +64,18 @@ class JournalOutbox:
         self._connection.close()
 
     def heads(self) -> dict[str, StreamPosition]:
-        """Return last seq, last hash and highest acknowledged seq per stream."""
-        with closing(self._connection.execute("SELECT stream, seq, hash, acked FROM stream_head")) as rows:
-            return {stream: StreamPosition(seq, bytes(digest), acked) for stream, seq, digest, acked in rows}
+        """Return last seq, last hash and highest acknowledged seq per stream.
+
+        After a rebirth L looks empty until head office's ends are noted: were a sale sent before, the next welcome
+        could not tell any more what was known before it (W-32).
+        """
+        with closing(self._connection.execute(_HEADS, (AWAIT_ENDS,))) as rows:
+            return {
+                stream: StreamPosition(0, self._starts[stream], 0)
+                if is_held and stream == "L"
+                else StreamPosition(seq, bytes(digest), acked)
+                for stream, seq, digest, acked, is_held in rows
+            }
 
     def read(self, stream: str, first_seq: int, max_records: int, max_bytes: int) -> list[OutboxRow]:
         """Return rows from ``first_seq`` on without a gap, within both limits, at least one if there is one."""
@@ -98,6 +116,7 @@ class JournalOutbox:
         return 0 if row is None else int(row[0])
 
 
+_HEADS = "SELECT stream, seq, hash, acked, EXISTS (SELECT 1 FROM meta WHERE key = ?) FROM stream_head"
 _READ = "SELECT seq, body, hash FROM journal WHERE stream = ? AND seq >= ? ORDER BY seq LIMIT ?"
 _HASH_AT = "SELECT hash FROM journal WHERE stream = ? AND seq = ?"
 _ACTIVE_RULES = """

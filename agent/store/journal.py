@@ -5,6 +5,7 @@ Writes inside the caller's transaction. Knows the wire's record bytes (``sync.re
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -74,8 +75,7 @@ class JournalWriter:
     def append(self, type_name: str, data: Mapping[str, Any], *, record_id: str | None = None) -> Written:
         """Write one record of ``type_name`` to its stream and return where it went. Raises RecordError for our bugs."""
         stream = TYPES[type_name].stream
-        last_seq, last_hash = self.heads[stream]
-        seq = last_seq + 1
+        seq = self.heads[stream][0] + 1
         stamp = self._stamp
         identity = record_id if record_id is not None else ulid(stamp.wall_ms, self._random)
         body = make_record(
@@ -88,23 +88,38 @@ class JournalWriter:
             clock=stamp.clock,
             data=data,
         )
-        digest = hash_next(last_hash, seq, body)
+        return self._keep(Written(stream, seq, identity), type_name, stamp.wall_ms, body)
+
+    def repeat(self, earlier: bytes, time_ms: int) -> Written:
+        """Write a record of an ended incarnation again: its seq is new, all else is as it was (W-31).
+
+        Raises ValueError (RecordError) or KeyError for bytes that are no record.
+        """
+        record = json.loads(earlier)
+        stream = TYPES[record["type"]].stream
+        seq = self.heads[stream][0] + 1
+        body = make_record(**{**record, "seq": seq})
+        return self._keep(Written(stream, seq, record["id"]), record["type"], time_ms, body)
+
+    def _keep(self, written: Written, type_name: str, time_ms: int, body: bytes) -> Written:
+        stream, seq = written.stream, written.seq
+        digest = hash_next(self.heads[stream][1], seq, body)
         self._connection.execute(
             _INSERT,
             {
                 "stream": stream,
                 "seq": seq,
-                "id": identity,
+                "id": written.id,
                 "type": type_name,
-                "time_ms": stamp.wall_ms,
+                "time_ms": time_ms,
                 "body": body,
                 "hash": digest,
                 "delivered": 0,
             },
         )
         self.heads[stream] = (seq, digest)
-        self.written.append(Written(stream, seq, identity))
-        return self.written[-1]
+        self.written.append(written)
+        return written
 
     def flush(self) -> None:
         """Write the moved heads; called once before the commit."""

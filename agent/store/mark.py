@@ -1,6 +1,6 @@
 """The high-water file (W-30): outside the database, its folder and its backups; may be behind it, never ahead.
 
-A restored or copied database is older than this file says: then this station must not send (W-31).
+A restored or copied database is older than this file says: then it gets a new incarnation (W-31).
 """
 
 from __future__ import annotations

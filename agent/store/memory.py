@@ -6,12 +6,22 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 from sqlalchemy.dialects.sqlite import Insert
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlmodel import SQLModel, col
 
-from agent.store.tables import AlertMemory, Baseline, DeskMemory, Document, Meta, PointMemory, Price, TankLevel
+from agent.store.tables import (
+    AlertMemory,
+    Baseline,
+    DeskMemory,
+    Document,
+    Incarnation,
+    Meta,
+    PointMemory,
+    Price,
+    TankLevel,
+)
 
 
 def _dump(memory: Mapping[str, Any]) -> str:
@@ -64,8 +74,9 @@ class MemoryTable:
         return {subject: json.loads(memory) for subject, memory in rows}
 
     def add_baseline(self, values: Mapping[str, Any]) -> None:
-        """Keep one meter baseline; ``seq`` is that of its journal record."""
-        self._connection.execute(insert(Baseline), dict(values))
+        """Keep one meter baseline; ``seq`` is that of its record in the incarnation that runs."""
+        running = select(func.max(col(Incarnation.generation))).scalar_subquery()
+        self._connection.execute(insert(Baseline).values(generation=running, **values))
 
     def save_tank(self, values: Mapping[str, Any]) -> None:
         """Keep the newest reading of a tank."""
@@ -168,3 +179,7 @@ class MemoryTable:
     def set_meta(self, key: str, value: str) -> None:
         """Write one fact about this database."""
         self._connection.execute(_SET_META, {"key": key, "value": value})
+
+    def forget_meta(self, key: str) -> None:
+        """Drop one fact about this database."""
+        self._connection.execute(delete(Meta).where(col(Meta.key) == key))

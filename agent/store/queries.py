@@ -146,8 +146,17 @@ class Queries:
     def rejected(self) -> list[dict[str, Any]]:
         """Return records that head office keeps as dead letters."""
         with self._open() as db:
-            rows = db.execute("SELECT * FROM rejected ORDER BY stream, seq LIMIT ?", (MAX_ROWS,)).fetchall()
+            rows = db.execute(_REJECTED, (MAX_ROWS,)).fetchall()
         return [{**dict(row), "told": utc(row["told_ms"])} for row in rows]
+
+    def incarnations(self) -> list[dict[str, Any]]:
+        """Return every incarnation of this database, newest first, with why it began."""
+        with self._open() as db:
+            rows = db.execute("SELECT * FROM incarnation ORDER BY generation DESC LIMIT ?", (MAX_ROWS,)).fetchall()
+        return [
+            {"incarnation": row["incarnation"], "reason": row["reason"], "begun": utc(row["begun_ms"] or None)}
+            for row in rows
+        ]
 
     def prices(self) -> list[dict[str, Any]]:
         """Return the price table, newest first per grade."""
@@ -166,6 +175,13 @@ class Queries:
             return int(db.execute("SELECT count(*) FROM sale WHERE state <> 'Cleared'").fetchone()[0])
 
 
+_REJECTED = """
+SELECT stream, seq, reason, told_ms, (SELECT value FROM meta WHERE key = 'incarnation') AS incarnation FROM rejected
+UNION ALL
+SELECT r.stream, r.seq, r.reason, r.told_ms, i.incarnation
+FROM rejected_archive r JOIN incarnation i ON i.generation = r.generation
+ORDER BY told_ms DESC, stream, seq LIMIT ?
+"""
 _SALES = """
 SELECT s.*, m.id AS member, m.mask AS mask, m.tier AS tier, l.level AS level, l.delay_s AS delay_s,
        t.discount_minor, t.net_minor, t.points_earned, t.points_redeemed, t.rule_version, t.purpose, t.settled_ms
@@ -182,9 +198,10 @@ _TENDERS = "SELECT kind, amount_minor, ref FROM tender WHERE sale = ? ORDER BY n
 _CORRECTIONS = "SELECT * FROM correction WHERE sale = ? ORDER BY at_ms, id"
 _POSTINGS = "SELECT source, leg, account, points, lot FROM posting WHERE sale = ? ORDER BY id"
 _COUNTS = """
-SELECT (SELECT count(*) FROM sale) AS sales,
-       (SELECT sum(volume_ml) FROM sale) AS volume_ml,
-       (SELECT sum(amount_minor) FROM sale) AS amount_minor,
+WITH standing AS (SELECT * FROM sale WHERE id NOT IN (SELECT sale FROM superseded))
+SELECT (SELECT count(*) FROM standing) AS sales,
+       (SELECT sum(volume_ml) FROM standing) AS volume_ml,
+       (SELECT sum(amount_minor) FROM standing) AS amount_minor,
        (SELECT count(*) FROM link WHERE active = 1) AS linked,
        (SELECT sum(discount_minor) FROM settlement) AS discount_minor,
        (SELECT sum(points) FROM posting WHERE account IN ('member:available', 'member:pending')) AS points,

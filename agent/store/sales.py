@@ -19,6 +19,7 @@ from agent.store.tables import (
     SaleRow,
     ScanEvent,
     SettlementRow,
+    Superseded,
     TenderRow,
 )
 
@@ -106,6 +107,10 @@ class SaleTable:
     def row(self, sale: str) -> RowMapping | None:
         """Return the whole row of one sale."""
         return self._connection.execute(select(SaleRow.__table__).where(col(SaleRow.id) == sale)).mappings().first()  # type: ignore[attr-defined]
+
+    def supersede(self, sale: str, rest: str | None, wall_ms: int) -> None:
+        """Note that head office knew the litres of a sale, all but those of the sale ``rest``."""
+        self._connection.execute(insert(Superseded), {"sale": sale, "rest": rest, "made_ms": wall_ms})
 
     def ids_like(self, prefix: str) -> list[str]:
         """Return up to three sale ids that start with ``prefix`` (people type the first characters)."""

@@ -22,8 +22,9 @@ from agent.store.lock import InstanceLock, StoreError
 from agent.store.members import MemberTable
 from agent.store.memory import MemoryTable
 from agent.store.migrate import upgrade
+from agent.store.rebirth import IncarnationTable
 from agent.store.sales import SaleTable
-from agent.store.tables import Journal, Meta, SaleRow, StreamHead
+from agent.store.tables import Incarnation, Journal, Meta, SaleRow
 
 
 class Tx:
@@ -38,6 +39,7 @@ class Tx:
         self.alerts = AlertTable(connection)
         self.memory = MemoryTable(connection)
         self.delivery = DeliveryTable(connection)
+        self.incarnations = IncarnationTable(connection)
 
 
 class Store:
@@ -55,7 +57,6 @@ class Store:
         self._connection = self._engine.connect()
         with self._connection.begin():
             self._adopt(station)
-            self._heads = journal.read_heads(self._connection)
             newest = self._connection.execute(select(func.max(col(Journal.time_ms)))).scalar()
         self.newest_ms: int = newest or 0
 
@@ -67,14 +68,17 @@ class Store:
             for key, value in meta.items():
                 self._connection.execute(insert(Meta), {"key": key, "value": value})
             journal.create_streams(self._connection, station, incarnation)
+            first = {"generation": 1, "incarnation": incarnation, "reason": "new", "begun_ms": 0}
+            self._connection.execute(insert(Incarnation), first)
             self.is_new = True
         if meta["station"] != station:
             raise StoreError(
                 f"this database belongs to station {meta['station']}, the configuration says {station}",
                 hint="correct [station] id, or name another [store] path for a new station",
             )
-        self.incarnation = meta["incarnation"]
         self.station = station
+        self.incarnation = meta["incarnation"]
+        self._heads = journal.read_heads(self._connection)
 
     def start(self, stamp: journal.Stamp) -> Tx:
         """Open a transaction; end it with ``commit`` or ``roll_back``."""
@@ -114,10 +118,10 @@ class Store:
             rows = self._connection.execute(select(*columns).where(col(SaleRow.state) != "Cleared").distinct())
             return [(row[0], row[1], row[2], row[3]) for row in rows]
 
-    def acknowledged(self) -> bool:
-        """Return whether head office has ever committed anything of this database."""
+    def reincarnated(self) -> None:
+        """Take over the incarnation that a committed transaction has begun."""
         with self._connection.begin():
-            return bool(self._connection.execute(select(func.max(col(StreamHead.acked)))).scalar())
+            self._adopt(self.station)
 
     def meta(self, key: str) -> str | None:
         """Return one committed fact about this database."""

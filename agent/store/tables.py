@@ -53,6 +53,57 @@ class Rejected(SQLModel, table=True):
     told_ms: int
 
 
+class Incarnation(SQLModel, table=True):
+    """One life of this database on the wire, 1 and up; 0 is one that only the high-water file knew.
+
+    ``ended``: JSON of last seq and hash per stream once a newer one has begun. ``install_id``: hardware it began on.
+    """
+
+    __tablename__ = "incarnation"
+    generation: int = Field(primary_key=True)
+    incarnation: str = Field(unique=True)
+    reason: str
+    begun_ms: int
+    install_id: str | None
+    ended: str | None
+
+
+class JournalArchive(SQLModel, table=True):
+    """The journal of ended incarnations, row for row as it was: audit trail, and proof that nothing was dropped."""
+
+    __tablename__ = "journal_archive"
+    generation: int = Field(primary_key=True)
+    stream: str = Field(primary_key=True)
+    seq: int = Field(primary_key=True)
+    id: str
+    type: str = Field(index=True)
+    time_ms: int
+    body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    hash: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    delivered: int
+
+
+class RejectedArchive(SQLModel, table=True):
+    """Dead letters of ended incarnations; head office still has them."""
+
+    __tablename__ = "rejected_archive"
+    generation: int = Field(primary_key=True)
+    stream: str = Field(primary_key=True)
+    seq: int = Field(primary_key=True)
+    reason: str
+    told_ms: int
+
+
+class Superseded(SQLModel, table=True):
+    """A sale whose litres head office knew under other sales; ``rest``: the sale that covers what it did not know."""
+
+    __tablename__ = "superseded"
+    __table_args__ = (ForeignKeyConstraint(["sale"], ["sale.id"]), ForeignKeyConstraint(["rest"], ["sale.id"]))
+    sale: str = Field(primary_key=True)
+    rest: str | None
+    made_ms: int
+
+
 class PointMemory(SQLModel, table=True):
     """Durable state of one fuelling point (``domain.forecourt.durable``)."""
 
@@ -78,9 +129,13 @@ class AlertMemory(SQLModel, table=True):
 
 
 class Baseline(SQLModel, table=True):
-    """A meter reading from which counting starts: first contact or a supervisor's word."""
+    """A meter reading from which counting starts: first contact, a supervisor's word or a new incarnation.
+
+    ``seq``: that of its record in the incarnation ``generation``.
+    """
 
     __tablename__ = "baseline"
+    generation: int = Field(primary_key=True)
     seq: int = Field(primary_key=True)
     fuelling_point: int
     nozzle: int

@@ -20,8 +20,13 @@ from sync.records import hash_0, hash_next
 MAX_FINDINGS = 200
 """Past this a list helps nobody; the count goes on."""
 
-_CHAIN = "SELECT seq, CAST(body AS BLOB) AS body, CAST(hash AS BLOB) AS hash FROM journal WHERE stream = ? ORDER BY seq"
-_BODIES = "SELECT seq, CAST(body AS BLOB) AS body FROM journal WHERE type = ? ORDER BY seq"
+_ROWS = """
+SELECT generation, stream, seq, type, CAST(body AS BLOB) AS body, CAST(hash AS BLOB) AS hash FROM journal_archive
+UNION ALL
+SELECT (SELECT max(generation) FROM incarnation), stream, seq, type, CAST(body AS BLOB), CAST(hash AS BLOB) FROM journal
+"""
+_CHAIN = f"SELECT seq, body, hash FROM ({_ROWS}) WHERE generation = ? AND stream = ? ORDER BY seq"  # noqa: S608 - constant
+_BODIES = f"SELECT generation, seq, body FROM ({_ROWS}) WHERE type = ? ORDER BY generation, seq"  # noqa: S608 - constant
 METER_BASELINES = "SELECT fuelling_point, nozzle, epoch, raw FROM baseline"
 
 
@@ -89,28 +94,49 @@ def _integrity(db: sqlite3.Connection) -> Iterator[Finding]:
 
 
 def _chains(db: sqlite3.Connection) -> Iterator[Finding]:
-    meta = {row["key"]: row["value"] for row in db.execute("SELECT key, value FROM meta")}
-    for head in db.execute("SELECT stream, seq, hash FROM stream_head").fetchall():
-        stream = head["stream"]
-        digest, expected = hash_0(meta["station"], meta["incarnation"], stream), 1
-        for row in db.execute(_CHAIN, (stream,)):
-            if row["seq"] != expected:
-                yield Finding(f"journal {stream}", f"seq {expected} is missing")
-                expected = row["seq"]
-            digest = hash_next(digest, row["seq"], bytes(row["body"]))
-            if digest != bytes(row["hash"]):
-                yield Finding(f"journal {stream} seq {row['seq']}", "the hash does not follow from the bytes")
-                digest = bytes(row["hash"])
-            expected += 1
-        if expected - 1 != head["seq"] or digest != bytes(head["hash"]):
-            yield Finding(f"journal {stream}", f"ends at seq {expected - 1}, the head says {head['seq']}")
+    """Every chain of every incarnation this database has had, each up to where its head says it ended."""
+    station = db.execute("SELECT value FROM meta WHERE key = 'station'").fetchone()["value"]
+    running = {row["stream"]: (row["seq"], bytes(row["hash"])) for row in db.execute("SELECT * FROM stream_head")}
+    for row in db.execute("SELECT * FROM incarnation WHERE generation > 0 ORDER BY generation").fetchall():
+        ended = row["ended"]
+        heads = (
+            running
+            if ended is None
+            else {name: (head["seq"], bytes.fromhex(head["hash"])) for name, head in json.loads(ended).items()}
+        )
+        for stream, head in heads.items():
+            name = f"journal {stream}" if ended is None else f"archive {row['generation']} {stream}"
+            start = hash_0(station, row["incarnation"], stream)
+            yield from _chain(db.execute(_CHAIN, (row["generation"], stream)), name, start, head)
+
+
+def _chain(rows: sqlite3.Cursor, name: str, start: bytes, head: tuple[int, bytes]) -> Iterator[Finding]:
+    digest, expected = start, 1
+    for row in rows:
+        if row["seq"] != expected:
+            yield Finding(name, f"seq {expected} is missing")
+            expected = row["seq"]
+        digest = hash_next(digest, row["seq"], bytes(row["body"]))
+        if digest != bytes(row["hash"]):
+            yield Finding(f"{name} seq {row['seq']}", "the hash does not follow from the bytes")
+            digest = bytes(row["hash"])
+        expected += 1
+    if (expected - 1, digest) != head:
+        yield Finding(name, f"ends at seq {expected - 1}, the head says {head[0]}")
 
 
 def _records(db: sqlite3.Connection, type_name: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (seq, data) of every readable record of a type; an unreadable one is a finding of its chain already."""
+    """Yield (seq, record) of every readable record of a type, once even where a later incarnation repeats it.
+
+    An unreadable one is a finding of its chain already.
+    """
+    seen: set[str] = set()
     for row in db.execute(_BODIES, (type_name,)):
         with contextlib.suppress(ValueError, KeyError):
-            yield row["seq"], json.loads(row["body"])["data"]
+            record = json.loads(row["body"])
+            if record["id"] not in seen and isinstance(record["data"], dict):
+                seen.add(record["id"])
+                yield row["seq"], record
 
 
 def _text(epoch: int | None, raw: int | None) -> str | None:
@@ -122,7 +148,8 @@ _SAME = ("fuelling_point", "nozzle", "grade", "tank", "kind", "volume_ml", "unit
 
 def _sales_against_journal(db: sqlite3.Connection) -> Iterator[Finding]:
     rows = {row["id"]: row for row in db.execute("SELECT * FROM sale")}
-    for seq, data in _records(db, "fc.sale.v1"):
+    for seq, record in _records(db, "fc.sale.v1"):
+        data = record["data"]
         row = rows.pop(data["sale"], None)
         if row is None:
             yield Finding(f"journal L seq {seq}", f"sale {data['sale']} has no row")
@@ -144,7 +171,8 @@ def _settlements(db: sqlite3.Connection) -> Iterator[Finding]:
     tenders: defaultdict[str, int] = defaultdict(int)
     for row in db.execute("SELECT sale, amount_minor FROM tender"):
         tenders[row["sale"]] += row["amount_minor"]
-    for seq, data in _records(db, "fc.sale.settled.v1"):
+    for seq, record in _records(db, "fc.sale.settled.v1"):
+        data = record["data"]
         sale = data["sale"]
         row = rows.pop(sale, None)
         if row is None:
@@ -163,10 +191,8 @@ def _settlements(db: sqlite3.Connection) -> Iterator[Finding]:
 
 def _journalled_postings(db: sqlite3.Connection) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     for name in ("fc.sale.settled.v1", "fc.sale.corrected.v1", "fc.points.v1"):
-        for row in db.execute(_BODIES, (name,)):
-            with contextlib.suppress(ValueError, KeyError):
-                record = json.loads(row["body"])
-                yield record["id"], record["data"]["postings"]
+        for _, record in _records(db, name):
+            yield record["id"], record["data"]["postings"]
 
 
 def _ledger(db: sqlite3.Connection) -> Iterator[Finding]:
@@ -191,14 +217,20 @@ def _ledger(db: sqlite3.Connection) -> Iterator[Finding]:
             yield Finding(f"lot {row['lot']}", f"has {row['p']} points left")
 
 
+_BY_METER = """
+SELECT * FROM sale WHERE start_raw IS NOT NULL AND id NOT IN (SELECT sale FROM superseded)
+ORDER BY fuelling_point, nozzle, start_epoch, start_raw, end_epoch NULLS LAST, end_raw, sub
+"""
+"""As the meters counted: a gap that a restored database left is booked later than the sales behind it."""
+
+
 def _totalizers(db: sqlite3.Connection) -> Iterator[Finding]:
     baselines: defaultdict[tuple[int, int], set[tuple[int, int]]] = defaultdict(set)
     for row in db.execute(METER_BASELINES):
         baselines[row["fuelling_point"], row["nozzle"]].add((row["epoch"], row["raw"]))
     ends: dict[tuple[int, int], tuple[int, int]] = {}
     by_hand: set[tuple[int, int]] = set()
-    statement = "SELECT * FROM sale WHERE start_raw IS NOT NULL ORDER BY journal_seq"
-    for row in db.execute(statement):
+    for row in db.execute(_BY_METER):
         nozzle = (row["fuelling_point"], row["nozzle"])
         start = (row["start_epoch"], row["start_raw"])
         last = ends.get(nozzle)

@@ -20,9 +20,11 @@ from agent.domain.identity import IndexKind, blind_index
 from agent.failpoints import SimulatedCrash
 from agent.inbox import Asked, FromHeadOffice, Inbox, Item, Person, Ticked
 from agent.live import LiveBoard
-from agent.pipeline import Pipeline
+from agent.pipeline import Pipeline, rebirth
 from agent.pipeline.step import Outlets
+from agent.store import mark as marks
 from agent.store.delivery import JournalOutbox
+from agent.store.journal import Stamp
 from agent.store.store import Store
 from agent.uplink import StationVitals
 from drivers.commands import Command, ConfirmUnits
@@ -36,7 +38,7 @@ from drivers.simulator.forecourt import Forecourt
 from drivers.simulator.world import TICK_MS
 from sync import ports
 from tests.support.station_settings import STATION, Plan, station_settings
-from tests.support.virtual_link import Broker, HeadOffice, VirtualLink
+from tests.support.virtual_link import INSTALL, Broker, HeadOffice, VirtualLink
 from tests.support.virtual_wire import VirtualWire
 
 EPOCH = datetime(2026, 1, 5, 6, 0, tzinfo=UTC)
@@ -138,6 +140,8 @@ class VirtualStation:
         self._link_s = LINK_EVERY_S
         self._seconds = 0
         self._turns = 0
+        self._begins_anew = False
+        self.install = INSTALL
         self.wires = self._cables()
         self.start()
 
@@ -146,10 +150,11 @@ class VirtualStation:
     def start(self) -> None:
         """The agent starts on the database as it is."""
         self.store = Store(self.settings.store.path, station=STATION, random=self.random)
+        boot = f"boot-{len(self.starts) + 1}"
+        stopped = self._begin(boot)
         self.inbox: Inbox[Item] = Inbox()
         self.live = LiveBoard(started_ms=self.clock.wall_ms())
         self._note_commands()
-        boot = f"boot-{len(self.starts) + 1}"
         self.starts.append(len(self.commands))
         self.lines = {name: self._line(name, wire) for name, wire in self.wires.items()}
         self.link: VirtualLink | None = None
@@ -163,23 +168,54 @@ class VirtualStation:
             random=self.random,
             live=self.live,
             index_key=INDEX_KEY,
-            outlets=Outlets(self._send, lambda: None),
+            outlets=Outlets(self._send, lambda: None, self._begin_anew),
         )
-        if self.head_office is not None:
+        if self.head_office is not None and stopped is None:
             self.link = self._new_link(boot)
+
+    def _begin(self, boot: str) -> str | None:
+        """As the daemon: a new incarnation where the database needs one; returns why nothing may be sent."""
+        if not self.plan.has_mark:
+            return None
+        stamp = Stamp(max(self.clock.wall_ms(), self.store.newest_ms), self.clock.mono_ms(), boot, "ntp")
+        begun = rebirth.begin(self.store, self.settings, install=self.install, stamp=stamp, random=self.random)
+        if begun.stopped is None:
+            self.write_mark()
+        return begun.stopped
+
+    def _begin_anew(self) -> None:
+        self._begins_anew = True
+
+    def write_mark(self) -> None:
+        """The high-water file catches up."""
+        heads = {name: (seq, digest.hex()) for name, (seq, digest) in self.store.heads().items()}
+        marks.write(self.settings.store.mark, marks.Mark(self.store.incarnation, 0, heads))
+
+    def image(self) -> dict[Path, bytes]:
+        """The files of the database as they are at this instant: a backup."""
+        path = self.settings.store.path
+        files = [path, path.with_name(path.name + "-wal")]
+        return {file: file.read_bytes() for file in files if file.exists()}
+
+    def put_back(self, image: dict[Path, bytes], down_s: float = 1.0) -> None:
+        """The agent is ended, the backup is put in the place of its database, and it starts again."""
+        self.crash("restored")
+        self.settings.store.path.with_name(self.settings.store.path.name + "-wal").unlink(missing_ok=True)
+        for file, content in image.items():
+            file.write_bytes(content)
+        self.restart(down_s)
 
     def crash(self, why: str = "killed") -> None:
         """Everything in memory is gone; the files are what they were at this instant."""
         self.crashes.append(why)
-        path = self.settings.store.path
-        files = [path, path.with_name(path.name + "-wal")]
-        image = {file: file.read_bytes() for file in files if file.exists()}
+        path, image = self.settings.store.path, self.image()
+        self._begins_anew = False
         if self.link is not None:
             self.link.close()
         self.store.roll_back()
         self.store.close()
         path.with_name(path.name + "-shm").unlink(missing_ok=True)
-        files[1].unlink(missing_ok=True)
+        path.with_name(path.name + "-wal").unlink(missing_ok=True)
         for file, content in image.items():
             file.write_bytes(content)
         self.is_up = False
@@ -255,6 +291,9 @@ class VirtualStation:
                 self._exchange()
             else:
                 self._turn(wired)
+            if self._begins_anew:
+                self.crash("new incarnation")
+                self.start()
 
     def run_for(self, seconds: float) -> None:
         """As ``run`` from now on."""
@@ -353,6 +392,8 @@ class VirtualStation:
         self._second_s = self.clock.now_s + SECOND_S
         self._seconds += 1
         self.handle(Ticked("second"))
+        if self.plan.has_mark and self.link is not None:
+            self.write_mark()
         if self._seconds % 60 == 0:
             self.handle(Ticked("minute"))
 
@@ -438,6 +479,7 @@ class VirtualStation:
             broker=self.broker,
             deliver=self._put_event,
             rng=Random(self.random.getrandbits(64)),
+            install=self.install,
         )
 
     # --- people -------------------------------------------------------------------------------------------------------

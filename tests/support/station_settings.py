@@ -15,7 +15,10 @@ STATION = "SIM-0001"
 
 @dataclass
 class Plan:
-    """What kind of station: who settles, how points are controlled, who comes, how often pumps are polled."""
+    """What kind of station: who settles, how points are controlled, who comes, how often pumps are polled.
+
+    ``has_mark``: the high-water file is written and looked at, as the daemon does.
+    """
 
     settle: str = "auto"
     control: str = "auto"
@@ -27,6 +30,7 @@ class Plan:
     amount_totals: bool = False
     settle_after: str = "30s"
     card_count: int = 12
+    has_mark: bool = False
 
 
 def station_settings(directory: Path, config: ForecourtConfig, plan: Plan) -> Settings:

@@ -119,15 +119,17 @@ class VirtualLink:
         broker: Broker,
         deliver: Callable[[ports.LinkEvent], None],
         rng: Random,
+        install: str = INSTALL,
     ) -> None:
         self.delivery = Delivery(
-            install_id=INSTALL,
+            install_id=install,
             incarnation=incarnation,
             applied={name: at.acked for name, at in outbox.heads().items()},
             hash_at=outbox.hash_at,
             rng=rng,
         )
         self._station = station
+        self._install = install
         self._outbox = outbox
         self._vitals = vitals
         self._incarnation = incarnation
@@ -193,7 +195,7 @@ class VirtualLink:
         assert rows, "nothing is pruned here"
         assert previous is not None
         batch = Batch(
-            install_id=INSTALL,
+            install_id=self._install,
             incarnation=self._incarnation,
             stream=offer.stream,
             first_seq=offer.first_seq,

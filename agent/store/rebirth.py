@@ -1,0 +1,133 @@
+"""Ending an incarnation and beginning the next inside one transaction: archive, new chains, what is sent again (W-31).
+
+Works on rows and hashes. Why a station is born again, and what its meters do then, is decided in the pipeline.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, insert, literal, select, update
+from sqlmodel import SQLModel, col
+
+from agent.store.tables import Incarnation, Journal, JournalArchive, Meta, Rejected, RejectedArchive, StreamHead
+from sync.records import format_time, hash_0, hash_next
+from sync.recordtypes import STREAMS
+
+FOREIGN_GENERATION = 0
+"""Of an incarnation whose rows were never in this database: only the high-water file knew it."""
+
+Heads = Mapping[str, tuple[int, str]]
+"""(last seq, its hash in hex) per stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierRecord:
+    """A record of the ended incarnation beyond what head office acknowledged. ``intact``: its bytes have their hash."""
+
+    stream: str
+    seq: int
+    type: str
+    time_ms: int
+    body: bytes
+    intact: bool
+
+
+class IncarnationTable:
+    """Reads and writes inside the caller's transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def known(self) -> frozenset[str]:
+        """Return every incarnation this database has had, and the one it was told of."""
+        return frozenset(self._connection.execute(select(col(Incarnation.incarnation))).scalars())
+
+    def begun_since(self, wall_ms: int) -> int:
+        """Return how many incarnations were begun after an instant, the first of a database not counted."""
+        here = (col(Incarnation.begun_ms) > wall_ms) & (col(Incarnation.reason) != "new")
+        return int(self._connection.execute(select(func.count()).where(here)).scalar_one())
+
+    def name_parent(self, incarnation: str, reason: str, begun_ms: int, ended: Heads) -> None:
+        """Note the incarnation that an empty database follows: only the high-water file knew it."""
+        values = {"generation": FOREIGN_GENERATION, "incarnation": incarnation, "reason": reason}
+        row = {**values, "begun_ms": begun_ms, "ended": _heads_text(ended)}
+        self._connection.execute(insert(Incarnation), row)
+
+    def end(self, incarnation: str, reason: str, begun_ms: int, install_id: str) -> int:
+        """Archive the journal and name the next incarnation; return the ended generation."""
+        generation = int(self._connection.execute(select(func.max(col(Incarnation.generation)))).scalar_one())
+        heads = {
+            stream: (seq, bytes(digest).hex())
+            for stream, seq, digest in self._connection.execute(
+                select(col(StreamHead.stream), col(StreamHead.seq), col(StreamHead.hash))
+            )
+        }
+        here = col(Incarnation.generation) == generation
+        self._connection.execute(update(Incarnation).where(here).values(ended=_heads_text(heads)))
+        self._move(Journal, JournalArchive, generation)
+        self._move(Rejected, RejectedArchive, generation)
+        values = {"generation": generation + 1, "incarnation": incarnation, "reason": reason}
+        self._connection.execute(insert(Incarnation), {**values, "begun_ms": begun_ms, "install_id": install_id})
+        self._connection.execute(update(Meta).where(col(Meta.key) == "incarnation").values(value=incarnation))
+        return generation
+
+    def _move(self, source: type[SQLModel], target: type[SQLModel], generation: int) -> None:
+        columns = [name for name in target.__table__.c.keys() if name != "generation"]  # type: ignore[attr-defined] # noqa: SIM118
+        rows = select(literal(generation), *(getattr(source, name) for name in columns))
+        self._connection.execute(insert(target).from_select(["generation", *columns], rows))
+        self._connection.execute(delete(source))
+
+    def restart_chains(self, station: str, incarnation: str) -> dict[str, tuple[int, bytes]]:
+        """Set every head to seq 0 of a new incarnation, nothing acknowledged; return the heads."""
+        starts = {stream: hash_0(station, incarnation, stream) for stream in STREAMS}
+        for stream, start in starts.items():
+            here = col(StreamHead.stream) == stream
+            values = {"seq": 0, "hash": start, "acked": 0, "acked_hash": start}
+            self._connection.execute(update(StreamHead).where(here).values(**values))
+        return {stream: (0, start) for stream, start in starts.items()}
+
+    def acked(self) -> dict[str, tuple[int, bytes]]:
+        """Return per stream how far head office has it, and the hash there, which was compared."""
+        rows = self._connection.execute(
+            select(col(StreamHead.stream), col(StreamHead.acked), col(StreamHead.acked_hash))
+        )
+        return {stream: (acked, bytes(digest)) for stream, acked, digest in rows}
+
+    def not_acknowledged(self, generation: int, stream: str, acked: tuple[int, bytes]) -> Iterator[EarlierRecord]:
+        """Yield the archived records of a stream beyond ``acked`` in order, each judged by its hash."""
+        table = JournalArchive
+        digest = acked[1]
+        rows = self._connection.execute(
+            select(col(table.seq), col(table.type), col(table.time_ms), col(table.body), col(table.hash))
+            .where((col(table.generation) == generation) & (col(table.stream) == stream) & (col(table.seq) > acked[0]))
+            .order_by(col(table.seq))
+        ).all()
+        for seq, type_name, time_ms, body, stored in rows:
+            intact = hash_next(digest, seq, bytes(body)) == bytes(stored)
+            digest = bytes(stored)
+            yield EarlierRecord(stream, seq, type_name, time_ms, bytes(body), intact)
+
+    def telemetry_left(self, generation: int, acked: int) -> dict[str, Any] | None:
+        """Return first time, last time and count of archived telemetry that head office did not acknowledge."""
+        table = JournalArchive
+        here = (col(table.generation) == generation) & (col(table.stream) == "T") & (col(table.seq) > acked)
+        first, last, count = self._connection.execute(
+            select(func.min(col(table.time_ms)), func.max(col(table.time_ms)), func.count()).where(here)
+        ).one()
+        return {"from": format_time(first), "to": format_time(last), "count": count} if count else None
+
+
+def _heads_text(heads: Heads) -> str:
+    return json.dumps({name: {"seq": seq, "hash": digest} for name, (seq, digest) in sorted(heads.items())})
+
+
+def parent_of(incarnation: str, heads: Heads) -> dict[str, Any]:
+    """Return the ``parent`` of an ``fc.incarnation.v1``."""
+    return {
+        "incarnation": incarnation,
+        "streams": {name: {"seq": heads[name][0], "hash": heads[name][1]} for name in STREAMS},
+    }
