@@ -147,7 +147,7 @@ def station_books(path: Path) -> Books:
                 row["amount_minor"],
                 "covers_several" in row["flags"].split(),
             )
-            for row in db.execute("SELECT * FROM sale ORDER BY journal_seq")
+            for row in db.execute("SELECT * FROM sale ORDER BY rowid")
         )
         linked = frozenset(row[0] for row in db.execute("SELECT DISTINCT sale FROM link WHERE active = 1"))
         alerts = [json.loads(row[0]) for row in db.execute("SELECT body FROM journal WHERE type = 'fc.tank.alert.v1'")]

@@ -94,8 +94,16 @@ def _why(store: Store, tx: Tx, mark: marks.Mark | None, *, is_damaged: bool, ins
     is_current = mark.incarnation == store.incarnation
     if (is_foreign or is_current) and marks.database_is_behind(mark, store.incarnation, store.heads()):
         return "behind_mark"
+    if is_current and _went_another_way(tx, mark):
+        return "fork"
     last = tx.memory.meta(INSTALL)
     return "install" if last is not None and last != install else None
+
+
+def _went_another_way(tx: Tx, mark: marks.Mark) -> bool:
+    """An old copy that has grown past the file's seq without being noticed: its records there are not those."""
+    hashes = {name: (tx.delivery.hash_at(name, seq), digest) for name, (seq, digest) in mark.streams.items()}
+    return any(own is not None and own.hex() != told for own, told in hashes.values())
 
 
 @dataclass(frozen=True, slots=True)

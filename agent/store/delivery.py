@@ -39,6 +39,12 @@ class DeliveryTable:
         behind = (col(StreamHead.stream) == stream) & (col(StreamHead.acked) < cum)
         self._connection.execute(update(StreamHead).where(behind).values(acked=cum, acked_hash=head_hash))
 
+    def hash_at(self, stream: str, seq: int) -> bytes | None:
+        """Return the hash of one record, ``None`` where it is not in the journal."""
+        here = (col(Journal.stream) == stream) & (col(Journal.seq) == seq)
+        found = self._connection.execute(select(col(Journal.hash)).where(here)).scalar()
+        return None if found is None else bytes(found)
+
     def body(self, stream: str, seq: int) -> bytes | None:
         """Return the bytes of one record."""
         here = (col(Journal.stream) == stream) & (col(Journal.seq) == seq)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from pathlib import Path
 
 import pytest
 
@@ -13,6 +12,7 @@ from agent.store import mark as marks
 from tests.scenario.conftest import MakeStation
 from tests.support.rebirth_checks import at_head_office, check_every_litre_once, first_records, is_settled
 from tests.support.station import VirtualStation
+from tests.support.station_copies import database_image, lose_database, put_back
 from tests.support.station_plans import by_hand
 
 PLAN = dataclasses.replace(by_hand(has_head_office=True), has_mark=True, islands=1)
@@ -25,11 +25,17 @@ def _reasons(station: VirtualStation) -> list[str]:
 
 def _settle(station: VirtualStation) -> None:
     station.wait(lambda: is_settled(station), SETTLED, 240)
+    station.run_for(1.5)
+
+
+def _open(station: VirtualStation) -> None:
+    """Run until every point answers lifts."""
+    station.wait(lambda: all(station.live.points.get(n, {}).get("ready") for n in (1, 2)), "points answer lifts", 120)
 
 
 def _a_morning(station: VirtualStation) -> None:
     station.publish_rules_and_members()
-    station.run_for(8)
+    _open(station)
     station.fuel(1, 3_000)
     station.fuel(2, 5_000)
 
@@ -38,14 +44,14 @@ def test_a_restored_database_neither_loses_nor_doubles_a_litre(make_station: Mak
     """[W-31] [W-32] Sold and delivered after the backup, sold while down: head office has each millilitre once."""
     station = make_station(801, PLAN)
     _a_morning(station)
-    backup = station.image()
+    backup = database_image(station)
     station.fuel(1, 7_000)
     station.fuel(1, 2_000)
     _settle(station)
     old = station.store.incarnation
-    station.put_back(backup)
+    put_back(station, backup)
     assert _reasons(station) == ["new", "behind_mark"]
-    station.run_for(5)
+    _open(station)
     station.fuel(1, 4_000)
     _settle(station)
     check_every_litre_once(station)
@@ -61,22 +67,22 @@ def test_without_the_network_a_restored_station_sells_and_asks_later(make_statio
     """[W-32] The gap stays open, is shown and survives a restart; sales go on from the new base; the welcome closes it."""
     station = make_station(802, PLAN)
     _a_morning(station)
-    backup = station.image()
+    backup = database_image(station)
     station.fuel(1, 7_000)
     _settle(station)
     station.broker.up = False
     station.run_for(2)
     station.fuel(1, 2_500)
     station.fuel(2, 1_500)
-    station.put_back(backup)
-    station.run_for(5)
+    put_back(station, backup)
+    _open(station)
     station.fuel(1, 4_000)
     assert [sale["volume_ml"] for sale in station.sales()][-1] == 4_000
     assert [gap["nozzle"] for gap in station.live.points[1]["meter_gaps"]] == [1]
     assert "METER_GAP" in station.live.points[1]["alerts"]
     station.crash()
     station.restart(1)
-    station.run_for(5)
+    _open(station)
     assert [gap["nozzle"] for gap in station.live.points[1]["meter_gaps"]] == [1]
     station.fuel(2, 1_000)
     station.broker.up = True
@@ -95,6 +101,7 @@ def test_a_missing_mark_is_reason_enough(make_station: MakeStation) -> None:
     station.settings.store.mark.unlink()
     station.restart(1)
     assert _reasons(station) == ["new", "mark_missing"]
+    _open(station)
     station.fuel(2, 4_000)
     _settle(station)
     check_every_litre_once(station)
@@ -119,6 +126,7 @@ def test_another_hardware_gets_another_incarnation(make_station: MakeStation) ->
     station.crash()
     station.install = "ffeeddccbbaa99887766554433221100"
     station.restart(1)
+    _open(station)
     station.fuel(1, 1_000)
     station.crash()
     station.restart(1)
@@ -127,35 +135,26 @@ def test_another_hardware_gets_another_incarnation(make_station: MakeStation) ->
     check_every_litre_once(station)
 
 
-@pytest.mark.parametrize("is_offline", [False, True])
-def test_an_old_copy_with_its_own_mark_is_found_by_head_office(make_station: MakeStation, *, is_offline: bool) -> None:
+@pytest.mark.parametrize(("is_offline", "overlaps"), [(False, 0), (True, 1)])
+def test_an_old_copy_with_its_own_mark_is_found_by_head_office(
+    make_station: MakeStation, *, is_offline: bool, overlaps: int
+) -> None:
     """[W-25] [W-32] Nothing here tells that the database is old: what it books beyond head office's end is kept."""
     station = make_station(806, PLAN)
     _a_morning(station)
-    backup, mark = station.image(), station.settings.store.mark.read_bytes()
+    backup, mark = database_image(station), station.settings.store.mark.read_bytes()
     station.fuel(1, 7_000)
     _settle(station)
     station.broker.up = not is_offline
     station.run_for(2)
-    station.crash()
-    station.settings.store.mark.write_bytes(mark)
-    station.lift(1)
-    station.start()
-    station.hang_up(1)
-    station.crash()
-    path: Path = station.settings.store.path
-    path.with_name(path.name + "-wal").unlink(missing_ok=True)
-    for file, content in backup.items():
-        file.write_bytes(content)
-    station.settings.store.mark.write_bytes(mark)
-    station.start()
-    station.run_for(8)
+    put_back(station, backup, mark=mark)
+    _open(station)
     station.fuel(1, 2_000)
     station.fuel(2, 3_000)
     station.broker.up = True
     _settle(station)
     assert len(_reasons(station)) == 2
-    check_every_litre_once(station, overlaps=1)
+    check_every_litre_once(station, overlaps=overlaps)
 
 
 def test_an_empty_database_beside_an_old_mark_names_its_parent(make_station: MakeStation) -> None:
@@ -167,12 +166,9 @@ def test_an_empty_database_beside_an_old_mark_names_its_parent(make_station: Mak
     station.broker.up = False
     station.run_for(2)
     station.fuel(1, 2_500)
-    station.crash()
-    path = station.settings.store.path
-    for name in (path.name, path.name + "-wal"):
-        path.with_name(name).unlink(missing_ok=True)
+    lose_database(station)
     station.restart(1)
-    station.run_for(5)
+    _open(station)
     station.fuel(1, 1_000)
     station.broker.up = True
     _settle(station)
@@ -189,13 +185,14 @@ def test_death_at_any_step_of_a_rebirth_leaves_old_or_new(make_station: MakeStat
     """[W-31] Killed inside the transaction or right behind it, the next start goes on; nothing is half."""
     station = make_station(808, PLAN)
     _a_morning(station)
-    backup = station.image()
+    backup = database_image(station)
     station.fuel(1, 7_000)
     _settle(station)
     with armed(name, 1):
-        station.put_back_surviving(backup)
+        put_back(station, backup)
         station.run_surviving(10)
     assert [crash.partition(":")[0] for crash in station.crashes].count(name) == 1
+    _open(station)
     station.fuel(1, 4_000)
     _settle(station)
     assert _reasons(station) == ["new", "behind_mark"]
@@ -213,4 +210,5 @@ def test_endless_rebirths_stop_after_some(make_station: MakeStation) -> None:
     assert _reasons(station) == ["new", *["mark_missing"] * 5]
     assert station.link is None
     assert marks.read(station.settings.store.mark) is None
+    _open(station)
     station.fuel(1, 1_000)

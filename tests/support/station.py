@@ -20,11 +20,9 @@ from agent.domain.identity import IndexKind, blind_index
 from agent.failpoints import SimulatedCrash
 from agent.inbox import Asked, FromHeadOffice, Inbox, Item, Person, Ticked
 from agent.live import LiveBoard
-from agent.pipeline import Pipeline, rebirth
+from agent.pipeline import Pipeline
 from agent.pipeline.step import Outlets
-from agent.store import mark as marks
 from agent.store.delivery import JournalOutbox
-from agent.store.journal import Stamp
 from agent.store.store import Store
 from agent.uplink import StationVitals
 from drivers.commands import Command, ConfirmUnits
@@ -37,6 +35,7 @@ from drivers.simulator.dart_pump import MasterCommand
 from drivers.simulator.forecourt import Forecourt
 from drivers.simulator.world import TICK_MS
 from sync import ports
+from tests.support.station_copies import begin, database_image, write_mark
 from tests.support.station_settings import STATION, Plan, station_settings
 from tests.support.virtual_link import INSTALL, Broker, HeadOffice, VirtualLink
 from tests.support.virtual_wire import VirtualWire
@@ -151,7 +150,7 @@ class VirtualStation:
         """The agent starts on the database as it is."""
         self.store = Store(self.settings.store.path, station=STATION, random=self.random)
         boot = f"boot-{len(self.starts) + 1}"
-        stopped = self._begin(boot)
+        stopped = begin(self, boot)
         self.inbox: Inbox[Item] = Inbox()
         self.live = LiveBoard(started_ms=self.clock.wall_ms())
         self._note_commands()
@@ -173,42 +172,13 @@ class VirtualStation:
         if self.head_office is not None and stopped is None:
             self.link = self._new_link(boot)
 
-    def _begin(self, boot: str) -> str | None:
-        """As the daemon: a new incarnation where the database needs one; returns why nothing may be sent."""
-        if not self.plan.has_mark:
-            return None
-        stamp = Stamp(max(self.clock.wall_ms(), self.store.newest_ms), self.clock.mono_ms(), boot, "ntp")
-        begun = rebirth.begin(self.store, self.settings, install=self.install, stamp=stamp, random=self.random)
-        if begun.stopped is None:
-            self.write_mark()
-        return begun.stopped
-
     def _begin_anew(self) -> None:
         self._begins_anew = True
-
-    def write_mark(self) -> None:
-        """The high-water file catches up."""
-        heads = {name: (seq, digest.hex()) for name, (seq, digest) in self.store.heads().items()}
-        marks.write(self.settings.store.mark, marks.Mark(self.store.incarnation, 0, heads))
-
-    def image(self) -> dict[Path, bytes]:
-        """The files of the database as they are at this instant: a backup."""
-        path = self.settings.store.path
-        files = [path, path.with_name(path.name + "-wal")]
-        return {file: file.read_bytes() for file in files if file.exists()}
-
-    def put_back(self, image: dict[Path, bytes], down_s: float = 1.0) -> None:
-        """The agent is ended, the backup is put in the place of its database, and it starts again."""
-        self.crash("restored")
-        self.settings.store.path.with_name(self.settings.store.path.name + "-wal").unlink(missing_ok=True)
-        for file, content in image.items():
-            file.write_bytes(content)
-        self.restart(down_s)
 
     def crash(self, why: str = "killed") -> None:
         """Everything in memory is gone; the files are what they were at this instant."""
         self.crashes.append(why)
-        path, image = self.settings.store.path, self.image()
+        path, image = self.settings.store.path, database_image(self)
         self._begins_anew = False
         if self.link is not None:
             self.link.close()
@@ -393,7 +363,7 @@ class VirtualStation:
         self._seconds += 1
         self.handle(Ticked("second"))
         if self.plan.has_mark and self.link is not None:
-            self.write_mark()
+            write_mark(self)
         if self._seconds % 60 == 0:
             self.handle(Ticked("minute"))
 
@@ -515,8 +485,8 @@ class VirtualStation:
         self.wait(lambda: len(self.sales()) > before, f"the sale at point {point} is booked")
 
     def sales(self) -> list[dict[str, Any]]:
-        """Every booked sale in the order of the journal."""
-        return self.rows("SELECT * FROM sale ORDER BY journal_seq")
+        """Every booked sale in the order of booking."""
+        return self.rows("SELECT * FROM sale ORDER BY rowid")
 
     def rows(self, sql: str) -> list[dict[str, Any]]:
         """Rows of the station's database, read beside the agent."""

@@ -229,7 +229,7 @@ class VirtualLink:
         facts, heads = self._vitals.hello_facts(), self._outbox.heads()
         hello = Hello(
             incarnation=self._incarnation,
-            install_id=INSTALL,
+            install_id=self._install,
             software="test",
             connect_n=connect_n,
             boot=self._boot,
