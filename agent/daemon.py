@@ -134,6 +134,7 @@ class Daemon:
         self._lines = {config.id: make_line(config) for config in settings.line_configs()}
         self._by_point = {p.id: p.line for p in settings.fuelling_point}
         self._uplink: Uplink | None = None
+        self._begins_anew = False
         self._written_mark: marks.Mark | None = None
         self._boot = boot_id()
         self._install = install_id()
@@ -160,8 +161,8 @@ class Daemon:
         stamp = Stamp(max(wall_ms, newest_ms), self._clock.mono_ms(), self._boot, quality)
         return rebirth.begin(self._store, self._settings, install=self._install, stamp=stamp, random=self._rng)
 
-    def run(self) -> None:
-        """Start every thread, say READY, watch until SIGTERM or SIGINT."""
+    def run(self) -> bool:
+        """Start every thread, say READY, watch until SIGTERM or SIGINT; returns whether to start again at once."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._end())
         control = self._control()
@@ -191,6 +192,7 @@ class Daemon:
         self._write_mark()
         self._store.close()
         _log.info("station ended", station=self._settings.station.id)
+        return self._begins_anew
 
     def _end(self) -> None:
         """Ask every thread to end, and the wires not to wait for answers any more (called by a signal)."""
@@ -215,7 +217,7 @@ class Daemon:
     def _begin_anew(self) -> None:
         """The incarnation ended while running: end the process, its next start begins another one (W-32)."""
         if self._stopped is None:
-            self._stopped = self._store.meta("stopped")
+            self._stopped, self._begins_anew = self._store.meta("stopped"), True
             _log.warning("incarnation ended, this process ends to be started again", reason=self._stopped)
             self._end()
 
@@ -318,7 +320,7 @@ def _open(control: ControlServer, path: Path) -> None:
         raise StationRefused(f"cannot listen at {path}: {failure.strerror or failure}", hint=hint) from failure
 
 
-def run(settings: Settings, lock: InstanceLock) -> None:
-    """Configure logging and run the daemon until it is asked to end."""
+def run(settings: Settings, lock: InstanceLock) -> bool:
+    """Configure logging and run the daemon until it is asked to end; returns whether to start again at once."""
     configure()
-    Daemon(settings, lock).run()
+    return Daemon(settings, lock).run()

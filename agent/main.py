@@ -37,9 +37,11 @@ def run(
     from agent import daemon
 
     try:
-        daemon.run(settings, lock)
+        begins_anew = daemon.run(settings, lock)
     except (StoreError, daemon.SecretMissing, daemon.StationRefused, WiringError) as failure:
         fail(str(failure), failure.hint, 2)
+    if begins_anew:  # an end that whoever watches this process must not take for a wish to stay down
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -200,6 +200,9 @@ def sync(value: dict[str, Any]) -> None:
     print(f"{value['broker']} {state}  {value['protocol'] or ''}".rstrip())
     if value["stopped"]:
         print(f"sending has stopped ({value['stopped']}): this database needs a new incarnation; selling goes on")
+    if value["awaits_ends"]:
+        why = value["incarnations"][0]["reason"]
+        print(f"new incarnation ({why}): waits for head office to tell where its sales end; selling goes on")
     rows = [[name, s["last_seq"], s["acked"], s["waiting"]] for name, s in value["streams"].items()]
     print_table("Streams", ["stream", "written", "acknowledged", "waiting"], rows)
     letters = [[d["stream"], d["seq"], d["reason"]] for d in value["dead_letters"]]

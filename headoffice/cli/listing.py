@@ -31,7 +31,7 @@ DEAD_COLUMNS = ("number", "station", "stream", "seq", "reason", "detail", "repla
 def stations(
     context: typer.Context, database: DatabaseOption = None, state: StateOption = None, as_json: JsonOption = False
 ) -> None:
-    """List the stations: last sign of life, streams and cursors."""
+    """List the stations: last sign of life, cursors of the newest incarnation, how many there were."""
     if context.invoked_subcommand is not None:
         return
     from headoffice.store import reports
@@ -39,9 +39,12 @@ def stations(
     rows = reports.stations(open_database(database, state))
     for row in rows:
         row["online"] = None if row["state"] is None else row["state"]["online"]
-        row["cursors"] = " ".join(f"{item['stream']}:{item['cum']}" for item in row["streams"])
+        row["incarnations"] = list(dict.fromkeys(item["incarnation"] for item in row["streams"]))
+        newest = next(iter(row["incarnations"]), None)
+        row["cursors"] = " ".join(f"{i['stream']}:{i['cum']}" for i in row["streams"] if i["incarnation"] == newest)
+        row["lives"] = len(row["incarnations"])
         row["fenced"] = " ".join(item["install_id"] for item in row["installs"] if item["fenced"]) or None
-    columns = ("station", "online", "last_heard_ms", "cursors", "fenced")
+    columns = ("station", "online", "last_heard_ms", "cursors", "lives", "fenced")
     show_rows(rows, columns, as_json=as_json, empty="no station was ever heard")
 
 

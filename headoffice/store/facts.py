@@ -42,6 +42,9 @@ class Arrival:
     received_ms: int
 
 
+REINCARNATED = "reincarnated"
+"""The reason of a baseline that a new incarnation lays (W-32)."""
+
 _INTERVALS = schema.sale_interval
 _LAST_BEFORE = (
     select(_INTERVALS.c.start_key, _INTERVALS.c.end_key)
@@ -240,7 +243,10 @@ def _write_alert(connection: Connection, number: int, arrival: Arrival) -> None:
 
 
 def _write_baseline(connection: Connection, number: int, arrival: Arrival) -> None:
-    """A baseline that is not where the last accepted sale ended means litres nobody booked, or a changed meter."""
+    """A baseline that is not where the last accepted sale ended means litres nobody booked, or a changed meter.
+
+    One of a new incarnation does not: the station asks for the end in its welcome and books what lies between.
+    """
     data = arrival.record.data
     _insert(connection, schema.baseline, number, arrival)
     table = schema.sale_interval
@@ -254,7 +260,8 @@ def _write_baseline(connection: Connection, number: int, arrival: Arrival) -> No
         .order_by(table.c.end_key.desc())
         .limit(1)
     ).scalar_one_or_none()
-    if last is not None and last != meter_key(data["totalizer"]):
+    is_asked_for = data["reason"] == REINCARNATED
+    if last is not None and not is_asked_for and last != meter_key(data["totalizer"]):
         raise_own_alert(
             connection,
             station=arrival.key.station,

@@ -10,10 +10,10 @@ import pytest
 from agent.failpoints import NAMES, armed
 from agent.store import mark as marks
 from tests.scenario.conftest import MakeStation
-from tests.support.rebirth_checks import at_head_office, check_every_litre_once, first_records, is_settled
+from tests.support.rebirth_checks import at_head_office, check_every_litre_once, first_records
 from tests.support.station import VirtualStation
-from tests.support.station_copies import database_image, lose_database, put_back
-from tests.support.station_plans import by_hand
+from tests.support.station_copies import any_moment, database_image, is_settled, lose_database, put_back
+from tests.support.station_plans import busy, by_hand
 
 PLAN = dataclasses.replace(by_hand(has_head_office=True), has_mark=True, islands=1)
 SETTLED = "delivered, and no meter waits"
@@ -212,3 +212,13 @@ def test_endless_rebirths_stop_after_some(make_station: MakeStation) -> None:
     assert marks.read(station.settings.store.mark) is None
     _open(station)
     station.fuel(1, 1_000)
+
+
+@pytest.mark.parametrize("seed", [823, 827, 832])
+def test_restored_at_any_moment_of_a_busy_hour_every_litre_is_sold_once(make_station: MakeStation, seed: int) -> None:
+    """[W-25] [W-31] [W-32] Backups of random instants put back at random instants, mark and network there or not."""
+    station = make_station(seed, dataclasses.replace(busy(has_head_office=True), has_mark=True, islands=1))
+    station.publish_rules_and_members()
+    any_moment(station)
+    check_every_litre_once(station, overlaps=None)
+    assert len(_reasons(station)) > 1

@@ -5,7 +5,9 @@ Knows files and ``agent.pipeline.rebirth``; judges nothing.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING
 
 from agent.failpoints import SimulatedCrash
@@ -15,6 +17,14 @@ from agent.store.journal import Stamp
 
 if TYPE_CHECKING:
     from tests.support.station import VirtualStation
+
+
+def is_settled(station: VirtualStation) -> bool:
+    """Whether everything is delivered and no meter waits for head office."""
+    waiting = station.rows("SELECT 1 FROM stream_head WHERE acked < seq")
+    doubts = [json.loads(row["memory"]) for row in station.rows("SELECT memory FROM point_memory")]
+    return not waiting and not any(doubt["rebase"] or doubt["gaps"] for doubt in doubts)
+
 
 Image = dict[Path, bytes]
 
@@ -69,3 +79,25 @@ def start_surviving(station: VirtualStation) -> None:
     except SimulatedCrash as crash:
         station.crash(str(crash))
         station.start()
+
+
+def any_moment(station: VirtualStation) -> None:
+    """A story by the station's seed: backups put back mid-business, twice, with the mark kept, old or gone."""
+    rng = Random(f"restores:{station.seed}")
+    station.run_for(12 + 6 * rng.random())
+    for _ in range(2):
+        backup, mark = database_image(station), station.settings.store.mark.read_bytes()
+        station.broker.up = rng.random() < 0.7
+        station.run_for(20 * rng.random())
+        station.broker.up = rng.random() < 0.5
+        station.run_for(3 * rng.random())
+        how = rng.choice(("kept", "old", "gone"))
+        if how == "gone":
+            station.settings.store.mark.unlink()
+        put_back(station, backup, mark=mark if how == "old" else None)
+        station.run_for(25 * rng.random())
+        station.broker.up = True
+        station.run_for(15 * rng.random())
+    station.run_out()
+    station.wait(lambda: is_settled(station), "delivered, and no meter waits", 600)
+    station.run_for(5)
