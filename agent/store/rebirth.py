@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, literal, select, update
+from sqlalchemy import Connection, LargeBinary, cast, delete, func, insert, literal, select, update
 from sqlmodel import SQLModel, col
 
 from agent.store.tables import Incarnation, Journal, JournalArchive, Meta, Rejected, RejectedArchive, StreamHead
@@ -101,15 +101,17 @@ class IncarnationTable:
         """Yield the archived records of a stream beyond ``acked`` in order, each judged by its hash."""
         table = JournalArchive
         digest = acked[1]
+        # cast: a value that was tampered with may have become text
+        body, own_hash = cast(col(table.body), LargeBinary), cast(col(table.hash), LargeBinary)
         rows = self._connection.execute(
-            select(col(table.seq), col(table.type), col(table.time_ms), col(table.body), col(table.hash))
+            select(col(table.seq), col(table.type), col(table.time_ms), body, own_hash)
             .where((col(table.generation) == generation) & (col(table.stream) == stream) & (col(table.seq) > acked[0]))
             .order_by(col(table.seq))
         ).all()
-        for seq, type_name, time_ms, body, stored in rows:
-            intact = hash_next(digest, seq, bytes(body)) == bytes(stored)
+        for seq, type_name, time_ms, raw, stored in rows:
+            intact = hash_next(digest, seq, bytes(raw)) == bytes(stored)
             digest = bytes(stored)
-            yield EarlierRecord(stream, seq, type_name, time_ms, bytes(body), intact)
+            yield EarlierRecord(stream, seq, type_name, time_ms, bytes(raw), intact)
 
     def telemetry_left(self, generation: int, acked: int) -> dict[str, Any] | None:
         """Return first time, last time and count of archived telemetry that head office did not acknowledge."""
