@@ -30,19 +30,29 @@ DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883}
 WAIT_S = 0.5
 
 
-def install_id() -> str:
-    """Return 32 hex digits that name this hardware: permanent MAC addresses and the DMI product UUID (W-30)."""
+def install_id(sys: Path = Path("/sys")) -> str:
+    """Return 32 hex digits that name this hardware: permanent MAC addresses and the DMI product UUID (W-30).
+
+    Virtual interfaces and addresses made up at boot do not count: they would name another hardware at each start.
+    """
     parts = [
-        path.read_text(encoding="ascii", errors="replace").strip()
-        for path in sorted(Path("/sys/class/net").glob("*/address"))
-        if path.parent.name != "lo"
+        (card / "address").read_text(encoding="ascii", errors="replace").strip()
+        for card in sorted((sys / "class/net").glob("*"))
+        if (card / "device").exists() and _is_permanent(card)
     ]
-    product = Path("/sys/class/dmi/id/product_uuid")
+    product = sys / "class/dmi/id/product_uuid"
     try:
         parts.append(product.read_text(encoding="ascii", errors="replace").strip())
     except OSError:
         parts.append("")
     return hashlib.sha256("\n".join(parts).encode("ascii", "replace")).hexdigest()[:32]
+
+
+def _is_permanent(card: Path) -> bool:
+    try:
+        return (card / "addr_assign_type").read_text(encoding="ascii").strip() == "0"
+    except OSError:
+        return False
 
 
 class InboxAdapter:

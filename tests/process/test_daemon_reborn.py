@@ -66,74 +66,41 @@ def copied(site: Site) -> Path:
     return copy
 
 
-def put_back(site: Site, copy: Path, *, with_mark: bool) -> None:
-    """The backup in the place of the database of an agent that has ended."""
+def put_back(site: Site, copy: Path) -> None:
+    """Both copies in the place of what an agent that has ended left."""
     for name in ("-wal", "-shm"):
         site.database.with_name(site.database.name + name).unlink(missing_ok=True)
     shutil.copy(copy / site.database.name, site.database)
-    if with_mark:
-        shutil.copy(copy / site.mark.name, site.mark)
+    shutil.copy(copy / site.mark.name, site.mark)
 
 
 def litres(sums: Sums) -> dict[tuple[int, int], int]:
     return {nozzle: volume for nozzle, (_, volume) in sums.items()}
 
 
-def test_a_restored_database_begins_a_new_incarnation_by_itself(site: Site, forecourt: Running) -> None:
-    """[W-30] [W-31] [W-32] Behind its mark at the start: one more incarnation, and every millilitre once at head office."""
-    site.start_hq()
-    delivered_and_ended(site)
-    copy = copied(site)
-    delivered_and_ended(site, sales=2)
-    put_back(site, copy, with_mark=False)
-    agent = site.start_agent()
-    assert reasons(site) == ["new", "behind_mark"]
-    here = sales_here(site)
-    eventually(lambda: sales_here(site) > here, 40, "the station sells on")
-    site.close_forecourt(forecourt)
-    eventually(lambda: litres(site.sums_at_hq()) == litres(site.sums_at_pumps()), 40, "every millilitre once")
-    eventually(site.all_delivered, 20, "the journal is delivered")
-    shown = json.loads(site.command("sync", "--json").stdout)
-    assert [life["reason"] for life in shown["incarnations"]] == ["behind_mark", "new"]
-    assert (shown["stopped"], shown["awaits_ends"]) == (None, False)
-    assert agent.end() == 0
-    site.verify_station()
-    site.verify_hq()
-    stations = json.loads(site.hq_command("stations", "--json"))
-    assert stations[0]["lives"] == 2
-
-
 def test_head_office_that_knows_more_ends_the_incarnation(site: Site, forecourt: Running) -> None:
-    """[W-32] Database and mark are old copies: the welcome tells, the process ends, and its next start begins anew."""
+    """[W-25] [W-31] [W-32] Old copies of database and mark: the welcome tells, the process ends, its next start begins anew."""
     site.start_agent().end()
     copy = copied(site)
     site.start_hq()
     delivered_and_ended(site, sales=1)
-    put_back(site, copy, with_mark=True)
+    put_back(site, copy)
     agent = site.start_agent(ready=False)
     assert agent.wait(40, "the incarnation ends") == 1
     assert "incarnation ended" in agent.text
     agent = site.start_agent()
     eventually(site.all_delivered, 30, "the new incarnation delivers")
     assert len(reasons(site)) == 2
+    assert "SENDING_STOPPED" not in {alert["name"] for alert in site.ask("alerts") if alert["state"] == "ACTIVE"}
+    shown = json.loads(site.command("sync", "--json").stdout)
+    assert [life["reason"] for life in shown["incarnations"]] == list(reversed(reasons(site)))
+    assert (shown["stopped"], shown["awaits_ends"]) == (None, False)
     site.close_forecourt(forecourt)
     eventually(lambda: litres(site.sums_at_hq()) == litres(site.sums_at_pumps()), 40, "every millilitre once")
     assert agent.end() == 0
+    assert json.loads(site.hq_command("stations", "--json"))[0]["lives"] == 2
     site.verify_station()
     assert json.loads(site.hq_command("verify", "--json"))["verified"]
-
-
-def test_another_hash_at_head_office_is_a_fork_and_ends_the_incarnation(site: Site) -> None:
-    """[W-25] Head office has another hash at a seq that this station wrote: it begins anew and delivers again."""
-    site.start_hq()
-    delivered_and_ended(site)
-    with closing(sqlite3.connect(site.hq / "database.sqlite")) as connection, connection:
-        connection.execute("UPDATE cursor SET head_hash = ? WHERE stream = 'L'", ("ab" * 32,))
-    assert site.start_agent(ready=False).wait(40, "the incarnation ends") == 1
-    site.start_agent()
-    assert reasons(site) == ["new", "fork"]
-    eventually(site.all_delivered, 30, "the new incarnation delivers")
-    assert "SENDING_STOPPED" not in {alert["name"] for alert in site.ask("alerts") if alert["state"] == "ACTIVE"}
 
 
 class Insistent:

@@ -36,7 +36,7 @@ from drivers.simulator.forecourt import Forecourt
 from drivers.simulator.world import TICK_MS
 from sync import ports
 from tests.support.station_copies import begin, database_image, write_mark
-from tests.support.station_settings import STATION, Plan, station_settings
+from tests.support.station_settings import RULES, STATION, Plan, station_settings
 from tests.support.virtual_link import INSTALL, Broker, HeadOffice, VirtualLink
 from tests.support.virtual_wire import VirtualWire
 
@@ -53,17 +53,6 @@ LINK_EVERY_S = 0.25
 SECOND_S = 1.0
 MAX_TURNS = 2_000_000
 """Of one run: days of virtual time; past this the clock stands still."""
-
-RULES: dict[str, Any] = {
-    "version": 1,
-    "effective_from": "2020-01-01T00:00:00+08:00",
-    "program": {"currency": "CNY", "exponent": 2, "validity_months": 12},
-    "group": [{"id": "litre", "mode": "BEST"}],
-    "offer": [
-        {"id": "earn", "name": "积分", "kind": "EARN", "points": 1, "per_minor": 100},
-        {"id": "litre-off", "name": "每升减 0.10", "kind": "PER_LITRE", "off_milli": 100, "group": "litre"},
-    ],
-}
 
 
 class VirtualClock:

@@ -5,12 +5,24 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from agent.settings import Settings, load
 from agent.settings.model import StoreSettings
 from drivers.simulator.config import CustomerConfig, ForecourtConfig
 
 STATION = "SIM-0001"
+
+RULES: dict[str, Any] = {
+    "version": 1,
+    "effective_from": "2020-01-01T00:00:00+08:00",
+    "program": {"currency": "CNY", "exponent": 2, "validity_months": 12},
+    "group": [{"id": "litre", "mode": "BEST"}],
+    "offer": [
+        {"id": "earn", "name": "积分", "kind": "EARN", "points": 1, "per_minor": 100},
+        {"id": "litre-off", "name": "每升减 0.10", "kind": "PER_LITRE", "off_milli": 100, "group": "litre"},
+    ],
+}
 
 
 @dataclass

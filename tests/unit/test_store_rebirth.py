@@ -24,6 +24,7 @@ from agent.store.migrate import MIGRATIONS, upgrade
 from agent.store.queries import Queries
 from agent.store.store import Store
 from agent.store.verify import verify
+from agent.uplink import install_id
 from drivers.simulator.config import default_config
 from sync.records import format_time
 from tests.support.station_settings import STATION, Plan, station_settings
@@ -179,6 +180,30 @@ def test_the_same_hardware_is_no_reason_and_another_is(store: Store, station: Se
     assert store.incarnation == before
     begin(store, station, install="0" * 32)
     assert [life["reason"] for life in Queries(store.path).incarnations()] == ["install", "new"]
+
+
+def _card(sys: Path, name: str, address: str, assigned: int, *, is_device: bool) -> None:
+    card = sys / "class/net" / name
+    card.mkdir(parents=True)
+    (card / "address").write_text(address)
+    (card / "addr_assign_type").write_text(f"{assigned}\n")
+    if is_device:
+        (card / "device").mkdir()
+
+
+def test_made_up_addresses_do_not_name_the_hardware(tmp_path: Path) -> None:
+    """[W-30] Bridges, tunnels and random addresses come and go; the built-in card and the board's UUID stay."""
+    _card(tmp_path, "eth0", "02:fc:00:00:00:01", 0, is_device=True)
+    alone = install_id(tmp_path)
+    _card(tmp_path, "docker0", "02:42:11:22:33:44", 0, is_device=False)
+    _card(tmp_path, "wlan0", "da:a1:19:00:00:07", 1, is_device=True)
+    assert install_id(tmp_path) == alone
+    _card(tmp_path, "eth1", "02:fc:00:00:00:02", 0, is_device=True)
+    with_second = install_id(tmp_path)
+    board = tmp_path / "class/dmi/id/product_uuid"
+    board.parent.mkdir(parents=True)
+    board.write_text("4c4c4544-0042-3510-8051-b4c04f4e4332\n")
+    assert len({alone, with_second, install_id(tmp_path)}) == 3
 
 
 def test_a_database_of_the_first_schema_is_taken_over(tmp_path: Path) -> None:
