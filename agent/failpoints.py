@@ -30,7 +30,7 @@ NAMES: dict[str, str] = {
     "sync.after_puback": "the broker has acknowledged, head office may know nothing",
     "sync.before_ack_applied": "head office's acknowledgement has arrived, rows are not marked",
     "sync.after_ack_applied": "rows are marked as delivered and committed",
-    "rebirth.archived": "the journal of the ended incarnation is in the archive, the transaction is still open",
+    "rebirth.ended": "the end of the old incarnation is noted, the transaction is still open",
     "rebirth.before_commit": "a new incarnation is written with all that is sent again, the transaction is still open",
     "rebirth.after_commit": "a new incarnation is committed, the high-water file still names the old one",
     "rebirth.ends_noted": "the gaps are closed with what head office told, the transaction is still open",

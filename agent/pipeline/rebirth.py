@@ -115,7 +115,7 @@ class _Rebirth:
 
 
 def _reincarnate(tx: Tx, store: Store, settings: Settings, how: _Rebirth) -> None:
-    """One transaction: old or new, never half. The old rows stay in the archive."""
+    """One transaction: old or new, never half. The old rows stay."""
     now_ms, told = tx.stamp.wall_ms, ""
     if store.heads()["L"][0] == 0:
         assert how.mark is not None, "an empty database is new unless a mark names its parent"
@@ -127,7 +127,8 @@ def _reincarnate(tx: Tx, store: Store, settings: Settings, how: _Rebirth) -> Non
         acked = tx.incarnations.acked()
         incarnation = f"{how.random.getrandbits(128):032x}"
         generation = tx.incarnations.end(incarnation, how.reason, now_ms, how.install)
-        failpoint("rebirth.archived")
+        tx.journal.generation = generation + 1
+        failpoint("rebirth.ended")
         tx.journal.heads = tx.incarnations.restart_chains(store.station, incarnation)
         _first_record(tx, how.reason, store.incarnation, heads)
         told = _send_again(tx, generation, acked)

@@ -6,10 +6,11 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import ColumnElement, Connection, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlmodel import col
 
+from agent.store.rebirth import running_generation
 from agent.store.tables import Journal, Rejected, StreamHead
 from sync.messages import StreamPosition
 from sync.ports import OutboxRow
@@ -34,21 +35,20 @@ class DeliveryTable:
 
     def acknowledge(self, stream: str, cum: int, head_hash: bytes) -> None:
         """Mark everything up to ``cum`` as delivered; never goes back."""
-        here = (col(Journal.stream) == stream) & (col(Journal.seq) <= cum) & (col(Journal.seq) > self.acked(stream))
+        reached = (col(Journal.seq) <= cum) & (col(Journal.seq) > self.acked(stream))
+        here = (col(Journal.generation) == running_generation()) & (col(Journal.stream) == stream) & reached
         self._connection.execute(update(Journal).where(here).values(delivered=1))
         behind = (col(StreamHead.stream) == stream) & (col(StreamHead.acked) < cum)
         self._connection.execute(update(StreamHead).where(behind).values(acked=cum, acked_hash=head_hash))
 
     def hash_at(self, stream: str, seq: int) -> bytes | None:
         """Return the hash of one record, ``None`` where it is not in the journal."""
-        here = (col(Journal.stream) == stream) & (col(Journal.seq) == seq)
-        found = self._connection.execute(select(col(Journal.hash)).where(here)).scalar()
+        found = self._connection.execute(select(col(Journal.hash)).where(_at(stream, seq))).scalar()
         return None if found is None else bytes(found)
 
     def body(self, stream: str, seq: int) -> bytes | None:
         """Return the bytes of one record."""
-        here = (col(Journal.stream) == stream) & (col(Journal.seq) == seq)
-        found = self._connection.execute(select(col(Journal.body)).where(here)).scalar()
+        found = self._connection.execute(select(col(Journal.body)).where(_at(stream, seq))).scalar()
         return None if found is None else bytes(found)
 
     def reject(self, stream: str, seq: int, reason: str, wall_ms: int) -> bool:
@@ -57,12 +57,20 @@ class DeliveryTable:
         return self._connection.execute(statement.on_conflict_do_nothing()).rowcount == 1
 
 
+def _at(stream: str, seq: int) -> ColumnElement[bool]:
+    """The place of one record of the incarnation that runs."""
+    is_running = col(Journal.generation) == running_generation()
+    return is_running & (col(Journal.stream) == stream) & (col(Journal.seq) == seq)
+
+
 class JournalOutbox:
     """The journal as the publisher sees it (``sync.ports.Outbox``): read-only, a connection of its own, one thread."""
 
     def __init__(self, path: Path, station: str, incarnation: str) -> None:
         self._connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5, check_same_thread=False)
         self._connection.execute("PRAGMA query_only=1")
+        with closing(self._connection.execute(_GENERATION, (incarnation,))) as rows:
+            self._generation = int(rows.fetchone()[0])
         self._starts = {stream: hash_0(station, incarnation, stream) for stream in STREAMS}
 
     def close(self) -> None:
@@ -87,7 +95,7 @@ class JournalOutbox:
         """Return rows from ``first_seq`` on without a gap, within both limits, at least one if there is one."""
         found: list[OutboxRow] = []
         size = 0
-        with closing(self._connection.execute(_READ, (stream, first_seq, max_records))) as rows:
+        with closing(self._connection.execute(_READ, (self._generation, stream, first_seq, max_records))) as rows:
             for seq, body, digest in rows:
                 size += len(body) + 1
                 if seq != first_seq + len(found) or (found and size > max_bytes):
@@ -99,7 +107,7 @@ class JournalOutbox:
         """Return the hash of a seq (hash_0 for 0), ``None`` where it is not known here."""
         if seq == 0:
             return self._starts[stream]
-        with closing(self._connection.execute(_HASH_AT, (stream, seq))) as rows:
+        with closing(self._connection.execute(_HASH_AT, (self._generation, stream, seq))) as rows:
             row = rows.fetchone()
         return None if row is None else bytes(row[0])
 
@@ -123,8 +131,9 @@ class JournalOutbox:
 
 
 _HEADS = "SELECT stream, seq, hash, acked, EXISTS (SELECT 1 FROM meta WHERE key = ?) FROM stream_head"
-_READ = "SELECT seq, body, hash FROM journal WHERE stream = ? AND seq >= ? ORDER BY seq LIMIT ?"
-_HASH_AT = "SELECT hash FROM journal WHERE stream = ? AND seq = ?"
+_GENERATION = "SELECT generation FROM incarnation WHERE incarnation = ?"
+_READ = "SELECT seq, body, hash FROM journal WHERE generation = ? AND stream = ? AND seq >= ? ORDER BY seq LIMIT ?"
+_HASH_AT = "SELECT hash FROM journal WHERE generation = ? AND stream = ? AND seq = ?"
 _ACTIVE_RULES = """
 SELECT version, hash FROM document WHERE kind = 'rules' AND activated_ms IS NOT NULL ORDER BY version DESC LIMIT 1
 """

@@ -64,12 +64,18 @@ class JournalWriter:
     """Appends records inside one transaction; ``heads`` are adopted by the store when that commits."""
 
     def __init__(
-        self, connection: Connection, heads: Mapping[str, tuple[int, bytes]], stamp: Stamp, random: RandomBits
+        self,
+        connection: Connection,
+        heads: Mapping[str, tuple[int, bytes]],
+        stamp: Stamp,
+        random: RandomBits,
+        generation: int,
     ) -> None:
         self._connection = connection
         self._stamp = stamp
         self._random = random
         self.heads = dict(heads)
+        self.generation = generation
         self.written: list[Written] = []
 
     def append(self, type_name: str, data: Mapping[str, Any], *, record_id: str | None = None) -> Written:
@@ -107,6 +113,7 @@ class JournalWriter:
         self._connection.execute(
             _INSERT,
             {
+                "generation": self.generation,
                 "stream": stream,
                 "seq": seq,
                 "id": written.id,

@@ -11,12 +11,12 @@ from sqlalchemy.dialects.sqlite import Insert
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlmodel import SQLModel, col
 
+from agent.store.rebirth import running_generation
 from agent.store.tables import (
     AlertMemory,
     Baseline,
     DeskMemory,
     Document,
-    Incarnation,
     Meta,
     PointMemory,
     Price,
@@ -75,8 +75,7 @@ class MemoryTable:
 
     def add_baseline(self, values: Mapping[str, Any]) -> None:
         """Keep one meter baseline; ``seq`` is that of its record in the incarnation that runs."""
-        running = select(func.max(col(Incarnation.generation))).scalar_subquery()
-        self._connection.execute(insert(Baseline).values(generation=running, **values))
+        self._connection.execute(insert(Baseline).values(generation=running_generation(), **values))
 
     def save_tank(self, values: Mapping[str, Any]) -> None:
         """Keep the newest reading of a tank."""

@@ -219,9 +219,14 @@ FROM lot l WHERE l.member_ref = ? ORDER BY l.expires_on IS NULL, l.expires_on, l
 """
 _MOVEMENTS = "SELECT sale, account, points, lot, at_ms FROM posting WHERE member_ref = ? ORDER BY id DESC LIMIT 20"
 _JOURNAL = """
-SELECT * FROM journal WHERE (? IS NULL OR stream = ?) ORDER BY time_ms DESC, stream, seq DESC LIMIT ?
+SELECT * FROM journal
+WHERE generation = (SELECT max(generation) FROM incarnation) AND (? IS NULL OR stream = ?)
+ORDER BY time_ms DESC, stream, seq DESC LIMIT ?
 """
-_JOURNAL_AFTER = "SELECT * FROM journal WHERE stream = ? AND seq > ? ORDER BY seq LIMIT ?"
+_JOURNAL_AFTER = """
+SELECT * FROM journal
+WHERE generation = (SELECT max(generation) FROM incarnation) AND stream = ? AND seq > ? ORDER BY seq LIMIT ?
+"""
 
 
 def _sale(row: sqlite3.Row) -> dict[str, Any]:

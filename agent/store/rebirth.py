@@ -1,4 +1,4 @@
-"""Ending an incarnation and beginning the next inside one transaction: archive, new chains, what is sent again (W-31).
+"""Ending an incarnation and beginning the next inside one transaction: new chains, what is sent again (W-31).
 
 Works on rows and hashes. Why a station is born again, and what its meters do then, is decided in the pipeline.
 """
@@ -10,15 +10,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, LargeBinary, cast, delete, func, insert, literal, select, update
-from sqlmodel import SQLModel, col
+from sqlalchemy import Connection, LargeBinary, ScalarSelect, cast, delete, func, insert, literal, select, update
+from sqlmodel import col
 
-from agent.store.tables import Incarnation, Journal, JournalArchive, Meta, Rejected, RejectedArchive, StreamHead
+from agent.store.tables import Incarnation, Journal, Meta, Rejected, RejectedArchive, StreamHead
 from sync.records import format_time, hash_0, hash_next
 from sync.recordtypes import STREAMS
 
 FOREIGN_GENERATION = 0
 """Of an incarnation whose rows were never in this database: only the high-water file knew it."""
+
+
+def running_generation() -> ScalarSelect[int]:
+    """Return the number of the incarnation that runs, as part of a statement."""
+    return select(func.max(col(Incarnation.generation))).scalar_subquery()
+
 
 Heads = Mapping[str, tuple[int, str]]
 """(last seq, its hash in hex) per stream."""
@@ -58,8 +64,8 @@ class IncarnationTable:
         self._connection.execute(insert(Incarnation), row)
 
     def end(self, incarnation: str, reason: str, begun_ms: int, install_id: str) -> int:
-        """Archive the journal and name the next incarnation; return the ended generation."""
-        generation = int(self._connection.execute(select(func.max(col(Incarnation.generation)))).scalar_one())
+        """Note where this incarnation ended and name the next one; return the ended generation."""
+        generation = int(self._connection.execute(select(running_generation())).scalar_one())
         heads = {
             stream: (seq, bytes(digest).hex())
             for stream, seq, digest in self._connection.execute(
@@ -68,18 +74,16 @@ class IncarnationTable:
         }
         here = col(Incarnation.generation) == generation
         self._connection.execute(update(Incarnation).where(here).values(ended=_heads_text(heads)))
-        self._move(Journal, JournalArchive, generation)
-        self._move(Rejected, RejectedArchive, generation)
+        told = select(
+            literal(generation), *(col(c) for c in (Rejected.stream, Rejected.seq, Rejected.reason, Rejected.told_ms))
+        )
+        columns = ["generation", "stream", "seq", "reason", "told_ms"]
+        self._connection.execute(insert(RejectedArchive).from_select(columns, told))
+        self._connection.execute(delete(Rejected))
         values = {"generation": generation + 1, "incarnation": incarnation, "reason": reason}
         self._connection.execute(insert(Incarnation), {**values, "begun_ms": begun_ms, "install_id": install_id})
         self._connection.execute(update(Meta).where(col(Meta.key) == "incarnation").values(value=incarnation))
         return generation
-
-    def _move(self, source: type[SQLModel], target: type[SQLModel], generation: int) -> None:
-        columns = [name for name in target.__table__.c.keys() if name != "generation"]  # type: ignore[attr-defined] # noqa: SIM118
-        rows = select(literal(generation), *(getattr(source, name) for name in columns))
-        self._connection.execute(insert(target).from_select(["generation", *columns], rows))
-        self._connection.execute(delete(source))
 
     def restart_chains(self, station: str, incarnation: str) -> dict[str, tuple[int, bytes]]:
         """Set every head to seq 0 of a new incarnation, nothing acknowledged; return the heads."""
@@ -98,8 +102,8 @@ class IncarnationTable:
         return {stream: (acked, bytes(digest)) for stream, acked, digest in rows}
 
     def not_acknowledged(self, generation: int, stream: str, acked: tuple[int, bytes]) -> Iterator[EarlierRecord]:
-        """Yield the archived records of a stream beyond ``acked`` in order, each judged by its hash."""
-        table = JournalArchive
+        """Yield the records of an ended stream beyond ``acked`` in order, each judged by its hash."""
+        table = Journal
         digest = acked[1]
         # cast: a value that was tampered with may have become text
         body, own_hash = cast(col(table.body), LargeBinary), cast(col(table.hash), LargeBinary)
@@ -114,8 +118,8 @@ class IncarnationTable:
             yield EarlierRecord(stream, seq, type_name, time_ms, bytes(raw), intact)
 
     def telemetry_left(self, generation: int, acked: int) -> dict[str, Any] | None:
-        """Return first time, last time and count of archived telemetry that head office did not acknowledge."""
-        table = JournalArchive
+        """Return first time, last time and count of ended telemetry that head office did not acknowledge."""
+        table = Journal
         here = (col(table.generation) == generation) & (col(table.stream) == "T") & (col(table.seq) > acked)
         first, last, count = self._connection.execute(
             select(func.min(col(table.time_ms)), func.max(col(table.time_ms)), func.count()).where(here)

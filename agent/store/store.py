@@ -22,7 +22,7 @@ from agent.store.lock import InstanceLock, StoreError
 from agent.store.members import MemberTable
 from agent.store.memory import MemoryTable
 from agent.store.migrate import upgrade
-from agent.store.rebirth import IncarnationTable
+from agent.store.rebirth import IncarnationTable, running_generation
 from agent.store.sales import SaleTable
 from agent.store.tables import Incarnation, Journal, Meta, SaleRow
 
@@ -79,11 +79,13 @@ class Store:
         self.station = station
         self.incarnation = meta["incarnation"]
         self._heads = journal.read_heads(self._connection)
+        self._generation: int = self._connection.execute(select(running_generation())).scalar_one()
 
     def start(self, stamp: journal.Stamp) -> Tx:
         """Open a transaction; end it with ``commit`` or ``roll_back``."""
         self._connection.begin()
-        return Tx(self._connection, journal.JournalWriter(self._connection, self._heads, stamp, self._random), stamp)
+        writer = journal.JournalWriter(self._connection, self._heads, stamp, self._random, self._generation)
+        return Tx(self._connection, writer, stamp)
 
     def commit(self, tx: Tx) -> None:
         """Make everything of ``tx`` durable, and its heads the store's own."""

@@ -30,12 +30,17 @@ class StreamHead(SQLModel, table=True):
 
 
 class Journal(SQLModel, table=True):
-    """The append-only list of facts: canonical bytes as fixed at writing time, chained by hash, gapless per stream."""
+    """The append-only list of facts: canonical bytes as fixed at writing time, chained by hash, gapless per stream.
+
+    ``generation``: the incarnation it was written in; rows of ended ones stay for ever, head office has its own copy.
+    """
 
     __tablename__ = "journal"
+    __table_args__ = (UniqueConstraint("generation", "id", name="journal_id_once"),)
+    generation: int = Field(primary_key=True)
     stream: str = Field(primary_key=True)
     seq: int = Field(primary_key=True)
-    id: str = Field(unique=True)
+    id: str
     type: str
     time_ms: int
     body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
@@ -66,21 +71,6 @@ class Incarnation(SQLModel, table=True):
     begun_ms: int
     install_id: str | None
     ended: str | None
-
-
-class JournalArchive(SQLModel, table=True):
-    """The journal of ended incarnations, row for row as it was: audit trail, and proof that nothing was dropped."""
-
-    __tablename__ = "journal_archive"
-    generation: int = Field(primary_key=True)
-    stream: str = Field(primary_key=True)
-    seq: int = Field(primary_key=True)
-    id: str
-    type: str = Field(index=True)
-    time_ms: int
-    body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
-    hash: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
-    delivered: int
 
 
 class RejectedArchive(SQLModel, table=True):

@@ -20,13 +20,11 @@ from sync.records import hash_0, hash_next
 MAX_FINDINGS = 200
 """Past this a list helps nobody; the count goes on."""
 
-_ROWS = """
-SELECT generation, stream, seq, type, CAST(body AS BLOB) AS body, CAST(hash AS BLOB) AS hash FROM journal_archive
-UNION ALL
-SELECT (SELECT max(generation) FROM incarnation), stream, seq, type, CAST(body AS BLOB), CAST(hash AS BLOB) FROM journal
+_CHAIN = """
+SELECT seq, CAST(body AS BLOB) AS body, CAST(hash AS BLOB) AS hash FROM journal
+WHERE generation = ? AND stream = ? ORDER BY seq
 """
-_CHAIN = f"SELECT seq, body, hash FROM ({_ROWS}) WHERE generation = ? AND stream = ? ORDER BY seq"  # noqa: S608 - constant
-_BODIES = f"SELECT generation, seq, body FROM ({_ROWS}) WHERE type = ? ORDER BY generation, seq"  # noqa: S608 - constant
+_BODIES = "SELECT seq, CAST(body AS BLOB) AS body FROM journal WHERE type = ? ORDER BY generation, seq"
 METER_BASELINES = "SELECT fuelling_point, nozzle, epoch, raw FROM baseline"
 
 
@@ -105,7 +103,7 @@ def _chains(db: sqlite3.Connection) -> Iterator[Finding]:
             else {name: (head["seq"], bytes.fromhex(head["hash"])) for name, head in json.loads(ended).items()}
         )
         for stream, head in heads.items():
-            name = f"journal {stream}" if ended is None else f"archive {row['generation']} {stream}"
+            name = f"journal {stream}" if ended is None else f"journal {row['generation']} {stream}"
             start = hash_0(station, row["incarnation"], stream)
             yield from _chain(db.execute(_CHAIN, (row["generation"], stream)), name, start, head)
 

@@ -180,7 +180,7 @@ def test_an_empty_database_beside_an_old_mark_names_its_parent(make_station: Mak
     assert _reasons(station) == ["empty_database", "new"]
 
 
-REBIRTH_STEPS = ("rebirth.archived", "rebirth.before_commit", "rebirth.after_commit", "rebirth.ends_noted")
+REBIRTH_STEPS = ("rebirth.ended", "rebirth.before_commit", "rebirth.after_commit", "rebirth.ends_noted")
 
 
 def test_every_step_of_a_rebirth_is_killed_below() -> None:

@@ -10,13 +10,12 @@ down_revision = "0001"
 branch_labels = None
 depends_on = None
 
-TABLES = ("incarnation", "journal_archive", "rejected_archive", "superseded")
+TABLES = ("incarnation", "rejected_archive", "superseded")
 
 
 def upgrade() -> None:
-    """Create the four tables, note the incarnation that runs, and let a baseline's seq repeat in a later one."""
+    """Create three tables, note the incarnation that runs, and let the seqs of journal and baselines repeat."""
     _create_incarnation()
-    _create_journal_archive()
     _create_rejected_archive()
     _create_superseded()
     op.execute(
@@ -29,10 +28,20 @@ def upgrade() -> None:
         " FROM baseline_old"
     )
     op.drop_table("baseline_old")
+    generation = sa.Column("generation", sa.Integer(), nullable=False)
+    _rebuild_journal(generation, sa.UniqueConstraint("generation", "id", name="journal_id_once"))
+    op.execute("INSERT INTO journal SELECT 1, stream, seq, id, type, time_ms, body, hash, delivered FROM journal_old")
+    op.drop_table("journal_old")
 
 
 def downgrade() -> None:
     """Drop what ``upgrade`` made; a baseline that repeats a seq is lost, and so are the ended journals."""
+    _rebuild_journal(None, sa.UniqueConstraint("id"))
+    op.execute(
+        "INSERT INTO journal SELECT stream, seq, id, type, time_ms, body, hash, delivered FROM journal_old"
+        " WHERE generation = (SELECT max(generation) FROM incarnation)"
+    )
+    op.drop_table("journal_old")
     _rebuild_baseline()
     op.execute(
         "INSERT OR IGNORE INTO baseline SELECT seq, fuelling_point, nozzle, epoch, raw, unit_ml, reason, made_ms"
@@ -74,10 +83,12 @@ def _create_incarnation() -> None:
     )
 
 
-def _create_journal_archive() -> None:
+def _rebuild_journal(generation: sa.Column[int] | None, unique: sa.UniqueConstraint) -> None:
+    op.rename_table("journal", "journal_old")
+    key = [] if generation is None else [generation]
     op.create_table(
-        "journal_archive",
-        sa.Column("generation", sa.Integer(), nullable=False),
+        "journal",
+        *key,
         sa.Column("stream", sa.String(), nullable=False),
         sa.Column("seq", sa.Integer(), nullable=False),
         sa.Column("id", sa.String(), nullable=False),
@@ -86,9 +97,9 @@ def _create_journal_archive() -> None:
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.Column("hash", sa.LargeBinary(), nullable=False),
         sa.Column("delivered", sa.Integer(), nullable=False),
-        sa.PrimaryKeyConstraint("generation", "stream", "seq"),
+        sa.PrimaryKeyConstraint(*(column.name for column in key), "stream", "seq"),
+        unique,
     )
-    op.create_index(op.f("ix_journal_archive_type"), "journal_archive", ["type"])
 
 
 def _create_rejected_archive() -> None:
