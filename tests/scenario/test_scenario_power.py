@@ -12,11 +12,12 @@ import pytest
 from agent.store.engine import WRITER_PRAGMAS
 from tests.support.crash_images import Chance, Disk
 from tests.support.crash_oracle import Findings, Verdict, broken_promises, explore, goes_on
-from tests.support.crash_trace import Trace, replay
+from tests.support.crash_trace import CHECKPOINT_PAGES, Trace, replay
 from tests.support.crash_vfs import Change, Kind
 from tests.support.crash_workload import recorded_station
 
 LEAST_IMAGES = 1_000
+IMAGES_PER_CHANGE = 0.8
 A_FEW = 100
 
 
@@ -39,11 +40,24 @@ def _seed() -> int:
     return seed
 
 
-def _few_cuts(trace: Trace, tmp_path: Path, *, answers_early: bool = False, **pragmas: object) -> Findings:
+def _few_cuts(
+    trace: Trace,
+    tmp_path: Path,
+    *,
+    answers_early: bool = False,
+    checkpoint_pages: int = CHECKPOINT_PAGES,
+    **pragmas: object,
+) -> Findings:
     made, bench = tmp_path / "made", tmp_path / "bench"
     made.mkdir()
     bench.mkdir()
-    told = replay(trace, made, pragmas={**WRITER_PRAGMAS, **pragmas}, answers_early=answers_early)
+    told = replay(
+        trace,
+        made,
+        pragmas={**WRITER_PRAGMAS, **pragmas},
+        answers_early=answers_early,
+        checkpoint_pages=checkpoint_pages,
+    )
     found = explore(told, bench, _seed(), images_per_change=A_FEW / len(told.changes))
     print(found)
     return found
@@ -60,10 +74,24 @@ def test_no_power_cut_loses_or_tears_an_acknowledged_transaction(trace: Trace, t
     made, bench = tmp_path / "made", tmp_path / "bench"
     made.mkdir()
     bench.mkdir()
-    found = explore(replay(trace, made), bench, _seed(), each_state=broken_promises, some_images=goes_on)
+    told = replay(trace, made)
+    found = explore(
+        told,
+        bench,
+        _seed(),
+        images_per_change=IMAGES_PER_CHANGE,
+        each_state=broken_promises,
+        some_images=goes_on,
+    )
     assert (found.bad, found.wrong) == (0, []), str(found)
     assert found.distinct >= LEAST_IMAGES, str(found)
     assert found.looked_at >= 10, str(found)
+
+
+def test_a_log_as_long_as_a_station_s_keeps_everything_too(trace: Trace, tmp_path: Path) -> None:
+    """With SQLite's own checkpoint after 1,000 pages, as a station runs, nothing is lost or torn either."""
+    found = _few_cuts(trace, tmp_path, checkpoint_pages=1_000)
+    assert found.bad == 0, str(found)
 
 
 def test_the_replayed_trace_is_the_station_s_own_database(station: tuple[Trace, Path], tmp_path: Path) -> None:

@@ -75,9 +75,7 @@ class Tally:
     torn: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        counts = (
-            f"{self.cuts} power cuts, {self.acknowledged} acknowledged records, {self.lost} lost, {len(self.torn)} torn"
-        )
+        counts = f"{self.cuts} power cuts, {self.acknowledged} acknowledged records looked for, {self.lost} lost, {len(self.torn)} torn"
         late = f" ({self.late} answers came only while the power went and are not counted)" if self.late else ""
         return "\n".join([f"{self.what}: {counts}{late}", *self.torn])
 
