@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from random import SystemRandom
@@ -15,6 +17,7 @@ from tests.support.crash_oracle import Findings, Verdict, broken_promises, explo
 from tests.support.crash_trace import CHECKPOINT_PAGES, Trace, replay
 from tests.support.crash_vfs import Change, Kind
 from tests.support.crash_workload import recorded_station
+from tests.support.loop_disk import in_memory
 
 LEAST_IMAGES = 1_000
 IMAGES_PER_CHANGE = 0.8
@@ -22,10 +25,27 @@ A_FEW = 100
 
 
 @pytest.fixture(scope="module")
-def station(tmp_path_factory: pytest.TempPathFactory) -> tuple[Trace, Path]:
+def station() -> Iterator[tuple[Trace, Path]]:
     """What one station said to its database, and that database."""
-    folder = tmp_path_factory.mktemp("station")
-    return recorded_station(folder), folder / "station.db"
+    with tempfile.TemporaryDirectory(dir=in_memory()) as folder:
+        yield recorded_station(Path(folder)), Path(folder, "station.db")
+
+
+@pytest.fixture
+def made() -> Iterator[Path]:
+    """Where a trace is said again; no folder here ever waits for a disk, the one that fails is a model."""
+    with tempfile.TemporaryDirectory(dir=in_memory()) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def bench() -> Iterator[Path]:
+    """Where images are laid out."""
+    with tempfile.TemporaryDirectory(dir=in_memory()) as folder:
+        yield Path(folder)
+
+
+FewCuts = Callable[..., Findings]
 
 
 @pytest.fixture
@@ -40,27 +60,18 @@ def _seed() -> int:
     return seed
 
 
-def _few_cuts(
-    trace: Trace,
-    tmp_path: Path,
-    *,
-    answers_early: bool = False,
-    checkpoint_pages: int = CHECKPOINT_PAGES,
-    **pragmas: object,
-) -> Findings:
-    made, bench = tmp_path / "made", tmp_path / "bench"
-    made.mkdir()
-    bench.mkdir()
-    told = replay(
-        trace,
-        made,
-        pragmas={**WRITER_PRAGMAS, **pragmas},
-        answers_early=answers_early,
-        checkpoint_pages=checkpoint_pages,
-    )
-    found = explore(told, bench, _seed(), images_per_change=A_FEW / len(told.changes))
-    print(found)
-    return found
+@pytest.fixture
+def few_cuts(trace: Trace, made: Path, bench: Path) -> FewCuts:
+    """``few_cuts(answers_early=, checkpoint_pages=, **pragmas)``: what some hundred images look like then."""
+
+    def cut(*, answers_early: bool = False, checkpoint_pages: int = CHECKPOINT_PAGES, **pragmas: object) -> Findings:
+        wanted = {**WRITER_PRAGMAS, **pragmas}
+        told = replay(trace, made, pragmas=wanted, answers_early=answers_early, checkpoint_pages=checkpoint_pages)
+        found = explore(told, bench, _seed(), images_per_change=A_FEW / len(told.changes))
+        print(found)
+        return found
+
+    return cut
 
 
 def _rows(path: Path) -> dict[str, list[tuple[object, ...]]]:
@@ -69,11 +80,8 @@ def _rows(path: Path) -> dict[str, list[tuple[object, ...]]]:
         return {name: sorted(database.execute(f"SELECT * FROM {name}").fetchall(), key=repr) for name in names}
 
 
-def test_no_power_cut_loses_or_tears_an_acknowledged_transaction(trace: Trace, tmp_path: Path) -> None:
+def test_no_power_cut_loses_or_tears_an_acknowledged_transaction(trace: Trace, made: Path, bench: Path) -> None:
     """Over a thousand different disks after a cut: each opens at a whole transaction, none before the last acknowledged."""
-    made, bench = tmp_path / "made", tmp_path / "bench"
-    made.mkdir()
-    bench.mkdir()
     told = replay(trace, made)
     found = explore(
         told,
@@ -88,40 +96,37 @@ def test_no_power_cut_loses_or_tears_an_acknowledged_transaction(trace: Trace, t
     assert found.looked_at >= 10, str(found)
 
 
-def test_a_log_as_long_as_a_station_s_keeps_everything_too(trace: Trace, tmp_path: Path) -> None:
+def test_a_log_as_long_as_a_station_s_keeps_everything_too(few_cuts: FewCuts) -> None:
     """With SQLite's own checkpoint after 1,000 pages, as a station runs, nothing is lost or torn either."""
-    found = _few_cuts(trace, tmp_path, checkpoint_pages=1_000)
+    found = few_cuts(checkpoint_pages=1_000)
     assert found.bad == 0, str(found)
 
 
-def test_the_replayed_trace_is_the_station_s_own_database(station: tuple[Trace, Path], tmp_path: Path) -> None:
+def test_the_replayed_trace_is_the_station_s_own_database(station: tuple[Trace, Path], made: Path) -> None:
     """Said again, the recorded statements give the same rows in every table: nothing of the writer was missed."""
     trace, database = station
-    replay(trace, tmp_path)
-    assert _rows(tmp_path / "station.db") == _rows(database)
+    replay(trace, made)
+    assert _rows(made / "station.db") == _rows(database)
 
 
-def test_without_full_synchronisation_the_same_oracle_finds_losses(trace: Trace, tmp_path: Path) -> None:
+def test_without_full_synchronisation_the_same_oracle_finds_losses(few_cuts: FewCuts) -> None:
     """The oracle can see a loss: with ``synchronous=NORMAL`` acknowledged transactions are gone."""
-    assert _few_cuts(trace, tmp_path, synchronous=1).verdicts[Verdict.LOST] > 0
+    assert few_cuts(synchronous=1).verdicts[Verdict.LOST] > 0
 
 
-def test_without_any_synchronisation_the_same_oracle_finds_torn_databases(trace: Trace, tmp_path: Path) -> None:
+def test_without_any_synchronisation_the_same_oracle_finds_torn_databases(few_cuts: FewCuts) -> None:
     """The oracle can see a torn database: a rollback journal that is never synced cannot put things right."""
-    found = _few_cuts(trace, tmp_path, journal_mode="delete", synchronous=0)
+    found = few_cuts(journal_mode="delete", synchronous=0)
     assert found.verdicts[Verdict.TORN] + found.verdicts[Verdict.UNREADABLE] > 0, str(found)
 
 
-def test_an_answer_given_before_its_commit_is_found(trace: Trace, tmp_path: Path) -> None:
+def test_an_answer_given_before_its_commit_is_found(few_cuts: FewCuts) -> None:
     """The oracle knows when an answer was given: promised before the COMMIT, a transaction can be lost."""
-    assert _few_cuts(trace, tmp_path, answers_early=True).verdicts[Verdict.LOST] > 0
+    assert few_cuts(answers_early=True).verdicts[Verdict.LOST] > 0
 
 
-def test_a_transaction_committed_in_two_halves_is_found(trace: Trace, tmp_path: Path) -> None:
+def test_a_transaction_committed_in_two_halves_is_found(trace: Trace, made: Path, bench: Path) -> None:
     """A COMMIT between a record and the rest of its transaction leaves states that do not verify."""
-    made, bench = tmp_path / "made", tmp_path / "bench"
-    made.mkdir()
-    bench.mkdir()
     told = replay(trace.broken_after("INSERT INTO journal "), made)
     found = explore(told, bench, _seed(), images_per_change=A_FEW / len(told.changes), each_state=broken_promises)
     assert any("the head says" in complaint for complaint in found.wrong), str(found)
