@@ -29,6 +29,11 @@ def wanted_revision() -> str:
     return head
 
 
+def known_revisions() -> frozenset[str]:
+    """Return every revision that this software can work with or migrate from."""
+    return frozenset(script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions())
+
+
 def current_revision(engine: Engine) -> str | None:
     """Return the revision of the open database, ``None`` for an empty one."""
     with engine.connect() as connection:
@@ -52,8 +57,7 @@ def upgrade(engine: Engine, path: Path) -> bool:
     have = current_revision(engine)
     if have == wanted:
         return False
-    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
-    if have is not None and have not in known:
+    if have is not None and have not in known_revisions():
         raise StoreNewer(
             f"the database has schema {have}, newer than this software knows",
             hint="install the version that wrote it, or restore the backup made before its upgrade",
