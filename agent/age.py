@@ -61,9 +61,9 @@ def new_pair() -> KeyPair:
     return KeyPair(str(identity), str(identity.to_public()))
 
 
-def identity_file(pair: KeyPair, made_at: str) -> str:
-    """Return the text of an identity file as ``age-keygen`` writes it. Keep it secret, mode 0600."""
-    return f"# created: {made_at}\n# public key: {pair.recipient}\n{pair.identity}\n"
+def identity_file(pair: KeyPair) -> str:
+    """Return the text of an identity file as ``age`` reads it. Keep it secret, mode 0600."""
+    return f"# public key: {pair.recipient}\n{pair.identity}\n"
 
 
 def recipients(text: str) -> tuple[str, ...]:

@@ -28,3 +28,10 @@ class BackupDamaged(BackupError):
 
     Example scenarios: a copy cut short by a pulled stick; a flipped bit; a file that never was a backup.
     """
+
+
+class Ended(OSError):
+    """The end of the station was asked for in the middle; whoever makes or opens the backup gives up.
+
+    Not InterruptedError: streams of other libraries take that as "try again", for ever.
+    """

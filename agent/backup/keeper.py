@@ -6,15 +6,15 @@ Knows the plan and the clock; tells alerts to whoever it is given. A failure of 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from agent.backup import manifest
 from agent.backup.errors import BackupError
 from agent.backup.make import Made, listed, make
 from agent.backup.manifest import Entry
-from agent.backup.plan import is_due, plan_of
+from agent.backup.plan import FUTURE_MS, is_due, plan_of
 from agent.clock import Clock
 from agent.inbox import AlertFound, Audited, Person
 from agent.logs import get_logger
@@ -37,15 +37,9 @@ AGAIN_AFTER_MS = 900_000
 AT_LEAST_EVERY_MS = 86_400_000
 """By the monotonic clock: a wall clock set years ahead and back must not stop backups."""
 
-REST_SHARE = 1
-"""Rests as long as it works: half of one core at the most."""
-
-
-@dataclass(slots=True)
-class _Ask:
-    """What a person wants: one backup now."""
-
-    person: Person
+LONGEST_REST_S = 0.05
+WORTH_A_REST_S = 0.001
+"""Rests as long as it worked: half of one core at the most."""
 
 
 class Keeper:
@@ -67,22 +61,22 @@ class Keeper:
         self._software = software
         self._newest_ms = newest_ms
         self._tell = tell
-        self._asked: list[_Ask] = []
+        self._asked: Person | None = None
         self._lock = threading.Lock()
         self._stage: str | None = None
         self._failure = ""
         self._last: Entry | None = None
-        self._made = 0
+        self._tries = 0
         self._looked_mono_ms = self._good_mono_ms = self._not_before_mono_ms = clock.mono_ms()
         self._not_before_mono_ms += FIRST_AFTER_MS
 
     # --- from any thread ----------------------------------------------------------------------------------------------
 
     def start(self, person: Person) -> dict[str, Any]:
-        """Ask for a backup now; ``state`` tells when ``made`` or ``failed`` has grown."""
+        """Ask for a backup now; ``tries`` of ``state`` grows when it is made or has failed."""
         with self._lock:
-            if not self._asked and self._stage is None:
-                self._asked.append(_Ask(person))
+            if self._asked is None:
+                self._asked = person
         return self.state()
 
     def state(self) -> dict[str, Any]:
@@ -97,22 +91,26 @@ class Keeper:
                 "age_s": None if age_ms is None else age_ms // 1000,
                 "overdue": age_ms is None or age_ms > self._wanted.alert_after,
                 "failure": self._failure,
-                "running": "waiting" if self._asked and self._stage is None else self._stage,
-                "done": self._made,
+                "running": "waiting" if self._asked is not None and self._stage is None else self._stage,
+                "tries": self._tries,
             }
 
     # --- the thread ---------------------------------------------------------------------------------------------------
 
     def shell(self, heart: Heart) -> None:
-        """Look every second for a wish, every minute for the calendar, until the end is asked for."""
-        self._look()
+        """A turn each second until the end is asked for."""
+        self.look()
         while heart.rest(TURN_S):
-            with self._lock:
-                ask = self._asked[0] if self._asked else None
-            if ask is not None or self._is_due():
-                self._run(heart, ask)
-            elif self._clock.mono_ms() - self._looked_mono_ms >= LOOK_EVERY_MS:
-                self._look()
+            self.turn(heart)
+
+    def turn(self, heart: Heart) -> None:
+        """Make a backup when a person asked or the calendar says so; else look at the last one's age each minute."""
+        with self._lock:
+            ask = self._asked
+        if ask is not None or self._is_due():
+            self._run(heart, ask)
+        elif self._clock.mono_ms() - self._looked_mono_ms >= LOOK_EVERY_MS:
+            self.look()
 
     def _now_ms(self) -> int:
         """Wall time, lifted to the newest record: a clock that fell back to 1970 makes nothing young."""
@@ -127,25 +125,31 @@ class Keeper:
         last_ms = None if self._last is None else self._last.made_ms
         return is_due(last_ms, self._now_ms(), self._wanted.at, self._settings.station.tz)
 
-    def _run(self, heart: Heart, ask: _Ask | None) -> None:
+    def _run(self, heart: Heart, ask: Person | None) -> None:
         self._set_stage("starting")
-        made: Made | None = None
-        try:
-            plan = plan_of(self._settings, self._wanted, self._software)
-            made = make(plan, self._now_ms(), _paced(heart), self._set_stage)
-        except BackupError as failure:
-            self._failed(f"{failure}; {failure.hint}")
-        with self._lock:
-            self._stage = None
-            self._asked = [one for one in self._asked if one is not ask]
-            self._made += 1
+        made, problem = self._try(heart)
+        if not heart.beat():
+            return  # not made because the station ends: made after the next start
         if made is not None:
             self._succeeded(made)
-        if ask is not None and not heart_stopped(heart):
+        else:
+            self._failed(problem)
+        if ask is not None:
             result = "failed" if made is None else "done"
             what = str(self._wanted.folder) if made is None else made.path.name
-            self._tell(Audited(ask.person.name, ask.person.role, "backup", what, result))
-        self._look()
+            self._tell(Audited(ask, "backup", what, result))
+        self.look()
+        with self._lock:
+            self._stage = None
+            self._asked = None if self._asked is ask else self._asked
+            self._tries += 1
+
+    def _try(self, heart: Heart) -> tuple[Made | None, str]:
+        try:
+            plan = plan_of(self._settings, self._wanted, self._software)
+            return make(plan, self._now_ms(), _paced(heart), self._set_stage), ""
+        except BackupError as failure:
+            return None, f"{failure}; {failure.hint}"
 
     def _failed(self, problem: str) -> None:
         self._failure = problem
@@ -171,7 +175,7 @@ class Keeper:
         self._tell(AlertFound(SUBJECT, FAILED, standing=bool(findings), detail=self._failure))
         self._tell(AlertFound(SUBJECT, NO_COPY, standing=bool(made.copy_problem), detail=made.copy_problem))
 
-    def _look(self) -> None:
+    def look(self) -> None:
         """Find the last good backup in the folder and say whether it is too old."""
         self._looked_mono_ms = self._clock.mono_ms()
         now_ms = self._now_ms()
@@ -181,32 +185,24 @@ class Keeper:
             self._failure = f"{self._wanted.folder}: {failure.strerror or failure}"
             found = ()
         with self._lock:
-            self._last = manifest.newest_good(entry for entry in found if entry.made_ms <= now_ms)
-        state = self.state()
-        is_first = self._last is None and self._made == 0  # the first one is about to be made
+            self._last = manifest.newest_good(entry for entry in found if entry.made_ms <= now_ms + FUTURE_MS)
+        is_first = self._last is None and self._stage is None and self._tries == 0  # about to be made
         detail = "there is no good backup" if self._last is None else f"the last good one is {self._last.path.name}"
-        self._tell(AlertFound(SUBJECT, OLD, standing=state["overdue"] and not is_first, detail=detail))
+        self._tell(AlertFound(SUBJECT, OLD, standing=self.state()["overdue"] and not is_first, detail=detail))
 
     def _set_stage(self, stage: str) -> None:
         with self._lock:
             self._stage = stage
 
 
-def heart_stopped(heart: Heart) -> bool:
-    """Return whether the end was asked for."""
-    return not heart.beat()
-
-
 def _paced(heart: Heart) -> Callable[[], bool]:
     """Return a pulse that beats and rests as long as was worked since the last one: the station goes first."""
-    import time
-
     ended = time.monotonic()
 
     def pulse() -> bool:
         nonlocal ended
         worked = time.monotonic() - ended
-        go_on = heart.rest(min(0.05, worked * REST_SHARE)) if worked > 0.001 else heart.beat()
+        go_on = heart.rest(min(LONGEST_REST_S, worked)) if worked > WORTH_A_REST_S else heart.beat()
         ended = time.monotonic()
         return go_on
 

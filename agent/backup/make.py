@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from agent.backup import manifest, packing, retention
-from agent.backup.errors import BackupError
+from agent.backup.errors import BackupError, Ended
 from agent.backup.manifest import Entry, Manifest
 from agent.backup.packing import Pulse, never_ending
 from agent.backup.plan import Plan
@@ -46,7 +46,7 @@ def make(plan: Plan, now_ms: int, pulse: Pulse = never_ending, stage: Stage = la
     """Make one backup. Raises BackupError; then every backup that was there still is, and nothing else."""
     try:
         return _make(plan, now_ms, pulse, stage)
-    except InterruptedError as failure:
+    except Ended as failure:
         raise BackupError("the end was asked for", hint=AGAIN) from failure
     except OSError as failure:
         reason = failure.strerror or str(failure)
@@ -66,7 +66,8 @@ def _make(plan: Plan, now_ms: int, pulse: Pulse, stage: Stage) -> Made:
     _room(plan)
     work = workshop(plan.database)
     durable.make_folder(work, plan.database)
-    path = plan.folder / manifest.file_name(plan.station, now_ms)
+    while (path := plan.folder / manifest.file_name(plan.station, now_ms)).exists():
+        now_ms += 1_000  # a clock that stands still must not overwrite the backup before
     try:
         copy = work / "copy.db"
         stage("copying")
@@ -127,14 +128,14 @@ def _files(database: Path) -> list[Path]:
 
 
 def copy_database(database: Path, copy: Path, pulse: Pulse) -> None:
-    """Copy the live database as it is at this moment into one plain file. Raises sqlite3.Error, InterruptedError.
+    """Copy the live database as it is at this moment into one plain file. Raises sqlite3.Error, Ended.
 
     The read transaction holds the moment: commits meanwhile go on into the write-ahead log and start nothing again.
     """
 
     def step(_status: int, _left: int, _total: int) -> None:
         if not pulse():
-            raise InterruptedError("the end was asked for")
+            raise Ended("the end was asked for")
 
     descriptor = os.open(copy, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, durable.PRIVATE_FILE)
     os.close(descriptor)
@@ -226,9 +227,7 @@ def tidy(plan: Plan, folder: Path, just_made: str) -> list[str]:
     """Remove what the retention rule lets go in ``folder`` and return the names. Raises OSError."""
     found = [entry for entry in manifest.entries(folder, plan.station) if entry.state in ("good", "findings")]
     kept = [retention.Kept(entry.path.name, entry.made_ms, entry.good) for entry in found]
-    names = retention.removable(
-        kept, days=plan.keep_days, months=plan.keep_months, zone=plan.zone, just_made=just_made
-    )
+    names = retention.removable(kept, days=plan.keep_days, months=plan.keep_months, zone=plan.zone, just_made=just_made)
     for name in names:
         (folder / name).unlink()
         manifest.manifest_path(folder / name).unlink()
@@ -258,7 +257,7 @@ def _copy_files(path: Path, second: Path, pulse: Pulse) -> None:
         while block := source.read(packing.BLOCK_BYTES):
             target.write(block)
             if not pulse():
-                raise InterruptedError("the end was asked for")
+                raise Ended("the end was asked for")
         target.flush()
         os.fsync(target.fileno())
     description = second / manifest.manifest_path(path).name

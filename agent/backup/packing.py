@@ -9,10 +9,10 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from agent import age
-from agent.backup.errors import BackupDamaged, BackupError
+from agent.backup.errors import BackupDamaged, BackupError, Ended
 
 Pulse = Callable[[], bool]
 """Called often by everything long: says "alive", may rest a moment, answers whether to go on."""
@@ -38,13 +38,15 @@ def never_ending() -> bool:
 
 
 def seal(database: Path, sealed: BinaryIO, recipients: Sequence[str], pulse: Pulse) -> Sums:
-    """Write ``database`` packed and encrypted to ``sealed``. Raises OSError (InterruptedError at the end)."""
+    """Write ``database`` packed and encrypted to ``sealed``. Raises OSError (Ended at the end)."""
     import zstandard
 
     with database.open("rb") as file:
         plain, target = _Reader(file, pulse), _Writer(sealed)
         packer = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True)
-        with packer.stream_reader(plain, size=database.stat().st_size, read_size=BLOCK_BYTES) as packed:
+        with packer.stream_reader(
+            cast("BinaryIO", plain), size=database.stat().st_size, read_size=BLOCK_BYTES
+        ) as packed:
             age.encrypt(packed, target, recipients)
     return Sums(plain.size, plain.digest, target.size, target.digest)
 
@@ -52,13 +54,13 @@ def seal(database: Path, sealed: BinaryIO, recipients: Sequence[str], pulse: Pul
 def unseal(sealed: BinaryIO, database: BinaryIO | None, pairs: Sequence[age.KeyPair], pulse: Pulse) -> Sums:
     """Write the database inside ``sealed`` to ``database``; None only computes the sums.
 
-    Raises BackupDamaged, BackupError (no key opens it) and OSError (InterruptedError at the end).
+    Raises BackupDamaged, BackupError (no key opens it) and OSError (Ended at the end).
     """
     import zstandard
 
     source, target = _Reader(sealed, pulse), _Writer(database)
     try:
-        with zstandard.ZstdDecompressor().stream_writer(target, closefd=False) as unpacked:
+        with zstandard.ZstdDecompressor().stream_writer(cast("BinaryIO", target), closefd=False) as unpacked:
             age.decrypt(source, unpacked, pairs)
     except age.KeysRefused as failure:
         raise BackupError(str(failure), hint=failure.hint) from failure
@@ -91,7 +93,7 @@ class _Reader:
 
     def read(self, size: int = -1, /) -> bytes:
         if not self._pulse():
-            raise InterruptedError("the end was asked for")
+            raise Ended("the end was asked for")
         data = self._file.read(size)
         self._hash.update(data)
         self.size += len(data)

@@ -18,6 +18,9 @@ from agent.settings.model import BackupSettings
 SPARE_BYTES = 64 * 1024 * 1024
 """What must stay free beside the database: a backup never takes the room that the next sales need."""
 
+FUTURE_MS = 86_400_000
+"""A backup from further ahead was made by a wrong clock and does not count; less is a clock put right."""
+
 CREDENTIAL = "backup-identity"
 """Name of the station's own identity among the unit's credentials."""
 
@@ -106,4 +109,6 @@ def newest_slot_ms(now_ms: int, at_minutes: int, zone: tzinfo) -> int:
 
 def is_due(last_good_ms: int | None, now_ms: int, at_minutes: int, zone: tzinfo) -> bool:
     """Return whether a backup is to be made: none good since the last slot; one from the future does not count."""
-    return last_good_ms is None or last_good_ms > now_ms or last_good_ms < newest_slot_ms(now_ms, at_minutes, zone)
+    if last_good_ms is None or last_good_ms > now_ms + FUTURE_MS:
+        return True
+    return last_good_ms < newest_slot_ms(now_ms, at_minutes, zone)

@@ -97,7 +97,9 @@ def _hashed(file: Path, pulse: Pulse) -> tuple[int, str]:
 
 def _compare(file: Path, found: Manifest, size: int, digest: str) -> None:
     if (size, digest) != (found.sealed_bytes, found.sealed_sha256):
-        what = f"has {size} bytes, not {found.sealed_bytes}" if size != found.sealed_bytes else "is not what was written"
+        what = (
+            f"has {size} bytes, not {found.sealed_bytes}" if size != found.sealed_bytes else "is not what was written"
+        )
         raise BackupDamaged(f"{file} {what}", hint="use another copy of it, or an older backup")
 
 
@@ -143,7 +145,7 @@ def _folder(place: Path, like: Path) -> Iterator[None]:
 
 
 def restore(
-    file: Path, database: Path, station: str, pairs: Sequence[age.KeyPair], wish: Wish, confirm: Confirm
+    file: Path, database: Path, station: str, pairs: Sequence[age.KeyPair], *, wish: Wish, confirm: Confirm
 ) -> Path | None:
     """Put the database inside ``file`` in place; returns the folder of the replaced files, None when not confirmed.
 
@@ -166,7 +168,7 @@ def restore(
         raise
 
 
-def restore_empty(database: Path, station: str, wish: Wish, confirm: Confirm) -> Path | None:
+def restore_empty(database: Path, station: str, *, wish: Wish, confirm: Confirm) -> Path | None:
     """Put a new database without any sale in place; everything else as ``restore``."""
     swap.finish(database)
     fresh = _prepare(database)
@@ -246,16 +248,12 @@ def _make_empty(fresh: Path, station: str) -> None:
     fresh.with_name(f"{fresh.name}.lock").unlink()
 
 
-RESTORED = "restored"
-"""Key of ``meta``: who put this database in place and why, until the next start has journalled it."""
-
-
 def _note(fresh: Path, wish: Wish) -> None:
     """Write down in the prepared database who wanted it and why, in one file, synced."""
     note = {"person": wish.person, "reason": wish.reason, "source": wish.source, "at_ms": wish.at_ms}
     with closing(sqlite3.connect(fresh, isolation_level=None)) as db:
         db.execute("PRAGMA journal_mode=DELETE")
-        db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (RESTORED, json.dumps(note)))
+        db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (swap.RESTORED, json.dumps(note)))
     durable.give(fresh, fresh.parent)
     durable.sync_file(fresh)
     durable.sync_folder(fresh.parent)

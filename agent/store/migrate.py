@@ -38,11 +38,6 @@ def wanted_revision() -> str:
     return known_revisions()[-1]
 
 
-def known_revisions() -> frozenset[str]:
-    """Return every revision that this software can work with or migrate from."""
-    return frozenset(script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions())
-
-
 def current_revision(engine: Engine) -> str | None:
     """Return the revision of the open database, ``None`` for an empty one."""
     with engine.connect() as connection:

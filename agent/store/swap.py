@@ -11,6 +11,9 @@ from pathlib import Path
 from agent.failpoints import failpoint
 from agent.store import durable
 
+RESTORED = "restored"
+"""Key of ``meta``: who put this database in place and why, until the next start has journalled it."""
+
 INTENT = "intent.json"
 FRESH = "new.db"
 COMPANIONS = ("-wal", "-shm", "")
