@@ -65,6 +65,7 @@ class Keeper:
         self._lock = threading.Lock()
         self._stage: str | None = None
         self._failure = ""
+        self._copy_problem = ""
         self._last: Entry | None = None
         self._tries = 0
         self._looked_mono_ms = self._good_mono_ms = self._not_before_mono_ms = clock.mono_ms()
@@ -91,6 +92,7 @@ class Keeper:
                 "age_s": None if age_ms is None else age_ms // 1000,
                 "overdue": age_ms is None or age_ms > self._wanted.alert_after,
                 "failure": self._failure,
+                "copy_problem": self._copy_problem,
                 "running": "waiting" if self._asked is not None and self._stage is None else self._stage,
                 "tries": self._tries,
             }
@@ -173,6 +175,7 @@ class Keeper:
             removed=len(made.removed),
         )
         self._tell(AlertFound(SUBJECT, FAILED, standing=bool(findings), detail=self._failure))
+        self._copy_problem = made.copy_problem
         self._tell(AlertFound(SUBJECT, NO_COPY, standing=bool(made.copy_problem), detail=made.copy_problem))
 
     def look(self) -> None:

@@ -72,8 +72,14 @@ def _make_there(path: Path, before: dict[str, Any] | None) -> dict[str, Any]:
     except ControlError as failure:
         fail(str(failure), failure.hint, failure.exit_code)
     if state["failure"] or state["last"] is None:
-        fail(f"no backup was made: {state['failure']}", "forecourt alerts; earlier backups are kept", 1)
-    return {"file": str(Path(state["folder"]) / state["last"]), "made_at": state["last_at"], "copy_problem": None}
+        fail(
+            f"no good backup was made: {state['failure']}", "earlier backups are kept; the alert stands until one is", 1
+        )
+    return {
+        "file": str(Path(state["folder"]) / state["last"]),
+        "made_at": state["last_at"],
+        "copy_problem": state["copy_problem"] or None,
+    }
 
 
 def _make_here(settings: Settings) -> dict[str, Any]:
@@ -345,11 +351,14 @@ def _pairs(identity: Path | None, config: Path | None, *, needed: bool) -> tuple
 
 
 def _locked(database: Path) -> InstanceLock:
+    from agent.store import durable
     from agent.store.lock import InstanceLock, StoreError
 
     lock = InstanceLock(database)
     try:
         lock.take()
+        owner = database if database.exists() else database.parent
+        durable.give(database.with_name(f"{database.name}.lock"), owner)
     except StoreError as failure:
         fail(str(failure), failure.hint, 2)
     except OSError as failure:

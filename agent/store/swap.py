@@ -31,9 +31,9 @@ def decide(database: Path, aside: Path) -> None:
     The prepared file is complete and synced. Raises OSError; then nothing is decided.
     """
     folder = workshop(database)
-    assert (folder / FRESH).is_file()
+    assert folder.joinpath(FRESH).is_file()
     durable.make_folder(aside, folder)
-    durable.put(folder / INTENT, json.dumps({"aside": aside.name}).encode("utf-8"), folder)
+    durable.put(folder.joinpath(INTENT), json.dumps({"aside": aside.name}).encode("utf-8"), folder)
 
 
 def finish(database: Path) -> Path | None:
@@ -43,21 +43,21 @@ def finish(database: Path) -> Path | None:
     """
     folder = workshop(database)
     try:
-        aside = database.parent / str(json.loads((folder / INTENT).read_bytes())["aside"])
+        aside = database.with_name(str(json.loads(folder.joinpath(INTENT).read_bytes())["aside"]))
     except FileNotFoundError:
         return None
-    if (folder / FRESH).exists():
+    if folder.joinpath(FRESH).exists():
         for companion in COMPANIONS:
             present = database.with_name(database.name + companion)
             if present.exists():
-                present.rename(aside / present.name)
+                present.rename(aside.joinpath(present.name))
                 failpoint("restore.moved")
         durable.sync_folder(aside)
         durable.sync_folder(database.parent)
-        (folder / FRESH).rename(database)
+        folder.joinpath(FRESH).rename(database)
         durable.sync_folder(database.parent)
     failpoint("restore.placed")
-    (folder / INTENT).unlink()
+    folder.joinpath(INTENT).unlink()
     folder.rmdir()
     durable.sync_folder(database.parent)
     return aside

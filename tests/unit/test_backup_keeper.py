@@ -188,6 +188,12 @@ def test_a_clock_that_jumps_stops_no_backups(kept: Kept1) -> None:
     assert kept.passed(60_000)[-1] == kept.files()[-1]
 
 
+def test_every_alert_of_backups_is_in_the_supervisors_page() -> None:
+    """With what to do about it."""
+    page = Path(__file__).parents[2] / "docs" / "supervisor.md"
+    assert [name for name in (FAILED, OLD, NO_COPY) if f"`{name}`" not in page.read_text(encoding="utf-8")] == []
+
+
 @pytest.mark.parametrize(
     ("zone", "now", "slot"),
     [

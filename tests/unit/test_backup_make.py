@@ -11,6 +11,7 @@ import sqlite3
 import stat
 import subprocess
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -189,6 +190,32 @@ def problem_of(place: Place, pulse: Callable[[], bool]) -> str | None:
     except BackupError as failure:
         return str(failure)
     return None
+
+
+def test_backups_made_while_sales_go_on_at_full_speed_verify_clean(place: Place) -> None:
+    """The writer is never stopped by one, and each holds exactly the sales committed when it began, or a few more."""
+    stop = threading.Event()
+    shutil.rmtree(place.database.parent)
+    with selling(place.database) as station:
+
+        def sell() -> None:
+            while not stop.is_set():
+                station.sell()
+
+        thread = threading.Thread(target=sell)
+        thread.start()
+        try:
+            for day in range(3):
+                before = station.sold
+                made = make(place.plan, NOW_MS + day * 86_400_000)
+                after = station.sold
+                opened = drill(made.path, place.folder, [KEYS])
+                assert opened.report.findings == ()
+                assert before <= opened.report.sales <= after
+                assert after > before
+        finally:
+            stop.set()
+            thread.join()
 
 
 def test_a_second_place_gets_every_backup(place: Place, other_disk: Path) -> None:
