@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pwd
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -292,6 +291,8 @@ def _tell(opened: Opened | None, present: Comparison, database: Path) -> None:
 
 
 def _drill(file: Path, pairs: tuple[KeyPair, ...], as_json: bool, config: Path | None) -> None:
+    import tempfile
+
     from agent.backup.errors import BackupError
     from agent.backup.restore import drill
 

@@ -40,8 +40,14 @@ def audits(site: Site, action: str) -> str:
     return str(body)
 
 
+def alert(site: Site) -> dict[str, Any]:
+    """The alert that the last backup failed, as people see it."""
+    found = [alert for alert in site.ask("alerts") if alert["name"] == "BACKUP_FAILED"]
+    return found[0] if found else {"state": "NORMAL"}
+
+
 def test_a_station_is_backed_up_and_restored(site: Site) -> None:
-    """By itself soon after the start, by a person at once; then back from the file, which the journal tells."""
+    """By itself, by a person, an alert while it cannot be; then back from the file, which the journal tells."""
     agent = site.start_agent()
     assert site.ask("backup")["last"] is None
     eventually(lambda: site.ask("backup")["last"], 20, "the first backup by itself")
@@ -51,6 +57,14 @@ def test_a_station_is_backed_up_and_restored(site: Site) -> None:
     state = site.ask("status")["backup"]
     assert (asked["file"], state["overdue"], state["running"]) == (f"{state['folder']}/{state['last']}", False, None)
     assert '"action":"backup"' in audits(site, "backup")
+    recipients = site.hq / "keys" / "backup.recipients"
+    away = recipients.rename(recipients.with_name("away"))
+    site.ask("backup.start")
+    eventually(lambda: alert(site)["state"] == "ACTIVE", 20, "the alert")
+    assert str(recipients) in alert(site)["detail"]
+    away.rename(recipients)
+    site.ask("backup.start")
+    eventually(lambda: alert(site)["state"] == "CLEARED", 20, "the end of the alert")
     records = verify(site.database).records
     agent.end()
     mark = site.mark.read_bytes()

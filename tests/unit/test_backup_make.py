@@ -23,7 +23,7 @@ from agent.backup import manifest
 from agent.backup.errors import BackupError
 from agent.backup.make import listed, make, tidy
 from agent.backup.restore import check_file, drill
-from agent.failpoints import SimulatedCrash, armed
+from agent.failpoints import NAMES, SimulatedCrash, armed
 from tests.support.backed_up import KEYS, OWN, START_MS, STATION, Place, selling
 
 NOW_MS = START_MS + 3_600_000
@@ -240,7 +240,7 @@ def test_a_missing_second_place_is_told_and_the_backup_is_made(place: Place, sec
     assert list((place.folder / "here").iterdir()) == []
 
 
-@pytest.mark.parametrize("point", ["backup.copied", "backup.sealed", "backup.described", "backup.named"])
+@pytest.mark.parametrize("point", [name for name in NAMES if name.startswith("backup.")])
 def test_a_crash_at_any_step_leaves_whole_backups_only(place: Place, point: str) -> None:
     """What stands under a final name is good; the next backup sweeps the rest and succeeds."""
     make(place.plan, NOW_MS)

@@ -20,7 +20,7 @@ from agent.backup import manifest
 from agent.backup.errors import BackupDamaged, BackupError, BackupRefused
 from agent.backup.make import contents, make
 from agent.backup.restore import Comparison, Opened, check_file, drill, restore, restore_empty, unpack
-from agent.failpoints import SimulatedCrash, armed
+from agent.failpoints import NAMES, SimulatedCrash, armed
 from agent.store import swap
 from agent.store.store import Store
 from agent.store.verify import verify
@@ -207,7 +207,7 @@ def test_an_empty_database_begins_a_new_incarnation(place: Place) -> None:
     store.close()
 
 
-STEPS = ["restore.unpacked", "restore.checked", "restore.decided", "restore.moved", "restore.placed"]
+STEPS = [name for name in NAMES if name.startswith("restore.")]
 
 
 @pytest.mark.parametrize("point", STEPS)
