@@ -3,6 +3,7 @@
 BackupError            a backup was not made, not opened or not put back; nothing that was there before has changed
 |- BackupRefused       what was asked for would do harm: another station's backup, a newer schema, no answer given
 `- BackupDamaged       the file is not what was written: bytes missing, changed, or never a backup
+Ended                  an OSError: the station ends, whoever makes or opens a backup gives up
 """
 
 from __future__ import annotations

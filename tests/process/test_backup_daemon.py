@@ -12,7 +12,7 @@ import pytest
 from agent.store.verify import verify
 from tests.support.processes import Site, eventually
 
-SPEED = 20
+SPEED = 8
 
 
 @pytest.fixture
