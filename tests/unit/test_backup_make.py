@@ -240,7 +240,11 @@ def test_a_missing_second_place_is_told_and_the_backup_is_made(place: Place, sec
     assert list((place.folder / "here").iterdir()) == []
 
 
-@pytest.mark.parametrize("point", [name for name in NAMES if name.startswith("backup.")])
+STEPS = ["backup.copied", "backup.sealed", "backup.described", "backup.named"]
+assert set(STEPS) == {name for name in NAMES if name.startswith("backup.")}
+
+
+@pytest.mark.parametrize("point", STEPS)
 def test_a_crash_at_any_step_leaves_whole_backups_only(place: Place, point: str) -> None:
     """What stands under a final name is good; the next backup sweeps the rest and succeeds."""
     make(place.plan, NOW_MS)

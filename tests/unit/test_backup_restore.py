@@ -207,7 +207,8 @@ def test_an_empty_database_begins_a_new_incarnation(place: Place) -> None:
     store.close()
 
 
-STEPS = [name for name in NAMES if name.startswith("restore.")]
+STEPS = ["restore.unpacked", "restore.checked", "restore.decided", "restore.moved", "restore.placed"]
+assert set(STEPS) == {name for name in NAMES if name.startswith("restore.")}
 
 
 @pytest.mark.parametrize("point", STEPS)
