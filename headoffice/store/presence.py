@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select, update
 
 from headoffice.store import schema
-from headoffice.store.facts import totalizer_of
+from headoffice.store.facts import REINCARNATED, meter_key, totalizer_of
 from sync.messages import NozzleEnd
 
 LIVE_WITHIN_MS = 10 * 60 * 1000
@@ -100,16 +100,26 @@ def fenced(connection: Connection, station: str, install_id: str) -> bool:
 
 
 def nozzle_ends(connection: Connection, station: str, limit: int) -> tuple[NozzleEnd, ...]:
-    """The greatest accepted end totalizer of every nozzle (W-32)."""
-    table = schema.sale_interval
-    rows = connection.execute(
-        select(table.c.fuelling_point, table.c.nozzle, func.max(table.c.end_key).label("end_key"))
-        .where(table.c.station == station)
-        .group_by(table.c.fuelling_point, table.c.nozzle)
-        .order_by(table.c.fuelling_point, table.c.nozzle)
-        .limit(limit)
-    )
-    return tuple(NozzleEnd(row.fuelling_point, row.nozzle, totalizer_of(row.end_key)) for row in rows)
+    """The greatest accepted end totalizer of every nozzle; of one without a sale the base it was counted from (W-32).
+
+    A base that a new incarnation laid does not count: what lies before it may still be in no sale.
+    """
+    table, base = schema.sale_interval, schema.baseline
+    found = {
+        (row.fuelling_point, row.nozzle): str(row.end_key)
+        for row in connection.execute(
+            select(table.c.fuelling_point, table.c.nozzle, func.max(table.c.end_key).label("end_key"))
+            .where(table.c.station == station)
+            .group_by(table.c.fuelling_point, table.c.nozzle)
+        )
+    }
+    statement = select(base.c.fuelling_point, base.c.nozzle, base.c.totalizer)
+    bases: dict[tuple[int, int], str] = {}
+    for row in connection.execute(statement.where(base.c.station == station, base.c.reason != REINCARNATED)):
+        nozzle = (row.fuelling_point, row.nozzle)
+        bases[nozzle] = max(bases.get(nozzle, ""), meter_key(row.totalizer))
+    ends = sorted({**bases, **found}.items())[:limit]
+    return tuple(NozzleEnd(point, nozzle, totalizer_of(key)) for (point, nozzle), key in ends)
 
 
 def store_hello(connection: Connection, station: str, hello: dict[str, Any], now_ms: int) -> None:

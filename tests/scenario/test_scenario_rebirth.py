@@ -63,6 +63,21 @@ def test_a_restored_database_neither_loses_nor_doubles_a_litre(make_station: Mak
     assert [(gap["fuelling_point"], gap["reason"]) for gap in gaps] == [(1, "known at head office")]
 
 
+def test_a_backup_from_before_the_first_reading_loses_no_litre(make_station: MakeStation) -> None:
+    """[W-32] A nozzle without a sale: head office tells the base of the lost life, what moved since is booked."""
+    station = make_station(810, PLAN)
+    backup = database_image(station)
+    _a_morning(station)
+    _settle(station)
+    station.broker.up = False
+    station.run_for(2)
+    station.fuel(3, 2_000)
+    station.broker.up = True
+    put_back(station, backup)
+    _settle(station)
+    check_every_litre_once(station)
+
+
 def test_without_the_network_a_restored_station_sells_and_asks_later(make_station: MakeStation) -> None:
     """[W-32] The gap stays open, is shown and survives a restart; sales go on from the new base; the welcome closes it."""
     station = make_station(802, PLAN)
