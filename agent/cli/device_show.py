@@ -56,7 +56,13 @@ def reading_json(request: Request, result: Result, places: tuple[int, int, int] 
         return {**head, **_finding(result.finding)}
     body = {"dispenser": _dispenser, "tank-gauge": _gauge, "code-reader": _scan}[result.kind](result, places)
     frames = [] if result.kind == "code-reader" else [_frame(piece) for piece in result.told]
-    return {**head, **body, "unchecked": result.unchecked, "as_reported": frames}
+    habits = {key: value for key, value in result.options.items() if not _is_pace(key) and key != "security_code"}
+    return {**head, "options": habits, **body, "unchecked": result.unchecked, "as_reported": frames}
+
+
+def _is_pace(key: str) -> bool:
+    """Whether an option only says how long to wait: those of this command are shorter than those of a station."""
+    return key.endswith("_s") or key == "tries"
 
 
 def _finding(finding: Finding) -> dict[str, Any]:
@@ -157,6 +163,8 @@ def reading(value: dict[str, Any]) -> None:
     """Print a reading for people."""
     where = "" if value["address"] is None else f" address 0x{value['address']:02X}"
     print(f"{value['protocol']} at {value['port']}{where}, {value['serial']}")
+    if value["options"]:
+        print("answered with " + ", ".join(f"{key} = {one!r}" for key, one in sorted(value["options"].items())))
     if "state" in value:
         _show_dispenser(value)
     elif "tanks" in value:

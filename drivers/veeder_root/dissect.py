@@ -28,6 +28,7 @@ _STRAY_PAGE = re.compile(_ECHO + rb"[ \t]*[\r\n]")
 _Checked = tuple[Check, str, str]
 """How the check came out, the checksum given, the one computed."""
 
+_NEXT_PAGE = re.compile(rb"[\r\n](?:" + _ECHO + rb"[ \t]*[\r\n]|9999FF1B)")
 _FILLER = frozenset(b"\r\n\x00\x03 ")
 ESC = 0x1B
 
@@ -188,6 +189,8 @@ class _Reader:
         """A display reply: one field for each line; rows of inventory and status are read."""
         stop = self.plain.find(b"\x03", start, end)
         end = end if stop < 0 else stop + 1
+        again = None if soh else _NEXT_PAGE.search(self.plain, start + 6, end)
+        end = again.start() + 1 if again else end
         text = self.plain[start:end]
         echo = _HEAD.search(text)
         code = echo[0][1:4].decode("ascii") if echo else ""
@@ -291,20 +294,20 @@ def _page_problem(text: bytes, code: str) -> str:
     return "" if code in FUNCTIONS else f"function {code} is not known"
 
 
+_ENDS = ("CRLF", "CR", "")
+
+
 def _probes(_address: int) -> Sequence[bytes]:
-    """Units and inventory in both formats, ended in the three ways that servers want."""
-    return (
-        *(encode("517", terminator=end) for end in ("CRLF", "CR", "")),
-        *(encode("201", terminator=end) for end in ("CRLF", "CR", "")),
-        *(encode("201", display=True, terminator=end) for end in ("CRLF", "CR", "")),
-    )
+    """The inventory in both formats, ended in the three ways that servers want."""
+    return tuple(encode("201", display=display, terminator=end) for end in _ENDS for display in (False, True))
 
 
 def _attempts(timeout_s: float) -> list[Mapping[str, object]]:
-    """How servers want a question ended differs: one after the other, a third of the time for each first answer."""
-    first_byte_s = max(0.3, min(5.0, timeout_s / 4))
+    """How servers want a question ended differs, and some cannot bear the ESC: one habit after the other."""
+    first_byte_s = max(0.3, min(5.0, timeout_s / 5))
     quick = {"first_byte_s": first_byte_s, "tries": 1, "idle_s": min(1.0, first_byte_s)}
-    return [{**quick, "terminator": end} for end in ("CRLF", "CR", "")]
+    habits: list[dict[str, object]] = [{"terminator": end} for end in _ENDS]
+    return [{**quick, **habit} for habit in (habits[0], {**habits[0], "abort": False}, *habits[1:])]
 
 
 KIT = FieldKit(
