@@ -42,10 +42,10 @@ class _Turn:
 
     def after(self, piece: Piece) -> None:
         """A master's frame is answered by the pump; the pump's frame ends the exchange or awaits our ACK."""
-        if piece.direction is not None:
-            self.sender = "to_device" if piece.direction == "from_device" else "from_device"
-        elif piece.kind in ("ACK", "NAK"):
+        if piece.kind in ("ACK", "NAK"):
             self.sender = "to_device"  # either the pump has taken our block, or we its block: the master goes on
+        elif piece.direction is not None:
+            self.sender = "to_device" if piece.direction == "from_device" else "from_device"
 
 
 def _ends(data: bytes) -> list[int]:

@@ -173,7 +173,7 @@ def _alarm(fields: Fields, *, sensor: bool = False) -> None:
     if sensor:
         fields.number(2, "sensor_category")
     fields.number(2, "alarm", words=lambda number: alarm_text(category, number).replace("_", " "))
-    fields.number(2, "device")
+    fields.number(2, "alarm_device")
 
 
 def _standing(fields: Fields) -> None:
