@@ -64,7 +64,7 @@ def device_read(
     try:
         driver = given.driver(protocol)
         if search:
-            _scan(protocol, port, serial, traffic, as_json=as_json)
+            _scan(protocol, port, serial, given.address(address), traffic, as_json=as_json)
             return
         request = Request(
             protocol,
@@ -97,7 +97,9 @@ def device_read(
         fail(f"{result.finding.message} [{result.finding.cause}]", result.finding.hint, 3)
 
 
-def _scan(protocol: str, port: str, serial: SerialSettings, traffic: Any, *, as_json: bool) -> None:
+def _scan(
+    protocol: str, port: str, serial: SerialSettings, address: int | None, traffic: Any, *, as_json: bool
+) -> None:
     """Print who answers; exit 3 with the likely cause when nobody does."""
     from agent.cli import device_show as show
     from agent.field.diagnosis import Asked, diagnose
@@ -107,11 +109,11 @@ def _scan(protocol: str, port: str, serial: SerialSettings, traffic: Any, *, as_
     progress: Callable[[str], None] = lambda _text: None  # noqa: E731
     if not as_json and sys.stderr.isatty():
         progress = _to_stderr
-    found = scan(protocol, port, serial, traffic, progress)
+    found = scan(protocol, port, serial, traffic, address, progress=progress)
     driver = registry.spec(protocol)
     finding = None
     if not found:
-        asked = Asked(protocol, port, None, driver.kind, "every usual setting")
+        asked = Asked(protocol, port, address, driver.kind, "every usual setting")
         finding = diagnose(asked, registry.field_kit(driver), traffic)
     value = show.scan_json(protocol, port, found, finding)
     if as_json:
@@ -258,7 +260,7 @@ def device_replay(
     except WiringError as error:
         _refuse(error, 2, as_json=as_json)
     print(f"the device is at {served.name}", file=sys.stderr if as_json else sys.stdout, flush=True)
-    player = Player(served, exchanges, speed, stop)
+    player = Player(served, exchanges, speed, stop, kit)
     try:
         report = player.by_request() if loose else player.in_order()
     finally:

@@ -21,6 +21,7 @@ READ_S = 0.1
 READ_BYTES = 4096
 QUIET_S = 0.25  # in loose mode bytes that are no known request are given up after so much silence
 LONGEST_REPLY_WAIT_S = 30.0
+MOST_UNMATCHED = 100  # told one by one; whoever has more has another recording
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +107,15 @@ def _frames(chunk: Chunk, kit: FieldKit | None) -> list[Chunk]:
 
 
 class Player:
-    """Plays ``exchanges`` to whoever connects to ``served``. ``speed``: how much faster than recorded."""
+    """Plays ``exchanges`` to whoever connects to ``served``. ``speed``: how much faster than recorded.
 
-    def __init__(self, served: Served, exchanges: Sequence[Exchange], speed: float, stop: Flag) -> None:
+    ``kit``: tells where an unknown request ends, so that a known one behind it is still answered.
+    """
+
+    def __init__(
+        self, served: Served, exchanges: Sequence[Exchange], speed: float, stop: Flag, kit: FieldKit | None = None
+    ) -> None:
+        self._kit = kit
         self.report = Report(len(exchanges))
         self._served = served
         self._exchanges = exchanges
@@ -149,8 +156,8 @@ class Player:
                 self._seen += len(request)
                 self._answer(self._exchanges[at])
                 self.report.served += 1
-            elif self._buffer and time.monotonic() - quiet_since >= QUIET_S:
-                self._give_up()
+            elif size := self._unknown(known, quiet=time.monotonic() - quiet_since >= QUIET_S):
+                self._give_up(size)
         return self.report
 
     def _first_known(self, known: dict[bytes, list[int]]) -> bytes:
@@ -159,12 +166,21 @@ class Player:
         fits = [request for request in known if data.startswith(request)]
         return max(fits, key=len, default=b"")
 
-    def _give_up(self) -> None:
+    def _unknown(self, known: dict[bytes, list[int]], *, quiet: bool) -> int:
+        """How many bytes at the front will never be a known request: a whole frame, or after silence all of them."""
+        data = bytes(self._buffer)
+        pieces = self._kit.dissect(data, "to_device") if data and self._kit else []
+        if pieces and not pieces[0].problem and not any(one.startswith(pieces[0].raw) for one in known):
+            return len(pieces[0].raw)
+        return len(data) if quiet else 0
+
+    def _give_up(self, size: int) -> None:
         """Say which bytes have no answer in the recording, and go on without them."""
-        shown = bytes(self._buffer[:32]).hex(" ").upper()
-        self.report.unmatched.append(f"offset {self._seen}: no recorded answer to {shown}")
-        self._seen += len(self._buffer)
-        self._buffer.clear()
+        if len(self.report.unmatched) < MOST_UNMATCHED:
+            shown = bytes(self._buffer[: min(size, 32)]).hex(" ").upper()
+            self.report.unmatched.append(f"offset {self._seen}: no recorded answer to {shown}")
+        self._seen += size
+        del self._buffer[:size]
 
     def _await(self, exchange: Exchange) -> bool:
         """Wait for the whole request; ``False`` at the first byte that differs, or at ``stop``."""

@@ -46,11 +46,13 @@ def scan(
     port: str,
     given: SerialSettings,
     traffic: Traffic,
+    address: int | None = None,
+    *,
     progress: Callable[[str], None] = lambda _text: None,
 ) -> list[Found]:
     """Return what answers with the first line setting that anything answers with; empty when nothing does.
 
-    Parts of ``given`` that are set are kept. Raises ``PortLost`` and ``WiringError``.
+    Parts of ``given`` that are set are kept; with ``address`` only that one is tried. Raises ``PortLost`` and ``WiringError``.
     """
     driver = registry.spec(protocol)
     kit = registry.field_kit(driver)
@@ -66,9 +68,9 @@ def scan(
         wire = open_traced(config, driver.serial_defaults, traffic)
         try:
             found = [
-                Found(address if len(kit.addresses) > 1 else None, shown, pieces[0].summary, settings)
-                for address in kit.addresses
-                if (pieces := _first(wire, kit, address))
+                Found(one if len(kit.addresses) > 1 else None, shown, pieces[0].summary, settings)
+                for one in (kit.addresses if address is None else (address,))
+                if (pieces := _first(wire, kit, one))
             ]
         finally:
             wire.close()
@@ -83,9 +85,17 @@ def answers(port: Port, kit: FieldKit, question: bytes) -> list[Piece]:
     port.write(question)
     data = port.read(4096, kit.probe_wait_s)
     gap_s = max(GAP_S, kit.probe_wait_s / 4)
-    while data and len(data) < MAX_ANSWER and (more := port.read(4096, gap_s)):
+    while data and len(data) < MAX_ANSWER:
+        pieces = _sound(data.removeprefix(question), kit)
+        more = b"" if any(piece.check == "ok" for piece in pieces) else port.read(4096, gap_s)
+        if not more:
+            return pieces
         data += more
-    data = data.removeprefix(question)
+    return _sound(data.removeprefix(question), kit)
+
+
+def _sound(data: bytes, kit: FieldKit) -> list[Piece]:
+    """What a device said in ``data``, damaged pieces and our own left out."""
     pieces = [one.piece for one in decode([Chunk(0, "b", data)] if data else [], kit)]
     return [
         piece

@@ -178,7 +178,7 @@ KIT = FieldKit(
     dissect=dissect,
     probes=_probes,
     addresses=ADDRESSES,
-    probe_wait_s=0.12,
+    probe_wait_s=0.08,
     serial_guesses=(
         (9600, 8, "odd", 1),
         (19200, 8, "odd", 1),

@@ -38,11 +38,12 @@ def quiet_forecourt(state: Path, **console: Any) -> Iterator[dict[str, Any]]:
 
 
 class Peer:
-    """The far end of a wire: ``port`` is what to open. ``heard`` is every byte it was sent."""
+    """The far end of a wire: ``port`` is what to open. ``heard`` is every byte it was sent. ``closes``: after each answer."""
 
-    def __init__(self, answer: Answer, *, tcp: bool = False) -> None:
+    def __init__(self, answer: Answer, *, tcp: bool = False, closes: bool = False) -> None:
         self.heard = bytearray()
         self._answer = answer
+        self._closes = closes
         self._stop = threading.Event()
         self._listener: socket.socket | None = None
         self.master = self._slave = -1
@@ -105,5 +106,7 @@ class Peer:
                 if answer is None:
                     return
                 connection.sendall(answer)
+                if answer and self._closes:
+                    return
             except OSError:
                 return
