@@ -52,7 +52,8 @@ def scan(
 ) -> list[Found]:
     """Return what answers with the first line setting that anything answers with; empty when nothing does.
 
-    Parts of ``given`` that are set are kept; with ``address`` only that one is tried. Raises ``PortLost`` and ``WiringError``.
+    Parts of ``given`` that are set are kept; with ``address`` only that one is tried.
+    Raises ``PortLost`` and ``WiringError``.
     """
     driver = registry.spec(protocol)
     kit = registry.field_kit(driver)

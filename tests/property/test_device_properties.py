@@ -111,13 +111,14 @@ def test_a_dump_in_any_common_form_gives_the_bytes_back(form: str, data: bytes) 
 
 
 @settings(max_examples=60)
-@given(text=st.text(alphabet="0123456789abcdefxX:|,;*\\ \n\t\"é", max_size=60))
+@given(text=st.text(alphabet='0123456789abcdefxX:|,;*\\ \n\t"é', max_size=60))
 def test_any_text_is_hex_or_refused(text: str) -> None:
     """Nothing but ``NotHex`` comes out of a wrong paste."""
     try:
-        parse(text)
-    except NotHex as error:
-        assert error.hint
+        size = len(parse(text))
+    except NotHex:
+        return
+    assert 0 < size <= len(text) or "*" in text
 
 
 CHUNKS = st.lists(
@@ -134,7 +135,9 @@ CHUNKS = st.lists(
 
 @settings(max_examples=40)
 @given(chunks=CHUNKS)
-def test_a_recording_comes_back_as_it_was_written(tmp_path_factory: pytest.TempPathFactory, chunks: list[Chunk]) -> None:
+def test_a_recording_comes_back_as_it_was_written(
+    tmp_path_factory: pytest.TempPathFactory, chunks: list[Chunk]
+) -> None:
     """Times, sides, bytes and damaged positions; cut inside its last line it still gives all before."""
     path = tmp_path_factory.mktemp("tape") / "line.jsonl"
     recorder = Recorder(path, header({"b": "/dev/x"}, "dart", {"baudrate": 9600}, "2026-01-05T06:00:00+00:00"))

@@ -12,7 +12,7 @@ import tty
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from drivers.simulator.config import ConsoleConfig, CustomerConfig, default_config
 from drivers.simulator.server import ForecourtServer
@@ -56,7 +56,7 @@ class Peer:
             self.port = os.ttyname(self._slave)
         self._thread = threading.Thread(target=self._serve_tcp if tcp else self._serve_pty, daemon=True)
 
-    def __enter__(self) -> Peer:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -69,9 +69,9 @@ class Peer:
             if descriptor >= 0:
                 os.close(descriptor)
 
-    def say(self, data: bytes) -> None:
-        """Send without being asked."""
-        os.write(self.master, data)
+    def say(self, data: bytes) -> int:
+        """Send without being asked; how many bytes were taken."""
+        return os.write(self.master, data)
 
     def speed(self) -> int:
         """Baud rate that the other side has set."""

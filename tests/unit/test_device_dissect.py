@@ -156,7 +156,7 @@ def plain_floats(piece: Piece) -> list[tuple[str, float | None]]:
 def numbers(value: Any) -> list[float | None]:
     """Every float of an expectation, in the order of the file."""
     if isinstance(value, dict):
-        return [one for key, entry in value.items() if key not in ("delay_min",) for one in numbers(entry)]
+        return [one for key, entry in value.items() if key != "delay_min" for one in numbers(entry)]
     if isinstance(value, list):
         return [one for entry in value for one in numbers(entry)]
     return [value] if isinstance(value, float) else []

@@ -49,7 +49,7 @@ def test_a_dispenser_tells_state_display_and_totals_and_is_only_read(station: di
     assert [r.nozzle for r in result.readings if isinstance(r, TotalizerReading)] == [1, 2]
     sent = dart(result.traffic.sent, "to_device")
     assert {piece.kind for piece in sent} <= {"POLL", "ACK", "DATA"}
-    blocks = [dict((f.name, f.value) for f in piece.fields) for piece in sent if piece.kind == "DATA"]
+    blocks = [{f.name: f.value for f in piece.fields} for piece in sent if piece.kind == "DATA"]
     assert len(blocks) >= 3
     for block in blocks:
         assert (block["transaction"], block.get("command")) in {(0x01, 0x00), (0x01, 0x04), (0x65, None)}

@@ -181,7 +181,11 @@ def test_two_ports_are_two_directions(tmp_path: Path) -> None:
         lines = {"a": LineConfig("a", a.port, ""), "b": LineConfig("b", b.port, "")}
         thread = threading.Thread(target=listen, args=(lines, SerialSettings(), tape, stop))
         thread.start()
-        eventually(lambda: (a.say(bytes.fromhex("5120FA")), b.say(bytes.fromhex("5170FA")), len(tape.recorder.bytes) == 2)[2], SOON_S, "the tape")
+        eventually(
+            lambda: (a.say(bytes.fromhex("5120FA")), b.say(bytes.fromhex("5170FA")), len(tape.recorder.bytes) == 2)[2],
+            SOON_S,
+            "the tape",
+        )
         stop.set()
         thread.join()
     tape.recorder.close()
