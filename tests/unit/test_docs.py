@@ -55,8 +55,8 @@ def problem(line: str) -> str:
     given = 0
     for word in rest:
         below: dict[str, Any] = getattr(command, "commands", {})
-        if takes_value:
-            values = 0
+        if values:
+            values -= 1
         elif word.startswith("--"):
             option = next((p for p in command.params if word.partition("=")[0] in p.opts), None)
             if option is None and word != "--help":
