@@ -33,8 +33,13 @@ def parse(text: str) -> bytes:
     """Return the bytes of a dump. Raises ``NotHex`` naming the line; a text without any byte is not hex either."""
     lines = [_Line(number, line.rstrip()) for number, line in enumerate(text.splitlines(), 1)]
     lines = [line for line in lines if line.text.strip()]
-    if not lines:
+    data = _bytes(lines) if lines else b""
+    if not data:
         raise NotHex("there is no byte in it")
+    return data
+
+
+def _bytes(lines: list[_Line]) -> bytes:
     if all(_XXD.fullmatch(line.text) for line in lines):
         return b"".join(_xxd(line) for line in lines)
     if _is_hexdump(lines):

@@ -41,7 +41,7 @@ def wires(draw: Any) -> bytes:
 
 
 @pytest.mark.parametrize("protocol", registry.BUILT_IN)
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(data=wires(), direction=st.sampled_from(DIRECTIONS))
 def test_no_byte_is_lost_and_nothing_raises(protocol: str, data: bytes, direction: Direction) -> None:
     """For any bytes of any protocol, the spans of the fields joined are the input, and each stands at its offset."""
