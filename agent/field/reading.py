@@ -200,11 +200,11 @@ def _ask_by_hand(request: Request, driver: DriverSpec, kit: FieldKit, result: Re
     """The driver got nothing out of it: put the kit's harmless questions, and look whether anybody else answers."""
     if driver.kind == "code-reader":
         return
-    heard = bool(result.traffic.received)
+    heard = [chunk for chunk in result.traffic.chunks if chunk.side == "b"]
     if driver.kind == "dispenser" and heard:
         return
-    if driver.kind == "tank-gauge" and not heard:
-        return
+    if driver.kind == "tank-gauge" and not any(one.piece.problem for one in decode(heard, kit)):
+        return  # silent, or a clear answer such as 9999: asking again tells no more
     addresses = [address for address in kit.addresses if address != request.address]
     config = _config(request, driver, {})
     try:

@@ -224,7 +224,6 @@ class OddConsole:
 @pytest.mark.parametrize(
     ("habit", "tcp"),
     [
-        ("display-only", False),
         ("display-only", True),
         ("hangs-up-on-esc", True),
         ("no-checksum", True),
