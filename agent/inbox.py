@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -89,7 +89,17 @@ class FromHeadOffice:
     event: Any
 
 
-Item = FromLine | Ticked | Asked | FromHeadOffice
+@dataclass(frozen=True, slots=True)
+class FromStorage:
+    """A watcher of the disk or the database tells: an alert stands or is over; ``facts`` are kept with the database."""
+
+    alert: str
+    standing: bool
+    detail: str = ""
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+Item = FromLine | Ticked | Asked | FromHeadOffice | FromStorage
 
 
 class Inbox(Generic[T]):

@@ -9,7 +9,7 @@ import contextlib
 import json
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,10 @@ MAX_FINDINGS = 200
 _CHAIN = "SELECT seq, CAST(body AS BLOB) AS body, CAST(hash AS BLOB) AS hash FROM journal WHERE stream = ? ORDER BY seq"
 _BODIES = "SELECT seq, CAST(body AS BLOB) AS body FROM journal WHERE type = ? ORDER BY seq"
 METER_BASELINES = "SELECT fuelling_point, nozzle, epoch, raw FROM baseline"
+
+
+class Interrupted(Exception):
+    """The verification was asked to end before it had seen everything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +52,19 @@ class Report:
         return not self.findings
 
 
-def verify(path: Path) -> Report:
-    """Recompute everything in the database at ``path``. Raises sqlite3.Error where the file cannot be read at all."""
+def verify(path: Path, *, breathe: Callable[[], bool] | None = None) -> Report:
+    """Recompute everything in the database at ``path``; ``breathe`` is called all the while and says whether to go on.
+
+    Raises Interrupted when it says no, and sqlite3.Error where the file cannot be read at all.
+    """
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)) as db:
         db.row_factory = sqlite3.Row
+        if breathe is not None:
+            db.set_progress_handler(lambda: not breathe(), _STEPS_PER_BREATH)
         db.execute("BEGIN")
-        findings = [
-            *_integrity(db),
-            *_chains(db),
-            *_sales_against_journal(db),
-            *_settlements(db),
-            *_ledger(db),
-            *_totalizers(db),
-        ]
-        counts = [int(db.execute(f"SELECT count(*) FROM {table}").fetchone()[0]) for table in _COUNTED]  # noqa: S608
+        db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        findings = [finding for check in _checks() for finding in _guarded(check, db)]
+        counts = [_count(db, table) for table in _COUNTED]
     return Report(tuple(findings[:MAX_FINDINGS]), *counts)
 
 
@@ -78,6 +81,42 @@ def as_json(path: Path) -> dict[str, Any]:
 
 
 _COUNTED = ("journal", "sale", "posting")
+_STEPS_PER_BREATH = 5_000
+"""Steps of SQLite's machine: about a millisecond's work."""
+
+_Check = Callable[[sqlite3.Connection], Iterator[Finding]]
+
+
+def _checks() -> tuple[_Check, ...]:
+    return _integrity, _chains, _sales_against_journal, _settlements, _ledger, _totalizers
+
+
+def _guarded(check: _Check, db: sqlite3.Connection) -> Iterator[Finding]:
+    """Yield the findings of a check; a value so damaged that it ends the check is one more."""
+    try:
+        yield from check(db)
+    except sqlite3.Error as failure:
+        code = getattr(failure, "sqlite_errorcode", None)
+        if code == sqlite3.SQLITE_INTERRUPT:
+            raise Interrupted from failure
+        if code is not None and code & 0xFF != sqlite3.SQLITE_CORRUPT:
+            raise
+        yield Finding("database", f"{failure}; {_name(check)} not checked to the end")
+    except (LookupError, TypeError, ValueError) as failure:
+        yield Finding("database", f"a value cannot be used ({failure!r}); {_name(check)} not checked to the end")
+
+
+def _name(check: _Check) -> str:
+    return getattr(check, "__name__", "part").strip("_").replace("_", " ")
+
+
+def _count(db: sqlite3.Connection, table: str) -> int:
+    try:
+        return int(db.execute(f"SELECT count(*) FROM {table}").fetchone()[0])  # noqa: S608
+    except sqlite3.DatabaseError as failure:
+        if getattr(failure, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_CORRUPT:
+            raise
+        return 0
 
 
 def _integrity(db: sqlite3.Connection) -> Iterator[Finding]:

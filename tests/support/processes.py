@@ -341,7 +341,7 @@ def station_toml(site: Site, endpoints: Mapping[str, Any], sections: Mapping[str
     """The station file of ``site.forecourt`` for its ``endpoints``; without readers or gauge there, none are named."""
     head = {
         "station": f'id = "{STATION}"\nname = "Test"',
-        "store": f'path = "{site.database}"\nmark = "{site.mark}"',
+        "store": f'path = "{site.database}"\nmark = "{site.mark}"\nreserve = "1 MB"',
         "sales": 'settle = "auto"',
         "head_office": (
             f'broker = "mqtt://127.0.0.1:{site.broker.port}"\nkeys_file = "{site.hq}/keys/pinned.jwks.json"\n'
