@@ -17,7 +17,7 @@ from pathlib import Path
 from agent.clock import Clock
 from agent.inbox import FromStorage, Inbox, Item
 from agent.logs import get_logger
-from agent.store.failures import Failure, StorageFailed, disk_named, of_sqlite
+from agent.store.failures import Failure, StorageFailed, disk_named
 from agent.store.reserve import Level, Reserve
 from agent.store.verify import Finding, Interrupted, verify
 from agent.supervisor import Heart
@@ -88,10 +88,7 @@ class Checkup:
         try:
             return verify(self._database, breathe=breathe).findings
         except sqlite3.Error as failure:
-            named = of_sqlite(failure)
-            if named is None:
-                raise
-            return (Finding("database", str(named)),)
+            return (Finding("database", f"cannot be read: {failure}"),)
 
     def _night(self, wall_ms: int) -> date:
         """Return the day whose verification time has come last at this instant, by the station's clock."""

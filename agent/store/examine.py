@@ -15,8 +15,8 @@ from agent.store.failures import disk_named
 from agent.store.lock import StoreError
 
 THOROUGH_BYTES = 64 * 1024 * 1024
-"""Up to this size every page is looked at after an unclean end: a third of a second. Larger ones are left to the
-verification in the background."""
+"""Up to this size everything is looked at after an unclean end: about a second. Larger databases are left to the
+verification in the background. (The quick check would not see an old backup under the log of a newer database.)"""
 
 CHUNK_BYTES = 1024 * 1024
 WHAT_TO_DO = "bring back a backup with: forecourt restore; or begin with an empty database: forecourt restore --empty"
@@ -44,10 +44,16 @@ def examine(database: Path, mark: Path, *, unclean: bool, wall_ms: int) -> bool:
     with disk_named():
         if is_suspect:
             settle(log)
-        problem = _problem(database, every_page=is_suspect and _size(database) <= THOROUGH_BYTES)
-        if problem is not None:
+        try:
+            tables = _tables(database, everything=is_suspect and _size(database) <= THOROUGH_BYTES)
+        except _Damaged as problem:
             folder = quarantine(database, wall_ms)
-            raise DatabaseDamaged(f"{database} is damaged ({problem}); it was put aside in {folder}", hint=WHAT_TO_DO)
+            raise DatabaseDamaged(
+                f"{database} is damaged ({problem}); it was put aside in {folder}", hint=WHAT_TO_DO
+            ) from problem
+    if tables == 0:
+        # a new database lives in its log alone until the log is merged for the first time: without it, it looks new
+        _refuse_if_known(database, mark, log)
     return not is_suspect
 
 
@@ -84,17 +90,25 @@ def settle(log: Path) -> None:
         os.close(descriptor)
 
 
-def _problem(database: Path, *, every_page: bool) -> str | None:
-    """Return what is wrong with the file, ``None`` for nothing. Raises sqlite3.Error for what is not its fault."""
+class _Damaged(Exception):
+    """What is wrong with the file."""
+
+
+def _tables(database: Path, *, everything: bool) -> int:
+    """Return how many tables there are. Raises _Damaged, and sqlite3.Error for what is not the file's fault."""
     try:
         with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=5)) as db:
-            db.execute("SELECT count(*) FROM sqlite_master").fetchone()
-            found = db.execute("PRAGMA quick_check(1)").fetchone()[0] if every_page else "ok"
+            tables = int(db.execute("SELECT count(*) FROM sqlite_master WHERE type = 'table'").fetchone()[0])
+            found = str(db.execute("PRAGMA integrity_check(1)").fetchone()[0]) if everything else "ok"
     except sqlite3.DatabaseError as failure:
         if getattr(failure, "sqlite_errorcode", 0) & 0xFF not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             raise
-        return str(failure)
-    return None if found == "ok" else " ".join(str(found).split())
+        raise _Damaged(str(failure)) from failure
+    except UnicodeDecodeError as failure:  # SQLite quotes the damaged bytes in its own message
+        raise _Damaged("its schema cannot be read") from failure
+    if found != "ok":
+        raise _Damaged(" ".join(found.split()))
+    return tables
 
 
 def quarantine(database: Path, wall_ms: int) -> Path:

@@ -61,9 +61,12 @@ def verify(path: Path, *, breathe: Callable[[], bool] | None = None) -> Report:
         db.row_factory = sqlite3.Row
         if breathe is not None:
             db.set_progress_handler(lambda: not breathe(), _STEPS_PER_BREATH)
-        db.execute("BEGIN")
-        db.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        findings = [finding for check in _checks() for finding in _guarded(check, db)]
+        _begin(db)
+        findings: list[Finding] = []
+        for check in _checks():
+            findings += _guarded(check, db)
+            if breathe is not None and not breathe():
+                raise Interrupted
         counts = [_count(db, table) for table in _COUNTED]
     return Report(tuple(findings[:MAX_FINDINGS]), *counts)
 
@@ -89,6 +92,14 @@ _Check = Callable[[sqlite3.Connection], Iterator[Finding]]
 
 def _checks() -> tuple[_Check, ...]:
     return _integrity, _chains, _sales_against_journal, _settlements, _ledger, _totalizers
+
+
+def _begin(db: sqlite3.Connection) -> None:
+    db.execute("BEGIN")
+    try:
+        db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except UnicodeDecodeError as failure:  # SQLite quotes the damaged bytes in its own message
+        raise sqlite3.DatabaseError("the schema is damaged") from failure
 
 
 def _guarded(check: _Check, db: sqlite3.Connection) -> Iterator[Finding]:

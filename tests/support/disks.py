@@ -59,14 +59,14 @@ def tiny_disk(path: Path, size_bytes: int) -> Iterator[TinyDisk]:
 
 
 class FailingFsync:
-    """A library that makes fsync of every ``-wal`` fail with EIO while it is told to; ``environment`` for the agent."""
+    """A library that makes fsync of every ``-wal`` fail with EIO while it is told to: ``$LD_PRELOAD``, ``$FSYNC_FAILS``."""
 
     def __init__(self, folder: Path) -> None:
         self._flag = folder / "fsync-fails"
-        library = folder / "failing_fsync.so"
+        self.flag = str(self._flag)
+        self.library = str(folder / "failing_fsync.so")
         source = Path(__file__).with_name("failing_fsync.c")
-        subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", str(library), str(source)], check=True)
-        self.environment = {"LD_PRELOAD": str(library), "FSYNC_FAILS": str(self._flag)}
+        subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", self.library, str(source)], check=True)
 
     def fail(self, *, on: bool) -> None:
         """From now on."""
