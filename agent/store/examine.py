@@ -121,7 +121,7 @@ def quarantine(database: Path, wall_ms: int) -> Path:
     folder.mkdir(exist_ok=True)
     for file in (database, _beside(database, "-wal"), _beside(database, "-shm")):
         if file.exists():
-            file.rename(folder / file.name)
+            file.rename(folder.joinpath(file.name))
     descriptor = os.open(database.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
