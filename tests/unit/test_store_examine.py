@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -17,7 +20,7 @@ from agent.store.journal import Stamp
 from agent.store.lock import InstanceLock, StoreError
 from agent.store.store import Store
 from agent.store.verify import verify
-from tests.support.disks import MB, TinyDisk, tiny_disk
+from tests.support.disks import MB, FailingFsync, TinyDisk, tiny_disk
 
 STATION = "SH-0421"
 NOW_MS = 1_795_305_600_000
@@ -204,6 +207,32 @@ def test_an_intact_log_is_read_and_nothing_is_behind(template: Path, tmp_path: P
     store = Store(database, station=STATION, random=Random(3))
     assert store.heads()["T"][0] == 43
     store.close()
+
+
+EXAMINE = """
+import sys
+from pathlib import Path
+from agent.store.examine import examine
+from agent.store.failures import StorageFailed
+try:
+    examine(Path(sys.argv[1]), Path("none"), unclean=sys.argv[2] == "unclean", wall_ms=0)
+except StorageFailed as failure:
+    sys.exit(f"refused: {failure}")
+"""
+
+
+def test_after_an_unclean_end_the_log_is_on_disk_before_anything_is_built_on_it(template: Path, tmp_path: Path) -> None:
+    """On a disk whose fsync fails the examination refuses what may be in the system's memory only."""
+    database, fsync = killed(template, tmp_path), FailingFsync(tmp_path)
+    fsync.fail(on=True)
+
+    def examined(**more: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", EXAMINE, str(database), "unclean"]
+        return subprocess.run(command, env=os.environ | more, capture_output=True, text=True, check=False)
+
+    refused = examined(LD_PRELOAD=fsync.library, FSYNC_FAILS=fsync.flag)
+    assert (refused.returncode, "refused: the disk reports an error" in refused.stderr) == (1, True), refused.stderr
+    assert examined().returncode == 0
 
 
 def test_the_examination_of_fifty_megabytes_after_an_end_in_order_does_not_read_them(tmp_path: Path) -> None:
