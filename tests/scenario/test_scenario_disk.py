@@ -97,3 +97,22 @@ def test_on_a_full_disk_only_telemetry_is_left_out(station: VirtualStation) -> N
     edges = alert_edges(station)
     assert edges["storage", "DISK_FULL", "raised"] == edges["storage", "DISK_FULL", "cleared"] == 1
     check_invariants(station)
+
+
+def test_what_the_nightly_verification_found_stands_as_an_alert_and_is_kept(station: VirtualStation) -> None:
+    """Raised with the first findings as critical, told to head office, over when the database is clean again."""
+
+    def told(count: int) -> tuple[str, str]:
+        facts = {"verified_at_ms": "1795305600000", "verify_findings": str(count)}
+        detail = "1 findings: journal L seq 3: the hash does not follow from the bytes" if count else ""
+        station.handle(FromStorage("VERIFY_FAILED", bool(count), detail, facts))
+        (alert,) = station.rows("SELECT * FROM alert WHERE name = 'VERIFY_FAILED'")
+        assert (alert["subject"], alert["severity"]) == ("storage", "critical")
+        assert "journal L seq 3" in alert["detail"]
+        kept = {row["key"]: row["value"] for row in station.rows("SELECT key, value FROM meta")}
+        return alert["state"], kept["verify_findings"]
+
+    assert told(1) == ("ACTIVE", "1")
+    assert told(0) == ("CLEARED", "0")
+    edges = alert_edges(station)
+    assert edges["storage", "VERIFY_FAILED", "raised"] == edges["storage", "VERIFY_FAILED", "cleared"] == 1
