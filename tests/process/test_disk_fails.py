@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 
 import pytest
 
+from agent.store import mark as marks
+from agent.store.store import Store
 from agent.supervisor import STORAGE_EXIT
 from tests.support.disks import MB, FailingFsync, TinyDisk, tiny_disk
-from tests.support.processes import Running, Site, eventually
+from tests.support.processes import STATION, Running, Site, eventually
 
 SPEED = 20
 RESERVE_MB = 4
-WITHIN_S = 40
+WITHIN_S = 60
 
 
 @pytest.fixture
@@ -46,7 +49,7 @@ def standing(site: Site) -> set[str]:
 def sells_on(site: Site) -> None:
     sales = "SELECT count(*) FROM sale"
     here = site.at_station(sales)[0][0]
-    eventually(lambda: site.at_station(sales)[0][0] > here + 2, WITHIN_S, "the station sells on")
+    eventually(lambda: site.at_station(sales)[0][0] > here, WITHIN_S, "the station sells on")
 
 
 def died(agent: Running, word: str) -> None:
@@ -104,6 +107,7 @@ def test_a_disk_that_fills_up_and_a_sync_that_fails_lose_and_double_nothing(
     eventually(site.all_delivered, WITHIN_S, "the journal is delivered")
     eventually(lambda: site.ask("status")["verify_findings"] == 0, WITHIN_S, "it was verified after the unclean end")
     assert agent.end() == 0
+    assert not site.database.with_name("station.db-wal").exists(), "an end in order merges the log"
     site.verify_station()
     site.verify_hq()
 
@@ -111,8 +115,8 @@ def test_a_disk_that_fills_up_and_a_sync_that_fails_lose_and_double_nothing(
 def test_a_damaged_database_is_put_aside_and_no_other_is_begun(site: Site) -> None:
     """Exit 2 with what to do, no stack, at the first start and at every later one; the file is kept."""
     site.write_config(site.no_devices())
-    assert site.start_agent().end() == 0
-    assert not site.database.with_name("station.db-wal").exists(), "an end in order merges the log"
+    Store(site.database, station=STATION, random=Random(1)).close()
+    marks.write(site.mark, marks.Mark("0" * 32, 1, {}))
     with site.database.open("r+b") as file:
         file.seek(4096)
         file.write(b"\xa5" * 200_000)

@@ -257,7 +257,7 @@ class Site:
         more = {**environment, **({FAILPOINT: failpoint} if failpoint else {})}
         process = self.start("agent", [sys.executable, "-c", AGENT, "run", "--config", str(self.config)], **more)
         if ready:
-            eventually(lambda: self.answers(process), 20, "the agent answers")
+            eventually(lambda: self.answers(process), 40, "the agent answers")
         return process
 
     def answers(self, process: Running) -> bool:
