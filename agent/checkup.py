@@ -19,7 +19,7 @@ from agent.inbox import FromStorage, Inbox, Item
 from agent.logs import get_logger
 from agent.store.failures import Failure, StorageFailed, disk_named
 from agent.store.reserve import Level, Reserve
-from agent.store.verify import Finding, Interrupted, verify
+from agent.store.verify import Finding, verify
 from agent.supervisor import Heart
 
 LOOK_EVERY_S = 1.0
@@ -70,9 +70,8 @@ class Checkup:
     def run(self, heart: Heart) -> None:
         """Verify once and tell what was found. An end that is asked for meanwhile ends it without a word."""
         at_ms = self._clock.wall_ms()
-        try:
-            findings = self._findings(heart)
-        except Interrupted:
+        findings = self._findings(heart)
+        if not heart.beat():
             return
         self._last = self._night(at_ms)
         for finding in findings[:SHOWN]:
@@ -81,12 +80,12 @@ class Checkup:
         self._inbox.put(FromStorage(ALERT, bool(findings), _detail(findings), facts))
 
     def _findings(self, heart: Heart) -> tuple[Finding, ...]:
-        def breathe() -> bool:
+        def pulse() -> bool:
             time.sleep(BREATH_S)
             return heart.beat()
 
         try:
-            return verify(self._database, breathe=breathe).findings
+            return verify(self._database, pulse).findings
         except sqlite3.Error as failure:
             return (Finding("database", f"cannot be read: {failure}"),)
 

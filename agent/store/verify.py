@@ -20,13 +20,12 @@ from sync.records import hash_0, hash_next
 MAX_FINDINGS = 200
 """Past this a list helps nobody; the count goes on."""
 
+PULSE_INSTRUCTIONS = 20_000
+"""Of SQLite's virtual machine between two calls of ``pulse``: a few milliseconds of work."""
+
 _CHAIN = "SELECT seq, CAST(body AS BLOB) AS body, CAST(hash AS BLOB) AS hash FROM journal WHERE stream = ? ORDER BY seq"
 _BODIES = "SELECT seq, CAST(body AS BLOB) AS body FROM journal WHERE type = ? ORDER BY seq"
 METER_BASELINES = "SELECT fuelling_point, nozzle, epoch, raw FROM baseline"
-
-
-class Interrupted(Exception):
-    """The verification was asked to end before it had seen everything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,21 +51,17 @@ class Report:
         return not self.findings
 
 
-def verify(path: Path, *, breathe: Callable[[], bool] | None = None) -> Report:
-    """Recompute everything in the database at ``path``; ``breathe`` is called all the while and says whether to go on.
+def verify(path: Path, pulse: Callable[[], bool] | None = None) -> Report:
+    """Recompute everything in the database at ``path``. Raises sqlite3.Error where the file cannot be read at all.
 
-    Raises Interrupted when it says no, and sqlite3.Error where the file cannot be read at all.
+    ``pulse`` is called now and then; once it answers False this ends with sqlite3.OperationalError (interrupted).
     """
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)) as db:
         db.row_factory = sqlite3.Row
-        if breathe is not None:
-            db.set_progress_handler(lambda: not breathe(), _STEPS_PER_BREATH)
+        if pulse is not None:
+            db.set_progress_handler(lambda: 0 if pulse() else 1, PULSE_INSTRUCTIONS)
         _begin(db)
-        findings: list[Finding] = []
-        for check in _checks():
-            findings += _guarded(check, db)
-            if breathe is not None and not breathe():
-                raise Interrupted
+        findings = [finding for check in _checks() for finding in _guarded(check, db)]
         counts = [_count(db, table) for table in _COUNTED]
     return Report(tuple(findings[:MAX_FINDINGS]), *counts)
 
@@ -84,9 +79,6 @@ def as_json(path: Path) -> dict[str, Any]:
 
 
 _COUNTED = ("journal", "sale", "posting")
-_STEPS_PER_BREATH = 5_000
-"""Steps of SQLite's machine: about a millisecond's work."""
-
 _Check = Callable[[sqlite3.Connection], Iterator[Finding]]
 
 
@@ -108,8 +100,6 @@ def _guarded(check: _Check, db: sqlite3.Connection) -> Iterator[Finding]:
         yield from check(db)
     except sqlite3.Error as failure:
         code = getattr(failure, "sqlite_errorcode", None)
-        if code == sqlite3.SQLITE_INTERRUPT:
-            raise Interrupted from failure
         if code is not None and code & 0xFF != sqlite3.SQLITE_CORRUPT:
             raise
         yield Finding("database", f"{failure}; {_name(check)} not checked to the end")
