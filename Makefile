@@ -13,13 +13,14 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 WORKERS ?= 2
 GROUND := .ci/venv pyproject.toml requirements/demo.txt
 
-.PHONY: help demo test check format lint types imports architecture bench lock clean
+.PHONY: help demo test check format lint types imports architecture bench soak-power lock clean
 
 help:
 	@echo 'make demo [ARGS="--for 60s"]  a whole simulated station on this machine'
 	@echo 'make test [ARGS="-k scan"]    the whole test suite'
 	@echo 'make check                    format, lint, types, imports, architecture (each also a target)'
 	@echo 'make bench                    measurements; never fails'
+	@echo 'make soak-power [ARGS=...]     real power cuts under the agent, as root; minutes'
 	@echo 'make lock [UPGRADE=--upgrade] the pinned requirements anew from pyproject.toml'
 	@echo 'make clean                    remove the virtual environment and every cache'
 
@@ -51,6 +52,10 @@ architecture: $(VENV)/.test
 
 bench: $(VENV)/.test
 	@for file in tests/bench/p*.py; do $(BIN)/python "$$file"; done
+
+soak-power: $(VENV)/.test
+	@.ci/packages mosquitto=mosquitto mkfs.ext4=e2fsprogs
+	$(BIN)/python tests/soak/power_cuts.py $(ARGS)
 
 # The test requirements hold the demo's as well, so this also satisfies `make demo`.
 $(VENV)/.test: $(GROUND) requirements/test.txt
