@@ -30,7 +30,7 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.test
 	@$(BYTECODE)
-	@.ci/packages mosquitto=mosquitto age=age zstd=zstd sqlite3=sqlite3
+	@.ci/packages mosquitto=mosquitto age=age zstd=zstd sqlite3=sqlite3 cc=gcc cc=libc6-dev
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 15 $(ARGS)
 
 check: format lint types imports architecture
