@@ -33,13 +33,11 @@ class Change:
     records: int
 
 
-def put_aside(database: Path, folder: Path) -> Path | None:
-    """Copy the database into ``folder``, check and sync the copy, return its path; ``None`` where there is no database.
+def put_aside(database: Path, folder: Path) -> Path:
+    """Copy the database into ``folder``, check and sync the copy, return its path.
 
     Raises StoreError, or sqlite3.Error where the disk or the file is bad.
     """
-    if not database.exists():
-        return None
     folder.mkdir(mode=0o750, parents=True, exist_ok=True)
     copy = folder / database.name
     with closing(sqlite3.connect(_read_only(database), uri=True)) as source, closing(sqlite3.connect(copy)) as target:
@@ -111,17 +109,18 @@ def _sync(path: Path) -> None:
 
 
 def _act(action: str, database: Path, folder: Path) -> object:
-    """Do one thing under the database's lock; the answer goes to stdout as JSON."""
+    """Do one thing under the database's lock; the answer goes to stdout as JSON. No database, nothing to do."""
+    copy = folder / database.name
+    if not database.exists() or not (copy.exists() or action == "put-aside"):
+        return {"copy": None, "schema": False, "records": 0, "replaced": None}
     lock = InstanceLock(database)
     lock.take()
-    copy = folder / database.name
     try:
         if action == "put-aside":
-            made = put_aside(database, folder)
-            return {"copy": None if made is None else str(made)}
-        if not copy.exists() or not database.exists():
-            return {"schema": False, "records": 0} if action == "change" else {"replaced": None}
-        return asdict(change_since(database, copy)) if action == "change" else {"replaced": str(put_back(database, copy))}
+            return {"copy": str(put_aside(database, folder))}
+        if action == "change":
+            return asdict(change_since(database, copy))
+        return {"replaced": str(put_back(database, copy))}
     finally:
         lock.release()
 

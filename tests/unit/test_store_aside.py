@@ -60,11 +60,6 @@ def test_a_copy_holds_everything_even_what_is_only_in_the_log(tmp_path: Path) ->
     assert change_since(database, copy) == Change(schema=False, records=0)
 
 
-def test_a_station_that_never_ran_has_nothing_to_copy(tmp_path: Path) -> None:
-    """No database, no copy, no error."""
-    assert put_aside(tmp_path / "station.db", tmp_path / "before") is None
-
-
 def test_a_damaged_database_is_not_taken_for_a_copy(tmp_path: Path) -> None:
     """The upgrade must stop here, while the old software can still be started."""
     database = tmp_path / "station.db"
@@ -81,7 +76,6 @@ def test_what_newer_software_wrote_is_counted(tmp_path: Path) -> None:
     database = tmp_path / "station.db"
     written(database, 1)
     copy = put_aside(database, tmp_path / "before")
-    assert copy is not None
     written(database, 1, "fc.audit.v1")
     assert change_since(database, copy) == Change(schema=False, records=0)
     written(database, 2)
@@ -94,7 +88,6 @@ def test_going_back_keeps_the_database_that_is_replaced(tmp_path: Path) -> None:
     database = tmp_path / "station.db"
     written(database, 1)
     copy = put_aside(database, tmp_path / "before")
-    assert copy is not None
     for wanted in ("replaced-1", "replaced-2"):
         written(database, 2)
         migrated(database)
@@ -106,16 +99,17 @@ def test_going_back_keeps_the_database_that_is_replaced(tmp_path: Path) -> None:
 
 
 def test_the_installer_is_told_by_exit_code_and_json(tmp_path: Path) -> None:
-    """As install.sh calls it: JSON on stdout; 1 and one line while an agent holds the database, or for a wrong file."""
+    """As install.sh calls it: JSON on stdout, also before the first start; 1 and one line while an agent holds the database, or for a wrong file."""
     database, config, before = tmp_path / "station.db", tmp_path / "station.toml", tmp_path / "before"
     config.write_text(f'[store]\npath = "{database}"\n{changed()}', encoding="utf-8")
-    written(database, 1)
 
     def call(action: str) -> tuple[int, object, str]:
         command = [sys.executable, "-m", "agent.store.aside", action, str(config), str(before)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         return done.returncode, json.loads(done.stdout) if done.stdout else None, done.stderr
 
+    assert call("put-aside") == (0, {"copy": None, "schema": False, "records": 0, "replaced": None}, "")
+    written(database, 1)
     assert call("put-aside") == (0, {"copy": str(before / "station.db")}, "")
     assert call("change") == (0, {"schema": False, "records": 0}, "")
     lock = InstanceLock(database)
