@@ -11,9 +11,11 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 # As many as the smallest machine has cores: many tests start a whole station, whose processes want their share.
 WORKERS ?= 2
+DESTDIR ?=
+PREFIX ?= /opt/forecourt
 GROUND := .ci/venv pyproject.toml requirements/demo.txt
 
-.PHONY: help demo test check format lint types imports architecture bench lock clean
+.PHONY: help demo test check format lint types imports architecture bench lock dist install boot clean
 
 help:
 	@echo 'make demo [ARGS="--for 60s"]  a whole simulated station on this machine'
@@ -21,13 +23,16 @@ help:
 	@echo 'make check                    format, lint, types, imports, architecture (each also a target)'
 	@echo 'make bench                    measurements; never fails'
 	@echo 'make lock [UPGRADE=--upgrade] the pinned requirements anew from pyproject.toml'
+	@echo 'make dist                     an archive that installs without a network, in dist/'
+	@echo 'make install [DESTDIR=...]    installs that archive here, or below DESTDIR without touching a service'
+	@echo 'make boot                     installs and boots it in a container, as root'
 	@echo 'make clean                    remove the virtual environment and every cache'
 
 demo: $(VENV)/.demo
 	$(BIN)/forecourt demo $(ARGS)
 
 test: $(VENV)/.test
-	@.ci/packages mosquitto=mosquitto
+	@.ci/packages mosquitto=mosquitto systemd-analyze=systemd
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 15 $(ARGS)
 
 check: format lint types imports architecture
@@ -73,6 +78,16 @@ lock:
 	"$$tools/bin/uv" pip $(COMPILE) --extra demo --extra test pyproject.toml requirements/build.in -o requirements/test.txt; \
 	"$$tools/bin/uv" pip $(COMPILE) --extra demo -c requirements/test.txt pyproject.toml requirements/build.in -o requirements/demo.txt; \
 	"$$tools/bin/uv" pip $(COMPILE) -c requirements/test.txt pyproject.toml -o requirements/runtime.txt
+
+# PYTHONS="3.11" packs for one version of Python only.
+dist: $(VENV)/.demo
+	@.ci/dist $(VENV)
+
+install: dist
+	@"$$(.ci/dist $(VENV) --stage)/install.sh" --destdir "$(DESTDIR)" --prefix "$(PREFIX)"
+
+boot: $(VENV)/.test
+	@.ci/boot $(VENV)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist

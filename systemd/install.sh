@@ -28,7 +28,7 @@ while [ $# -gt 0 ]; do
         --rollback) action=rollback ;;
         --uninstall) action=uninstall ;;
         --with-old-database) old_database=yes ;;
-        --destdir) destdir=${2:?--destdir wants a folder} && shift ;;
+        --destdir) destdir=${2?--destdir wants a folder} && shift ;;
         --prefix) prefix=${2:?--prefix wants a folder} && shift ;;
         -h | --help) usage && exit 0 ;;
         *) usage >&2 && exit 2 ;;
@@ -55,10 +55,16 @@ need_root() {
     [ -d /run/systemd/system ] || refuse "this machine does not run systemd" "use --destdir to prepare files for another one"
 }
 
+pip_wheel() {
+    local bundled
+    bundled=$(python3 -c 'import ensurepip; print(ensurepip.__path__[0] + "/_bundled")')
+    find /usr/share/python-wheels "$bundled" -name 'pip-*.whl' -print -quit 2>/dev/null || true
+}
+
 # Says in one line what is missing, or installs it where apt has a network.
 need_python() {
     local python
-    usable() { python3 -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
+    usable() { python3 -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && [ -n "$(pip_wheel)" ]; }
     usable || { live && command -v apt-get >/dev/null && say "installing python3 and python3-venv" &&
         DEBIAN_FRONTEND=noninteractive apt-get -qq install -y python3 python3-venv >/dev/null 2>&1; } || true
     usable || refuse "missing: python3 (3.11 or newer) and python3-venv" "apt-get install python3 python3-venv"
@@ -79,11 +85,10 @@ build_release() {
     # shellcheck disable=SC2064 # the name as it is now
     trap "rm -rf '$target'" EXIT
     say "preparing $release"
-    python3 -m venv "$target"
-    "$python" -m pip --disable-pip-version-check --no-input --isolated install --quiet --no-compile --no-index \
-        --find-links "$here/wheels" --require-hashes --requirement "$here/requirements.txt"
-    # Nothing that could install anything else stays on the station.
-    "$python" -m pip --disable-pip-version-check --isolated uninstall -qq --yes setuptools pip
+    # pip runs from the wheel that venv would install: nothing that could install anything else stays on the station.
+    python3 -m venv --without-pip "$target"
+    PYTHONPATH=$(pip_wheel) "$python" -m pip --disable-pip-version-check --no-input --isolated install --quiet \
+        --no-compile --no-index --find-links "$here/wheels" --require-hashes --requirement "$here/requirements.txt"
     mkdir -p "$target/share"
     cp -R "$here/systemd" "$here/config" "$here/docs" "$here/LICENSE" "$here/install.sh" "$target/share/"
     # Below DESTDIR the scripts would name the folder of the build.
@@ -115,7 +120,9 @@ link_files() {
     systemd-sysusers /usr/lib/sysusers.d/forecourt.conf
     systemd-tmpfiles --create /usr/lib/tmpfiles.d/forecourt.conf
     systemctl daemon-reload
-    if command -v udevadm >/dev/null; then udevadm control --reload && udevadm trigger --subsystem-match=tty || true; fi
+    if command -v udevadm >/dev/null; then
+        udevadm control --reload 2>/dev/null && udevadm trigger --subsystem-match=tty || true # no udevd in a container
+    fi
 }
 
 point() { ln -sfn "releases/$2" "$destdir$prefix/.$1.new" && mv -T "$destdir$prefix/.$1.new" "$destdir$prefix/$1"; }
@@ -174,7 +181,7 @@ started() {
     done
 }
 
-why_not() { journalctl --unit forecourt --no-pager --output cat --lines 5 2>/dev/null | cut -c1-200 | sed 's/^/  /' >&2; }
+why_not() { journalctl _SYSTEMD_UNIT=forecourt.service --no-pager --output cat --lines 5 2>/dev/null | cut -c1-200 | sed 's/^/  /' >&2; }
 
 # Back from $1 to $2 while nothing runs. Refuses where that would lose records of money; says so by 1.
 go_back() {

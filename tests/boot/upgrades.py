@@ -44,7 +44,7 @@ def records(box: Container) -> int:
 
 def install(box: Container, *command: str) -> tuple[int, str]:
     """Run install.sh; exit code and everything it said."""
-    done = box.run(*command, FORECOURT_UPGRADE_WAIT_S="30")
+    done = box.run(*command)
     return done.returncode, (done.stdout + done.stderr).strip()
 
 
