@@ -56,7 +56,6 @@ REFUSED: dict[str, Callable[[], object]] = {
     "change a setting of the kernel": lambda: Path("/proc/sys/kernel/hostname").write_text("x", encoding="ascii"),
     "read another user's file": lambda: Path("/home/anna/private").read_bytes(),
     "read /etc/shadow": lambda: Path("/etc/shadow").read_bytes(),
-    "read the secrets of /etc/forecourt": lambda: os.listdir("/etc/forecourt/secrets"),
     "see the environment of systemd": lambda: Path("/proc/1/environ").read_bytes(),
     "open a raw socket": lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP).close(),
     "open a packet socket": lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW).close(),

@@ -74,7 +74,7 @@ def install(box: Container, archives: Path) -> None:
     box.tell("the user is there", box.run("id", "forecourt").returncode == 0, box.out("id", "forecourt"))
     box.tell("nothing that installs programs stays", box.run(PYTHON, "-m", "pip", "--version").returncode != 0)
     folder = box.out("stat", "-c", "%A %U %G", "/etc/forecourt", "/etc/forecourt/secrets").replace("\n", ", ")
-    box.tell("folders of the configuration", folder == "drwxr-x--- root forecourt, drwx------ root root", folder)
+    box.tell("folders of the configuration", folder == "drwxr-x--- root forecourt, drwx------ forecourt forecourt", folder)
     box.tell("the service waits for its configuration", box.show("ActiveState") == "inactive")
     report = json.loads(box.run("systemd-analyze", "security", "--json=short", "--no-pager", "forecourt").stdout)
     level = box.run("systemd-analyze", "security", "--no-pager", "forecourt").stdout.strip().splitlines()[-1]
@@ -159,8 +159,10 @@ def configure(box: Container) -> None:
     told = box.run("journalctl", "-u", "forecourt", "-o", "cat", "--no-pager").stdout
     box.tell("a missing secret is told in the journal", "index-key is empty or missing" in told)
     box.out("systemctl", "stop", "forecourt")
-    for source, credential in (("index.key", "index-key"), ("pinned.jwks.json", "pinned-keys")):
-        box.out("install", "-m", "0600", f"/var/lib/hq/keys/{source}", f"/etc/forecourt/secrets/{credential}")
+    made = ("--state", "/var/lib/hq", "--broker", BROKER, "--config", "/etc/forecourt/station.toml")
+    box.out("forecourt-hq", "bundle", "SH-0421", *made, "--out", "/root/SH-0421.bundle")
+    told = box.out("forecourt", "init", "--bundle", "/root/SH-0421.bundle", "--yes")
+    box.tell("the bundle of head office brings the keys", "secrets/index-key" in told, told.splitlines()[-1])
 
 
 def serves(box: Container) -> None:
@@ -201,6 +203,8 @@ def totals(box: Container) -> Any:
 def people(box: Container) -> None:
     """The control socket answers root and the group, knows them by name, and refuses everybody else."""
     box.tell("a member of the group asks", box.as_user("anna", "forecourt", "status").returncode == 0)
+    held = box.as_user("anna", "ls", "/etc/forecourt/secrets").returncode != 0
+    box.tell("a member of the group cannot read the keys", held)
     refused = box.as_user("stranger", "forecourt", "status")
     box.tell("a stranger is refused", refused.returncode == 3, refused.stderr.strip().splitlines()[0])
     box.wait("an alert to acknowledge", lambda: box.json("forecourt", "alerts", "--json"), 90, quiet=True)
