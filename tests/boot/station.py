@@ -18,6 +18,7 @@ from tests.boot.upgrades import upgrades
 from tests.support.processes import GRADES, brisk_forecourt
 
 PYTHON = "/opt/forecourt/current/bin/python"
+CONFIG = "/etc/forecourt/station.toml"
 SIMULATOR = "/run/simulator"
 BROKER = "mqtt://127.0.0.1:1883"
 FOREIGN = "192.0.2.1"
@@ -149,20 +150,22 @@ def station_file(box: Container) -> str:
 
 
 def configure(box: Container) -> None:
-    """Configuration, secrets, the ptys of the simulator beside real serial ports; missing secrets are told."""
-    box.write("/etc/forecourt/station.toml", station_file(box), 0o640)
-    box.out("chgrp", "forecourt", "/etc/forecourt/station.toml")
-    box.out("forecourt", "check-config", "/etc/forecourt/station.toml")
+    """Missing secrets are told; then the bundle brings everything. A drop-in adds ptys to the real serial ports."""
     box.write("/etc/systemd/system/forecourt.service.d/90-ptys.conf", "[Service]\nDeviceAllow=char-pts rw\n")
+    box.write(CONFIG, station_file(box))
     box.out("systemctl", "daemon-reload")
     box.run("systemctl", "start", "forecourt")
     told = box.run("journalctl", "-u", "forecourt", "-o", "cat", "--no-pager").stdout
     box.tell("a missing secret is told in the journal", "index-key is empty or missing" in told)
     box.out("systemctl", "stop", "forecourt")
-    made = ("--state", "/var/lib/hq", "--broker", BROKER, "--config", "/etc/forecourt/station.toml")
+    box.out("mv", CONFIG, "/root/station.toml")
+    made = ("--state", "/var/lib/hq", "--broker", BROKER, "--config", "/root/station.toml")
     box.out("forecourt-hq", "bundle", "SH-0421", *made, "--out", "/root/SH-0421.bundle")
     told = box.out("forecourt", "init", "--bundle", "/root/SH-0421.bundle", "--yes")
-    box.tell("the bundle of head office brings the keys", "secrets/index-key" in told, told.splitlines()[-1])
+    box.tell("the bundle of head office brings file and keys", "is set up" in told, told.splitlines()[-1])
+    box.out("forecourt", "check-config", CONFIG)
+    box.out("forecourt", "init", "--addresses")
+    box.out("systemctl", "daemon-reload")
 
 
 def serves(box: Container) -> None:
