@@ -39,7 +39,7 @@ def put_aside(database: Path, folder: Path) -> Path:
     Raises StoreError, or sqlite3.Error where the disk or the file is bad.
     """
     folder.mkdir(mode=0o750, parents=True, exist_ok=True)
-    copy = folder / database.name
+    copy = folder.joinpath(database.name)
     with closing(sqlite3.connect(_read_only(database), uri=True)) as source, closing(sqlite3.connect(copy)) as target:
         source.backup(target)
         found = target.execute("PRAGMA integrity_check").fetchone()[0]
@@ -67,12 +67,12 @@ def put_back(database: Path, copy: Path) -> Path:
     with closing(sqlite3.connect(database)) as connection:
         connection.execute("PRAGMA journal_mode=DELETE")  # one file, complete in itself
     replaced = _fresh(copy.parent)
-    os.link(database, replaced / database.name)
+    os.link(database, replaced.joinpath(database.name))
     staged = database.with_name(database.name + ".returning")
     shutil.copyfile(copy, staged)
     staged.chmod(0o600)
     _sync(staged)
-    _sync(replaced / database.name)
+    _sync(replaced.joinpath(database.name))
     staged.replace(database)
     _sync(database)
     return replaced
@@ -80,9 +80,9 @@ def put_back(database: Path, copy: Path) -> Path:
 
 def _fresh(folder: Path) -> Path:
     number = 1
-    while (folder / f"{REPLACED}-{number}").exists():
+    while (folder.joinpath(f"{REPLACED}-{number}")).exists():
         number += 1
-    made = folder / f"{REPLACED}-{number}"
+    made = folder.joinpath(f"{REPLACED}-{number}")
     made.mkdir(mode=0o750)
     return made
 
@@ -110,7 +110,7 @@ def _sync(path: Path) -> None:
 
 def _act(action: str, database: Path, folder: Path) -> object:
     """Do one thing under the database's lock; the answer goes to stdout as JSON. No database, nothing to do."""
-    copy = folder / database.name
+    copy = folder.joinpath(database.name)
     if not database.exists() or not (copy.exists() or action == "put-aside"):
         return {"copy": None, "schema": False, "records": 0, "replaced": None}
     lock = InstanceLock(database)

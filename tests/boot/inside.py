@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 CLEAN = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8"}
+LONGEST_S = 400
 
 
 @dataclass
@@ -26,21 +27,21 @@ class Container:
     failed: list[str] = field(default_factory=list)
     began_s: float = field(default_factory=time.monotonic)
 
-    def run(self, *command: str, timeout_s: float = 300, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run ``command`` inside as root; the result, whatever it is."""
-        words = [f"{name}={value}" for name, value in {**CLEAN, **environment}.items()]
+        words = [f"{name}={value}" for name, value in CLEAN.items()]
         return subprocess.run(
             ["nsenter", "--target", str(self.leader), "--all", "env", "-i", "-C", "/", *words, *command],
             capture_output=True,
             text=True,
             check=False,
-            timeout=timeout_s,
+            timeout=LONGEST_S,
             stdin=subprocess.DEVNULL,
         )
 
-    def out(self, *command: str, **environment: str) -> str:
+    def out(self, *command: str) -> str:
         """Run ``command`` and return what it printed; fails when it does."""
-        done = self.run(*command, **environment)
+        done = self.run(*command)
         assert done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
         return done.stdout.strip()
 

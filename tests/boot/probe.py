@@ -82,7 +82,14 @@ NEEDED: dict[str, Callable[[], object]] = {
     "age of chrony's file": lambda: os.stat("/var/lib/chrony/drift"),
     **{
         f"load {name}": library(name)
-        for name in ("pydantic_core", "cryptography.hazmat.bindings._rust", "pyrage", "zstandard", "greenlet", "sqlite3")
+        for name in (
+            "pydantic_core",
+            "cryptography.hazmat.bindings._rust",
+            "pyrage",
+            "zstandard",
+            "greenlet",
+            "sqlite3",
+        )
     },
 }
 

@@ -58,8 +58,10 @@ def finish(box: Container) -> int:
 
 
 def boot(box: Container) -> None:
-    """systemd is up, and nothing of ours is there."""
-    box.wait("the container has booted", lambda: box.run("systemctl", "is-system-running").stdout.strip() == "running", 60)
+    """The system is up, and nothing of ours is there."""
+    box.wait(
+        "the container has booted", lambda: box.run("systemctl", "is-system-running").stdout.strip() == "running", 60
+    )
     assert box.run("test", "-e", "/usr/bin/forecourt").returncode == 1
 
 
@@ -75,13 +77,19 @@ def install(box: Container, archives: Path) -> None:
     box.tell("the user is there", box.run("id", "forecourt").returncode == 0, box.out("id", "forecourt"))
     box.tell("nothing that installs programs stays", box.run(PYTHON, "-m", "pip", "--version").returncode != 0)
     folder = box.out("stat", "-c", "%A %U %G", "/etc/forecourt", "/etc/forecourt/secrets").replace("\n", ", ")
-    box.tell("folders of the configuration", folder == "drwxr-x--- root forecourt, drwx------ forecourt forecourt", folder)
+    box.tell(
+        "folders of the configuration", folder == "drwxr-x--- root forecourt, drwx------ forecourt forecourt", folder
+    )
     box.tell("the service waits for its configuration", box.show("ActiveState") == "inactive")
     report = json.loads(box.run("systemd-analyze", "security", "--json=short", "--no-pager", "forecourt").stdout)
     level = box.run("systemd-analyze", "security", "--no-pager", "forecourt").stdout.strip().splitlines()[-1]
     exposure = float(level.split(":")[1].split()[0])
     box.tell(f"exposure at most {EXPOSURE_LIMIT}", exposure <= EXPOSURE_LIMIT and len(report) > 50, str(exposure))
-    bad = [line for line in box.run("udevadm", "test", "/devices/virtual/tty/tty0").stderr.splitlines() if "forecourt" in line]
+    bad = [
+        line
+        for line in box.run("udevadm", "test", "/devices/virtual/tty/tty0").stderr.splitlines()
+        if "forecourt" in line
+    ]
     wrong = [line for line in bad if "nvalid" in line or "nknown" in line or "ignoring" in line]
     box.tell("udev reads the rules", any("70-forecourt.rules" in line for line in bad) and not wrong, "; ".join(wrong))
 
@@ -158,10 +166,10 @@ def configure(box: Container) -> None:
     told = box.run("journalctl", "-u", "forecourt", "-o", "cat", "--no-pager").stdout
     box.tell("a missing secret is told in the journal", "index-key is empty or missing" in told)
     box.out("systemctl", "stop", "forecourt")
-    box.out("mv", CONFIG, "/root/station.toml")
-    made = ("--state", "/var/lib/hq", "--broker", BROKER, "--config", "/root/station.toml")
-    box.out("forecourt-hq", "bundle", "SH-0421", *made, "--out", "/root/SH-0421.bundle")
-    told = box.out("forecourt", "init", "--bundle", "/root/SH-0421.bundle", "--yes")
+    box.out("mv", CONFIG, "/srv/station.toml")
+    made = ("--state", "/var/lib/hq", "--broker", BROKER, "--config", "/srv/station.toml")
+    box.out("forecourt-hq", "bundle", "SH-0421", *made, "--out", "/srv/SH-0421.bundle")
+    told = box.out("forecourt", "init", "--bundle", "/srv/SH-0421.bundle", "--yes")
     box.tell("the bundle of head office brings file and keys", "is set up" in told, told.splitlines()[-1])
     box.out("forecourt", "check-config", CONFIG)
     box.out("forecourt", "init", "--addresses")
@@ -183,8 +191,9 @@ def serves(box: Container) -> None:
     box.tell("clock without a time service", station(box)["clock"] == "rtc")
     box.out("bash", "-c", "mkdir -p /run/systemd/timesync && touch /run/systemd/timesync/synchronized")
     box.tell("clock with timesyncd", station(box)["clock"] == "ntp")
-    files = box.out("stat", "-c", "%a %U", "/var/lib/forecourt", "/var/lib/forecourt/station.db", "/var/lib/forecourt-mark")
-    box.tell("the data belong to the daemon alone", files.split() == "750 forecourt 600 forecourt 750 forecourt".split())
+    paths = ("/var/lib/forecourt", "/var/lib/forecourt/station.db", "/var/lib/forecourt-mark")
+    modes = box.out("stat", "-c", "%a %U", *paths).replace("\n", ", ")
+    box.tell("the data belong to the daemon alone", modes == "750 forecourt, 600 forecourt, 750 forecourt", modes)
 
 
 def station(box: Container) -> Any:
@@ -237,11 +246,15 @@ def probes(box: Container) -> None:
 def in_context(box: Container, what: str) -> dict[str, str]:
     """What the probe says under every line of the unit but its command and how it is restarted."""
     unit = box.out("cat", "/usr/lib/systemd/system/forecourt.service")
-    lines = [line for line in unit.splitlines() if not line.startswith(("ExecStart=", "Type=", "Restart", "WatchdogSec="))]
+    lines = [
+        line for line in unit.splitlines() if not line.startswith(("ExecStart=", "Type=", "Restart", "WatchdogSec="))
+    ]
     place = lines.index("[Service]") + 1
     output = f"/run/probe-{what}.json"
     lines[place:place] = ["Type=oneshot", f"ExecStart={PYTHON} /opt/probe.py {what}", f"StandardOutput=file:{output}"]
-    box.write("/run/systemd/system/forecourt-probe.service", "\n".join(lines).replace("RuntimeDirectory=forecourt", "") + "\n")
+    box.write(
+        "/run/systemd/system/forecourt-probe.service", "\n".join(lines).replace("RuntimeDirectory=forecourt", "") + "\n"
+    )
     box.out("systemctl", "daemon-reload")
     box.out("systemctl", "start", "forecourt-probe")
     found: dict[str, str] = box.json("cat", output)
@@ -255,7 +268,9 @@ def deaths(box: Container) -> None:
     box.wait("kill -9: READY again", lambda: again(box, pid), RESTART_S + SLOW_S)
     pid = box.show("MainPID")
     box.out("bash", "-c", f"kill -STOP {pid}")
-    box.wait("hung: ended by the watchdog and READY again", lambda: again(box, pid), WATCHDOG_S + 2 * RESTART_S + SLOW_S)
+    box.wait(
+        "hung: ended by the watchdog and READY again", lambda: again(box, pid), WATCHDOG_S + 2 * RESTART_S + SLOW_S
+    )
     trace = box.run("journalctl", "-u", "forecourt", "-o", "cat", "--no-pager", "-n", "200").stdout
     box.tell("the stack of the hung daemon is in the journal", "most recent call first" in trace)
     began_s = time.monotonic()

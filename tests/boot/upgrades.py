@@ -6,6 +6,7 @@ Knows install.sh and the versions that `make boot` packed.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ def upgrades(box: Container, archives: Path) -> None:
     """Every way an upgrade can go; a part that breaks off counts as failed."""
     folders = sorted(archive.name.removesuffix(".tar.gz") for archive in archives.glob("*.tar.gz"))
     good, broken, schema_broken, schema = [f"/opt/{name}/install.sh" for name in folders if "-9.0." in name]
-    for part in (
+    parts: tuple[Callable[[], None], ...] = (
         lambda: works(box, good),
         lambda: damaged_archive(box, good),
         lambda: wrong_configuration(box, good),
@@ -24,7 +25,8 @@ def upgrades(box: Container, archives: Path) -> None:
         lambda: goes_back(box, schema_broken, "one that had changed the schema"),
         lambda: by_hand(box, schema),
         lambda: removal(box),
-    ):
+    )
+    for part in parts:
         try:
             part()
         except AssertionError as failure:
@@ -73,7 +75,7 @@ def damaged_archive(box: Container, script: str) -> None:
 def wrong_configuration(box: Container, script: str) -> None:
     """What the new version would not accept stops the upgrade while the old one runs."""
     config, pid = "/etc/forecourt/station.toml", box.show("MainPID")
-    box.out("sed", "-i.good", "s/^protocol = \"dart\"/protocol = \"darts\"/", config)
+    box.out("sed", "-i.good", 's/^protocol = "dart"/protocol = "darts"/', config)
     code, told = install(box, script)
     box.out("mv", f"{config}.good", config)
     box.out("chgrp", "forecourt", config)
@@ -88,7 +90,9 @@ def goes_back(box: Container, script: str, what: str) -> None:
     took = f"{time.monotonic() - began_s:.1f} s"
     held = code == 1 and "a bug of this version" in told and "went back to 9.0.1-1, which runs" in told
     box.tell(f"{what}: goes back by itself", held, took if held else told[-600:])
-    box.tell("the old version answers and has every record", station(box)["version"] == "9.0.1" and records(box) >= before)
+    box.tell(
+        "the old version answers and has every record", station(box)["version"] == "9.0.1" and records(box) >= before
+    )
     count = len(box.json("forecourt", "sales", "--json", "--limit", "500"))
     box.wait("it sells", lambda: len(box.json("forecourt", "sales", "--json", "--limit", "500")) > count, 120)
 
@@ -96,7 +100,9 @@ def goes_back(box: Container, script: str, what: str) -> None:
 def by_hand(box: Container, script: str) -> None:
     """Back from a version with another schema after it has sold: only when somebody insists, and nothing is thrown away."""
     code, told = install(box, script)
-    box.tell("upgrade with a change of the schema", code == 0 and station(box)["version"] == "9.0.4", told.splitlines()[-1])
+    box.tell(
+        "upgrade with a change of the schema", code == 0 and station(box)["version"] == "9.0.4", told.splitlines()[-1]
+    )
     count = len(box.json("forecourt", "sales", "--json", "--limit", "500"))
     box.wait("it sells", lambda: len(box.json("forecourt", "sales", "--json", "--limit", "500")) > count, 120)
     own = "/opt/forecourt/current/share/install.sh"
@@ -106,13 +112,18 @@ def by_hand(box: Container, script: str) -> None:
     box.tell("going back would leave records out: refused", held, told.splitlines()[0])
     code, told = install(box, own, "--rollback", "--with-old-database")
     box.tell("going back all the same", code == 0 and station(box)["version"] == "9.0.1", told.splitlines()[0])
-    kept = box.run("forecourt", "verify", "--database", "/var/lib/forecourt/before-upgrade-9.0.4-1/replaced-1/station.db")
+    kept = box.run(
+        "forecourt", "verify", "--database", "/var/lib/forecourt/before-upgrade-9.0.4-1/replaced-1/station.db"
+    )
     box.tell("the newer database is kept", kept.returncode == 0, kept.stdout.strip() + kept.stderr.strip())
 
 
 def removal(box: Container) -> None:
     """The software goes, the data stay."""
     code, _ = install(box, "/opt/forecourt/current/share/install.sh", "--uninstall")
-    gone = box.run("test", "-e", "/opt/forecourt").returncode == 1 and box.run("test", "-e", "/usr/bin/forecourt").returncode == 1
+    gone = (
+        box.run("test", "-e", "/opt/forecourt").returncode == 1
+        and box.run("test", "-e", "/usr/bin/forecourt").returncode == 1
+    )
     stays = box.run("test", "-s", "/var/lib/forecourt/station.db").returncode == 0
     box.tell("removal keeps configuration and data", code == 0 and gone and stays)

@@ -94,7 +94,9 @@ def test_a_release_is_complete_and_names_no_folder_of_the_build(archive: Path, t
     assert "10.0.0.7" in own.read_text(encoding="ascii")
     made = base / "releases/0.2.0-1"
     assert (made / "bin/forecourt").read_text(encoding="utf-8").startswith("#!/srv/fc/releases/0.2.0-1/bin/python")
-    told = subprocess.check_output([made / "bin/python", "-I", "-c", "import agent; agent.entry()"], text=True, timeout=60)
+    told = subprocess.check_output(
+        [made / "bin/python", "-I", "-c", "import agent; agent.entry()"], text=True, timeout=60
+    )
     assert told == "version 0.2.0\n"
     leaked = [path for path in made.rglob("*") if path.is_file() and str(root).encode() in path.read_bytes()]
     assert leaked == []

@@ -10,6 +10,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 from random import SystemRandom
+from typing import Any
 
 import pytest
 
@@ -27,8 +28,11 @@ def written(database: Path, records: int, kind: str = "fc.stocktake.v1") -> None
     """The database, opened by the agent's own store, with so many more records of the money stream."""
     is_new = not database.exists()
     store = Store(database, station="SH-0001", random=SystemRandom())
-    first = [("fc.incarnation.v1", {"reason": "new", "parent": None})] if is_new else []
-    for name, data in [*first, *[(kind, AUDIT if kind == "fc.audit.v1" else {})] * records]:
+    first: list[tuple[str, dict[str, Any]]] = (
+        [("fc.incarnation.v1", {"reason": "new", "parent": None})] if is_new else []
+    )
+    more: list[tuple[str, dict[str, Any]]] = [(kind, AUDIT if kind == "fc.audit.v1" else {})] * records
+    for name, data in [*first, *more]:
         with store.begin(STAMP) as tx:
             tx.journal.append(name, data)
     store.close()

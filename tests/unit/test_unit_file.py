@@ -109,7 +109,7 @@ def test_the_folders_are_those_of_the_defaults() -> None:
 
 
 def test_rules_for_devices_come_after_those_that_find_serial_numbers() -> None:
-    """udev reads by name: a rule before 60-serial.rules would find no ID_SERIAL_SHORT."""
+    """Rules are read by name: a rule before 60-serial.rules would find no ID_SERIAL_SHORT."""
     rules = sorted([*(path.name for path in SYSTEMD.glob("*.rules")), "60-serial.rules"])
     assert rules[0] == "60-serial.rules"
     assert len(rules) == 3
