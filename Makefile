@@ -88,6 +88,8 @@ lock:
 dist: $(VENV)/.demo
 	@.ci/dist $(VENV)
 
+# For this machine's own Python.
+install: export PYTHONS = $(shell python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 install: dist
 	@"$$(.ci/dist $(VENV) --stage)/install.sh" --destdir "$(DESTDIR)" --prefix "$(PREFIX)"
 
