@@ -1,6 +1,6 @@
 """The command ``forecourt``: what people type. Imports little, so that a look at the station is quick."""
 
-from agent.cli import acting, first
+from agent.cli import acting, backups, first
 from agent.cli.app import app
 
-__all__ = ["acting", "app", "first"]
+__all__ = ["acting", "app", "backups", "first"]

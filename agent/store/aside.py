@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from agent.settings import SettingsError, load
+from agent.store import durable
 from agent.store.lock import InstanceLock, StoreBusy, StoreError
 
 REPLACED = "replaced"
@@ -48,7 +49,8 @@ def put_aside(database: Path, folder: Path) -> Path:
     if found != "ok" or not same:
         hint = "the database itself may be damaged: forecourt verify --database FILE, then restore a backup"
         raise CopyDamaged(f"the copy {copy} does not hold what {database} holds: {found}", hint=hint)
-    _sync(copy)
+    durable.sync_file(copy)
+    durable.sync_folder(folder)
     return copy
 
 
@@ -71,10 +73,10 @@ def put_back(database: Path, copy: Path) -> Path:
     staged = database.with_name(database.name + ".returning")
     shutil.copyfile(copy, staged)
     staged.chmod(0o600)
-    _sync(staged)
-    _sync(replaced.joinpath(database.name))
+    durable.sync_file(staged)
+    durable.sync_folder(replaced)
     staged.replace(database)
-    _sync(database)
+    durable.sync_folder(database.parent)
     return replaced
 
 
@@ -97,15 +99,6 @@ def _heads(connection: sqlite3.Connection) -> dict[str, int]:
 
 def _schema(connection: sqlite3.Connection) -> str:
     return str(connection.execute("SELECT version_num FROM alembic_version").fetchone()[0])
-
-
-def _sync(path: Path) -> None:
-    for name, flags in ((path, os.O_RDONLY), (path.parent, os.O_RDONLY | os.O_DIRECTORY)):
-        descriptor = os.open(name, flags)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _act(action: str, database: Path, folder: Path) -> object:

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from agent.backup.errors import BackupError
+from agent.backup.plan import own_pairs
 from agent.daemon import BOOT_ID_NAME, SecretMissing, boot_id, secret
 from agent.uplink import install_id
+from tests.support.station_file import loaded
 
 WIRED, UUID = "52:54:00:12:34:56", "4c4c4544-0042-3510-8052-b4c04f4a5931"
 
@@ -72,6 +75,15 @@ def test_a_credential_is_a_secret_that_no_file_is_named_for(tmp_path: Path, cred
     (credentials / "index-key").write_text("\n", encoding="ascii")
     with pytest.raises(SecretMissing, match="the index-key is empty or missing"):
         secret(None, "index-key")
+
+
+def test_an_empty_identity_is_no_identity(tmp_path: Path, credentials: Path) -> None:
+    """A station without a key of its own for backups runs all the same; a key that is none is told."""
+    (credentials / "backup-identity").write_text("\n", encoding="ascii")
+    assert own_pairs(loaded(tmp_path)) == ()
+    (credentials / "backup-identity").write_text("no key\n", encoding="ascii")
+    with pytest.raises(BackupError):
+        own_pairs(loaded(tmp_path))
 
 
 def test_a_boot_has_one_name_however_it_is_learnt(monkeypatch: pytest.MonkeyPatch) -> None:
