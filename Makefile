@@ -15,13 +15,14 @@ DESTDIR ?=
 PREFIX ?= /opt/forecourt
 GROUND := .ci/venv pyproject.toml requirements/demo.txt
 
-.PHONY: help demo test check format lint types imports architecture bench lock dist install boot clean
+.PHONY: help demo test check format lint types imports architecture bench soak-power lock dist install boot clean
 
 help:
 	@echo 'make demo [ARGS="--for 60s"]  a whole simulated station on this machine'
 	@echo 'make test [ARGS="-k scan"]    the whole test suite'
 	@echo 'make check                    format, lint, types, imports, architecture (each also a target)'
 	@echo 'make bench                    measurements; never fails'
+	@echo 'make soak-power [ARGS=...]     real power cuts under the agent, as root; minutes'
 	@echo 'make lock [UPGRADE=--upgrade] the pinned requirements anew from pyproject.toml'
 	@echo 'make dist                     an archive that installs without a network, in dist/'
 	@echo 'make install [DESTDIR=...]    installs that archive here, or below DESTDIR without touching a service'
@@ -34,7 +35,7 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.test
 	@$(BYTECODE)
-	@.ci/packages mosquitto=mosquitto age=age zstd=zstd sqlite3=sqlite3 systemd-analyze=systemd
+	@.ci/packages mosquitto=mosquitto age=age zstd=zstd sqlite3=sqlite3 cc=gcc cc=libc6-dev systemd-analyze=systemd
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 15 $(ARGS)
 
 check: format lint types imports architecture
@@ -56,6 +57,10 @@ architecture: $(VENV)/.test
 
 bench: $(VENV)/.test
 	@for file in tests/bench/p*.py; do $(BIN)/python "$$file"; done
+
+soak-power: $(VENV)/.test
+	@.ci/packages mosquitto=mosquitto mkfs.ext4=e2fsprogs
+	$(BIN)/python tests/soak/power_cuts.py $(ARGS)
 
 # The test requirements hold the demo's as well, so this also satisfies `make demo`.
 $(VENV)/.test: $(GROUND) requirements/test.txt

@@ -1,6 +1,6 @@
 """The command ``forecourt``: what people type. Imports little, so that a look at the station is quick."""
 
-from agent.cli import acting, backups, first
+from agent.cli import acting, backups, device, first
 from agent.cli.app import app
 
-__all__ = ["acting", "app", "backups", "first"]
+__all__ = ["acting", "app", "backups", "device", "first"]
