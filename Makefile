@@ -11,9 +11,11 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 # As many as the smallest machine has cores: many tests start a whole station, whose processes want their share.
 WORKERS ?= 2
+DESTDIR ?=
+PREFIX ?= /opt/forecourt
 GROUND := .ci/venv pyproject.toml requirements/demo.txt
 
-.PHONY: help demo test check format lint types imports architecture bench soak-power lock clean
+.PHONY: help demo test check format lint types imports architecture bench soak-power lock dist install boot clean
 
 help:
 	@echo 'make demo [ARGS="--for 60s"]  a whole simulated station on this machine'
@@ -22,6 +24,9 @@ help:
 	@echo 'make bench                    measurements; never fails'
 	@echo 'make soak-power [ARGS=...]     real power cuts under the agent, as root; minutes'
 	@echo 'make lock [UPGRADE=--upgrade] the pinned requirements anew from pyproject.toml'
+	@echo 'make dist                     an archive that installs without a network, in dist/'
+	@echo 'make install [DESTDIR=...]    installs that archive here, or below DESTDIR without touching a service'
+	@echo 'make boot                     installs and boots it in a container, as root'
 	@echo 'make clean                    remove the virtual environment and every cache'
 
 demo: $(VENV)/.demo
@@ -30,7 +35,7 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.test
 	@$(BYTECODE)
-	@.ci/packages mosquitto=mosquitto age=age zstd=zstd sqlite3=sqlite3 cc=gcc cc=libc6-dev
+	@.ci/packages mosquitto=mosquitto age=age zstd=zstd sqlite3=sqlite3 cc=gcc cc=libc6-dev systemd-analyze=systemd
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 15 $(ARGS)
 
 check: format lint types imports architecture
@@ -83,6 +88,18 @@ lock:
 	"$$tools/bin/uv" pip $(COMPILE) --extra demo --extra test pyproject.toml requirements/build.in -o requirements/test.txt; \
 	"$$tools/bin/uv" pip $(COMPILE) --extra demo -c requirements/test.txt pyproject.toml requirements/build.in -o requirements/demo.txt; \
 	"$$tools/bin/uv" pip $(COMPILE) -c requirements/test.txt pyproject.toml -o requirements/runtime.txt
+
+# PYTHONS="3.11" packs for one version of Python only.
+dist: $(VENV)/.demo
+	@.ci/dist $(VENV)
+
+# For this machine's own Python.
+install: export PYTHONS = $(shell python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+install: dist
+	@"$$(.ci/dist $(VENV) --stage)/install.sh" --destdir "$(DESTDIR)" --prefix "$(PREFIX)"
+
+boot: $(VENV)/.test
+	@.ci/boot $(VENV)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist

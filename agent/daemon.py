@@ -50,6 +50,7 @@ _log = get_logger("daemon")
 GET_S = 0.5
 MARK_EVERY_S = 1.0
 INDEX_KEY_BYTES = 32
+BOOT_ID_NAME = "FORECOURT_BOOT_ID"
 GIVE_WAY_S = 0.0005
 """A thread that computes (a backup being checked) gives way to the pipeline after this, not after Python's 5 ms."""
 
@@ -73,9 +74,12 @@ def secret(named: Path | None, credential: str) -> str:
     if path is None:
         raise SecretMissing(f"no file is named for the {credential}", hint=hint)
     try:
-        return path.read_text(encoding="utf-8").strip()
+        text = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as failure:
         raise SecretMissing(f"{path} ({credential}) cannot be read: {failure}", hint=hint) from failure
+    if not text:  # what the unit hands over in place of a file that is not there
+        raise SecretMissing(f"the {credential} is empty or missing", hint=hint)
+    return text
 
 
 def index_key(settings: Settings) -> bytes:
@@ -100,8 +104,12 @@ def pinned_keys(settings: Settings) -> PinnedKeys:
 
 
 def boot_id() -> str:
-    """Return what names this boot of the machine (its monotonic times belong together)."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    """Return what names this boot of the machine (its monotonic times belong together).
+
+    The unit hands it over, because ``/proc/sys`` is hidden from the service.
+    """
+    given = os.environ.get(BOOT_ID_NAME, "")
+    return given or Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip().replace("-", "")
 
 
 class StationRefused(Exception):

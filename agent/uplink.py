@@ -6,6 +6,7 @@ Knows the journal's read side and the inbox. Decides nothing about cursors: that
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -28,31 +29,38 @@ from sync.subscriber import GroupFeed
 
 DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883}
 WAIT_S = 0.5
+PERMANENT_ADDRESS = "0"
+"""The kernel's NET_ADDR_PERM: neither random nor set by somebody."""
 
 
-def install_id(sys: Path = Path("/sys")) -> str:
+def install_id(system: Path = Path("/sys")) -> str:
     """Return 32 hex digits that name this hardware: permanent MAC addresses and the DMI product UUID (W-30).
 
     Virtual interfaces and addresses made up at boot do not count: they would name another hardware at each start.
+    Only root may read the UUID below ``system``; the unit hands it over as the credential ``product-uuid``.
     """
-    parts = [
-        (card / "address").read_text(encoding="ascii", errors="replace").strip()
-        for card in sorted((sys / "class/net").glob("*"))
-        if (card / "device").exists() and _is_permanent(card)
-    ]
-    product = sys / "class/dmi/id/product_uuid"
-    try:
-        parts.append(product.read_text(encoding="ascii", errors="replace").strip())
-    except OSError:
-        parts.append("")
+    handed_over = os.environ.get("CREDENTIALS_DIRECTORY", "")
+    product = _text(Path(handed_over) / "product-uuid") if handed_over else ""
+    interfaces = [interface for interface in (system / "class/net").glob("*") if _is_built_in(interface)]
+    addresses = sorted(_text(interface / "address") for interface in interfaces)
+    parts = [*addresses, product or _text(system / "class/dmi/id/product_uuid")]
     return hashlib.sha256("\n".join(parts).encode("ascii", "replace")).hexdigest()[:32]
 
 
-def _is_permanent(card: Path) -> bool:
+def _is_built_in(interface: Path) -> bool:
+    """Whether a network interface is wired hardware whose address is its own: bridges and radios change theirs."""
+    return (
+        (interface / "device").exists()
+        and not (interface / "wireless").exists()
+        and _text(interface / "addr_assign_type") == PERMANENT_ADDRESS
+    )
+
+
+def _text(path: Path) -> str:
     try:
-        return (card / "addr_assign_type").read_text(encoding="ascii").strip() == "0"
+        return path.read_text(encoding="ascii", errors="replace").strip()
     except OSError:
-        return False
+        return ""
 
 
 class InboxAdapter:
