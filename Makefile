@@ -19,7 +19,7 @@ help:
 	@echo 'make demo [ARGS="--for 60s"]  a whole simulated station on this machine'
 	@echo 'make test [ARGS="-k scan"]    the whole test suite'
 	@echo 'make check                    format, lint, types, imports, architecture (each also a target)'
-	@echo 'make bench                    measurements; never fails'
+	@echo 'make bench [ARGS="--only P1"] measurements; never fails'
 	@echo 'make lock [UPGRADE=--upgrade] the pinned requirements anew from pyproject.toml'
 	@echo 'make clean                    remove the virtual environment and every cache'
 
@@ -48,7 +48,7 @@ architecture: $(VENV)/.test
 	$(BIN)/python -m pytest --quiet tests/architecture
 
 bench: $(VENV)/.test
-	@for file in tests/bench/p*.py; do $(BIN)/python "$$file"; done
+	@$(BIN)/python -m tests.bench $(ARGS)
 
 # The test requirements hold the demo's as well, so this also satisfies `make demo`.
 $(VENV)/.test: $(GROUND) requirements/test.txt

@@ -1,24 +1,22 @@
 """P1: one full sale committed through agent.store, beside the same statements through raw sqlite3 in the same run.
 
-Same pragmas, same durability, same rows; the two sides take turns. Prints one row; a missed target is `short`, not a failure.
+Same pragmas, same durability, same rows; the two sides take turns.
 """
 
 from __future__ import annotations
 
 import shutil
 import sqlite3
-import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from statistics import median
 from typing import Any
 
 from sqlalchemy import event
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from agent.domain.sale import Sale, SaleKind, Totalizer
 from agent.ids import ulid
@@ -27,6 +25,7 @@ from agent.store.engine import WRITER_PRAGMAS
 from agent.store.journal import Stamp
 from agent.store.store import Store, Tx
 from sync.records import format_time, make_record
+from tests.bench.table import Row, against
 
 ROUNDS = 20
 SALES_PER_ROUND = 25
@@ -140,8 +139,8 @@ def journal_rows(connection: sqlite3.Connection) -> int:
     return int(connection.execute("SELECT count(*) FROM journal").fetchone()[0])
 
 
-def main() -> None:
-    """Measure, then print the row."""
+def measure() -> list[Row]:
+    """Commit the same sales on both sides, a few at a time each."""
     random = Random(1)
     sales = [sale_of(number, random) for number in range(ROUNDS * SALES_PER_ROUND)]
     with tempfile.TemporaryDirectory() as name:
@@ -163,21 +162,17 @@ def main() -> None:
             raw += [timed_us(lambda n=n: replayed(connection, trace[n])) for n in places]  # type: ignore[misc]
         records = [record_us(sale) for sale in sales]
         store.close()
-        counts = {
-            side: journal_rows(connection)
-            for side, connection in (("raw", connection), ("ours", raw_connection(folder / "ours.db")))
-        }
+        counts = [journal_rows(side) for side in (connection, raw_connection(folder / "ours.db"))]
         connection.close()
-    assert counts["raw"] == counts["ours"], counts
+    assert counts[0] == counts[1], counts
     writes = sum(statement.startswith(("INSERT", "UPDATE")) for statement, _ in trace[0])
-    ratio = median(ours) / median(raw)
-    word = "ok" if ratio <= TARGET else "short"
-    print(
-        f"P1 one sale committed ({writes} row writes): {median(ours):.0f} us, raw sqlite3 {median(raw):.0f} us, "
-        f"ratio {ratio:.2f}, target <= {TARGET}: {word}; of ours, making the sale's record takes {median(records):.0f} us "
-        f"(Python {sys.version.split()[0]}, SQLite {sqlite3.sqlite_version})"
+    row = against(
+        "P1",
+        f"one sale committed ({writes} row writes), p50",
+        median(ours),
+        median(raw),
+        unit="us",
+        peer_name="the same statements, raw sqlite3",
+        at_most=TARGET,
     )
-
-
-if __name__ == "__main__":
-    main()
+    return [replace(row, note=f"of ours, the bytes of the sale's record take {median(records):.0f} us")]
