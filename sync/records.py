@@ -105,17 +105,23 @@ def canonical(value: Mapping[str, Any]) -> bytes:
     """
     _refuse_unwritable(value)
     try:
-        return rfc8785.dumps(dict(value))
-    except (rfc8785.CanonicalizationError, UnicodeEncodeError, RecursionError) as error:
+        raw = _ENCODER.encode(dict(value)).encode()
+        return raw if _BEYOND_U_E000.search(raw) is None else rfc8785.dumps(dict(value))
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError, TypeError, RecursionError) as error:
         raise RecordError(f"cannot be written as canonical JSON: {error}") from error
 
 
 def _refuse_unwritable(value: object) -> None:
-    """Bounded by the value's own size; RFC 8785 allows floats, this contract does not."""
+    """Bounded by the value's own size; JSON in general allows floats and any integer, this contract does not."""
     waiting: list[object] = [value]
     while waiting:
         item = waiting.pop()
-        if isinstance(item, Mapping):
+        if item is None or isinstance(item, str):
+            continue
+        if isinstance(item, int):
+            if not -MAX_INT <= item <= MAX_INT:
+                raise RecordError(f"an integer beyond 2^53-1: {item}")
+        elif isinstance(item, Mapping):
             if not all(isinstance(name, str) for name in item):
                 raise RecordError("the name of a member is not a text")
             waiting.extend(item.values())
@@ -158,8 +164,11 @@ def check_record(raw: bytes, expected_seq: int, stream: str) -> Accepted | Rejec
     is a flag, a defect anywhere else a dead letter.
     """
     value = _parse(raw)
-    if isinstance(value, Rejected):
-        return value
+    return value if isinstance(value, Rejected) else _judged(value, expected_seq, stream)
+
+
+def _judged(value: dict[str, Any], expected_seq: int, stream: str) -> Accepted | Rejected:
+    """Judge what stands in canonical bytes."""
     if type(value.get("seq")) is not int or value["seq"] != expected_seq:
         return Rejected("wrong_seq", f"expected seq {expected_seq}")
     name = value.get("type")
@@ -231,7 +240,9 @@ def make_record(
             "data": data,
         }
     )
-    verdict = check_record(raw, seq, row.stream)
+    if len(raw) > MAX_RECORD_BYTES:
+        raise RecordError(f"{type} seq {seq}: too_large: {len(raw)} bytes, at most {MAX_RECORD_BYTES}")
+    verdict = _judged(json.loads(raw), seq, row.stream)  # these bytes are canonical; what they say is judged as any
     if isinstance(verdict, Rejected):
         raise RecordError(f"{type} seq {seq}: {verdict.reason}: {verdict.detail}")
     if verdict.flags:
