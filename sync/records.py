@@ -12,6 +12,7 @@ import re
 import time as _time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import rfc8785
@@ -103,32 +104,51 @@ def canonical(value: Mapping[str, Any]) -> bytes:
 
     Raises RecordError for a float, an integer beyond 2^53-1, a lone surrogate, or a value JSON cannot hold.
     """
-    _refuse_unwritable(value)
+    return _written(dict(value))[0]
+
+
+def _written(value: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
+    """Return the canonical bytes of an object and what a reader finds in them."""
+    plain = _is_plain(value)
     try:
-        raw = _ENCODER.encode(dict(value)).encode()
-        return raw if _BEYOND_U_E000.search(raw) is None else rfc8785.dumps(dict(value))
-    except (rfc8785.CanonicalizationError, UnicodeEncodeError, TypeError, RecursionError) as error:
+        text = _ENCODER.encode(value)
+        raw = text.encode()
+        if len(raw) != len(text) and _BEYOND_U_E000.search(raw):
+            raw = rfc8785.dumps(value)
+    except (rfc8785.CanonicalizationError, ValueError, TypeError, RecursionError) as error:
         raise RecordError(f"cannot be written as canonical JSON: {error}") from error
+    return raw, value if plain else json.loads(raw)
 
 
-def _refuse_unwritable(value: object) -> None:
-    """Bounded by the value's own size; JSON in general allows floats and any integer, this contract does not."""
+def _is_plain(value: dict[str, Any]) -> bool:
+    """Whether a reader finds exactly these values: no tuple, no integer with a name.
+
+    Raises RecordError for what JSON in general allows and this contract forbids. Bounded by the value's own size.
+    """
     waiting: list[object] = [value]
+    plain = True
     while waiting:
         item = waiting.pop()
-        if item is None or isinstance(item, str):
+        kind = type(item)
+        if kind is str or item is None:
             continue
+        plain = plain and kind in _PLAIN
         if isinstance(item, int):
             if not -MAX_INT <= item <= MAX_INT:
                 raise RecordError(f"an integer beyond 2^53-1: {item}")
-        elif isinstance(item, Mapping):
-            if not all(isinstance(name, str) for name in item):
-                raise RecordError("the name of a member is not a text")
+        elif isinstance(item, dict):
+            for name in item:
+                if not isinstance(name, str):
+                    raise RecordError("the name of a member is not a text")
             waiting.extend(item.values())
         elif isinstance(item, list | tuple):
             waiting.extend(item)
         elif isinstance(item, float):
             raise RecordError(f"floats are forbidden in records: {item!r}; use integers with the unit in the name")
+    return plain
+
+
+_PLAIN = frozenset({int, bool, dict, list})
 
 
 def _is_canonical(raw: bytes, value: dict[str, Any]) -> bool:
@@ -228,7 +248,7 @@ def make_record(
     row = TYPES.get(type)
     if row is None:
         raise RecordError(f"{type} is not in the table of record types")
-    raw = canonical(
+    raw, written = _written(
         {
             "seq": seq,
             "id": id,
@@ -242,7 +262,7 @@ def make_record(
     )
     if len(raw) > MAX_RECORD_BYTES:
         raise RecordError(f"{type} seq {seq}: too_large: {len(raw)} bytes, at most {MAX_RECORD_BYTES}")
-    verdict = _judged(json.loads(raw), seq, row.stream)  # these bytes are canonical; what they say is judged as any
+    verdict = _judged(written, seq, row.stream)
     if isinstance(verdict, Rejected):
         raise RecordError(f"{type} seq {seq}: {verdict.reason}: {verdict.detail}")
     if verdict.flags:
@@ -265,10 +285,7 @@ def hash_0(station: str, incarnation: str, stream: str) -> bytes:
 def hash_next(previous: bytes, seq: int, raw: bytes) -> bytes:
     """``SHA-256(previous || seq as 8 bytes big-endian || raw)``: the hash of record ``seq`` (W-04)."""
     assert len(previous) == HASH_BYTES, "a hash is 32 raw bytes"
-    digest = hashlib.sha256(previous)
-    digest.update(seq.to_bytes(8, "big"))
-    digest.update(raw)
-    return digest.digest()
+    return hashlib.sha256(previous + seq.to_bytes(8, "big") + raw).digest()
 
 
 def chain(previous: bytes, first_seq: int, raws: Sequence[bytes]) -> tuple[bytes, ...]:
@@ -280,6 +297,7 @@ def chain(previous: bytes, first_seq: int, raws: Sequence[bytes]) -> tuple[bytes
     return tuple(hashes)
 
 
+@lru_cache(maxsize=64)  # all records of one transaction are of one instant
 def format_time(unix_ms: int) -> str:
     """``YYYY-MM-DDTHH:MM:SS.mmmZ`` in UTC for Unix milliseconds. Raises RecordError outside the years 1 to 9999."""
     seconds, milliseconds = divmod(unix_ms, 1000)

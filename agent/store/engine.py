@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.pool import StaticPool
 
 from agent.store.lock import StoreError
+from agent.store.prepared import Prepared, raw
 
 BUSY_TIMEOUT_MS = 5_000
 """How long a statement waits for a lock: far longer than our longest transaction."""
@@ -21,6 +22,7 @@ BUSY_TIMEOUT_MS = 5_000
 
 WRITER_PRAGMAS = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "secure_delete": 1}
 READER_PRAGMAS = {"query_only": 1, "foreign_keys": 1}
+_BEGIN = Prepared(text("BEGIN IMMEDIATE"))
 
 
 def _apply(dbapi_connection: Any, pragmas: Mapping[str, object]) -> None:
@@ -46,7 +48,7 @@ def writer_engine(path: Path) -> Engine:
     """
     engine = create_engine(f"sqlite:///{path}", poolclass=StaticPool, connect_args={"check_same_thread": False})
     event.listen(engine, "connect", lambda connection, _record: _apply(connection, WRITER_PRAGMAS))
-    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    event.listen(engine, "begin", lambda connection: _BEGIN.run(raw(connection), {}))
     return engine
 
 

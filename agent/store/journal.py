@@ -13,12 +13,13 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 from sqlmodel import col
 
 from agent.ids import RandomBits, ulid
+from agent.store.prepared import Prepared, raw
 from agent.store.tables import Journal, StreamHead
 from sync.records import format_time, hash_0, hash_next, make_record
 from sync.recordtypes import STREAMS, TYPES
 
-_INSERT = insert(Journal)
-_ADVANCE = (
+_INSERT = Prepared(insert(Journal))
+_ADVANCE = Prepared(
     update(StreamHead)
     .where(col(StreamHead.stream) == bindparam("of_stream"))
     .values(seq=bindparam("new_seq"), hash=bindparam("new_hash"))
@@ -65,7 +66,7 @@ class JournalWriter:
     def __init__(
         self, connection: Connection, heads: Mapping[str, tuple[int, bytes]], stamp: Stamp, random: RandomBits
     ) -> None:
-        self._connection = connection
+        self._connection = raw(connection)
         self._stamp = stamp
         self._random = random
         self.heads = dict(heads)
@@ -89,8 +90,8 @@ class JournalWriter:
             data=data,
         )
         digest = hash_next(last_hash, seq, body)
-        self._connection.execute(
-            _INSERT,
+        _INSERT.run(
+            self._connection,
             {
                 "stream": stream,
                 "seq": seq,
@@ -110,4 +111,4 @@ class JournalWriter:
         """Write the moved heads; called once before the commit."""
         for stream in {entry.stream for entry in self.written}:
             seq, digest = self.heads[stream]
-            self._connection.execute(_ADVANCE, {"of_stream": stream, "new_seq": seq, "new_hash": digest})
+            _ADVANCE.run(self._connection, {"of_stream": stream, "new_seq": seq, "new_hash": digest})

@@ -6,13 +6,22 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlmodel import col
 
+from agent.store.prepared import Found, Prepared, raw
 from agent.store.tables import Member, MemberIndex, UseRow
 
-_BY_INDEX = select(Member.__table__).join(MemberIndex, col(MemberIndex.member_ref) == col(Member.ref))  # type: ignore[attr-defined]
+_ROWS = select(Member.__table__)  # type: ignore[attr-defined]
+_BY_INDEX = Prepared(
+    _ROWS.join(MemberIndex, col(MemberIndex.member_ref) == col(Member.ref)).where(
+        col(MemberIndex.digest) == bindparam("of_digest")
+    )
+)
+_BY_ID = Prepared(_ROWS.where(col(Member.id) == bindparam("of_member")))
+_BY_REF = Prepared(_ROWS.where(col(Member.ref) == bindparam("of_ref")))
+_USES = Prepared(select(UseRow.__table__).where(col(UseRow.subject) == bindparam("of_subject")))  # type: ignore[attr-defined]
 
 
 class MemberTable:
@@ -20,18 +29,19 @@ class MemberTable:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._raw = raw(connection)
 
-    def by_index(self, digest: bytes) -> RowMapping | None:
+    def by_index(self, digest: bytes) -> Found | None:
         """Return the member with this blind index."""
-        return self._connection.execute(_BY_INDEX.where(col(MemberIndex.digest) == digest)).mappings().first()
+        return _BY_INDEX.first(self._raw, {"of_digest": digest})
 
-    def by_id(self, member: str) -> RowMapping | None:
+    def by_id(self, member: str) -> Found | None:
         """Return the member with this opaque id (16 hex digits)."""
-        return self._connection.execute(select(Member.__table__).where(col(Member.id) == member)).mappings().first()  # type: ignore[attr-defined]
+        return _BY_ID.first(self._raw, {"of_member": member})
 
-    def by_ref(self, ref: int) -> RowMapping | None:
+    def by_ref(self, ref: int) -> Found | None:
         """Return the member behind a surrogate."""
-        return self._connection.execute(select(Member.__table__).where(col(Member.ref) == ref)).mappings().first()  # type: ignore[attr-defined]
+        return _BY_REF.first(self._raw, {"of_ref": ref})
 
     def put(self, member: str, values: Mapping[str, Any], indexes: Sequence[bytes], op: int) -> int:
         """Insert or replace a member and its indexes; returns the surrogate. Tags and flags are sorted lists."""
@@ -113,10 +123,9 @@ class MemberTable:
         values = {"visits": col(Member.visits) + visits, "growth": col(Member.growth) + growth}
         self._connection.execute(update(Member).where(col(Member.ref) == ref).values(**values))
 
-    def uses(self, subject: int) -> list[RowMapping]:
+    def uses(self, subject: int) -> list[Found]:
         """Return the use counts of a member, or with ``subject`` 0 of this station."""
-        statement = select(UseRow.__table__).where(col(UseRow.subject) == subject)  # type: ignore[attr-defined]
-        return list(self._connection.execute(statement).mappings())
+        return _USES.all(self._raw, {"of_subject": subject})
 
     def add_uses(self, subject: int, rows: Sequence[tuple[str, str, str, int, int]]) -> None:
         """Add (offer, window, period, uses, amount) to the counts of a member or, with 0, of this station."""
