@@ -189,33 +189,10 @@ def check_record(raw: bytes, expected_seq: int, stream: str) -> Accepted | Rejec
 
 def _judged(value: dict[str, Any], expected_seq: int, stream: str) -> Accepted | Rejected:
     """Judge what stands in canonical bytes."""
-    if type(value.get("seq")) is not int or value["seq"] != expected_seq:
-        return Rejected("wrong_seq", f"expected seq {expected_seq}")
-    name = value.get("type")
-    wrong_type = type_defect(name, stream)
-    if wrong_type is not None:
-        return Rejected(wrong_type, f"type {str(name)[:80]} on stream {stream}")
-    wrong_id = ULID.defect(value.get("id"))
-    if wrong_id is not None:
-        return Rejected("bad_data", f"id {wrong_id}")
-    wrong_data = TYPES[str(name)].data.defect(value.get("data"))
-    if wrong_data is not None:
-        return Rejected("bad_data", f"data {wrong_data}")
-    return _accepted(value, stream)
-
-
-def _accepted(value: dict[str, Any], stream: str) -> Accepted:
-    flags: list[str] = []
-    if not is_time(value.get("time")):
-        flags.append("bad_time")
-    for member, shape in (("boot", BOOT), ("mono_ms", COUNT), ("clock", CLOCK)):
-        if shape.defect(value.get(member)) is not None:
-            flags.append(f"bad_{member}")
-    is_incarnation = value["type"] == INCARNATION_TYPE
-    if stream == "L" and value["seq"] == 1 and not is_incarnation:
-        flags.append("first_not_incarnation")
-    if is_incarnation and value["seq"] != 1:
-        flags.append("late_incarnation")
+    rejected = _defect(value, expected_seq, stream)
+    if rejected is not None:
+        return rejected
+    flags = _flags(value, stream)
     record = Record(
         seq=value["seq"],
         id=value["id"],
@@ -227,6 +204,35 @@ def _accepted(value: dict[str, Any], stream: str) -> Accepted:
         data=value["data"],
     )
     return Accepted(record, tuple(flags))
+
+
+def _defect(value: dict[str, Any], expected_seq: int, stream: str) -> Rejected | None:
+    if type(value.get("seq")) is not int or value["seq"] != expected_seq:
+        return Rejected("wrong_seq", f"expected seq {expected_seq}")
+    name = value.get("type")
+    wrong_type = type_defect(name, stream)
+    if wrong_type is not None:
+        return Rejected(wrong_type, f"type {str(name)[:80]} on stream {stream}")
+    wrong_id = ULID.defect(value.get("id"))
+    if wrong_id is not None:
+        return Rejected("bad_data", f"id {wrong_id}")
+    wrong_data = TYPES[str(name)].data.defect(value.get("data"))
+    return None if wrong_data is None else Rejected("bad_data", f"data {wrong_data}")
+
+
+def _flags(value: dict[str, Any], stream: str) -> list[str]:
+    flags: list[str] = []
+    if not is_time(value.get("time")):
+        flags.append("bad_time")
+    for member, shape in (("boot", BOOT), ("mono_ms", COUNT), ("clock", CLOCK)):
+        if shape.defect(value.get(member)) is not None:
+            flags.append(f"bad_{member}")
+    is_incarnation = value["type"] == INCARNATION_TYPE
+    if stream == "L" and value["seq"] == 1 and not is_incarnation:
+        flags.append("first_not_incarnation")
+    if is_incarnation and value["seq"] != 1:
+        flags.append("late_incarnation")
+    return flags
 
 
 def make_record(
@@ -262,11 +268,12 @@ def make_record(
     )
     if len(raw) > MAX_RECORD_BYTES:
         raise RecordError(f"{type} seq {seq}: too_large: {len(raw)} bytes, at most {MAX_RECORD_BYTES}")
-    verdict = _judged(written, seq, row.stream)
-    if isinstance(verdict, Rejected):
-        raise RecordError(f"{type} seq {seq}: {verdict.reason}: {verdict.detail}")
-    if verdict.flags:
-        raise RecordError(f"{type} seq {seq} would be stored with the flags {', '.join(verdict.flags)}")
+    rejected = _defect(written, seq, row.stream)
+    if rejected is not None:
+        raise RecordError(f"{type} seq {seq}: {rejected.reason}: {rejected.detail}")
+    flags = _flags(written, row.stream)
+    if flags:
+        raise RecordError(f"{type} seq {seq} would be stored with the flags {', '.join(flags)}")
     if COUNT.defect(seq - 1) is not None:
         raise RecordError(f"{type}: a seq starts at 1, not {seq}")
     return raw

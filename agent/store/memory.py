@@ -13,9 +13,7 @@ from sqlmodel import SQLModel, col
 from agent.store.prepared import Prepared, raw
 from agent.store.tables import AlertMemory, Baseline, DeskMemory, Document, Meta, PointMemory, Price, TankLevel
 
-
-def _dump(memory: Mapping[str, Any]) -> str:
-    return json.dumps(memory, sort_keys=True, separators=(",", ":"))
+_dump = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def _replacing(table: type[SQLModel], key: str) -> Prepared:

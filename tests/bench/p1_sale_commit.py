@@ -5,7 +5,6 @@ Same pragmas, same durability, same rows; the two sides take turns.
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
 import tempfile
 import time
@@ -31,6 +30,11 @@ ROUNDS = 20
 SALES_PER_ROUND = 25
 TARGET = 2.0
 START_MS = 1_767_225_600_000
+
+MEMBER = "00112233445566ff"
+RECENT = {"id": "01KDVGEWF03F1ABDMRF8XH27B5", "point": 1, "nozzle": 1, "ended_ms": START_MS, "state": "Cleared"}
+DESK = {"boot": "boot", "seen": START_MS, "pending": [], "live": [], "sales": [RECENT] * 8, "chosen": [], "ended": []}
+"""About what linking remembers at a busy station."""
 
 Statement = tuple[str, Any]
 
@@ -61,26 +65,34 @@ def sale_of(number: int, random: Random) -> Sale:
     )
 
 
-def write(tx: Tx, sale: Sale) -> None:
-    """Write what one fuelling leaves behind: its record, its row, its baseline and the point's memory."""
+def write(tx: Tx, sale: Sale, *, linked: bool) -> None:
+    """Write what the pipeline writes when a sale is booked, or booked for a member who waits."""
     written = tx.journal.append("fc.sale.v1", record(sale))
-    tx.sales.add(sale, settle_due_ms=None, journal_seq=written.seq)
-    end = sale.totalizer_end
-    assert end is not None
-    values = {"fuelling_point": sale.fuelling_point, "nozzle": sale.nozzle, "epoch": end.epoch, "raw": end.raw}
-    baseline = tx.journal.append(
-        "fc.meter.baseline.v1",
-        {"fuelling_point": 1, "nozzle": 1, "totalizer": str(end), "totalizer_unit_ml": 10, "reason": "sale"},
+    tx.sales.add(sale, settle_due_ms=sale.ended_ms + 30_000, journal_seq=written.seq)
+    if linked:
+        link(tx, sale)
+    tx.memory.save_desk(DESK)
+    end = str(sale.totalizer_end)
+    tx.memory.save_point(
+        sale.fuelling_point, {"state": "Idle", "sale": sale.id, "meters": [[1, end, 10]], "open": None}
     )
-    tx.memory.add_baseline({**values, "seq": baseline.seq, "unit_ml": 10, "reason": "sale", "made_ms": sale.ended_ms})
-    tx.memory.save_point(sale.fuelling_point, {"state": "Idle", "sale": sale.id, "totals": {"1": str(end)}})
 
 
-def committed(store: Store, sale: Sale) -> None:
+def link(tx: Tx, sale: Sale) -> None:
+    """Write the member's link in the same transaction."""
+    ref = tx.members.ensure(MEMBER)
+    values = {"sale": sale.id, "level": "NUMBER", "by": "reader-1", "delay_s": -40}
+    own = {"id": "L" + sale.id[1:], "member_ref": ref, "made_ms": sale.ended_ms, "corrects": None, "active": 1}
+    tx.sales.add_link({**values, **own})
+    tx.journal.append("fc.sale.linked.v1", {**values, "member": MEMBER, "code": None})
+    tx.sales.set_due(sale.id, sale.ended_ms + 30_000)
+
+
+def committed(store: Store, sale: Sale, *, linked: bool) -> None:
     """One whole transaction through agent.store."""
     stamp = Stamp(sale.ended_ms, sale.ended_ms, "boot", "ntp")
     with store.begin(stamp) as tx:
-        write(tx, sale)
+        write(tx, sale, linked=linked)
 
 
 class Recorder:
@@ -99,7 +111,7 @@ class Recorder:
         return getattr(self._connection, name)
 
 
-def traced(path: Path, sales: list[Sale]) -> list[list[Statement]]:
+def traced(path: Path, sales: list[Sale], *, linked: bool) -> list[list[Statement]]:
     """Return the statements and values that agent.store sends for each sale."""
     store = Store(path, station="bench", random=Random(1))
     trace: list[list[Statement]] = []
@@ -113,7 +125,7 @@ def traced(path: Path, sales: list[Sale]) -> list[list[Statement]]:
     below.dbapi_connection = Recorder(below.dbapi_connection, trace)
     for sale in sales:
         trace.append([])
-        committed(store, sale)
+        committed(store, sale, linked=linked)
     below.dbapi_connection = below.dbapi_connection._connection
     store.close()
     return trace
@@ -159,17 +171,18 @@ def journal_rows(connection: sqlite3.Connection) -> int:
 
 def measure() -> list[Row]:
     """Commit the same sales on both sides, a few at a time each."""
+    return [compared("one sale committed", linked=False), compared("one sale and its link committed", linked=True)]
+
+
+def compared(what: str, *, linked: bool) -> Row:
+    """Measure one kind of transaction."""
     random = Random(1)
     sales = [sale_of(number, random) for number in range(ROUNDS * SALES_PER_ROUND)]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        first = Store(folder / "empty.db", station="bench", random=Random(1))
-        with first.begin(Stamp(START_MS, 0, "boot", "ntp")) as tx:
-            tx.journal.append("fc.incarnation.v1", {"reason": "new", "parent": None})
-        first.close()
         for side in ("trace.db", "ours.db", "raw.db"):
-            shutil.copy(folder / "empty.db", folder / side)
-        trace = traced(folder / "trace.db", sales)
+            prepare(folder / side)
+        trace = traced(folder / "trace.db", sales, linked=linked)
         store = Store(folder / "ours.db", station="bench", random=Random(1))
         connection = raw_connection(folder / "raw.db")
         ours: list[float] = []
@@ -177,7 +190,7 @@ def measure() -> list[Row]:
         cpu = [0, 0, time.process_time_ns()]
         for start in range(0, len(sales), SALES_PER_ROUND):
             places = range(start, start + SALES_PER_ROUND)
-            ours += [timed_us(lambda n=n: committed(store, sales[n])) for n in places]  # type: ignore[misc]
+            ours += [timed_us(lambda n=n: committed(store, sales[n], linked=linked)) for n in places]  # type: ignore[misc]
             _charge(cpu, 0)
             raw += [timed_us(lambda n=n: replayed(connection, trace[n])) for n in places]  # type: ignore[misc]
             _charge(cpu, 1)
@@ -187,18 +200,22 @@ def measure() -> list[Row]:
         connection.close()
     assert counts[0] == counts[1], counts
     writes = sum(statement.startswith(("INSERT", "UPDATE")) for statement, _ in trace[0])
+    name = f"{what} ({writes} row writes), p50"
     row = against(
-        "P1",
-        f"one sale committed ({writes} row writes), p50",
-        median(ours),
-        median(raw),
-        unit="us",
-        peer_name="the same statements, raw sqlite3",
-        at_most=TARGET,
+        "P1", name, median(ours), median(raw), unit="us", peer_name="same statements, sqlite3", at_most=TARGET
     )
     mine, its = (nanoseconds / len(sales) / 1_000 for nanoseconds in cpu[:2])
     note = f"processor time {mine:.0f} us, peer {its:.0f} us; of ours, the bytes of one record {median(records):.0f} us"
-    return [replace(row, note=f"{note}; the rest of both is waiting for the disk")]
+    return replace(row, note=f"{note}; the rest of both is waiting for the disk")
+
+
+def prepare(path: Path) -> None:
+    """Make one of three like databases: its first record and one member."""
+    store = Store(path, station="bench", random=Random(1))
+    with store.begin(Stamp(START_MS, 0, "boot", "ntp")) as tx:
+        tx.journal.append("fc.incarnation.v1", {"reason": "new", "parent": None})
+        tx.members.ensure(MEMBER)
+    store.close()
 
 
 def _charge(cpu: list[int], side: int) -> None:

@@ -82,14 +82,14 @@ def as_text(rows: Sequence[Row]) -> str:
     lines = [HEADINGS, *map(_cells, rows)]
     widths = [max(len(line[place]) for line in lines) for place in range(len(HEADINGS))]
     table = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
-    return "\n".join([*table, *(f"{row.id} {row.what}: {row.note}" for row in rows if row.note)])
+    return "\n".join([*table, *(f"{row.id} {row.what}: {row.note}." for row in rows if row.note)])
 
 
 def as_markdown(rows: Sequence[Row], date: str, machine: str) -> str:
     """Return the generated part of docs/performance.md without its markers."""
     lines = [("|".join(("", *(f" {cell.replace('|', '/')} " for cell in _cells(row)), ""))) for row in rows]
     head = f"| {' | '.join(HEADINGS)} |".replace("|  |", "| |")
-    notes = [f"- {row.id}, {row.what}: {row.note}" for row in rows if row.note]
+    notes = [f"- {row.id}, {row.what}: {row.note}." for row in rows if row.note]
     return "\n".join([f"Measured {date} on: {machine}.", "", head, "|---" * len(HEADINGS) + "|", *lines, "", *notes])
 
 
