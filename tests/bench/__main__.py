@@ -9,12 +9,15 @@ import argparse
 import datetime as dt
 import importlib
 import json
+import os
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import asdict
 from pathlib import Path
 
+from tests.bench.members_data import KEPT
 from tests.bench.table import Row, as_markdown, as_text, machine, missing, written_into
 
 HERE = Path(__file__).resolve().parent
@@ -26,6 +29,12 @@ def main() -> None:
     if wanted.measure:
         print(json.dumps([asdict(row) for row in importlib.import_module(f"tests.bench.{wanted.measure}").measure()]))
         return
+    with tempfile.TemporaryDirectory(prefix="forecourt-bench-") as kept:
+        os.environ[KEPT] = kept
+        _show(wanted)
+
+
+def _show(wanted: argparse.Namespace) -> None:
     only = {name.strip().upper() for name in wanted.only.split(",") if name.strip()}
     rows = [row for name in _benches() if not only or _id(name) in only for row in _measured(name, wanted.options)]
     about = machine()
