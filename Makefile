@@ -24,9 +24,11 @@ help:
 	@echo 'make clean                    remove the virtual environment and every cache'
 
 demo: $(VENV)/.demo
+	@$(BYTECODE)
 	$(BIN)/forecourt demo $(ARGS)
 
 test: $(VENV)/.test
+	@$(BYTECODE)
 	@.ci/packages mosquitto=mosquitto
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 15 $(ARGS)
 
@@ -62,6 +64,9 @@ $(VENV)/.demo: $(GROUND)
 	$(PIP) install --quiet --require-hashes --requirement requirements/demo.txt
 	$(PIP) install --quiet --no-build-isolation --no-deps --editable .
 	@touch $@
+
+# Where Python is told to write none (PYTHONDONTWRITEBYTECODE), every process of a station would compile all of us again.
+BYTECODE = $(BIN)/python -m compileall -q agent drivers sync headoffice
 
 # uv comes into a throw-away environment; without UPGRADE the versions stay as they are wherever they still fit.
 COMPILE = compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header $(UPGRADE)

@@ -56,12 +56,16 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """One side's database: its sales, settlements by sale, linked sales and tank alerts raised."""
+    """One side's database: its sales, settlements by sale, linked sales, tank alerts raised.
+
+    ``replaced``: (point, nozzle) whose meter was replaced while the demo ran.
+    """
 
     sales: tuple[Counted, ...]
     settled: dict[str, Settled]
     linked: frozenset[str]
     tank_alerts: int
+    replaced: frozenset[tuple[int, int]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,7 @@ def count(truth: Path, station: Path, head_office: Path, more_problems: Iterable
     nothing = [] if pumps else ["the pumps made no sale, so nothing is proven: let the demo run longer"]
     problems = [
         *nothing,
-        *compare_pumps(pumps, ours.sales),
+        *compare_pumps(pumps, ours.sales, ours.replaced),
         *compare_head_office(ours, theirs),
         *(f"the station's database: {finding.where}: {finding.problem}" for finding in verify(station).findings),
         *more_problems,
@@ -152,7 +156,8 @@ def station_books(path: Path) -> Books:
         linked = frozenset(row[0] for row in db.execute("SELECT DISTINCT sale FROM link WHERE active = 1"))
         alerts = [json.loads(row[0]) for row in db.execute("SELECT body FROM journal WHERE type = 'fc.tank.alert.v1'")]
         settled = {row["sale"]: _settled(row) for row in db.execute(_STATION_SETTLED)}
-    return Books(sales, settled, linked, sum(record["data"]["state"] == "raised" for record in alerts))
+        replaced = frozenset((row[0], row[1]) for row in db.execute(_REPLACED))
+    return Books(sales, settled, linked, sum(record["data"]["state"] == "raised" for record in alerts), replaced)
 
 
 def head_office_books(path: Path) -> Books:
@@ -180,6 +185,7 @@ def head_office_books(path: Path) -> Books:
 
 
 _UNITS = "SELECT fuelling_point, nozzle, max(unit_ml) FROM baseline GROUP BY 1, 2"
+_REPLACED = "SELECT fuelling_point, nozzle FROM baseline GROUP BY 1, 2 HAVING count(*) > 1"
 _HEAD_OFFICE_UNITS = "SELECT fuelling_point, nozzle, max(totalizer_unit_ml) FROM baseline GROUP BY 1, 2"
 _STATION_SETTLED = """
 SELECT t.sale, t.discount_minor, t.points_earned, t.net_minor, m.id AS member
@@ -203,8 +209,14 @@ def _times(raw: int | None, unit_ml: int) -> int | None:
 # --- comparing --------------------------------------------------------------------------------------------------------
 
 
-def compare_pumps(pumps: Sequence[Counted], recorded: Sequence[Counted]) -> list[str]:
-    """Say what the station lost, doubled or changed of what the pumps counted; names every sale."""
+def compare_pumps(
+    pumps: Sequence[Counted], recorded: Sequence[Counted], replaced: frozenset[tuple[int, int]] = frozenset()
+) -> list[str]:
+    """Say what the station lost, doubled or changed of what the pumps counted; names every sale.
+
+    A sale that was read out over a new meter ends at that meter's total: at nozzles ``replaced`` it is known by its
+    volume and amount instead.
+    """
     problems: list[str] = []
     known: defaultdict[tuple[int, int, int | None], list[Counted]] = defaultdict(list)
     for sale in recorded:
@@ -219,6 +231,7 @@ def compare_pumps(pumps: Sequence[Counted], recorded: Sequence[Counted]) -> list
         if not ours.covers_several:
             problems += _differences(ours, real, ours, ("at the pump", "the station"))
     extra = [sale for sales in known.values() for sale in sales]
+    missing, extra = _without_replaced(missing, extra, replaced)
     merged = [sale for sale in recorded if sale.covers_several]
     for real in missing:
         if not any(_covers(several, real) for several in merged):
@@ -228,6 +241,25 @@ def compare_pumps(pumps: Sequence[Counted], recorded: Sequence[Counted]) -> list
         names = ", ".join(sale.id for sale in merged)
         problems.append(f"sales {names} cover several fuellings, and the millilitres do not add up")
     return problems
+
+
+def _without_replaced(
+    missing: Sequence[Counted], extra: Sequence[Counted], replaced: frozenset[tuple[int, int]]
+) -> tuple[list[Counted], list[Counted]]:
+    """Return both without the pairs that are one sale over a replaced meter."""
+    left, unknown = list(extra), []
+    for real in missing:
+        same = (sale for sale in left if _worth(sale) == _worth(real))
+        twin = next(same, None) if (real.point, real.nozzle) in replaced else None
+        if twin is None:
+            unknown.append(real)
+        else:
+            left.remove(twin)
+    return unknown, left
+
+
+def _worth(sale: Counted) -> tuple[int, int, int, int]:
+    return (sale.point, sale.nozzle, sale.volume_ml, sale.amount_minor)
 
 
 def _covers(several: Counted, real: Counted) -> bool:

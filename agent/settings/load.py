@@ -43,6 +43,9 @@ _HINTS = {
 _MAX_FILE_BYTES = 1_048_576
 """A station file is a few kilobytes; past this it is not one."""
 
+_MAX_LINE_BYTES = 8_192
+"""Past this it is no line that a person wrote; a key with thousands of dots keeps tomllib busy for minutes."""
+
 _SectionT = TypeVar("_SectionT", bound=model.Section)
 
 
@@ -79,6 +82,10 @@ def load(file: FilePath) -> model.Settings:
         raise SettingsError((Fault(name, 0, "-", f"cannot be read: {reason}", hint),)) from failure
     if len(raw) > _MAX_FILE_BYTES:
         raise SettingsError((Fault(name, 0, "-", "is larger than 1 MiB", "this is no station file"),))
+    lengths = [len(line) for line in raw.split(b"\n")]
+    if max(lengths) > _MAX_LINE_BYTES:
+        line = next(number for number, length in enumerate(lengths, 1) if length > _MAX_LINE_BYTES)
+        raise SettingsError((Fault(name, line, "-", f"is longer than {_MAX_LINE_BYTES} bytes", "break this line"),))
     try:
         text = raw.decode("utf-8-sig")
         document = _tuples(tomllib.loads(text))

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from headoffice.cli import acting, listing
+from headoffice.cli import acting, handing, listing
 from headoffice.cli.options import DatabaseOption, JsonOption, StateOption, open_database
 from headoffice.cli.output import show_json
 from headoffice.errors import HeadOfficeError
@@ -33,6 +33,7 @@ for name, group in (("members", members), ("rules", rules), ("stations", station
 
 app.command("serve")(acting.serve)
 app.command("keys")(acting.keys)
+app.command("bundle")(handing.bundle)
 members.command("import")(acting.members_import)
 members.command("remove")(acting.members_remove)
 rules.command("publish")(acting.rules_publish)

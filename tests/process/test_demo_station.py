@@ -83,9 +83,9 @@ def somebody_fuels(state: Path) -> bool:
     return any(point["state"] == "Fuelling" for point in asked(state, "pumps") or [])
 
 
-def test_forty_seconds_lose_and_double_nothing(tmp_path: Path) -> None:
+def test_thirty_seconds_lose_and_double_nothing(tmp_path: Path) -> None:
     """The target run: every litre and every sale on all three sides, members with discount and points, a tank alert."""
-    found = end(demo(tmp_path / "s", "--for", "40s", "--speed", "10"), 0)
+    found = end(demo(tmp_path / "s", "--for", "30s", "--speed", "14"), 0)
     assert found["sales_at_pumps"] >= 20
     assert found["sales_at_pumps"] == found["sales_recorded"] == found["sales_at_head_office"]
     assert found["volume_at_pumps_ml"] == found["volume_recorded_ml"] == found["volume_at_head_office_ml"] > 0

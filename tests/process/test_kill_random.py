@@ -10,7 +10,7 @@ from agent.control import ControlError
 from tests.support.processes import Site, eventually
 
 KILLS = 8
-SPEED = 8
+SPEED = 12
 FLOWING = {"Started", "Fuelling"}
 
 

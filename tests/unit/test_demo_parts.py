@@ -75,6 +75,15 @@ def test_a_lost_a_doubled_and_a_changed_sale_are_named() -> None:
     assert ["S1" in problem and "10200 ml at the pump" in problem for problem in shaved] == [True]
 
 
+def test_a_sale_over_a_replaced_meter_is_known_by_its_volume() -> None:
+    """It ends at the new meter's total: equal at a nozzle whose meter was replaced, lost and invented elsewhere."""
+    over = sale(1, end=700)
+    replaced = frozenset({(over.point, over.nozzle)})
+    assert compare_pumps([sale(1)], [over], replaced) == []
+    assert len(compare_pumps([sale(1)], [over])) == 2
+    assert len(compare_pumps([sale(1)], [sale(1, end=700, volume_ml=9_000)], replaced)) == 2
+
+
 def test_a_sale_over_a_gap_stands_for_the_fuellings_it_covers() -> None:
     """Fuellings that were merged while nobody listened are covered if their millilitres add up."""
     merged = sale(1, end=30_000, volume_ml=20_000, covers_several=True)

@@ -128,10 +128,11 @@ def test_check_config_is_content_with_the_example() -> None:
         ('[station]\nid = "a"\n[[line]\n', 3, "is not TOML"),
         ('a = "', 1, "is not TOML"),
         ("a = " + "9" * 5_000, 1, "is not TOML"),
-        ("a = " + "[" * 20_000, 1, "nested too deeply"),
-        (".".join(["a"] * 20_000) + " = 1", 1, "nested too deeply"),
+        ("a = " + "[" * 4_000, 1, "nested too deeply"),
+        (".".join(["a"] * 4_000) + " = 1", 1, "nested too deeply"),
+        ("\n" + ".".join(["a"] * 20_000) + " = 1", 2, "longer than 8192 bytes"),
     ],
-    ids=["no value", "key twice", "header", "string", "number", "lists", "dotted key"],
+    ids=["no value", "key twice", "header", "string", "number", "lists", "dotted key", "long line"],
 )
 def test_a_syntax_error_is_told_alone_with_its_line(tmp_path: Path, text: str, line: int, problem: str) -> None:
     """Nothing else was looked at, and the hint says so."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -19,7 +20,7 @@ from agent.store.delivery import JournalOutbox
 from agent.store.engine import reader_engine, writer_engine
 from agent.store.journal import Stamp
 from agent.store.lock import StoreBusy, StoreError, StoreNewer
-from agent.store.migrate import upgrade, wanted_revision
+from agent.store.migrate import MIGRATIONS, known_revisions, upgrade, wanted_revision
 from agent.store.store import Store, Tx
 from agent.store.verify import verify
 from sync.records import chain, hash_0
@@ -151,6 +152,14 @@ def test_the_schema_of_the_migrations_is_that_of_the_tables(tmp_path: Path) -> N
             columns = {row[1]: bool(row[3]) for row in db.execute(f"PRAGMA table_info({table.name})")}
             assert columns == {c.name: not c.nullable for c in table.columns}, table.name
         assert db.execute("SELECT version_num FROM alembic_version").fetchone()[0] == wanted_revision()
+
+
+def test_migrations_are_one_line_named_by_their_files() -> None:
+    """The newest revision is read from file names alone: each file's revision is its prefix, and follows the one before."""
+    scripts = MIGRATIONS.joinpath("versions").glob("*.py")
+    found = {path.name: runpy.run_path(str(path)) for path in sorted(scripts)}
+    assert [module["revision"] for module in found.values()] == [name[:4] for name in found] == known_revisions()
+    assert [module["down_revision"] for module in found.values()] == [None, *known_revisions()[:-1]]
 
 
 OURS = {
