@@ -17,8 +17,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.bench.members_data import KEPT
-from tests.bench.table import Row, as_markdown, as_text, machine, missing, written_into
+from tests.bench.table import KEPT, Row, as_markdown, as_text, machine, missing, written_into
 
 HERE = Path(__file__).resolve().parent
 

@@ -20,7 +20,7 @@ from agent.pipeline.step import Outlets
 from agent.store.members import _BY_INDEX
 from agent.store.store import Store
 from drivers.readings import CodeScan
-from tests.bench.members_data import INDEX_KEY, STAMP, card_of, digest_of, station
+from tests.bench.members_data import EVERY, INDEX_KEY, STAMP, card_of, digest_of, station
 from tests.bench.table import Row, against, within
 from tests.support.station_file import loaded
 
@@ -49,7 +49,7 @@ def lookups(path: Path, count: int) -> tuple[float, float]:
     store = Store(path, station="bench", random=Random(1))
     peer = sqlite3.connect(path, isolation_level=None)
     chance = Random(2)
-    digests = [digest_of(chance.randrange(count)) for _ in range(LOOKUPS)]
+    digests = [digest_of(chance.randrange(0, count, EVERY)) for _ in range(LOOKUPS)]
     ours: list[float] = []
     raw: list[float] = []
     with store.begin(STAMP) as tx:
@@ -91,7 +91,7 @@ def scans(path: Path, folder: Path, count: int) -> float:
     chance = Random(3)
     took: list[float] = []
     for _ in range(SCANS):
-        scan = CodeScan("one", card_of(chance.randrange(count)))
+        scan = CodeScan("one", card_of(chance.randrange(0, count, EVERY)))
         begun = time.perf_counter_ns()
         pipeline.handle(FromLine("one", scan, read(clock)))
         took.append((time.perf_counter_ns() - begun) / 1_000_000)

@@ -15,6 +15,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+KEPT = "FORECOURT_BENCH_FOLDER"
+"""Environment: a folder of this run in which large databases wait for the next bench."""
+
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
 
 
