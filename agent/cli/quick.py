@@ -6,13 +6,19 @@ Answers exactly what the full command line would; whatever is not the plain form
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from agent.cli import show
 from agent.cli.plain import print_json, question
 
-LOOKS = {"status": show.status, "pumps": show.pumps, "tanks": show.tanks, "sync": show.sync}
+LOOKS: dict[str, Callable[[Any], None]] = {
+    "status": show.status,
+    "pumps": show.pumps,
+    "tanks": show.tanks,
+    "sync": show.sync,
+}
 NAMED = {"--config": "FORECOURT_CONFIG", "--socket": "FORECOURT_SOCKET"}
 """Options with a value, and the environment variable that stands for each."""
 

@@ -38,7 +38,7 @@ class Prepared:
             itemgetter(*order) if len(order) > 1 else lambda values: [values[name] for name in order]
         )
         self._names = (
-            tuple(column.key for column in statement.selected_columns) if isinstance(statement, Select) else ()
+            tuple(str(column.key) for column in statement.selected_columns) if isinstance(statement, Select) else ()
         )
 
     def run(self, connection: sqlite3.Connection, values: Mapping[str, Any]) -> sqlite3.Cursor:

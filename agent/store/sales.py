@@ -26,6 +26,9 @@ from agent.store.tables import (
 Row: TypeAlias = RowMapping | Found
 """A row by column name, as every table of the store gives it."""
 
+UNSETTLED = (SaleState.PAYABLE.value, SaleState.LOCKED.value)
+"""Named one by one: "not Cleared" would read every sale there ever was, these are found by index."""
+
 _INSERT_SALE = Prepared(insert(SaleRow))
 _INSERT_LINK = Prepared(insert(LinkRow))
 _INSERT_SETTLEMENT = Prepared(insert(SettlementRow))
@@ -119,9 +122,9 @@ class SaleTable:
 
     def ids_like(self, prefix: str) -> list[str]:
         """Return up to three sale ids that start with ``prefix`` (people type the first characters)."""
-        rows = self._connection.execute(
-            select(col(SaleRow.id)).where(col(SaleRow.id).startswith(prefix, autoescape=True)).limit(3)
-        )
+        first = prefix.upper()  # ids are digits and capitals: all that begin so lie between here and "first~"
+        here = (col(SaleRow.id) >= first) & (col(SaleRow.id) < f"{first}~")
+        rows = self._connection.execute(select(col(SaleRow.id)).where(here).limit(3))
         return [row[0] for row in rows]
 
     def set_state(self, sale: str, state: SaleState) -> None:
@@ -150,7 +153,7 @@ class SaleTable:
         """Return how many sales are not Cleared per fuelling point."""
         rows = self._connection.execute(
             select(col(SaleRow.fuelling_point), func.count())
-            .where(col(SaleRow.state) != SaleState.CLEARED.value)
+            .where(col(SaleRow.state).in_(UNSETTLED))
             .group_by(col(SaleRow.fuelling_point))
         )
         return dict(rows.tuples().all())

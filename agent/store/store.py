@@ -23,7 +23,7 @@ from agent.store.members import MemberTable
 from agent.store.memory import MemoryTable
 from agent.store.migrate import upgrade
 from agent.store.prepared import Prepared, raw
-from agent.store.sales import SaleTable
+from agent.store.sales import UNSETTLED, SaleTable
 from agent.store.tables import Journal, Meta, SaleRow, StreamHead
 
 # Most transactions are prepared statements only. Then SQLAlchemy, which would cost more than they do, takes no part.
@@ -122,7 +122,7 @@ class Store:
         """Return (fuelling point, nozzle, grade, tank) of sales that are not Cleared, each once."""
         columns = (col(SaleRow.fuelling_point), col(SaleRow.nozzle), col(SaleRow.grade), col(SaleRow.tank))
         with self._connection.begin():
-            rows = self._connection.execute(select(*columns).where(col(SaleRow.state) != "Cleared").distinct())
+            rows = self._connection.execute(select(*columns).where(col(SaleRow.state).in_(UNSETTLED)).distinct())
             return [(row[0], row[1], row[2], row[3]) for row in rows]
 
     def acknowledged(self) -> bool:

@@ -17,6 +17,7 @@ from agent.store.journal import Stamp
 from agent.store.store import Store
 from tests.bench.table import KEPT
 
+STATION = "SH-0421"
 BATCH = 250_000
 EVERY = 1_000
 INDEX_KEY = b"the-bench-has-32-bytes-of-secret"
@@ -77,7 +78,7 @@ def station(count: int, folder: Path) -> Path:
 
 def _fill(path: Path, count: int) -> None:
     """Fill an empty cache through the store's own bulk path."""
-    store = Store(path, station="bench", random=Random(1))
+    store = Store(path, station=STATION, random=Random(1))
     for batch in batches(count):
         with store.begin(STAMP) as tx:
             tx.members.put_all([entry(op) for op in batch])

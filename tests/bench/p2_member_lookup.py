@@ -20,7 +20,7 @@ from agent.pipeline.step import Outlets
 from agent.store.members import _BY_INDEX
 from agent.store.store import Store
 from drivers.readings import CodeScan
-from tests.bench.members_data import EVERY, INDEX_KEY, STAMP, card_of, digest_of, station
+from tests.bench.members_data import EVERY, INDEX_KEY, STAMP, STATION, card_of, digest_of, station
 from tests.bench.table import Row, against, within
 from tests.support.station_file import loaded
 
@@ -46,7 +46,7 @@ def measure() -> list[Row]:
 
 def lookups(path: Path, count: int) -> tuple[float, float]:
     """Return the medians (ours, raw sqlite3) in microseconds, a round each in turns."""
-    store = Store(path, station="bench", random=Random(1))
+    store = Store(path, station=STATION, random=Random(1))
     peer = sqlite3.connect(path, isolation_level=None)
     chance = Random(2)
     digests = [digest_of(chance.randrange(0, count, EVERY)) for _ in range(LOOKUPS)]
@@ -75,7 +75,7 @@ def lookups(path: Path, count: int) -> tuple[float, float]:
 def scans(path: Path, folder: Path, count: int) -> float:
     """Return the 99th percentile in milliseconds of a member's scan: read, looked up, decided, committed, answered."""
     clock = SystemClock()
-    store = Store(path, station="bench", random=Random(1))
+    store = Store(path, station=STATION, random=Random(1))
     live = LiveBoard()
     pipeline = Pipeline(
         store=store,
