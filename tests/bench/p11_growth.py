@@ -41,7 +41,7 @@ class Size:
 
 
 YOUNG = Size(10_000, 10_000, 1_000)
-OLD = Size(100_000, 100_000, 100_000)
+OLD = Size(1_000_000, 1_000_000, 1_000_000)
 
 
 def measure() -> list[Row]:
