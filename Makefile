@@ -29,7 +29,7 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.test
 	@$(BYTECODE)
-	@.ci/packages mosquitto=mosquitto
+	@.ci/packages mosquitto=mosquitto age=age zstd=zstd sqlite3=sqlite3
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 15 $(ARGS)
 
 check: format lint types imports architecture

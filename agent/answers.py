@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from agent.clock import Clock
 from agent.inbox import Asked, Inbox, Item, Person, refusal, success
@@ -18,11 +18,31 @@ PIPELINE_ANSWER_S = 20.0
 """A step takes milliseconds; past this the pipeline hangs and the watchdog will act."""
 
 
+class Backups(Protocol):
+    """What is asked of the thread that makes backups."""
+
+    def start(self, person: Person) -> dict[str, Any]:
+        """Ask for a backup now."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """Return the last backup, what is being done, what went wrong."""
+        ...
+
+
 class Answers:
     """Answers every question of the control socket: reading ones here, the others by the pipeline."""
 
     def __init__(
-        self, *, settings: Settings, live: LiveBoard, inbox: Inbox[Item], clock: Clock, version: str, incarnation: str
+        self,
+        *,
+        settings: Settings,
+        live: LiveBoard,
+        inbox: Inbox[Item],
+        clock: Clock,
+        version: str,
+        incarnation: str,
+        backups: Backups | None = None,
     ) -> None:
         self._settings = settings
         self._live = live
@@ -30,6 +50,7 @@ class Answers:
         self._clock = clock
         self._version = version
         self._incarnation = incarnation
+        self._backups = backups
         self._queries = Queries(settings.store.path)
         self._reading: dict[str, Callable[[dict[str, Any]], Any]] = {
             "status": self._status,
@@ -47,6 +68,7 @@ class Answers:
             "counts": lambda _: self._queries.counts(),
             "answers": lambda _: list(self._live.answers),
             "verify": lambda _: verified(settings.store.path),
+            "backup": lambda _: self._backup(),
         }
 
     def answer(self, op: str, args: dict[str, Any], person: Person) -> dict[str, Any]:
@@ -61,11 +83,26 @@ class Answers:
                 return refusal(str(problem), "see forecourt --help", 2)
             except sqlite3.Error as problem:
                 return refusal(f"the database cannot be read: {problem}", "forecourt verify; then look at the log")
+        if op == "backup.start":
+            return self._start_backup(person)
         asked = Asked(op, args, person)
         if not self._inbox.put(asked):
             return refusal("the daemon is ending", "ask again when it runs", 3)
         answer = asked.reply.wait(PIPELINE_ANSWER_S)
         return answer if answer is not None else refusal("no answer from the pipeline", "look at the log", 3)
+
+    def _start_backup(self, person: Person) -> dict[str, Any]:
+        if person.role != "supervisor":
+            return refusal(f"{person.name} may not do this", "ask a user named in [control] supervisors")
+        if self._backups is None:
+            return refusal("no backups are configured", "add [backup] recipients_file to the configuration", 2)
+        return success(self._backups.start(person))
+
+    def _backup(self) -> dict[str, Any] | None:
+        if self._backups is None:
+            return None
+        state = self._backups.state()
+        return {**state, "last_at": utc(state["last_at_ms"])}
 
     def _pumps(self) -> list[dict[str, Any]]:
         return [self._live.points[number] for number in sorted(self._live.points)]
@@ -128,6 +165,7 @@ class Answers:
             "sync": self._sync(),
             "configuration": meta.get("configuration"),
             "disk_free_bytes": disk.free,
+            "backup": self._backup(),
         }
 
 

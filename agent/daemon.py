@@ -8,12 +8,14 @@ from __future__ import annotations
 import os
 import secrets
 import signal
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from random import Random, SystemRandom
 
 from agent import __version__
 from agent.answers import Answers
+from agent.backup.keeper import Keeper
 from agent.clock import Clock, ScaledClock, clock_from_environment, read
 from agent.control import ControlServer
 from agent.inbox import FromHeadOffice, FromLine, Inbox, Item
@@ -42,6 +44,8 @@ _log = get_logger("daemon")
 GET_S = 0.5
 MARK_EVERY_S = 1.0
 INDEX_KEY_BYTES = 32
+GIVE_WAY_S = 0.0005
+"""A thread that computes (a backup being checked) gives way to the pipeline after this, not after Python's 5 ms."""
 
 
 class SecretMissing(Exception):
@@ -138,6 +142,7 @@ class Daemon:
         self._written_mark: marks.Mark | None = None
         self._boot = boot_id()
         start = secrets.token_hex(4)
+        self._keeper = self._make_keeper()
         self._pipeline = Pipeline(
             store=self._store,
             settings=settings,
@@ -164,6 +169,8 @@ class Daemon:
         self._supervisor.add("mark", self._mark_shell)
         for name, line in self._lines.items():
             self._supervisor.add(f"line-{name}", _line_shell(name, line, self._inbox, self._clock))
+        if self._keeper is not None:
+            self._supervisor.add("backup", self._keeper.shell)
         if stopped is None:
             self._uplink = self._make_uplink()
             self._supervisor.add("uplink", self._uplink.shell)
@@ -199,9 +206,22 @@ class Daemon:
             clock=self._clock,
             version=__version__,
             incarnation=self._store.incarnation,
+            backups=self._keeper,
         )
         supervisors = frozenset(self._settings.control.supervisors)
         return ControlServer(self._settings.control.socket, supervisors, answers.answer)
+
+    def _make_keeper(self) -> Keeper | None:
+        if self._settings.backup is None:
+            return None
+        return Keeper(
+            settings=self._settings,
+            wanted=self._settings.backup,
+            clock=self._clock,
+            software=__version__,
+            newest_ms=lambda: self._store.newest_ms,
+            tell=self._inbox.put,
+        )
 
     # --- the link -----------------------------------------------------------------------------------------------------
 
@@ -323,4 +343,5 @@ def _open(control: ControlServer, path: Path) -> None:
 def run(settings: Settings, lock: InstanceLock) -> None:
     """Configure logging and run the daemon until it is asked to end."""
     configure()
+    sys.setswitchinterval(GIVE_WAY_S)
     Daemon(settings, lock).run()

@@ -89,7 +89,27 @@ class FromHeadOffice:
     event: Any
 
 
-Item = FromLine | Ticked | Asked | FromHeadOffice
+@dataclass(frozen=True, slots=True)
+class AlertFound:
+    """A thread of the station itself says whether an alert stands; said again it changes nothing."""
+
+    subject: str
+    alert: str
+    standing: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """A thread did what a person asked it for: ``result`` "done" or "failed"; kept in the journal."""
+
+    person: Person
+    action: str
+    subject: str
+    result: str
+
+
+Item = FromLine | Ticked | Asked | FromHeadOffice | AlertFound | Audited
 
 
 class Inbox(Generic[T]):

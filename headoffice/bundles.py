@@ -7,11 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from headoffice.errors import KeyProblem, UsageError
-from headoffice.keys import Keys
+from headoffice.keys import RECIPIENTS_FILE, Keys
 from sync.bundle import Bundle, BundleProblem, dump, fingerprint
-
-RECIPIENTS_FILE = "backup.recipients"
-"""In the key folder: the age recipients that stations encrypt their backups to."""
 
 
 def make_bundle(

@@ -14,12 +14,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from agent import age
 from headoffice.errors import KeyProblem
 from sync.signing import load_private_key, new_key, private_jwk, public_jwks, sign
 
 SIGNING_FILE = "signing.jwk.json"
 PUBLIC_FILE = "pinned.jwks.json"
 INDEX_FILE = "index.key"
+IDENTITY_FILE = "backup.identity"
+"""Opens every station's backups: keep a copy of it where no fire reaches both."""
+
+RECIPIENTS_FILE = "backup.recipients"
+"""The age recipients that stations encrypt their backups to; more may be added by hand."""
+
 INDEX_KEY_BYTES = 32
 KID_BYTES = 8
 
@@ -50,6 +57,7 @@ def make_keys(folder: Path) -> Keys:
             _write_private(folder / SIGNING_FILE, private_jwk(key).encode() + b"\n")
         if not (folder / INDEX_FILE).exists():
             _write_private(folder / INDEX_FILE, secrets.token_hex(INDEX_KEY_BYTES).encode() + b"\n")
+        _make_backup_key(folder)
         keys = load_keys(folder)
         (folder / PUBLIC_FILE).write_text(keys.pinned + "\n", encoding="utf-8")
     except OSError as error:
@@ -57,6 +65,20 @@ def make_keys(folder: Path) -> Keys:
             f"cannot write keys in {folder}: {error.strerror}", hint="choose another --keys DIR"
         ) from error
     return keys
+
+
+def _make_backup_key(folder: Path) -> None:
+    """Make the key pair of backups; recipients that somebody put there stay, and then no pair is made."""
+    if (folder / RECIPIENTS_FILE).exists():
+        return
+    if not (folder / IDENTITY_FILE).exists():
+        _write_private(folder / IDENTITY_FILE, age.identity_file(age.new_pair()).encode())
+    try:
+        pairs = age.identities(_read_private(folder / IDENTITY_FILE))
+    except age.KeysRefused as error:
+        raise KeyProblem(f"{folder / IDENTITY_FILE}: {error}", hint=error.hint) from error
+    keys = "".join(f"{pair.recipient}\n" for pair in pairs)
+    (folder / RECIPIENTS_FILE).write_text(f"# head office\n{keys}", encoding="utf-8")
 
 
 def load_keys(folder: Path) -> Keys:

@@ -21,6 +21,7 @@ def status(value: dict[str, Any], *, clear: bool = False) -> None:
     print(f"{value['station']} {value['name']}  {value['time']}  clock {value['clock']}  version {value['version']}")
     unsettled, mode = value["unsettled_sales"], value["mode"]
     print(f"head office {link}, {waiting} records waiting; {unsettled} sales unsettled; mode {mode}")
+    print(backup_line(value["backup"]))
     pumps(value["fuelling_points"])
     tanks(value["tanks"])
     for answer in value["answers"]:
@@ -29,6 +30,20 @@ def status(value: dict[str, Any], *, clear: bool = False) -> None:
     for device in gone:
         print(f"{device['device']} is offline: {device['reason']}. {device['hint']}")
     alerts(value["alerts"])
+
+
+def backup_line(value: dict[str, Any] | None) -> str:
+    """Return how old the last good backup is, in one line."""
+    if value is None:
+        return "backups: none are made; the configuration has no [backup]"
+    if value["last"] is None:
+        text = "backups: no good one yet"
+    else:
+        hours = value["age_s"] // 3600
+        text = f"backups: the last good one is {hours} h old" + (" (TOO OLD)" if value["overdue"] else "")
+    if value["running"] is not None:
+        text += f", one is being made ({value['running']})"
+    return text + (f"; {value['failure']}" if value["failure"] else "")
 
 
 def pumps(value: list[dict[str, Any]]) -> None:

@@ -16,6 +16,7 @@ DROP_IN = PurePosixPath("/etc/systemd/system/forecourt.service.d/10-addresses.co
 OPEN_FILES = {"ca.pem": FOLDER / "tls" / "ca.pem", "station.pem": FOLDER / "tls" / "station.pem"}
 """What anybody on the machine may read; every other file of a bundle is for root and the group ``forecourt``."""
 
+RECIPIENTS = "backup-recipients"
 _KEYS = (("ca.pem", "ca_file"), ("station.pem", "certificate_file"), ("station.key", "key_file"))
 
 
@@ -50,6 +51,8 @@ def skeleton(bundle: Bundle) -> str:
     if "broker-password" in bundle.files:
         lines.append(f"password_file = {_quoted(str(place('broker-password')))}")
     lines.append("# keys_file and index_key_file: the unit hands both over as credentials")
+    if RECIPIENTS in bundle.files:
+        lines += ["", "[backup]", f"recipients_file = {_quoted(str(place(RECIPIENTS)))}"]
     return _SKELETON.format(made_at=bundle.made_at, station=station, head_office="\n".join(lines))
 
 

@@ -6,6 +6,7 @@ memory and database may disagree: the exception goes up and the process starts a
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 from agent.clock import Clock, read
@@ -17,7 +18,7 @@ from agent.domain.alerts import restore as restore_alerts
 from agent.domain.instant import Now
 from agent.failpoints import failpoint
 from agent.ids import RandomBits
-from agent.inbox import Asked, FromHeadOffice, FromLine, Item, Ticked, refusal, success
+from agent.inbox import AlertFound, Asked, Audited, FromHeadOffice, FromLine, Item, Ticked, refusal, success
 from agent.live import LiveBoard
 from agent.logs import get_logger
 from agent.pipeline import alerting, asking, downlink, points, pricing, rulebook, scanning, settling
@@ -26,6 +27,7 @@ from agent.pipeline.step import Outlets, RequestRefused, Step
 from agent.settings import Settings
 from agent.store.journal import Stamp
 from agent.store.store import Store, Tx
+from agent.store.swap import RESTORED
 from drivers.commands import Acknowledge
 from drivers.readings import (
     CodeScan,
@@ -122,10 +124,20 @@ class Pipeline:
             step.tx.memory.set_meta("configuration", self._settings.hash)
         step.tx.memory.set_meta("connect_n", str(int(step.tx.memory.meta("connect_n") or "0") + CONNECTS_PER_START))
         step.audit("agent", "agent", "started", self._boot, reason=f"configuration {self._settings.hash}")
+        self._tell_restored(step)
         if self._settings.sales.settle == "tender":
             for number in self._settings.fuelling_point:
                 points.tell_unpaid(step, number.id)
         self._finish(step)
+
+    @staticmethod
+    def _tell_restored(step: Step) -> None:
+        """Journal once who put this database in the place of another, and why."""
+        note = step.tx.memory.meta(RESTORED)
+        if note:
+            told = json.loads(note)
+            step.audit(told["person"], "supervisor", "restored", told["source"], reason=told["reason"])
+            step.tx.memory.set_meta(RESTORED, "")
 
     # --- one item ---------------------------------------------------------------------------------------------------
 
@@ -141,6 +153,14 @@ class Pipeline:
             case FromHeadOffice(event):
                 step = self._step(read(self._clock))
                 downlink.handle(step, event)
+                self._finish(step)
+            case AlertFound(subject, alert, standing, detail):
+                step = self._step(read(self._clock))
+                alerting.device(step, subject, alert, standing=standing, detail=detail)
+                self._finish(step)
+            case Audited(person, action, subject, result):
+                step = self._step(read(self._clock))
+                step.audit(person.name, person.role, action, subject, result=result)
                 self._finish(step)
 
     def _reading(self, reading: Reading, now: Now) -> None:

@@ -22,6 +22,7 @@ _SINGLE: dict[str, type[model.Section]] = {
     "head_office": model.HeadOfficeSettings,
     "loyalty": model.LoyaltySettings,
     "control": model.ControlSettings,
+    "backup": model.BackupSettings,
 }
 _LISTS: dict[str, type[model.Section]] = {
     "line": model.LineSettings,

@@ -227,6 +227,19 @@ class ControlSettings(Section):
     supervisors: tuple[str, ...] = Field(default=("root",), strict=False)
 
 
+class BackupSettings(Section):
+    """[backup]: without this section no backups are made; with it they are encrypted to the keys of a file."""
+
+    recipients_file: Path = Field(strict=False)
+    folder: Path = Field(default=Path("/var/lib/forecourt/backups"), strict=False)
+    at: MinutesOfDay = 180
+    keep_days: Annotated[int, Field(ge=1, le=366)] = 14
+    keep_months: Annotated[int, Field(ge=0, le=120)] = 12
+    copy_to: Path | None = Field(default=None, strict=False)
+    identity_file: Path | None = Field(default=None, strict=False)
+    alert_after: Annotated[DurationMs, Field(ge=3_600_000)] = 26 * 3_600_000
+
+
 class Settings(Section):
     """The whole file."""
 
@@ -241,6 +254,7 @@ class Settings(Section):
     head_office: HeadOfficeSettings = HeadOfficeSettings()
     loyalty: LoyaltySettings = LoyaltySettings()
     control: ControlSettings = ControlSettings()
+    backup: BackupSettings | None = None
     hash: str = ""
 
     def line_configs(self) -> tuple[LineConfig, ...]:

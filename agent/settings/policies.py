@@ -45,6 +45,8 @@ def check(values: Mapping[str, Any], report: Report) -> None:
     for section, look in checks.items():
         if values.get(section) is not None:
             look(values[section], report)
+    if values.get("backup") is not None:
+        _backup(values["backup"], values.get("store") or model.StoreSettings(), report)
 
 
 def _position(station: model.StationSettings, report: Report) -> None:
@@ -61,6 +63,23 @@ def _store(store: model.StoreSettings, report: Report) -> None:
     if PurePath(store.mark).parent == PurePath(store.path).parent:
         problem = "lies in the folder of the database, so a restored copy would bring it along"
         report(("store", "mark"), problem, "put it into a folder of its own, such as /var/lib/forecourt-mark/mark.json")
+
+
+def _backup(backup: model.BackupSettings, store: model.StoreSettings, report: Report) -> None:
+    mark = PurePath(store.mark).parent
+    for key, folder in (("folder", backup.folder), ("copy_to", backup.copy_to)):
+        if folder is None:
+            continue
+        if not folder.is_absolute():
+            report(("backup", key), "is not an absolute path", "write it from / on")
+        elif mark == folder or folder in mark.parents:
+            problem = "holds the high-water file, which must never come back with a backup"
+            report(("backup", key), problem, "name another folder, or move [store] mark")
+    if backup.folder == PurePath(store.path).parent:
+        problem = "is the folder of the database"
+        report(("backup", "folder"), problem, "name a folder of its own, such as /var/lib/forecourt/backups")
+    if backup.copy_to == backup.folder:
+        report(("backup", "copy_to"), "is the folder itself", "name a second place, such as a USB disk or a share")
 
 
 def _windows(sales: model.SalesSettings, report: Report) -> None:

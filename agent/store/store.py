@@ -14,7 +14,7 @@ from sqlmodel import col
 
 from agent.failpoints import failpoint
 from agent.ids import RandomBits
-from agent.store import journal
+from agent.store import journal, swap
 from agent.store.alerts import AlertTable
 from agent.store.delivery import DeliveryTable
 from agent.store.engine import BEGIN, writer_engine
@@ -54,6 +54,13 @@ class Store:
         self._random = random
         self._lock = InstanceLock(path) if lock is None else lock
         self._lock.take()
+        try:
+            swap.finish(path)
+        except OSError as failure:
+            raise StoreError(
+                f"a restore that was decided cannot be finished: {failure}",
+                hint=f"look at room and rights of {path.parent}; the next start goes on with it",
+            ) from failure
         self.is_new = not path.exists() or path.stat().st_size == 0
         self._engine = writer_engine(path)
         upgrade(self._engine, path)

@@ -9,7 +9,7 @@ import contextlib
 import json
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,9 @@ from sync.records import hash_0, hash_next
 
 MAX_FINDINGS = 200
 """Past this a list helps nobody; the count goes on."""
+
+PULSE_INSTRUCTIONS = 20_000
+"""Of SQLite's virtual machine between two calls of ``pulse``: a few milliseconds of work."""
 
 _CHAIN = "SELECT seq, CAST(body AS BLOB) AS body, CAST(hash AS BLOB) AS hash FROM journal WHERE stream = ? ORDER BY seq"
 _BODIES = "SELECT seq, CAST(body AS BLOB) AS body FROM journal WHERE type = ? ORDER BY seq"
@@ -48,10 +51,15 @@ class Report:
         return not self.findings
 
 
-def verify(path: Path) -> Report:
-    """Recompute everything in the database at ``path``. Raises sqlite3.Error where the file cannot be read at all."""
+def verify(path: Path, pulse: Callable[[], bool] | None = None) -> Report:
+    """Recompute everything in the database at ``path``. Raises sqlite3.Error where the file cannot be read at all.
+
+    ``pulse`` is called now and then; once it answers False this ends with sqlite3.OperationalError (interrupted).
+    """
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)) as db:
         db.row_factory = sqlite3.Row
+        if pulse is not None:
+            db.set_progress_handler(lambda: 0 if pulse() else 1, PULSE_INSTRUCTIONS)
         db.execute("BEGIN")
         findings = [
             *_integrity(db),

@@ -38,7 +38,7 @@ def main() -> None:
         if not reply:
             continue
         due_s = read_s + (len(request) + len(reply)) * CHARACTER_S + ANSWERS_AFTER_S
-        time.sleep(max(0.0, due_s - time.monotonic() - AWAKE_S))
+        select.select([], [], [], max(0.0, due_s - time.monotonic() - AWAKE_S))
         while time.monotonic() < due_s:
             pass
         os.write(master, reply)

@@ -15,6 +15,8 @@ ONE_FILE_EACH = {
     "sqlalchemy": ("agent/store/", "headoffice/store/"),
     "sqlmodel": ("agent/store/", "headoffice/store/"),
     "alembic": ("agent/store/", "headoffice/store/"),
+    "pyrage": ("agent/age.py",),
+    "zstandard": ("agent/backup/packing.py",),
     "amqtt": ("agent/demo/embedded_broker.py",),
 }
 STARTS_PROGRAMS = ("agent/demo/",)
