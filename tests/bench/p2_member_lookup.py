@@ -15,6 +15,7 @@ from statistics import median, quantiles
 from agent.clock import SystemClock, read
 from agent.inbox import FromLine
 from agent.live import LiveBoard
+from agent.logs import configure
 from agent.pipeline import Pipeline
 from agent.pipeline.step import Outlets
 from agent.store.members import _BY_INDEX
@@ -74,6 +75,7 @@ def lookups(path: Path, count: int) -> tuple[float, float]:
 
 def scans(path: Path, folder: Path, count: int) -> float:
     """Return the 99th percentile in milliseconds of a member's scan: read, looked up, decided, committed, answered."""
+    configure()  # as the daemon does it: an answered scan is a line on stderr
     clock = SystemClock()
     store = Store(path, station=STATION, random=Random(1))
     live = LiveBoard()
