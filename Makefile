@@ -13,13 +13,14 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 WORKERS ?= 2
 GROUND := .ci/venv pyproject.toml requirements/demo.txt
 
-.PHONY: help demo test check format lint types imports architecture bench lock clean
+.PHONY: help demo test check format lint types imports architecture bench soak-power lock clean
 
 help:
 	@echo 'make demo [ARGS="--for 60s"]  a whole simulated station on this machine'
 	@echo 'make test [ARGS="-k scan"]    the whole test suite'
 	@echo 'make check                    format, lint, types, imports, architecture (each also a target)'
 	@echo 'make bench [ARGS="--only P1"] measurements; never fails'
+	@echo 'make soak-power [ARGS=...]     real power cuts under the agent, as root; minutes'
 	@echo 'make lock [UPGRADE=--upgrade] the pinned requirements anew from pyproject.toml'
 	@echo 'make clean                    remove the virtual environment and every cache'
 
@@ -29,7 +30,7 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.test
 	@$(BYTECODE)
-	@.ci/packages mosquitto=mosquitto age=age zstd=zstd sqlite3=sqlite3
+	@.ci/packages mosquitto=mosquitto age=age zstd=zstd sqlite3=sqlite3 cc=gcc cc=libc6-dev
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 15 $(ARGS)
 
 check: format lint types imports architecture
@@ -51,6 +52,10 @@ architecture: $(VENV)/.test
 
 bench: $(VENV)/.test
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+soak-power: $(VENV)/.test
+	@.ci/packages mosquitto=mosquitto mkfs.ext4=e2fsprogs
+	$(BIN)/python tests/soak/power_cuts.py $(ARGS)
 
 # The test requirements hold the demo's as well, so this also satisfies `make demo`.
 $(VENV)/.test: $(GROUND) requirements/test.txt

@@ -165,12 +165,19 @@ class Answers:
             "sync": self._sync(),
             "configuration": meta.get("configuration"),
             "disk_free_bytes": disk.free,
+            "verified_at": utc(_stored(meta, "verified_at_ms")),
+            "verify_findings": _stored(meta, "verify_findings"),
             "backup": self._backup(),
         }
 
 
 class BadArgument(Exception):
     """A question's argument cannot be used."""
+
+
+def _stored(meta: dict[str, str], key: str) -> int | None:
+    value = meta.get(key)
+    return None if value is None else int(value)
 
 
 def _limit(args: dict[str, Any]) -> int:

@@ -16,9 +16,10 @@ from random import Random, SystemRandom
 from agent import __version__
 from agent.answers import Answers
 from agent.backup.keeper import Keeper
+from agent.checkup import VERIFIED_AT, Checkup, DiskWatch, giving_up
 from agent.clock import Clock, ScaledClock, clock_from_environment, read
 from agent.control import ControlServer
-from agent.inbox import FromHeadOffice, FromLine, Inbox, Item
+from agent.inbox import FromHeadOffice, FromLine, FromStorage, Inbox, Item
 from agent.live import LiveBoard
 from agent.logs import configure, get_logger
 from agent.pipeline import Pipeline
@@ -27,7 +28,11 @@ from agent.pipeline.step import Outlets
 from agent.schedule import Ticks
 from agent.settings import Settings
 from agent.store import mark as marks
+from agent.store import swap
+from agent.store.examine import examine
+from agent.store.failures import disk_named, of_system
 from agent.store.lock import InstanceLock
+from agent.store.reserve import Reserve
 from agent.store.store import Store
 from agent.supervisor import Heart, Shell, Supervisor, sd_notify
 from agent.uplink import Uplink, install_id
@@ -122,14 +127,20 @@ def check_unsettled(settings: Settings, unsettled: Iterable[tuple[int, int, str,
 class Daemon:
     """The station's one process. ``run`` returns when the end is asked for."""
 
-    def __init__(self, settings: Settings, lock: InstanceLock) -> None:
-        """Open the database under the lock. Raises StoreError and SecretMissing; opens no port."""
+    def __init__(self, settings: Settings, lock: InstanceLock, reserve: Reserve) -> None:
+        """Make room, examine and open the database. Raises StoreError and SecretMissing; opens no port."""
         self._settings = settings
         self._clock: Clock = clock_from_environment()
         self._rng = SystemRandom()
         self._key = index_key(settings)
         self._pinned = pinned_keys(settings)
-        self._store = Store(settings.store.path, station=settings.station.id, random=self._rng, lock=lock)
+        place = settings.store
+        self._reserve = reserve
+        with disk_named():
+            reserve.look()
+            swap.finish(place.path)  # else a restore under way looks like a database that went missing
+        trusted = examine(place.path, place.mark, unclean=lock.unclean, wall_ms=self._clock.wall_ms())
+        self._store = Store(place.path, station=settings.station.id, random=self._rng, lock=lock)
         check_unsettled(settings, self._store.unsettled())
         self._inbox: Inbox[Item] = Inbox()
         self._live = LiveBoard(started_ms=self._clock.wall_ms())
@@ -137,7 +148,9 @@ class Daemon:
         self._lines = {config.id: make_line(config) for config in settings.line_configs()}
         self._by_point = {p.id: p.line for p in settings.fuelling_point}
         self._uplink: Uplink | None = None
+        self._checkup = self._make_checkup(trusted=trusted)
         self._connect_n = 0
+        self._mark_fails = False
         self._stopped = False
         self._written_mark: marks.Mark | None = None
         self._boot = boot_id()
@@ -167,6 +180,8 @@ class Daemon:
         self._supervisor.add("pipeline", self._pipeline_shell, vital=True)
         self._supervisor.add("control", lambda heart: self._control_shell(control, heart))
         self._supervisor.add("mark", self._mark_shell)
+        self._supervisor.add("disk", DiskWatch(self._reserve, self._settings.store.path, self._inbox).shell)
+        self._supervisor.add("checkup", self._checkup.shell)
         for name, line in self._lines.items():
             self._supervisor.add(f"line-{name}", _line_shell(name, line, self._inbox, self._clock))
         if self._keeper is not None:
@@ -188,7 +203,7 @@ class Daemon:
         control.close()
         for line in self._lines.values():
             line.close()
-        self._write_mark()
+        self._keep_mark()
         self._store.close()
         _log.info("station ended", station=self._settings.station.id)
 
@@ -197,6 +212,17 @@ class Daemon:
         self._supervisor.request_stop()
         for line in self._lines.values():
             line.cancel()
+
+    def _make_checkup(self, *, trusted: bool) -> Checkup:
+        verified = self._store.meta(VERIFIED_AT)
+        return Checkup(
+            database=self._settings.store.path,
+            at_minutes=self._settings.store.verify_at,
+            zone=self._settings.station.tz,
+            clock=self._clock,
+            inbox=self._inbox,
+            last_ms=int(verified) if trusted and verified is not None else None,
+        )
 
     def _control(self) -> ControlServer:
         answers = Answers(
@@ -263,11 +289,17 @@ class Daemon:
             self._uplink.wake()
 
     def _take_places(self) -> None:
-        """Write the high-water file for the first time. Raises StationRefused where it cannot be written."""
+        """Write the high-water file for the first time. Raises StationRefused where it cannot be written.
+
+        A disk that fails under a file that is there refuses nothing: the file may be behind the database.
+        """
         path = self._settings.store.mark
         try:
             self._write_mark()
         except OSError as failure:
+            if of_system(failure) is not None and path.exists():
+                self._tell_mark(failure)
+                return
             hint = "name a file in a folder that the agent may write: [store] mark"
             raise StationRefused(f"{path} cannot be written: {failure.strerror or failure}", hint=hint) from failure
 
@@ -279,13 +311,33 @@ class Daemon:
             marks.write(self._settings.store.mark, fresh)
             self._written_mark = fresh
 
+    def _keep_mark(self) -> None:
+        """Write the high-water file; that it cannot be written is told once, and once that it can again."""
+        try:
+            self._write_mark()
+        except OSError as failure:
+            self._tell_mark(failure)
+        else:
+            self._tell_mark(None)
+
+    def _tell_mark(self, failure: OSError | None) -> None:
+        if self._mark_fails == (failure is not None):
+            return
+        self._mark_fails = failure is not None
+        if failure is not None:
+            _log.error(
+                "the high-water file cannot be written", path=str(self._settings.store.mark), failure=str(failure)
+            )
+        self._inbox.put(FromStorage("MARK_NOT_WRITTEN", self._mark_fails, str(failure or "")))
+
     # --- shells -------------------------------------------------------------------------------------------------------
 
     def _pipeline_shell(self, heart: Heart) -> None:
         while heart.beat():
             item = self._inbox.get(GET_S)
             if item is not None:
-                self._pipeline.handle(item)
+                with giving_up(self._reserve):
+                    self._pipeline.handle(item)
 
     @staticmethod
     def _control_shell(control: ControlServer, heart: Heart) -> None:
@@ -294,7 +346,7 @@ class Daemon:
 
     def _mark_shell(self, heart: Heart) -> None:
         while heart.rest(MARK_EVERY_S):
-            self._write_mark()
+            self._keep_mark()
 
     def _send(self, command: Command) -> None:
         line = command.gauge.removeprefix("gauge:") if isinstance(command, ConfirmUnits) else None
@@ -344,4 +396,6 @@ def run(settings: Settings, lock: InstanceLock) -> None:
     """Configure logging and run the daemon until it is asked to end."""
     configure()
     sys.setswitchinterval(GIVE_WAY_S)
-    Daemon(settings, lock).run()
+    reserve = Reserve(settings.store.path, settings.store.reserve)
+    with giving_up(reserve):
+        Daemon(settings, lock, reserve).run()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -90,6 +90,16 @@ class FromHeadOffice:
 
 
 @dataclass(frozen=True, slots=True)
+class FromStorage:
+    """A watcher of the disk or the database tells: an alert stands or is over; ``facts`` are kept with the database."""
+
+    alert: str
+    standing: bool
+    detail: str = ""
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class AlertFound:
     """A thread of the station itself says whether an alert stands; said again it changes nothing."""
 
@@ -109,7 +119,7 @@ class Audited:
     result: str
 
 
-Item = FromLine | Ticked | Asked | FromHeadOffice | AlertFound | Audited
+Item = FromLine | Ticked | Asked | FromHeadOffice | FromStorage | AlertFound | Audited
 
 
 class Inbox(Generic[T]):

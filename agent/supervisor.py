@@ -14,6 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from agent.logs import get_logger
+from agent.store.failures import StorageFailed
+
+STORAGE_EXIT = 74
+"""How the process ends when the disk has failed it (EX_IOERR): the next start works from what is really there."""
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
@@ -98,17 +102,20 @@ class Supervisor:
         worker.thread.start()
 
     def _run(self, worker: _Worker) -> None:
-        began = time.monotonic()
+        began, status = time.monotonic(), 1
         try:
             worker.shell(worker.heart)
             if self._stop.is_set():
                 worker.ended = True
                 return
             self._log.error("thread ended although nobody asked it to", thread=worker.name)
+        except StorageFailed as failure:
+            status = STORAGE_EXIT
+            self._log.error("the disk failed", thread=worker.name, failure=str(failure), hint=failure.hint)
         except Exception as failure:  # noqa: BLE001 - the one place that may: a failing thread must never end silently
             self._log.error("thread failed", thread=worker.name, failure=type(failure).__name__, exc_info=True)
         if worker.vital:
-            self._die(1)
+            self._die(status)
         now = time.monotonic()
         worker.failures = 1 if now - began > STEADY_AFTER_S else worker.failures + 1
         worker.not_before = now + min(FIRST_PAUSE_S * 2 ** (worker.failures - 1), LONGEST_PAUSE_S)

@@ -173,3 +173,5 @@ class Uplink:
         self._link.close()
         while heart.rest(WAIT_S):
             pass
+        # the last connection to close merges the log into the database, which a reader cannot
+        self._outbox.close()

@@ -22,6 +22,7 @@ import serial
 
 from drivers.config import LineConfig, SerialSettings
 from drivers.errors import PortLost, WiringError
+from drivers.marks import Marks
 
 
 class Port(Protocol):
@@ -71,10 +72,14 @@ GENERIC = SerialSettings(9600, 8, "none", 1)  # used where neither the line nor 
 PARITIES = {"none": serial.PARITY_NONE, "even": serial.PARITY_EVEN, "odd": serial.PARITY_ODD}
 
 
-def open_port(config: LineConfig, defaults: SerialSettings) -> Port:
+def open_port(
+    config: LineConfig, defaults: SerialSettings, marks: Marks | None = None, *, listen_only: bool = False
+) -> Port:
     """Open ``config.port``: a device path (exclusively), a pty, ``socket://host:port``, or another pyserial URL.
 
     ``defaults`` are the protocol's serial settings, used where ``config.serial`` says ``None``; sockets ignore both.
+    ``marks`` counts the characters that a serial port received damaged (parity, framing); they arrive all the same.
+    ``listen_only`` leaves RTS and DTR low, so that an adapter which drives its wire by them stays quiet.
     Raises ``PortLost`` when it is not there, taken or forbidden; ``WiringError`` when it can never be opened so.
     """
     if config.port.startswith("socket://"):
@@ -82,14 +87,13 @@ def open_port(config: LineConfig, defaults: SerialSettings) -> Port:
     settings = _merged(config.serial, defaults)
     try:
         try:
-            return _open_serial(config.port, settings)
+            return _open_serial(config.port, settings, marks, quiet=listen_only)
         except (termios.error, OSError) as error:
             # Some systems refuse parity on a pseudo terminal, which has no wire to put a parity bit on.
             if error.args[:1] != (errno.EINVAL,) or settings.parity == "none" or not _is_pty(config.port):
                 raise
-            return _open_serial(
-                config.port, SerialSettings(settings.baudrate, settings.data_bits, "none", settings.stop_bits)
-            )
+            plain = SerialSettings(settings.baudrate, settings.data_bits, "none", settings.stop_bits)
+            return _open_serial(config.port, plain, marks, quiet=listen_only)
     except (termios.error, OSError) as error:
         raise _not_opened(config.port, error) from error
     except ValueError as error:
@@ -102,9 +106,10 @@ def open_port(config: LineConfig, defaults: SerialSettings) -> Port:
 class DescriptorPort:
     """A port behind a non-blocking descriptor: serial device, pseudo terminal or socket."""
 
-    def __init__(self, name: str, descriptor: int, release: Callable[[], object]) -> None:
+    def __init__(self, name: str, descriptor: int, release: Callable[[], object], marks: Marks | None = None) -> None:
         self._name = name
         self._descriptor = descriptor
+        self._marks = marks
         self._release = release
         self._open = True
         self._cancelled = False
@@ -130,13 +135,16 @@ class DescriptorPort:
         """As ``Port.read``. End of file means that the other end has hung up: ``PortLost``."""
         self._check_open()
         left_ms = math.ceil(max(0.0, timeout_s) * 1000)
-        while not self._readable.poll(min(left_ms, CANCEL_SLICE_MS)):
+        while True:
+            if self._readable.poll(min(left_ms, CANCEL_SLICE_MS)):
+                data = self._take(size)
+                if data or self._marks is None:  # else the beginning of a mark has come, and no character yet
+                    return data
             if self._cancelled:
                 raise self._lost("the line is being ended", "")
             left_ms -= CANCEL_SLICE_MS
             if left_ms <= 0:
                 return b""
-        return self._take(size)
 
     def cancel(self) -> None:
         """As ``Cancellable.cancel``."""
@@ -179,7 +187,7 @@ class DescriptorPort:
             raise self._lost(error.strerror, "check the cable and the adapter") from error
         if not data:
             raise self._lost("the other end has hung up", "check the cable, the adapter or the TCP tunnel")
-        return data
+        return data if self._marks is None else self._marks.feed(data)
 
     def _check_open(self) -> None:
         if not self._open:
@@ -240,9 +248,10 @@ class UrlPort:
         return PortLost(f"{self._name}: {error}", hint="check that the other end of this address is running")
 
 
-def _open_serial(name: str, settings: SerialSettings) -> Port:
+def _open_serial(name: str, settings: SerialSettings, marks: Marks | None, *, quiet: bool) -> Port:
     handle = serial.serial_for_url(
         name,
+        do_not_open=quiet,
         baudrate=settings.baudrate,
         bytesize=settings.data_bits,
         parity=PARITIES.get(str(settings.parity), settings.parity),
@@ -251,9 +260,21 @@ def _open_serial(name: str, settings: SerialSettings) -> Port:
         write_timeout=WRITE_TIMEOUT_S,
         exclusive=None if "://" in name else True,
     )
+    if quiet:
+        handle.rts = handle.dtr = False
+        handle.open()
     if "://" in name:
         return UrlPort(name, handle)
-    return DescriptorPort(name, handle.fileno(), handle.close)
+    if marks is not None:
+        _mark_errors(handle.fileno())
+    return DescriptorPort(name, handle.fileno(), handle.close, marks)
+
+
+def _mark_errors(descriptor: int) -> None:
+    """Let the system announce each damaged character as FF 00, and send each real FF twice."""
+    attributes = termios.tcgetattr(descriptor)
+    attributes[0] = (attributes[0] | termios.PARMRK | termios.INPCK) & ~(termios.IGNPAR | termios.ISTRIP)
+    termios.tcsetattr(descriptor, termios.TCSANOW, attributes)
 
 
 def _open_socket(url: str) -> Port:

@@ -19,6 +19,7 @@ from drivers.errors import WiringError
 from drivers.port import Port, open_port
 
 if TYPE_CHECKING:
+    from drivers.dissection import FieldKit
     from drivers.line import Line
 
 ENTRY_POINT_GROUP = "forecourt.drivers"
@@ -36,6 +37,8 @@ class DriverSpec:
     ``check_options`` looks at ``LineConfig.options`` and returns every problem at once, an empty list when all is well.
     ``make_devices`` builds the devices of one line (points, the gauge or the reader) without touching a port; raises
     ``WiringError`` when the line as a whole cannot work (two devices with one address, a wrong number of decimals).
+    ``field_kit``: optional, ``"module:NAME"`` of a ``drivers.dissection.FieldKit`` for ``forecourt device``; a station
+    that runs never loads it.
     """
 
     protocol: str
@@ -44,6 +47,7 @@ class DriverSpec:
     check_options: Callable[[Mapping[str, object]], list[OptionProblem]]
     make_devices: Callable[[LineConfig], list[Device]]
     capabilities: Capabilities
+    field_kit: str = ""
 
 
 BUILT_IN: Mapping[str, str] = {
@@ -75,6 +79,31 @@ def spec(name: str) -> DriverSpec:
         raise WiringError(
             f"the driver of protocol {name!r} is a {type(found).__name__}, not a DriverSpec",
             hint="let the entry point name a drivers.registry.DriverSpec object",
+        )
+    return found
+
+
+def field_kit(driver: DriverSpec) -> FieldKit | None:
+    """What ``driver`` brings for the field tools; ``None`` when it brings nothing.
+
+    Raises ``WiringError`` when it names something that is not there or is no ``FieldKit``.
+    """
+    from drivers.dissection import FieldKit
+
+    if not driver.field_kit:
+        return None
+    module_name, _, attribute = driver.field_kit.partition(":")
+    try:
+        found: object = getattr(import_module(module_name), attribute)
+    except (ImportError, AttributeError) as error:
+        raise WiringError(
+            f"the field kit {driver.field_kit} of protocol {driver.protocol!r} cannot be loaded: {error}",
+            hint="let DriverSpec.field_kit name a drivers.dissection.FieldKit as module:NAME",
+        ) from error
+    if not isinstance(found, FieldKit):
+        raise WiringError(
+            f"the field kit {driver.field_kit} of protocol {driver.protocol!r} is a {type(found).__name__}",
+            hint="let DriverSpec.field_kit name a drivers.dissection.FieldKit as module:NAME",
         )
     return found
 

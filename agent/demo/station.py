@@ -26,7 +26,7 @@ def station_toml(
     parts = [
         "# Written by `forecourt demo`: a station whose devices are simulated.",
         _section("[station]", id=STATION, name="示范加油站", timezone="Asia/Shanghai", currency="CNY"),
-        _section("[store]", path=str(places.database), mark=str(places.mark)),
+        _section("[store]", path=str(places.database), mark=str(places.mark), reserve="1 MB"),
         *(_dispensers(name, port) for name, port in endpoints["lines"].items()),
         _section("[[line]]", id="gauge", port=endpoints["gauge"]["tcp"], protocol="veeder-root"),
         # the world runs faster than the wire: the gauge is asked as often as its tanks change

@@ -10,6 +10,7 @@ from agent.domain.alerts import DeviceAlertEvent, Edge
 from agent.domain.wetstock import alerts as tank_machine
 from agent.domain.wetstock.alerts import TankAlertEvent, TankAlerts, TankSample
 from agent.domain.wetstock.limits import TankLimits, tank_limits
+from agent.inbox import FromStorage
 from agent.logs import get_logger
 from agent.pipeline.step import RequestRefused, Step
 from agent.settings import Settings, TankSettings
@@ -18,6 +19,7 @@ from drivers.readings import GaugeAlarms, GaugeUnits, Quality, TankReading
 _log = get_logger("alerts")
 
 DEVICE_SUBJECT = "devices"
+STORAGE_SUBJECT = "storage"
 SILENT_AFTER_MS = 60_000
 """A gauge not heard from for so long is silent for the tanks it serves."""
 
@@ -29,6 +31,9 @@ SEVERITIES = {
     "MISMATCH": "alarm",
     "UNKNOWN_AUTHORISATION": "alarm",
     "PRICE_MISMATCH": "warning",
+    "DISK_FULL": "critical",
+    "MARK_NOT_WRITTEN": "alarm",
+    "VERIFY_FAILED": "critical",
 }
 
 
@@ -217,6 +222,15 @@ def device(step: Step, subject: str, name: str, *, standing: bool, detail: str =
     else:
         after, events = machine.clear_alert(before, subject, name, step.now)
     _keep_device(step, after, events)
+
+
+def storage(step: Step, told: FromStorage) -> None:
+    """Raise or clear what a watcher of the disk or the database found, and keep its facts."""
+    if told.alert == "DISK_FULL":
+        step.memory.disk_is_full = told.standing
+    for key, value in told.facts.items():
+        step.tx.memory.set_meta(key, value)
+    device(step, STORAGE_SUBJECT, told.alert, standing=told.standing, detail=told.detail)
 
 
 def _keep_device(step: Step, after: machine.DeviceAlerts, events: tuple[DeviceAlertEvent, ...]) -> None:

@@ -18,7 +18,18 @@ from agent.domain.alerts import restore as restore_alerts
 from agent.domain.instant import Now
 from agent.failpoints import failpoint
 from agent.ids import RandomBits
-from agent.inbox import AlertFound, Asked, Audited, FromHeadOffice, FromLine, Item, Ticked, refusal, success
+from agent.inbox import (
+    AlertFound,
+    Asked,
+    Audited,
+    FromHeadOffice,
+    FromLine,
+    FromStorage,
+    Item,
+    Ticked,
+    refusal,
+    success,
+)
 from agent.live import LiveBoard
 from agent.logs import get_logger
 from agent.pipeline import alerting, asking, downlink, points, pricing, rulebook, scanning, settling
@@ -153,6 +164,10 @@ class Pipeline:
             case FromHeadOffice(event):
                 step = self._step(read(self._clock))
                 downlink.handle(step, event)
+                self._finish(step)
+            case FromStorage():
+                step = self._step(read(self._clock))
+                alerting.storage(step, item)
                 self._finish(step)
             case AlertFound(subject, alert, standing, detail):
                 step = self._step(read(self._clock))

@@ -41,6 +41,7 @@ class Memory:
     rules: ActiveRules | None = None
     look_at_ms: int = 0
     telemetry_at_ms: int = 0
+    disk_is_full: bool = False
 
     def draft(self) -> Memory:
         """Return a copy whose dictionaries may be changed."""

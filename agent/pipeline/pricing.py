@@ -57,7 +57,10 @@ def set_price(step: Step, grade: str, unit_price_milli: int, effective_from_ms: 
 
 
 def telemetry(step: Step) -> None:
-    """Every minute: keep the tanks' newest readings and, as often as configured, tell them and our health."""
+    """Every minute: keep the tanks' newest readings and, as often as configured, tell them and our health.
+
+    On a full disk nothing is told: what is left is for sales.
+    """
     for number, reading in step.live.tanks.items():
         keys = ("volume_ml", "ullage_ml", "height_um", "water_height_um", "water_volume_ml", "temperature_mdegc")
         values = {key: reading[key] for key in keys}
@@ -72,7 +75,7 @@ def telemetry(step: Step) -> None:
                 **values,
             }
         )
-    if step.now.mono_ms < step.memory.telemetry_at_ms:
+    if step.memory.disk_is_full or step.now.mono_ms < step.memory.telemetry_at_ms:
         return
     step.memory.telemetry_at_ms = step.now.mono_ms + step.settings.head_office.telemetry_every
     for number, reading in sorted(step.live.tanks.items()):

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from agent.domain.link_records import Windows
-from agent.settings.values import DurationMs, LitresMl, MinutesOfDay, PriceMilli, TimeZone, WireName
+from agent.settings.values import DurationMs, LitresMl, MinutesOfDay, PriceMilli, SizeBytes, TimeZone, WireName
 from drivers.config import LineConfig, PointConfig, SerialSettings
 
 EXPONENTS = {"CNY": 2, "EUR": 2, "USD": 2, "GBP": 2, "HKD": 2, "SGD": 2, "CHF": 2, "JPY": 0, "KRW": 0, "KWD": 3}
@@ -57,6 +57,8 @@ class StoreSettings(Section):
     path: Path = Field(default=Path("/var/lib/forecourt/station.db"), strict=False)
     mark: Path = Field(default=Path("/var/lib/forecourt-mark/mark.json"), strict=False)
     keep_delivered: Annotated[DurationMs, Field(ge=86_400_000)] = 35 * 86_400_000
+    reserve: SizeBytes = 64 * 1024 * 1024
+    verify_at: MinutesOfDay = 210
 
 
 class SerialSection(Section):

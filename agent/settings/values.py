@@ -13,6 +13,8 @@ from pydantic import BeforeValidator, Field
 
 _DURATION = re.compile(r"([0-9]{1,9})(ms|s|min|h|d)")
 _UNIT_MS = {"ms": 1, "s": 1_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
+_SIZE = re.compile(r"0|([0-9]{1,4}) ?(MB|GB)")
+_UNIT_BYTES = {"MB": 1024**2, "GB": 1024**3}
 _DECIMAL = re.compile(r"(-)?([0-9]{1,9})(?:\.([0-9]{1,9}))?")
 _LARGEST = 10**9
 """Litres, prices and amounts of a station stay far below; a longer number is a slip of the hand."""
@@ -26,6 +28,14 @@ def duration_ms(value: Any) -> int:
     if match is None:
         raise ValueError('write a duration as text with a unit, such as "120ms", "5s", "10min", "24h" or "35d"')
     return int(match[1]) * _UNIT_MS[match[2]]
+
+
+def size_bytes(value: Any) -> int:
+    """Read ``"64 MB"``, ``"1 GB"`` or ``"0"`` as bytes (1 MB is 1,048,576 of them); raises ValueError otherwise."""
+    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError('write a size as text with a unit, such as "64 MB" or "1 GB", or "0" for none')
+    return int(match[1]) * _UNIT_BYTES[match[2]] if match[2] else 0
 
 
 def scaled_decimal(value: Any, places: int, what: str) -> int:
@@ -83,6 +93,7 @@ def _time_zone(value: Any) -> str:
 
 
 DurationMs = Annotated[int, BeforeValidator(duration_ms)]
+SizeBytes = Annotated[int, BeforeValidator(size_bytes)]
 PriceMilli = Annotated[int, BeforeValidator(_price_milli)]
 LitresMl = Annotated[int, BeforeValidator(_litres_ml)]
 MinutesOfDay = Annotated[int, BeforeValidator(_minutes_of_day)]

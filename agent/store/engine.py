@@ -6,13 +6,16 @@ cuts lost transactions that had been acknowledged.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.pool import StaticPool
 
+from agent.store.failures import of_sqlite
 from agent.store.lock import StoreError
 from agent.store.prepared import Prepared, raw
 
@@ -41,14 +44,22 @@ def _apply(dbapi_connection: Any, pragmas: Mapping[str, object]) -> None:
     cursor.close()
 
 
+def _name_failure(context: ExceptionContext) -> None:
+    original = context.original_exception
+    failure = of_sqlite(original) if isinstance(original, sqlite3.Error) else None
+    if failure is not None:
+        raise failure from original
+
+
 def writer_engine(path: Path) -> Engine:
     """Return an engine whose connections are asserted to be WAL, FULL, with foreign keys; transactions are IMMEDIATE.
 
-    Raises StoreError when a pragma does not hold.
+    Raises StoreError when a pragma does not hold, StorageFailed from any statement that the disk did not let through.
     """
     engine = create_engine(f"sqlite:///{path}", poolclass=StaticPool, connect_args={"check_same_thread": False})
     event.listen(engine, "connect", lambda connection, _record: _apply(connection, WRITER_PRAGMAS))
     event.listen(engine, "begin", _join)
+    event.listen(engine, "handle_error", _name_failure)
     return engine
 
 

@@ -5,6 +5,7 @@ A restored or copied database is older than this file says: then this station mu
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Mapping
@@ -40,7 +41,7 @@ def read(path: Path) -> Mark | None:
 
 
 def write(path: Path, mark: Mark) -> None:
-    """Replace the file atomically and durably."""
+    """Replace the file atomically and durably. Raises OSError; the old file then stands."""
     value = {
         "incarnation": mark.incarnation,
         "connect_n": mark.connect_n,
@@ -50,7 +51,9 @@ def write(path: Path, mark: Mark) -> None:
     fresh = path.with_name(path.name + ".new")
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
     try:
-        os.write(descriptor, json.dumps(value, sort_keys=True).encode("utf-8"))
+        content = json.dumps(value, sort_keys=True).encode("utf-8")
+        if os.write(descriptor, content) != len(content):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(fresh))
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

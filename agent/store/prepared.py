@@ -16,6 +16,8 @@ from sqlalchemy import Connection, Insert, Select
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DBAPIError
 
+from agent.store.failures import disk_named, of_sqlite
+
 Found: TypeAlias = dict[str, Any]
 """A row by column name."""
 
@@ -42,16 +44,19 @@ class Prepared:
         )
 
     def run(self, connection: sqlite3.Connection, values: Mapping[str, Any]) -> sqlite3.Cursor:
-        """Send it. Raises SQLAlchemy's errors, as every statement of the store does."""
+        """Send it. Raises StorageFailed for what the disk did, else SQLAlchemy's errors, as every statement here."""
         ordered = self._in_order({**self._constants, **values} if self._constants else values)
         try:
             return connection.execute(self.text, ordered)
         except sqlite3.Error as failure:
+            named = of_sqlite(failure)
+            if named is not None:
+                raise named from failure
             raise DBAPIError.instance(self.text, ordered, failure, sqlite3.Error) from failure
 
     def all(self, connection: sqlite3.Connection, values: Mapping[str, Any]) -> list[Found]:
         """Send a select and return its rows by column name."""
-        with closing(self.run(connection, values)) as rows:
+        with disk_named(), closing(self.run(connection, values)) as rows:
             return [dict(zip(self._names, row, strict=True)) for row in rows]
 
     def first(self, connection: sqlite3.Connection, values: Mapping[str, Any]) -> Found | None:

@@ -18,6 +18,7 @@ from agent.store import journal, swap
 from agent.store.alerts import AlertTable
 from agent.store.delivery import DeliveryTable
 from agent.store.engine import BEGIN, writer_engine
+from agent.store.failures import disk_named
 from agent.store.lock import InstanceLock, StoreError
 from agent.store.members import MemberTable
 from agent.store.memory import MemoryTable
@@ -63,7 +64,8 @@ class Store:
             ) from failure
         self.is_new = not path.exists() or path.stat().st_size == 0
         self._engine = writer_engine(path)
-        upgrade(self._engine, path)
+        with disk_named():
+            upgrade(self._engine, path)
         self._connection = self._engine.connect()
         with self._connection.begin():
             self._adopt(station)
@@ -94,7 +96,10 @@ class Store:
         return Tx(self._connection, journal.JournalWriter(self._connection, self._heads, stamp, self._random), stamp)
 
     def commit(self, tx: Tx) -> None:
-        """Make everything of ``tx`` durable, and its heads the store's own."""
+        """Make everything of ``tx`` durable, and its heads the store's own.
+
+        Raises StorageFailed: then nothing is known to be durable, and this store may not be used again.
+        """
         tx.journal.flush()
         failpoint("store.inside_commit")
         if self._connection.in_transaction():

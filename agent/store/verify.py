@@ -60,16 +60,9 @@ def verify(path: Path, pulse: Callable[[], bool] | None = None) -> Report:
         db.row_factory = sqlite3.Row
         if pulse is not None:
             db.set_progress_handler(lambda: 0 if pulse() else 1, PULSE_INSTRUCTIONS)
-        db.execute("BEGIN")
-        findings = [
-            *_integrity(db),
-            *_chains(db),
-            *_sales_against_journal(db),
-            *_settlements(db),
-            *_ledger(db),
-            *_totalizers(db),
-        ]
-        counts = [int(db.execute(f"SELECT count(*) FROM {table}").fetchone()[0]) for table in _COUNTED]  # noqa: S608
+        _begin(db)
+        findings = [finding for check in _checks() for finding in _guarded(check, db)]
+        counts = [_count(db, table) for table in _COUNTED]
     return Report(tuple(findings[:MAX_FINDINGS]), *counts)
 
 
@@ -86,6 +79,45 @@ def as_json(path: Path) -> dict[str, Any]:
 
 
 _COUNTED = ("journal", "sale", "posting")
+_Check = Callable[[sqlite3.Connection], Iterator[Finding]]
+
+
+def _checks() -> tuple[_Check, ...]:
+    return _integrity, _chains, _sales_against_journal, _settlements, _ledger, _totalizers
+
+
+def _begin(db: sqlite3.Connection) -> None:
+    db.execute("BEGIN")
+    try:
+        db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except UnicodeDecodeError as failure:  # SQLite quotes the damaged bytes in its own message
+        raise sqlite3.DatabaseError("the schema is damaged") from failure
+
+
+def _guarded(check: _Check, db: sqlite3.Connection) -> Iterator[Finding]:
+    """Yield the findings of a check; a value so damaged that it ends the check is one more."""
+    try:
+        yield from check(db)
+    except sqlite3.Error as failure:
+        code = getattr(failure, "sqlite_errorcode", None)
+        if code is not None and code & 0xFF != sqlite3.SQLITE_CORRUPT:
+            raise
+        yield Finding("database", f"{failure}; {_name(check)} not checked to the end")
+    except (LookupError, TypeError, ValueError) as failure:
+        yield Finding("database", f"a value cannot be used ({failure!r}); {_name(check)} not checked to the end")
+
+
+def _name(check: _Check) -> str:
+    return getattr(check, "__name__", "part").strip("_").replace("_", " ")
+
+
+def _count(db: sqlite3.Connection, table: str) -> int:
+    try:
+        return int(db.execute(f"SELECT count(*) FROM {table}").fetchone()[0])  # noqa: S608
+    except sqlite3.DatabaseError as failure:
+        if getattr(failure, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_CORRUPT:
+            raise
+        return 0
 
 
 def _integrity(db: sqlite3.Connection) -> Iterator[Finding]:

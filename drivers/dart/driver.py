@@ -454,4 +454,5 @@ SPEC = DriverSpec(
     check_options=options.check,
     make_devices=make_devices,
     capabilities=CAPABILITIES,
+    field_kit="drivers.dart.dissect:KIT",
 )

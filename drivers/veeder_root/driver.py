@@ -288,4 +288,5 @@ SPEC = DriverSpec(
     check_options=check_options,
     make_devices=make_devices,
     capabilities=CAPABILITIES,
+    field_kit="drivers.veeder_root.dissect:KIT",
 )

@@ -90,7 +90,8 @@ class Exchange:
             if wait_s > 0:
                 port.pause(min(wait_s, self._options.pause_s))
         if self._dirty:
-            port.write(ESC)
+            if self._options.abort:
+                port.write(ESC)
             port.pause(self._options.drain_s)
 
     def _await(self, port: Port) -> Reply:

@@ -43,6 +43,7 @@ class Options:
     retry_pauses: tuple[float, ...] = (1.0, 2.0)
     retry_ladder: tuple[float, ...] = (5.0, 10.0, 30.0, 60.0)
     terminator: str = "CRLF"
+    abort: bool = True
     end_of_message: bytes = b"\x03"
     security_code: str = field(default="", repr=False)
     units: int | None = None
@@ -65,6 +66,7 @@ HELP: Mapping[str, str] = {
     "retry_pauses": "times before the second and third try, default [1, 2]",
     "retry_ladder": "times between probes of a silent console, the last one repeats, default [5, 10, 30, 60]",
     "terminator": 'what ends a question: "CRLF" (default), "CR" or ""',
+    "abort": "false when the server cannot bear the ESC that ends a reply left over from before; default true",
     "end_of_message": 'what the console sends after a reply, one or two bytes in hex, default "03"; only a hint',
     "security_code": "six printable characters, only if the console has one enabled; never logged",
     "units": "units confirmed at commissioning: 1 US, 2 metric, 3 Imperial; other units found count as changed",
@@ -147,6 +149,12 @@ def _terminator(key: str, value: object) -> dict[str, Any]:
     return {key: value}
 
 
+def _abort(key: str, value: object) -> dict[str, Any]:
+    if not isinstance(value, bool):
+        raise _bad(key, "must be true or false")
+    return {key: value}
+
+
 def _end_of_message(key: str, value: object) -> dict[str, Any]:
     if not isinstance(value, str) or not _END.fullmatch(value):
         raise _bad(key, "is not one or two bytes in hex")
@@ -175,6 +183,7 @@ _READERS: Mapping[str, Callable[[str, object], dict[str, Any]]] = {
     "retry_pauses": _times,
     "retry_ladder": _times,
     "terminator": _terminator,
+    "abort": _abort,
     "end_of_message": _end_of_message,
     "security_code": _security_code,
     "units": _whole(1, 3),

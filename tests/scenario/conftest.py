@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 
+from tests.support.quiet import quiet_log
 from tests.support.station import VirtualStation
 from tests.support.station_settings import Plan, copy_template
 
@@ -17,10 +16,8 @@ MakeStation = Callable[..., VirtualStation]
 
 @pytest.fixture(autouse=True, scope="session")
 def _quiet_log() -> Iterator[None]:
-    before = structlog.get_config()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    yield
-    structlog.configure(**before)
+    with quiet_log():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -118,6 +118,7 @@ class Site:
         self.hq = folder / "hq"
         self.database = folder / "station.db"
         self.mark = folder / "mark" / "mark.json"
+        self.reserve_mb = 1
         self.config = folder / "station.toml"
         # a Unix socket's path has at most 107 bytes, pytest's folders alone may be longer
         self._short = Path(tempfile.mkdtemp(prefix="fc-"))
@@ -257,7 +258,7 @@ class Site:
         more = {**environment, **({FAILPOINT: failpoint} if failpoint else {})}
         process = self.start("agent", [sys.executable, "-c", AGENT, "run", "--config", str(self.config)], **more)
         if ready:
-            eventually(lambda: self.answers(process), 20, "the agent answers")
+            eventually(lambda: self.answers(process), 40, "the agent answers")
         return process
 
     def answers(self, process: Running) -> bool:
@@ -342,7 +343,7 @@ def station_toml(site: Site, endpoints: Mapping[str, Any], sections: Mapping[str
     """The station file of ``site.forecourt`` for its ``endpoints``; without readers or gauge there, none are named."""
     head = {
         "station": f'id = "{STATION}"\nname = "Test"',
-        "store": f'path = "{site.database}"\nmark = "{site.mark}"',
+        "store": f'path = "{site.database}"\nmark = "{site.mark}"\nreserve = "{site.reserve_mb} MB"',
         "sales": 'settle = "auto"',
         "head_office": (
             f'broker = "mqtt://127.0.0.1:{site.broker.port}"\nkeys_file = "{site.hq}/keys/pinned.jwks.json"\n'

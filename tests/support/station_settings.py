@@ -27,6 +27,7 @@ class Plan:
     amount_totals: bool = False
     settle_after: str = "30s"
     card_count: int = 12
+    telemetry_every: str = "5min"
 
 
 def station_settings(directory: Path, config: ForecourtConfig, plan: Plan) -> Settings:
@@ -42,6 +43,7 @@ def _toml(config: ForecourtConfig, plan: Plan) -> str:
     parts = [
         f'[station]\nid = "{STATION}"\nbusiness_day_starts = "00:00"\nlanguage = "en"',
         f'[sales]\nsettle = "{plan.settle}"\nsettle_after = "{plan.settle_after}"',
+        f'[head_office]\ntelemetry_every = "{plan.telemetry_every}"',
     ]
     grades = {n.grade: n for point in config.points for n in point.nozzles}
     for code, nozzle in grades.items():

@@ -51,17 +51,17 @@ def problem(line: str) -> str:
     words = shlex.split(line, comments=True)
     command: Any = typer.main.get_command(NAMES[words[0]])
     rest = words[1:]
-    takes_value = False
+    values = 0
     given = 0
     for word in rest:
         below: dict[str, Any] = getattr(command, "commands", {})
-        if takes_value:
-            takes_value = False
+        if values:
+            values -= 1
         elif word.startswith("--"):
             option = next((p for p in command.params if word.partition("=")[0] in p.opts), None)
             if option is None and word != "--help":
                 return f"no option {word}"
-            takes_value = option is not None and not getattr(option, "is_flag", False) and "=" not in word
+            values = option.nargs if option and not getattr(option, "is_flag", False) and "=" not in word else 0
         elif below and word in below:
             command = below[word]
         elif below:

@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from agent.settings.values import DurationMs, LitresMl, MinutesOfDay, PriceMilli, TimeZone, duration_ms, scaled_decimal
+from agent.settings.values import (
+    DurationMs,
+    LitresMl,
+    MinutesOfDay,
+    PriceMilli,
+    TimeZone,
+    duration_ms,
+    scaled_decimal,
+    size_bytes,
+)
 
 
 @pytest.mark.parametrize(
@@ -28,6 +37,21 @@ def test_anything_else_is_no_duration(value: Any) -> None:
     """Without a unit nobody knows what was meant; the message shows how to write one."""
     with pytest.raises(ValueError, match="with a unit"):
         duration_ms(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("0", 0), ("64 MB", 67_108_864), ("64MB", 67_108_864), ("2 GB", 2_147_483_648)]
+)
+def test_sizes_are_bytes(text: str, expected: int) -> None:
+    """A megabyte is 1,048,576 bytes; none needs no unit."""
+    assert size_bytes(text) == expected
+
+
+@pytest.mark.parametrize("value", ["", "64", "64 mb", "64  MB", "-1 MB", "1.5 GB", "99999 MB", "64 KB", 64, None])
+def test_anything_else_is_no_size(value: Any) -> None:
+    """The message shows how to write one."""
+    with pytest.raises(ValueError, match='such as "64 MB"'):
+        size_bytes(value)
 
 
 @pytest.mark.parametrize(

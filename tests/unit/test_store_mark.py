@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,20 @@ def test_a_crash_while_writing_leaves_the_old_file(tmp_path: Path) -> None:
     path.with_name("mark.json.new").write_text('{"incarn', encoding="utf-8")
     assert read(path) == MARK
     write(path, MARK)
+    assert read(path) == MARK
+
+
+def test_a_disk_that_takes_only_a_part_leaves_the_old_file(tmp_path: Path) -> None:
+    """The system writes some of the bytes and says so without an error: that is no high-water file."""
+    path = tmp_path / "mark.json"
+    write(path, MARK)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20, before[1]))
+    try:
+        with pytest.raises(OSError, match="No space left"):
+            write(path, Mark("f" * 32, 8, {}))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert read(path) == MARK
 
 

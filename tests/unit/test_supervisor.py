@@ -10,7 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from agent.supervisor import FIRST_PAUSE_S, LONGEST_PAUSE_S, STALE_AFTER_S, STEADY_AFTER_S, Heart, Supervisor, sd_notify
+from agent.store.failures import Failure, StorageFailed
+from agent.supervisor import (
+    FIRST_PAUSE_S,
+    LONGEST_PAUSE_S,
+    STALE_AFTER_S,
+    STEADY_AFTER_S,
+    STORAGE_EXIT,
+    Heart,
+    Supervisor,
+    sd_notify,
+)
 from tests.support.simulated import wait_for
 
 
@@ -167,19 +177,23 @@ def test_a_thread_that_waits_for_its_restart_is_not_hung(systemd: Systemd) -> No
 
 
 @pytest.mark.parametrize("vital", [True, False])
-def test_only_a_vital_thread_takes_the_process_along(vital: bool) -> None:
-    """After a failed step memory and database may disagree: the process ends with 1 and starts from the database."""
+@pytest.mark.parametrize(
+    ("failure", "status"),
+    [(AssertionError("a broken invariant"), 1), (StorageFailed(Failure.IO, "fsync"), STORAGE_EXIT)],
+)
+def test_only_a_vital_thread_takes_the_process_along(failure: Exception, status: int, *, vital: bool) -> None:
+    """After a failed step memory and database may disagree: the process ends, with 74 where the disk did it."""
     deaths: list[int] = []
     supervisor = Supervisor(die=deaths.append)
 
     def shell(_heart: Heart) -> None:
-        raise AssertionError("a broken invariant")
+        raise failure
 
     supervisor.add("pipeline", shell, vital=vital)
     supervisor.start()
     (worker,) = supervisor._workers
     wait_for(lambda: worker.failures == 1, "the failure")
-    assert deaths == ([1] if vital else [])
+    assert deaths == ([status] if vital else [])
     ended(supervisor)
 
 
