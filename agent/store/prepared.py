@@ -43,9 +43,13 @@ class Prepared:
             tuple(str(column.key) for column in statement.selected_columns) if isinstance(statement, Select) else ()
         )
 
+    def ordered(self, values: Mapping[str, Any]) -> Sequence[Any]:
+        """Return the values as the text wants them."""
+        return self._in_order({**self._constants, **values} if self._constants else values)
+
     def run(self, connection: sqlite3.Connection, values: Mapping[str, Any]) -> sqlite3.Cursor:
         """Send it. Raises StorageFailed for what the disk did, else SQLAlchemy's errors, as every statement here."""
-        ordered = self._in_order({**self._constants, **values} if self._constants else values)
+        ordered = self.ordered(values)
         try:
             return connection.execute(self.text, ordered)
         except sqlite3.Error as failure:

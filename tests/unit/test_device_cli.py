@@ -184,8 +184,8 @@ def test_ctrl_c_ends_a_recording_with_a_summary(tmp_path: Path) -> None:
 def test_help_loads_no_heavy_library() -> None:
     """No serial port, no driver, no table printer for a look at the options."""
     script = (
-        "import sys; from agent.cli import app\n"
-        "try: app(['device', 'read', '--help'])\n"
+        "import sys; from agent.cli import application\n"
+        "try: application()(['device', 'read', '--help'])\n"
         "except SystemExit: pass\n"
         "print(sorted({'serial', 'drivers.registry', 'agent.field', 'rich.table', 'sqlite3'} & set(sys.modules)))"
     )
