@@ -21,7 +21,7 @@ help:
 	@echo 'make demo [ARGS="--for 60s"]  a whole simulated station on this machine'
 	@echo 'make test [ARGS="-k scan"]    the whole test suite'
 	@echo 'make check                    format, lint, types, imports, architecture (each also a target)'
-	@echo 'make bench                    measurements; never fails'
+	@echo 'make bench [ARGS="--only P1"] measurements; never fails'
 	@echo 'make soak-power [ARGS=...]     real power cuts under the agent, as root; minutes'
 	@echo 'make lock [UPGRADE=--upgrade] the pinned requirements anew from pyproject.toml'
 	@echo 'make dist                     an archive that installs without a network, in dist/'
@@ -56,7 +56,7 @@ architecture: $(VENV)/.test
 	$(BIN)/python -m pytest --quiet tests/architecture
 
 bench: $(VENV)/.test
-	@for file in tests/bench/p*.py; do $(BIN)/python "$$file"; done
+	@$(BIN)/python -m tests.bench $(ARGS)
 
 soak-power: $(VENV)/.test
 	@.ci/packages mosquitto=mosquitto mkfs.ext4=e2fsprogs

@@ -1,5 +1,22 @@
-"""``python -m agent``: the console script ``forecourt`` for those who have no script, the demo among them."""
+"""Where every ``forecourt`` begins, the script and ``python -m agent``: a plain look loads nothing it does not need."""
 
-from agent.main import entry
+import sys
 
-entry()
+
+def entry() -> None:
+    """The console script ``forecourt``."""
+    try:
+        from agent.cli.quick import answered
+
+        if answered(sys.argv[1:]):
+            return
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+    from agent.main import entry as whole
+
+    whole()
+
+
+if __name__ == "__main__":
+    entry()

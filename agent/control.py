@@ -13,9 +13,10 @@ import struct
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from agent.inbox import Person, refusal
+if TYPE_CHECKING:
+    from agent.inbox import Person
 
 MAX_REQUEST_BYTES = 65_536
 """The longest question is a few hundred bytes."""
@@ -27,7 +28,7 @@ QUESTION_TIMEOUT_S = 10.0
 ACCEPT_TIMEOUT_S = 0.5
 ANSWER_TIMEOUT_S = 30.0
 
-Answer = Callable[[str, dict[str, Any], Person], dict[str, Any]]
+Answer = Callable[[str, dict[str, Any], "Person"], dict[str, Any]]
 
 
 class ControlError(Exception):
@@ -41,6 +42,8 @@ class ControlError(Exception):
 
 def person_of(connection: socket.socket, supervisors: frozenset[str]) -> Person:
     """Return who is at the other end, as the kernel knows it: the user name and a role."""
+    from agent.inbox import Person  # only the daemon needs it: who merely asks does not load readings and their like
+
     size = struct.calcsize("3i")
     _, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
     try:
@@ -110,6 +113,8 @@ class ControlServer:
             self._slots.release()
 
     def _line(self, line: bytes, person: Person) -> bytes:
+        from agent.inbox import refusal
+
         value = self._parse(line)
         if value is None:
             answer = refusal("not a question", "send one JSON object with op and args per line, at most 64 KiB", 2)

@@ -8,8 +8,10 @@ from typing import Annotated
 
 import typer
 
-from agent.cli import app
+from agent.cli import application
 from agent.cli.talk import DEFAULT_CONFIG, fail
+
+app = application()
 
 
 @app.command()
@@ -72,7 +74,7 @@ def demo(
 
 
 def entry() -> None:
-    """The console script ``forecourt``."""
+    """Run the whole command line."""
     try:
         app()
     except BrokenPipeError:

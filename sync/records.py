@@ -12,6 +12,7 @@ import re
 import time as _time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import rfc8785
@@ -103,26 +104,51 @@ def canonical(value: Mapping[str, Any]) -> bytes:
 
     Raises RecordError for a float, an integer beyond 2^53-1, a lone surrogate, or a value JSON cannot hold.
     """
-    _refuse_unwritable(value)
+    return _written(dict(value))[0]
+
+
+def _written(value: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
+    """Return the canonical bytes of an object and what a reader finds in them."""
+    plain = _is_plain(value)
     try:
-        return rfc8785.dumps(dict(value))
-    except (rfc8785.CanonicalizationError, UnicodeEncodeError, RecursionError) as error:
+        text = _ENCODER.encode(value)
+        raw = text.encode()
+        if len(raw) != len(text) and _BEYOND_U_E000.search(raw):
+            raw = rfc8785.dumps(value)
+    except (rfc8785.CanonicalizationError, ValueError, TypeError, RecursionError) as error:
         raise RecordError(f"cannot be written as canonical JSON: {error}") from error
+    return raw, value if plain else json.loads(raw)
 
 
-def _refuse_unwritable(value: object) -> None:
-    """Bounded by the value's own size; RFC 8785 allows floats, this contract does not."""
+def _is_plain(value: dict[str, Any]) -> bool:
+    """Whether a reader finds exactly these values: no tuple, no integer with a name.
+
+    Raises RecordError for what JSON in general allows and this contract forbids. Bounded by the value's own size.
+    """
     waiting: list[object] = [value]
+    plain = True
     while waiting:
         item = waiting.pop()
-        if isinstance(item, Mapping):
-            if not all(isinstance(name, str) for name in item):
-                raise RecordError("the name of a member is not a text")
+        kind = type(item)
+        if kind is str or item is None:
+            continue
+        plain = plain and kind in _PLAIN
+        if isinstance(item, int):
+            if not -MAX_INT <= item <= MAX_INT:
+                raise RecordError(f"an integer beyond 2^53-1: {item}")
+        elif isinstance(item, dict):
+            for name in item:
+                if not isinstance(name, str):
+                    raise RecordError("the name of a member is not a text")
             waiting.extend(item.values())
         elif isinstance(item, list | tuple):
             waiting.extend(item)
         elif isinstance(item, float):
             raise RecordError(f"floats are forbidden in records: {item!r}; use integers with the unit in the name")
+    return plain
+
+
+_PLAIN = frozenset({int, bool, dict, list})
 
 
 def _is_canonical(raw: bytes, value: dict[str, Any]) -> bool:
@@ -158,35 +184,15 @@ def check_record(raw: bytes, expected_seq: int, stream: str) -> Accepted | Rejec
     is a flag, a defect anywhere else a dead letter.
     """
     value = _parse(raw)
-    if isinstance(value, Rejected):
-        return value
-    if type(value.get("seq")) is not int or value["seq"] != expected_seq:
-        return Rejected("wrong_seq", f"expected seq {expected_seq}")
-    name = value.get("type")
-    wrong_type = type_defect(name, stream)
-    if wrong_type is not None:
-        return Rejected(wrong_type, f"type {str(name)[:80]} on stream {stream}")
-    wrong_id = ULID.defect(value.get("id"))
-    if wrong_id is not None:
-        return Rejected("bad_data", f"id {wrong_id}")
-    wrong_data = TYPES[str(name)].data.defect(value.get("data"))
-    if wrong_data is not None:
-        return Rejected("bad_data", f"data {wrong_data}")
-    return _accepted(value, stream)
+    return value if isinstance(value, Rejected) else _judged(value, expected_seq, stream)
 
 
-def _accepted(value: dict[str, Any], stream: str) -> Accepted:
-    flags: list[str] = []
-    if not is_time(value.get("time")):
-        flags.append("bad_time")
-    for member, shape in (("boot", BOOT), ("mono_ms", COUNT), ("clock", CLOCK)):
-        if shape.defect(value.get(member)) is not None:
-            flags.append(f"bad_{member}")
-    is_incarnation = value["type"] == INCARNATION_TYPE
-    if stream == "L" and value["seq"] == 1 and not is_incarnation:
-        flags.append("first_not_incarnation")
-    if is_incarnation and value["seq"] != 1:
-        flags.append("late_incarnation")
+def _judged(value: dict[str, Any], expected_seq: int, stream: str) -> Accepted | Rejected:
+    """Judge what stands in canonical bytes."""
+    rejected = _defect(value, expected_seq, stream)
+    if rejected is not None:
+        return rejected
+    flags = _flags(value, stream)
     record = Record(
         seq=value["seq"],
         id=value["id"],
@@ -198,6 +204,35 @@ def _accepted(value: dict[str, Any], stream: str) -> Accepted:
         data=value["data"],
     )
     return Accepted(record, tuple(flags))
+
+
+def _defect(value: dict[str, Any], expected_seq: int, stream: str) -> Rejected | None:
+    if type(value.get("seq")) is not int or value["seq"] != expected_seq:
+        return Rejected("wrong_seq", f"expected seq {expected_seq}")
+    name = value.get("type")
+    wrong_type = type_defect(name, stream)
+    if wrong_type is not None:
+        return Rejected(wrong_type, f"type {str(name)[:80]} on stream {stream}")
+    wrong_id = ULID.defect(value.get("id"))
+    if wrong_id is not None:
+        return Rejected("bad_data", f"id {wrong_id}")
+    wrong_data = TYPES[str(name)].data.defect(value.get("data"))
+    return None if wrong_data is None else Rejected("bad_data", f"data {wrong_data}")
+
+
+def _flags(value: dict[str, Any], stream: str) -> list[str]:
+    flags: list[str] = []
+    if not is_time(value.get("time")):
+        flags.append("bad_time")
+    for member, shape in (("boot", BOOT), ("mono_ms", COUNT), ("clock", CLOCK)):
+        if shape.defect(value.get(member)) is not None:
+            flags.append(f"bad_{member}")
+    is_incarnation = value["type"] == INCARNATION_TYPE
+    if stream == "L" and value["seq"] == 1 and not is_incarnation:
+        flags.append("first_not_incarnation")
+    if is_incarnation and value["seq"] != 1:
+        flags.append("late_incarnation")
+    return flags
 
 
 def make_record(
@@ -219,7 +254,7 @@ def make_record(
     row = TYPES.get(type)
     if row is None:
         raise RecordError(f"{type} is not in the table of record types")
-    raw = canonical(
+    raw, written = _written(
         {
             "seq": seq,
             "id": id,
@@ -231,11 +266,14 @@ def make_record(
             "data": data,
         }
     )
-    verdict = check_record(raw, seq, row.stream)
-    if isinstance(verdict, Rejected):
-        raise RecordError(f"{type} seq {seq}: {verdict.reason}: {verdict.detail}")
-    if verdict.flags:
-        raise RecordError(f"{type} seq {seq} would be stored with the flags {', '.join(verdict.flags)}")
+    if len(raw) > MAX_RECORD_BYTES:
+        raise RecordError(f"{type} seq {seq}: too_large: {len(raw)} bytes, at most {MAX_RECORD_BYTES}")
+    rejected = _defect(written, seq, row.stream)
+    if rejected is not None:
+        raise RecordError(f"{type} seq {seq}: {rejected.reason}: {rejected.detail}")
+    flags = _flags(written, row.stream)
+    if flags:
+        raise RecordError(f"{type} seq {seq} would be stored with the flags {', '.join(flags)}")
     if COUNT.defect(seq - 1) is not None:
         raise RecordError(f"{type}: a seq starts at 1, not {seq}")
     return raw
@@ -254,10 +292,7 @@ def hash_0(station: str, incarnation: str, stream: str) -> bytes:
 def hash_next(previous: bytes, seq: int, raw: bytes) -> bytes:
     """``SHA-256(previous || seq as 8 bytes big-endian || raw)``: the hash of record ``seq`` (W-04)."""
     assert len(previous) == HASH_BYTES, "a hash is 32 raw bytes"
-    digest = hashlib.sha256(previous)
-    digest.update(seq.to_bytes(8, "big"))
-    digest.update(raw)
-    return digest.digest()
+    return hashlib.sha256(previous + seq.to_bytes(8, "big") + raw).digest()
 
 
 def chain(previous: bytes, first_seq: int, raws: Sequence[bytes]) -> tuple[bytes, ...]:
@@ -269,6 +304,7 @@ def chain(previous: bytes, first_seq: int, raws: Sequence[bytes]) -> tuple[bytes
     return tuple(hashes)
 
 
+@lru_cache(maxsize=64)  # all records of one transaction are of one instant
 def format_time(unix_ms: int) -> str:
     """``YYYY-MM-DDTHH:MM:SS.mmmZ`` in UTC for Unix milliseconds. Raises RecordError outside the years 1 to 9999."""
     seconds, milliseconds = divmod(unix_ms, 1000)

@@ -1,6 +1,16 @@
-"""The command ``forecourt``: what people type. Imports little, so that a look at the station is quick."""
+"""The command ``forecourt``: what people type. Imports nothing by itself, so that a look at the station is quick."""
 
-from agent.cli import acting, backups, device, first
-from agent.cli.app import app
+from __future__ import annotations
 
-__all__ = ["acting", "app", "backups", "device", "first"]
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typer import Typer
+
+
+def application() -> Typer:
+    """Return the command line with every command of this room."""
+    from agent.cli import acting, backups, device, first  # noqa: F401 - each adds its commands
+    from agent.cli.app import app
+
+    return app

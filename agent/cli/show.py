@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from agent.cli.talk import clock_time, degrees, litres, money, price, print_table
+from agent.cli.plain import clock_time, degrees, litres, money, price, print_table
 
 
 def status(value: dict[str, Any], *, clear: bool = False) -> None:

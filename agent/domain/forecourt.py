@@ -90,7 +90,8 @@ def step(point: Point, event: Event, now: Now) -> Step:
         _started(turn)
     _HANDLERS[type(event)](turn, event)
     _decide(turn)
-    return Step(turn.point, tuple(turn.effects), turn.point.durable != point.durable)
+    after = turn.point.durable
+    return Step(turn.point, tuple(turn.effects), after is not point.durable and after != point.durable)
 
 
 def _started(turn: Turn) -> None:

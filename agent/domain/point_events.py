@@ -255,8 +255,9 @@ class Turn:
         return self.point.volatile
 
     def keep(self, **changes: object) -> None:
-        """Change fields of the durable part."""
-        self.point = replace(self.point, durable=replace(self.point.durable, **changes))  # type: ignore[arg-type]
+        """Change fields of the durable part; the point stays the same object where nothing differs."""
+        if _differs(self.point.durable, changes):
+            self.point = replace(self.point, durable=replace(self.point.durable, **changes))  # type: ignore[arg-type]
 
     def replace_meters(self, changed: tuple[Meter, ...]) -> None:
         """Put meters in the place of those of the same nozzles."""
@@ -264,8 +265,9 @@ class Turn:
         self.keep(meters=tuple(new[n] for n in sorted(new)))
 
     def note(self, **changes: object) -> None:
-        """Change fields of the volatile part."""
-        self.point = replace(self.point, volatile=replace(self.point.volatile, **changes))  # type: ignore[arg-type]
+        """Change fields of the volatile part; the point stays the same object where nothing differs."""
+        if _differs(self.point.volatile, changes):
+            self.point = replace(self.point, volatile=replace(self.point.volatile, **changes))  # type: ignore[arg-type]
 
     def emit(self, effect: Effect) -> None:
         """Add an effect."""
@@ -299,3 +301,8 @@ class Turn:
         elif known and not standing:
             self.keep(alerts=tuple(a for a in self.durable.alerts if a != name))
             self.emit(ClearAlert(name))
+
+
+def _differs(part: Durable | Volatile, changes: dict[str, object]) -> bool:
+    """Most levels say what is known already, and a comparison costs far less than a new record."""
+    return any(getattr(part, name) != value for name, value in changes.items())

@@ -7,6 +7,7 @@ from typing import Any
 from agent.logs import get_logger
 from agent.pipeline import alerting, rebirth, rulebook
 from agent.pipeline.step import Step
+from agent.store.members import Put
 from sync import ports
 
 _log = get_logger("sync")
@@ -86,34 +87,41 @@ def _acknowledged(step: Step, ack: ports.AckAccepted) -> None:
 
 def _members(step: Step, ops: tuple[Any, ...]) -> None:
     have = int(step.tx.memory.meta("member_op") or "0")
+    told: list[Put] = []
     for op in ops:
         if op["op"] <= have:
             continue
-        match op["kind"]:
-            case "PUT":
-                _put(step, op)
-            case "DEL":
-                step.tx.members.forget(op["member"])
-            case "ALIAS":
-                step.tx.members.alias(op["member"], op["to"])
         have = op["op"]
+        if op["kind"] == "PUT":
+            told.append(entry(op))
+            continue
+        step.tx.members.put_all(told)
+        told.clear()
+        if op["kind"] == "DEL":
+            step.tx.members.forget(op["member"])
+        elif op["kind"] == "ALIAS":
+            step.tx.members.alias(op["member"], op["to"])
+    step.tx.members.put_all(told)
     step.tx.memory.set_meta("member_op", str(have))
 
 
-def _put(step: Step, op: Any) -> None:
+def entry(op: Any) -> Put:
+    """Return a member as the cache takes it from a PUT of the wire."""
     indexes = []
     for digest in op.get("indexes") or ():
         try:
             indexes.append(bytes.fromhex(digest))
         except ValueError:
             _log.warning("member index is not hexadecimal", op=op["op"])
-    values = {
-        "tier": op.get("tier") or "",
-        "growth": op.get("growth") or 0,
-        "tags": list(op.get("tags") or ()),
-        "mask": op.get("mask") or "****",
-        "birthday_md": op.get("birthday_md"),
-        "flags": list(op.get("flags") or ()),
-        "base_points": sum(lot["points"] for lot in op.get("lots") or ()),
-    }
-    step.tx.members.put(op["member"], values, indexes, op["op"])
+    return Put(
+        id=op["member"],
+        tier=op.get("tier") or "",
+        growth=op.get("growth") or 0,
+        tags=tuple(op.get("tags") or ()),
+        mask=op.get("mask") or "****",
+        birthday_md=op.get("birthday_md"),
+        flags=tuple(op.get("flags") or ()),
+        base_points=sum(lot["points"] for lot in op.get("lots") or ()),
+        indexes=tuple(indexes),
+        op=op["op"],
+    )

@@ -51,7 +51,7 @@ def handle(step: Step, number: int, event: events.Event) -> None:
         return
     if isinstance(event, CompletedSale):
         failpoint("sale.totals_read")
-    if isinstance(event, FuellingPointReading):
+    if isinstance(event, FuellingPointReading) and event != step.memory.readings.get(number):
         step.memory.readings[number] = event
     result = forecourt.step(point, event, step.now)
     step.memory.points[number] = result.point

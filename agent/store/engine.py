@@ -11,12 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.pool import StaticPool
 
 from agent.store.failures import of_sqlite
 from agent.store.lock import StoreError
+from agent.store.prepared import Prepared, raw
 
 BUSY_TIMEOUT_MS = 5_000
 """How long a statement waits for a lock: far longer than our longest transaction."""
@@ -24,6 +25,7 @@ BUSY_TIMEOUT_MS = 5_000
 
 WRITER_PRAGMAS = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "secure_delete": 1}
 READER_PRAGMAS = {"query_only": 1, "foreign_keys": 1}
+BEGIN = Prepared(text("BEGIN IMMEDIATE"))
 
 
 def _apply(dbapi_connection: Any, pragmas: Mapping[str, object]) -> None:
@@ -56,9 +58,16 @@ def writer_engine(path: Path) -> Engine:
     """
     engine = create_engine(f"sqlite:///{path}", poolclass=StaticPool, connect_args={"check_same_thread": False})
     event.listen(engine, "connect", lambda connection, _record: _apply(connection, WRITER_PRAGMAS))
-    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    event.listen(engine, "begin", _join)
     event.listen(engine, "handle_error", _name_failure)
     return engine
+
+
+def _join(connection: Connection) -> None:
+    """SQLAlchemy begins: join the transaction that is open below it, or open one."""
+    below = raw(connection)
+    if not below.in_transaction:
+        BEGIN.run(below, {})
 
 
 def reader_engine(path: Path) -> Engine:

@@ -14,12 +14,13 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 from sqlmodel import col
 
 from agent.ids import RandomBits, ulid
+from agent.store.prepared import Prepared, raw
 from agent.store.tables import Journal, StreamHead
 from sync.records import format_time, hash_0, hash_next, make_record
 from sync.recordtypes import STREAMS, TYPES
 
-_INSERT = insert(Journal)
-_ADVANCE = (
+_INSERT = Prepared(insert(Journal))
+_ADVANCE = Prepared(
     update(StreamHead)
     .where(col(StreamHead.stream) == bindparam("of_stream"))
     .values(seq=bindparam("new_seq"), hash=bindparam("new_hash"))
@@ -71,7 +72,7 @@ class JournalWriter:
         random: RandomBits,
         generation: int,
     ) -> None:
-        self._connection = connection
+        self._connection = raw(connection)
         self._stamp = stamp
         self._random = random
         self.heads = dict(heads)
@@ -110,8 +111,8 @@ class JournalWriter:
     def _keep(self, written: Written, type_name: str, time_ms: int, body: bytes) -> Written:
         stream, seq = written.stream, written.seq
         digest = hash_next(self.heads[stream][1], seq, body)
-        self._connection.execute(
-            _INSERT,
+        _INSERT.run(
+            self._connection,
             {
                 "generation": self.generation,
                 "stream": stream,
@@ -132,4 +133,4 @@ class JournalWriter:
         """Write the moved heads; called once before the commit."""
         for stream in {entry.stream for entry in self.written}:
             seq, digest = self.heads[stream]
-            self._connection.execute(_ADVANCE, {"of_stream": stream, "new_seq": seq, "new_hash": digest})
+            _ADVANCE.run(self._connection, {"of_stream": stream, "new_seq": seq, "new_hash": digest})

@@ -6,11 +6,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
-from sqlalchemy.dialects.sqlite import Insert
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlmodel import SQLModel, col
 
+from agent.store.prepared import Prepared, raw
 from agent.store.rebirth import running_generation
 from agent.store.tables import (
     AlertMemory,
@@ -23,21 +23,23 @@ from agent.store.tables import (
     TankLevel,
 )
 
-
-def _dump(memory: Mapping[str, Any]) -> str:
-    return json.dumps(memory, sort_keys=True, separators=(",", ":"))
+_dump = json.JSONEncoder(separators=(",", ":")).encode
 
 
-def _replacing(table: type[SQLModel], key: str, value: str) -> Insert:
-    """Return an upsert prepared once: its compiled form is cached by SQLAlchemy and only the values travel."""
+def _replacing(table: type[SQLModel], key: str) -> Prepared:
+    """Return an upsert of whole rows with one key."""
     statement = upsert(table)
-    return statement.on_conflict_do_update([key], set_={value: statement.excluded[value]})
+    rest = {column.key: column for column in statement.excluded if column.key != key}
+    return Prepared(statement.on_conflict_do_update([key], set_=rest))
 
 
-_SAVE_POINT = _replacing(PointMemory, "fuelling_point", "memory")
-_SAVE_DESK = _replacing(DeskMemory, "id", "memory")
-_SAVE_ALERTS = _replacing(AlertMemory, "subject", "memory")
-_SET_META = _replacing(Meta, "key", "value")
+_SAVE_POINT = _replacing(PointMemory, "fuelling_point")
+_SAVE_DESK = _replacing(DeskMemory, "id")
+_SAVE_ALERTS = _replacing(AlertMemory, "subject")
+_SET_META = _replacing(Meta, "key")
+_SAVE_TANK = _replacing(TankLevel, "tank")
+_ADD_BASELINE = Prepared(insert(Baseline).inline().values(generation=running_generation()))
+_META = Prepared(select(col(Meta.value)).where(col(Meta.key) == bindparam("of_key")))
 
 
 class MemoryTable:
@@ -45,10 +47,11 @@ class MemoryTable:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._raw = raw(connection)
 
     def save_point(self, fuelling_point: int, memory: Mapping[str, Any]) -> None:
         """Keep the durable state of one fuelling point."""
-        self._connection.execute(_SAVE_POINT, {"fuelling_point": fuelling_point, "memory": _dump(memory)})
+        _SAVE_POINT.run(self._raw, {"fuelling_point": fuelling_point, "memory": _dump(memory)})
 
     def points(self) -> dict[int, dict[str, Any]]:
         """Return the durable state of every fuelling point ever seen."""
@@ -57,7 +60,7 @@ class MemoryTable:
 
     def save_desk(self, memory: Mapping[str, Any]) -> None:
         """Keep the durable state of linking."""
-        self._connection.execute(_SAVE_DESK, {"id": 1, "memory": _dump(memory)})
+        _SAVE_DESK.run(self._raw, {"id": 1, "memory": _dump(memory)})
 
     def desk(self) -> dict[str, Any] | None:
         """Return the durable state of linking, ``None`` in a new database."""
@@ -66,7 +69,7 @@ class MemoryTable:
 
     def save_alerts(self, subject: str, memory: Mapping[str, Any]) -> None:
         """Keep the alert machines of one subject."""
-        self._connection.execute(_SAVE_ALERTS, {"subject": subject, "memory": _dump(memory)})
+        _SAVE_ALERTS.run(self._raw, {"subject": subject, "memory": _dump(memory)})
 
     def alerts(self) -> dict[str, dict[str, Any]]:
         """Return the alert machines of every subject."""
@@ -75,14 +78,11 @@ class MemoryTable:
 
     def add_baseline(self, values: Mapping[str, Any]) -> None:
         """Keep one meter baseline; ``seq`` is that of its record in the incarnation that runs."""
-        self._connection.execute(insert(Baseline).values(generation=running_generation(), **values))
+        _ADD_BASELINE.run(self._raw, values)
 
     def save_tank(self, values: Mapping[str, Any]) -> None:
         """Keep the newest reading of a tank."""
-        rest = {key: value for key, value in values.items() if key != "tank"}
-        self._connection.execute(
-            upsert(TankLevel).values(**values).on_conflict_do_update(["tank"], set_=rest),
-        )
+        _SAVE_TANK.run(self._raw, values)
 
     def add_price(self, grade: str, unit_price_milli: int, effective_from_ms: int, source: str, person: str) -> None:
         """Set the unit price of a grade from an instant on; the same grade and instant is replaced."""
@@ -173,11 +173,12 @@ class MemoryTable:
 
     def meta(self, key: str) -> str | None:
         """Return one fact about this database."""
-        return self._connection.execute(select(col(Meta.value)).where(col(Meta.key) == key)).scalar()
+        found = _META.first(self._raw, {"of_key": key})
+        return None if found is None else found["value"]
 
     def set_meta(self, key: str, value: str) -> None:
         """Write one fact about this database."""
-        self._connection.execute(_SET_META, {"key": key, "value": value})
+        _SET_META.run(self._raw, {"key": key, "value": value})
 
     def forget_meta(self, key: str) -> None:
         """Drop one fact about this database."""

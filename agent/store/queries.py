@@ -71,7 +71,7 @@ class Queries:
     def sale(self, prefix: str) -> dict[str, Any]:
         """Return everything about one sale, named by the first (or last) characters of its id. Raises NotFound."""
         with self._open() as db:
-            rows = db.execute(f"{_SALES} WHERE s.id LIKE ? OR s.id LIKE ? LIMIT 2", (f"{prefix}%", f"%{prefix}"))
+            rows = db.execute(_SALES_LIKE, (f"{prefix}%", f"%{prefix}"))
             found = rows.fetchall()
             if len(found) != 1 or not prefix:
                 problem = "no sale" if not found else "more than one sale"
@@ -115,7 +115,8 @@ class Queries:
     def member(self, prefix: str) -> dict[str, Any]:
         """Return one member by the first digits of the id: balance, lots, last movements. Raises NotFound."""
         with self._open() as db:
-            found = db.execute(f"{_MEMBERS} WHERE m.id LIKE ? LIMIT 2", (f"{prefix}%",)).fetchall()
+            first = prefix.lower()  # ids are lower-case hex: all that begin so lie between here and the next letter
+            found = db.execute(f"{_MEMBERS} WHERE m.id >= ? AND m.id < ? LIMIT 2", (first, f"{first}g")).fetchall()
             if len(found) != 1 or not prefix:
                 problem = "no member" if not found else "more than one member"
                 raise NotFound(f"{problem} has an id like {prefix!r}", hint="forecourt members lists the ids")
@@ -172,7 +173,7 @@ class Queries:
     def unsettled(self) -> int:
         """Return how many sales are not Cleared."""
         with self._open() as db:
-            return int(db.execute("SELECT count(*) FROM sale WHERE state <> 'Cleared'").fetchone()[0])
+            return int(db.execute("SELECT count(*) FROM sale WHERE state IN ('Payable', 'Locked')").fetchone()[0])
 
 
 _REJECTED = """
@@ -190,6 +191,8 @@ LEFT JOIN link l ON l.sale = s.id AND l.active = 1
 LEFT JOIN member m ON m.ref = l.member_ref
 LEFT JOIN settlement t ON t.sale = s.id
 """
+# the inner question reads ids only, from their index
+_SALES_LIKE = f"{_SALES} WHERE s.id IN (SELECT id FROM sale WHERE id LIKE ? OR id LIKE ? LIMIT 2)"  # noqa: S608
 _LINKS = """
 SELECT l.id AS link, m.id AS member, m.mask, l.level, l.by, l.delay_s, l.corrects, l.active
 FROM link l JOIN member m ON m.ref = l.member_ref WHERE l.sale = ? ORDER BY l.id
@@ -205,7 +208,7 @@ SELECT (SELECT count(*) FROM standing) AS sales,
        (SELECT count(*) FROM link WHERE active = 1) AS linked,
        (SELECT sum(discount_minor) FROM settlement) AS discount_minor,
        (SELECT sum(points) FROM posting WHERE account IN ('member:available', 'member:pending')) AS points,
-       (SELECT count(*) FROM sale WHERE state <> 'Cleared') AS unsettled
+       (SELECT count(*) FROM sale WHERE state IN ('Payable', 'Locked')) AS unsettled
 """
 _MEMBERS = """
 SELECT m.*,

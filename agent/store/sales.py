@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, RowMapping, delete, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, delete, func, insert, select, update
 from sqlmodel import col
 
 from agent.domain.sale import Sale, SaleKind, SaleState, Totalizer
+from agent.store.prepared import Found, Prepared, raw
 from agent.store.tables import (
     Correction,
     LinkRow,
@@ -23,18 +24,29 @@ from agent.store.tables import (
     TenderRow,
 )
 
-Row = RowMapping
+Row: TypeAlias = RowMapping | Found
 """A row by column name, as every table of the store gives it."""
 
-_INSERT_SALE = insert(SaleRow)
-_INSERT_LINK = insert(LinkRow)
-_INSERT_SETTLEMENT = insert(SettlementRow)
-_INSERT_TENDER = insert(TenderRow)
-_INSERT_POSTING = insert(Posting)
-_INSERT_LOT = insert(Lot)
+UNSETTLED = (SaleState.PAYABLE.value, SaleState.LOCKED.value)
+"""Named one by one: "not Cleared" would read every sale there ever was, these are found by index."""
+
+_INSERT_SALE = Prepared(insert(SaleRow))
+_INSERT_LINK = Prepared(insert(LinkRow))
+_INSERT_SETTLEMENT = Prepared(insert(SettlementRow))
+_INSERT_TENDER = Prepared(insert(TenderRow))
+_INSERT_POSTING = Prepared(insert(Posting), without=("id",))
+_INSERT_LOT = Prepared(insert(Lot).prefix_with("OR IGNORE"))
+_INSERT_SCAN = Prepared(insert(ScanEvent))
+_ROW = Prepared(select(SaleRow.__table__).where(col(SaleRow.id) == bindparam("of_sale")))  # type: ignore[attr-defined]
+_SET_STATE = Prepared(
+    update(SaleRow).where(col(SaleRow.id) == bindparam("of_sale")).values(state=bindparam("new_state"))
+)
+_SET_DUE = Prepared(
+    update(SaleRow).where(col(SaleRow.id) == bindparam("of_sale")).values(settle_due_ms=bindparam("new_due_ms"))
+)
 
 
-def sale_of(row: RowMapping) -> Sale:
+def sale_of(row: Row) -> Sale:
     """Return the fuel fact of a row of table ``sale``."""
     has_totals = row["start_raw"] is not None
     ends = row["end_raw"] is not None
@@ -67,12 +79,13 @@ class SaleTable:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._raw = raw(connection)
 
     def add(self, sale: Sale, *, settle_due_ms: int | None, journal_seq: int) -> None:
         """Insert a sale as Payable. The natural key is unique: a second insert raises IntegrityError, our bug."""
         start, end = sale.totalizer_start, sale.totalizer_end
-        self._connection.execute(
-            _INSERT_SALE,
+        _INSERT_SALE.run(
+            self._raw,
             {
                 "id": sale.id,
                 "fuelling_point": sale.fuelling_point,
@@ -104,9 +117,9 @@ class SaleTable:
             },
         )
 
-    def row(self, sale: str) -> RowMapping | None:
+    def row(self, sale: str) -> Row | None:
         """Return the whole row of one sale."""
-        return self._connection.execute(select(SaleRow.__table__).where(col(SaleRow.id) == sale)).mappings().first()  # type: ignore[attr-defined]
+        return _ROW.first(self._raw, {"of_sale": sale})
 
     def supersede(self, sale: str, rest: str | None, wall_ms: int) -> None:
         """Note that head office knew the litres of a sale, all but those of the sale ``rest``."""
@@ -114,18 +127,18 @@ class SaleTable:
 
     def ids_like(self, prefix: str) -> list[str]:
         """Return up to three sale ids that start with ``prefix`` (people type the first characters)."""
-        rows = self._connection.execute(
-            select(col(SaleRow.id)).where(col(SaleRow.id).startswith(prefix, autoescape=True)).limit(3)
-        )
+        first = prefix.upper()  # ids are digits and capitals: all that begin so lie between here and "first~"
+        here = (col(SaleRow.id) >= first) & (col(SaleRow.id) < f"{first}~")
+        rows = self._connection.execute(select(col(SaleRow.id)).where(here).limit(3))
         return [row[0] for row in rows]
 
     def set_state(self, sale: str, state: SaleState) -> None:
         """Move a sale along Payable, Locked, Cleared."""
-        self._connection.execute(update(SaleRow).where(col(SaleRow.id) == sale).values(state=state.value))
+        _SET_STATE.run(self._raw, {"of_sale": sale, "new_state": state.value})
 
     def set_due(self, sale: str, settle_due_ms: int | None) -> None:
         """Set when an automatic settlement is due."""
-        self._connection.execute(update(SaleRow).where(col(SaleRow.id) == sale).values(settle_due_ms=settle_due_ms))
+        _SET_DUE.run(self._raw, {"of_sale": sale, "new_due_ms": settle_due_ms})
 
     def set_reversed(self, sale: str, *, voided: bool, refunded_minor: int) -> None:
         """Note how much of a settled sale has been given back."""
@@ -145,20 +158,20 @@ class SaleTable:
         """Return how many sales are not Cleared per fuelling point."""
         rows = self._connection.execute(
             select(col(SaleRow.fuelling_point), func.count())
-            .where(col(SaleRow.state) != SaleState.CLEARED.value)
+            .where(col(SaleRow.state).in_(UNSETTLED))
             .group_by(col(SaleRow.fuelling_point))
         )
         return dict(rows.tuples().all())
 
     def add_link(self, values: Mapping[str, Any]) -> None:
         """Insert a link; the partial unique index refuses a second active one (IntegrityError)."""
-        self._connection.execute(_INSERT_LINK, dict(values))
+        _INSERT_LINK.run(self._raw, values)
 
     def end_link(self, link: str) -> None:
         """A correction takes the place of this link."""
         self._connection.execute(update(LinkRow).where(col(LinkRow.id) == link).values(active=0))
 
-    def active_link(self, sale: str) -> RowMapping | None:
+    def active_link(self, sale: str) -> Row | None:
         """Return the active link of a sale with the member's id and mask."""
         return (
             self._connection.execute(
@@ -185,18 +198,18 @@ class SaleTable:
 
     def add_scan(self, values: Mapping[str, Any]) -> None:
         """Keep what a scan came to; never its text."""
-        self._connection.execute(insert(ScanEvent), dict(values))
+        _INSERT_SCAN.run(self._raw, values)
 
     def add_settlement(self, values: Mapping[str, Any], tenders: Sequence[tuple[str, int, str | None]]) -> None:
         """Insert the settlement of a sale and how it was paid; a second one raises IntegrityError."""
-        self._connection.execute(_INSERT_SETTLEMENT, dict(values))
+        _INSERT_SETTLEMENT.run(self._raw, values)
         for n, (kind, amount_minor, ref) in enumerate(tenders, 1):
-            self._connection.execute(
-                _INSERT_TENDER,
+            _INSERT_TENDER.run(
+                self._raw,
                 {"sale": values["sale"], "n": n, "kind": kind, "amount_minor": amount_minor, "ref": ref},
             )
 
-    def settlement(self, sale: str) -> RowMapping | None:
+    def settlement(self, sale: str) -> Row | None:
         """Return the settlement of a sale."""
         statement = select(SettlementRow.__table__).where(col(SettlementRow.sale) == sale)  # type: ignore[attr-defined]
         return self._connection.execute(statement).mappings().first()
@@ -209,7 +222,7 @@ class SaleTable:
         """Nobody holds the points of this sale any more."""
         self._connection.execute(delete(PointsHolder).where(col(PointsHolder.sale) == sale))
 
-    def holder(self, sale: str) -> RowMapping | None:
+    def holder(self, sale: str) -> Row | None:
         """Return who holds the points of a settled sale, with the member's id."""
         columns = select(PointsHolder.__table__, col(Member.id).label("member"))  # type: ignore[attr-defined, var-annotated]
         statement = columns.join(Member, col(Member.ref) == col(PointsHolder.member_ref))
@@ -231,7 +244,7 @@ class SaleTable:
 
     def add_posting(self, values: Mapping[str, Any]) -> None:
         """Insert one leg of the ledger; (source, leg) is unique."""
-        self._connection.execute(_INSERT_POSTING, dict(values))
+        _INSERT_POSTING.run(self._raw, values)
 
     def postings_of(self, sale: str) -> list[RowMapping]:
         """Return every posting that a sale caused, in order."""
@@ -240,7 +253,7 @@ class SaleTable:
 
     def add_lot(self, values: Mapping[str, Any]) -> None:
         """Insert a points lot; an existing one stays as it is."""
-        self._connection.execute(_INSERT_LOT.prefix_with("OR IGNORE"), dict(values))
+        _INSERT_LOT.run(self._raw, values)
 
     def lots_of(self, member_ref: int) -> list[RowMapping]:
         """Return the member's lots with what is left on each (the sum of its postings)."""
@@ -269,6 +282,6 @@ class SaleTable:
         """A tender correction: the journal keeps the old ones, this table shows what counts."""
         self._connection.execute(delete(TenderRow).where(col(TenderRow.sale) == sale))
         for n, (kind, amount_minor, ref) in enumerate(tenders, 1):
-            self._connection.execute(
-                _INSERT_TENDER, {"sale": sale, "n": n, "kind": kind, "amount_minor": amount_minor, "ref": ref}
+            _INSERT_TENDER.run(
+                self._raw, {"sale": sale, "n": n, "kind": kind, "amount_minor": amount_minor, "ref": ref}
             )

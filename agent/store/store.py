@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, func, insert, select, text
 from sqlmodel import col
 
 from agent.failpoints import failpoint
@@ -17,15 +17,20 @@ from agent.ids import RandomBits
 from agent.store import journal, swap
 from agent.store.alerts import AlertTable
 from agent.store.delivery import DeliveryTable
-from agent.store.engine import writer_engine
+from agent.store.engine import BEGIN, writer_engine
 from agent.store.failures import disk_named
 from agent.store.lock import InstanceLock, StoreError
 from agent.store.members import MemberTable
 from agent.store.memory import MemoryTable
 from agent.store.migrate import upgrade
+from agent.store.prepared import Prepared, raw
 from agent.store.rebirth import IncarnationTable, running_generation
-from agent.store.sales import SaleTable
+from agent.store.sales import UNSETTLED, SaleTable
 from agent.store.tables import Incarnation, Journal, Meta, SaleRow
+
+# Most transactions are prepared statements only. Then SQLAlchemy, which would cost more than they do, takes no part.
+_COMMIT = Prepared(text("COMMIT"))
+_ROLLBACK = Prepared(text("ROLLBACK"))
 
 
 class Tx:
@@ -92,7 +97,7 @@ class Store:
 
     def start(self, stamp: journal.Stamp) -> Tx:
         """Open a transaction; end it with ``commit`` or ``roll_back``."""
-        self._connection.begin()
+        BEGIN.run(raw(self._connection), {})
         writer = journal.JournalWriter(self._connection, self._heads, stamp, self._random, self._generation)
         return Tx(self._connection, writer, stamp)
 
@@ -103,13 +108,19 @@ class Store:
         """
         tx.journal.flush()
         failpoint("store.inside_commit")
-        self._connection.commit()
+        if self._connection.in_transaction():
+            self._connection.commit()
+        else:
+            _COMMIT.run(raw(self._connection), {})
         self._heads = tx.journal.heads
         self.newest_ms = max(self.newest_ms, tx.stamp.wall_ms)
 
     def roll_back(self) -> None:
         """Forget everything written since ``start``."""
-        self._connection.rollback()
+        if self._connection.in_transaction():
+            self._connection.rollback()
+        elif raw(self._connection).in_transaction:
+            _ROLLBACK.run(raw(self._connection), {})
 
     @contextmanager
     def begin(self, stamp: journal.Stamp) -> Iterator[Tx]:
@@ -129,7 +140,7 @@ class Store:
         """Return (fuelling point, nozzle, grade, tank) of sales that are not Cleared, each once."""
         columns = (col(SaleRow.fuelling_point), col(SaleRow.nozzle), col(SaleRow.grade), col(SaleRow.tank))
         with self._connection.begin():
-            rows = self._connection.execute(select(*columns).where(col(SaleRow.state) != "Cleared").distinct())
+            rows = self._connection.execute(select(*columns).where(col(SaleRow.state).in_(UNSETTLED)).distinct())
             return [(row[0], row[1], row[2], row[3]) for row in rows]
 
     def reincarnated(self) -> None:

@@ -36,7 +36,10 @@ class Journal(SQLModel, table=True):
     """
 
     __tablename__ = "journal"
-    __table_args__ = (UniqueConstraint("generation", "id", name="journal_id_once"),)
+    __table_args__ = (
+        UniqueConstraint("generation", "id", name="journal_id_once"),
+        Index("journal_by_time", "time_ms"),
+    )
     generation: int = Field(primary_key=True)
     stream: str = Field(primary_key=True)
     seq: int = Field(primary_key=True)
@@ -155,6 +158,7 @@ class SaleRow(SQLModel, table=True):
         Index("sale_counter_key", "fuelling_point", "counter", unique=True, sqlite_where=text("counter is not null")),
         Index("sale_by_state", "state", "ended_ms"),
         Index("sale_by_point", "fuelling_point", "ended_ms"),
+        Index("sale_by_end", "ended_ms", "id"),
         CheckConstraint("volume_ml >= 0 and amount_minor >= 0", name="sale_not_negative"),
         CheckConstraint("state in ('Payable', 'Locked', 'Cleared')", name="sale_state_known"),
     )
@@ -226,6 +230,7 @@ class LinkRow(SQLModel, table=True):
         ForeignKeyConstraint(["sale"], ["sale.id"]),
         ForeignKeyConstraint(["member_ref"], ["member.ref"]),
         Index("link_one_active", "sale", unique=True, sqlite_where=text("active = 1")),
+        Index("link_by_sale", "sale"),
     )
     id: str = Field(primary_key=True)
     sale: str
@@ -317,6 +322,7 @@ class Posting(SQLModel, table=True):
         UniqueConstraint("source", "leg", name="posting_once"),
         ForeignKeyConstraint(["member_ref"], ["member.ref"]),
         Index("posting_by_member", "member_ref"),
+        Index("posting_by_sale", "sale"),
     )
     id: int | None = Field(default=None, primary_key=True)
     source: str
@@ -361,7 +367,7 @@ class Correction(SQLModel, table=True):
     """Void, refund, link or tender correction of a sale: a new fact beside the old one."""
 
     __tablename__ = "correction"
-    __table_args__ = (ForeignKeyConstraint(["sale"], ["sale.id"]),)
+    __table_args__ = (ForeignKeyConstraint(["sale"], ["sale.id"]), Index("correction_by_sale", "sale"))
     id: str = Field(primary_key=True)
     sale: str
     what: str
@@ -401,7 +407,7 @@ class AlertRow(SQLModel, table=True):
     """One alert as people see it: raised, perhaps acknowledged, perhaps over."""
 
     __tablename__ = "alert"
-    __table_args__ = (Index("alert_by_subject", "subject", "name"),)
+    __table_args__ = (Index("alert_by_subject", "subject", "name"), Index("alert_by_state", "state"))
     id: int | None = Field(default=None, primary_key=True)
     subject: str
     name: str

@@ -110,8 +110,7 @@ class DartPump:
         else:
             self._not_answered(heard, now)
         self._tell_level(now)
-        if heard is None:
-            self._check_wait(now)
+        if heard is None and self._wait_ended(now):
             self._tell_level(now)
         taken, self._point.out = self._point.out, []
         return taken
@@ -374,14 +373,17 @@ class DartPump:
             self._block = self._step.block
             self._block_tries = 0
 
-    def _check_wait(self, now: float) -> None:
+    def _wait_ended(self, now: float) -> bool:
         if not isinstance(self._step, Wait):
-            return
+            return False
         self._step_polls += 1
         if self._step.done():
             self._resume(True, now)
         elif now - self._step_since_s >= self._step.limit_s and self._step_polls >= MIN_WAIT_POLLS:
             self._resume(False, now)
+        else:
+            return False
+        return True
 
     def _abandon(self, outcome: CommandOutcome, detail: str) -> None:
         if self._block is not None and self._block_tries:

@@ -100,6 +100,7 @@ class Wire:
 
     def send(self, port: Port, frame: Frame, pause_s: float) -> None:
         """Send one frame after ``pause_s`` of quiet. What was still unread is of an earlier turn: too late, dropped."""
+        raw = encode(frame)
         if self._busy_until is not None:
             wait_s = self._busy_until + pause_s - port.monotonic()
             if wait_s > 0:
@@ -107,7 +108,6 @@ class Wire:
         if port.discard() or self._decoder.in_frame:
             self._decoder.silence()
             self._decoder.count("late")
-        raw = encode(frame)
         port.write(raw)
         self._busy_until = port.monotonic() + len(raw) * self._character_s
 

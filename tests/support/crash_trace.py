@@ -1,12 +1,13 @@
 """What a station's writer says to its database, recorded statement by statement, and the same said again through apsw.
 
 apsw brings an SQLite of its own, which cannot sit under SQLAlchemy: so the trace is replayed there, with the store's
-pragmas, over a VFS that writes down what reaches the disk. Knows SQLAlchemy's events; judges nothing.
+pragmas, over a VFS that writes down what reaches the disk. Knows SQLAlchemy's events and prepared statements; judges nothing.
 """
 
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ import apsw
 from sqlalchemy import Engine, event
 
 from agent.store.engine import WRITER_PRAGMAS
+from agent.store.prepared import Prepared
 from tests.support.crash_vfs import Change, RecordingVfs
 
 CLOSE = "-- the station closes its database and opens it again"
@@ -78,12 +80,25 @@ class Trace:
             if connection.engine.url.database == str(database):
                 self.note("ROLLBACK")
 
+        ours: dict[sqlite3.Connection, bool] = {}
+        run = Prepared.run
+
+        def prepared(self: Prepared, connection: sqlite3.Connection, values: Mapping[str, Any]) -> sqlite3.Cursor:
+            if connection not in ours:
+                ours[connection] = connection.execute("PRAGMA database_list").fetchone()[2] == str(database.resolve())
+            if ours[connection]:
+                trace_note(self.text, self.ordered(values))
+            return run(self, connection, values)
+
+        trace_note = self.note
         hooks = (("before_cursor_execute", execute), ("commit", commit), ("rollback", rollback))
         for name, hook in hooks:
             event.listen(Engine, name, hook)
+        Prepared.run = prepared  # type: ignore[method-assign]
         try:
             yield
         finally:
+            Prepared.run = run  # type: ignore[method-assign]
             for name, hook in hooks:
                 event.remove(Engine, name, hook)
 

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -357,7 +358,7 @@ def station_toml(site: Site, endpoints: Mapping[str, Any], sections: Mapping[str
     gauge = endpoints.get("gauge", {}).get("tcp", "loop://")
     options = f'poll_s = "500ms"\ndelivery_poll_s = "500ms"\npause_s = "20ms"\ntime_scale = {site.speed}'
     parts.append(f'[[line]]\nid = "tls"\nport = "{gauge}"\nprotocol = "veeder-root"\n[line.options]\n{options}')
-    for tank, grade in zip(site.forecourt.tanks, GRADES, strict=True):
+    for tank, grade in zip(site.forecourt.tanks, cycle(GRADES), strict=False):
         values = f'grade = "{grade}"\nline = "tls"\ngauge_index = {tank.number}\ncapacity_l = {tank.full_ml // 1000}'
         parts.append(f"[[tank]]\nid = {tank.number}\n{values}")
     for reader in site.forecourt.readers:

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from agent import age, main
-from agent.cli import app
+from agent.cli import application
 from agent.store.lock import InstanceLock
 from agent.store.verify import verify
 from tests.support.backed_up import KEYS, OWN, STATION, Place
@@ -21,7 +21,7 @@ from tests.support.station_file import STATION as FILE
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     """A stopped station of three sales with keys and configuration."""
-    assert main.run in {command.callback for command in app.registered_commands}
+    assert main.run in {command.callback for command in application().registered_commands}
     found = Place(tmp_path)
     found.fill()
     (tmp_path / "recipients").write_text(f"# head office\n\n{KEYS.recipient}\n")
@@ -38,7 +38,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
 
 def run(*arguments: str | Path, answer: str | None = None) -> Result:
     """The command in this process, as in a pipe."""
-    return CliRunner().invoke(app, [str(argument) for argument in arguments], input=answer)
+    return CliRunner().invoke(application(), [str(argument) for argument in arguments], input=answer)
 
 
 def found(*arguments: str | Path) -> Any:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
-from agent.cli import app
+from agent.cli import application
 from agent.commissioning import CommissioningRefused, address_list, plan, write_all
 from agent.settings import load as load_settings
 from headoffice.cli.app import app as hq_app
@@ -59,7 +59,7 @@ def document(**changed: Any) -> bytes:
 
 
 def forecourt(*arguments: str) -> Result:
-    return CliRunner().invoke(app, ["init", *arguments])
+    return CliRunner().invoke(application(), ["init", *arguments])
 
 
 def test_what_is_made_is_read_again() -> None:

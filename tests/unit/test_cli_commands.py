@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from agent import main
-from agent.cli import app
+from agent.cli import application
 from agent.control import ControlServer
 from agent.inbox import Person, refusal, success
 
@@ -58,8 +58,8 @@ def daemon(tmp_path: Path) -> Iterator[Path]:
 
 def run(*arguments: str | Path) -> Result:
     """The command in this process, as in a pipe."""
-    assert {command.callback for command in app.registered_commands} >= {main.run, main.demo}
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert {command.callback for command in application().registered_commands} >= {main.run, main.demo}
+    return CliRunner().invoke(application(), [str(argument) for argument in arguments])
 
 
 def test_a_daemon_that_does_not_run_is_exit_three(tmp_path: Path) -> None:

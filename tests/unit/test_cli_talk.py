@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import typer
 
 from agent.cli import show, talk
 
@@ -86,9 +85,9 @@ def test_a_configuration_that_cannot_be_used_ends_with_two(
     config = tmp_path / "station.toml"
     if content is not None:
         config.write_bytes(content)
-    with pytest.raises(typer.Exit) as caught:
+    with pytest.raises(SystemExit) as caught:
         talk.socket_path(config, None)
-    assert caught.value.exit_code == 2
+    assert caught.value.code == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2
     assert lines[0].startswith("forecourt: ")

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from agent.cli import app
+from agent.cli import application
 from agent.cli.device_show import masked
 from tests.support.field import Peer, quiet_forecourt
 from tests.support.processes import eventually
@@ -24,7 +24,7 @@ FRAME = "513A02080000000000000000030400117501010105602703FA"
 
 def forecourt(*words: str, text: str | None = None) -> tuple[int, str, str]:
     """Exit code, output and errors of one command."""
-    done = CliRunner().invoke(app, ["device", *words], input=text)
+    done = CliRunner().invoke(application(), ["device", *words], input=text)
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
     return done.exit_code, done.stdout, done.stderr
 
@@ -184,8 +184,8 @@ def test_ctrl_c_ends_a_recording_with_a_summary(tmp_path: Path) -> None:
 def test_help_loads_no_heavy_library() -> None:
     """No serial port, no driver, no table printer for a look at the options."""
     script = (
-        "import sys; from agent.cli import app\n"
-        "try: app(['device', 'read', '--help'])\n"
+        "import sys; from agent.cli import application\n"
+        "try: application()(['device', 'read', '--help'])\n"
         "except SystemExit: pass\n"
         "print(sorted({'serial', 'drivers.registry', 'agent.field', 'rich.table', 'sqlite3'} & set(sys.modules)))"
     )

@@ -12,7 +12,7 @@ import pytest
 import typer
 
 from agent import main
-from agent.cli import app as station
+from agent.cli import application
 from agent.domain import answers
 from agent.domain.wetstock import alerts as tank_alerts
 from agent.settings import SettingsError, load
@@ -26,7 +26,7 @@ from tests.support.wire import VirtualPort
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
-NAMES = {"forecourt": station, "forecourt-hq": head_office}
+NAMES = {"forecourt": application(), "forecourt-hq": head_office}
 FENCE = re.compile(r"^```([a-z]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`(?:\$ )?((?:forecourt|forecourt-hq) [^`\n]*)`")
 LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)#\s]+)(?:#[^)]*)?\)")

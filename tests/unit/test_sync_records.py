@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,8 @@ def test_names_sort_by_utf16_as_the_standard_says() -> None:
     [
         {"type": "fc.unheard.v1"},
         {"data": {"litres": 1.5}},
+        {"data": {"deep": [{"litres": float("nan")}]}},
+        {"data": {"raw": b"bytes"}},
         {"data": {"n": 2**53}},
         {"data": {"text": "\ud800"}},
         {"data": {"text": "x" * 16_384}},
@@ -148,6 +151,15 @@ def test_our_own_bugs_never_reach_the_disk(changes: dict[str, Any]) -> None:
     members = {"seq": 5, "id": VALID["id"], "type": "fc.shift.v1", "time": VALID["time"], "boot": "b", "mono_ms": 1}
     with pytest.raises(m.RecordError):
         m.make_record(**{**members, "clock": "ntp", "data": {}, **changes})
+
+
+def test_values_that_only_look_like_json_are_judged_as_a_reader_finds_them() -> None:
+    """A tuple is an array and an integer with a name is an integer: what stands in the bytes counts [W-02]."""
+    members = {"seq": 5, "id": VALID["id"], "time": VALID["time"], "boot": "b", "mono_ms": 1, "clock": "ntp"}
+    postings = ({"account": "program:issued", "points": HTTPStatus.OK, "lot": None},)
+    data = {"member": "ab", "why": "grant", "postings": postings}
+    raw = m.make_record(**members, type="fc.points.v1", data=data)
+    assert json.loads(raw)["data"] == {**data, "postings": [{**postings[0], "points": 200}]}
 
 
 def test_times_go_both_ways() -> None:

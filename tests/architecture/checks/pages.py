@@ -21,8 +21,7 @@ HERE = Path(__file__).resolve().parents[3]
 
 def applications() -> dict[str, typer.Typer]:
     """Return both command lines by the name people type."""
-    import agent.main  # noqa: F401 - registers run and demo beside the commands of agent.cli
-    from agent.cli.app import app as station
+    from agent.main import app as station  # with run and demo beside the commands of agent.cli
     from headoffice.cli.app import app as head_office
 
     return {"forecourt": station, "forecourt-hq": head_office}
