@@ -15,12 +15,13 @@ DESTDIR ?=
 PREFIX ?= /opt/forecourt
 GROUND := .ci/venv pyproject.toml requirements/demo.txt
 
-.PHONY: help demo test check format lint types imports architecture bench soak-power lock dist install boot clean
+.PHONY: help demo test check format lint types imports architecture simulate bench soak-power lock dist install boot clean
 
 help:
 	@echo 'make demo [ARGS="--for 60s"]  a whole simulated station on this machine'
 	@echo 'make test [ARGS="-k scan"]    the whole test suite'
 	@echo 'make check                    format, lint, types, imports, architecture (each also a target)'
+	@echo 'make simulate [ARGS="--seed 7"] one simulated station day again, or many: ARGS="--days 1000"'
 	@echo 'make bench [ARGS="--only P1"] measurements; never fails'
 	@echo 'make soak-power [ARGS=...]     real power cuts under the agent, as root; minutes'
 	@echo 'make lock [UPGRADE=--upgrade] the pinned requirements anew from pyproject.toml'
@@ -54,6 +55,9 @@ imports: $(VENV)/.test
 
 architecture: $(VENV)/.test
 	$(BIN)/python -m pytest --quiet tests/architecture
+
+simulate: $(VENV)/.test
+	$(BIN)/python -m tests.simulation $(ARGS)
 
 bench: $(VENV)/.test
 	@$(BIN)/python -m tests.bench $(ARGS)

@@ -45,12 +45,12 @@ def durable(desk: LinkDesk) -> dict[str, Any]:
     """Return the desk as dicts, lists, strings, integers, booleans and None, ready for JSON; ``restore`` reads it."""
     return {
         "boot": desk.boot,
-        "seen": _plain(desk.seen),
-        "pending": [_plain(item) for item in desk.pending.values()],
-        "live": [_plain(item) for item in desk.live.values()],
-        "sales": [_plain(item) for item in desk.sales.values()],
-        "chosen": [_plain(item) for item in desk.chosen.values()],
-        "ended": [_plain(item) for item in desk.ended],
+        "seen": plain(desk.seen),
+        "pending": [plain(item) for item in desk.pending.values()],
+        "live": [plain(item) for item in desk.live.values()],
+        "sales": [plain(item) for item in desk.sales.values()],
+        "chosen": [plain(item) for item in desk.chosen.values()],
+        "ended": [plain(item) for item in desk.ended],
     }
 
 
@@ -60,15 +60,16 @@ def _names(kind: type[Any]) -> tuple[str, ...]:
     return tuple(entry.name for entry in fields(kind)) if is_dataclass(kind) else ()
 
 
-def _plain(value: object) -> Any:
+def plain(value: object) -> Any:
+    """Return one entry of the desk as dicts, lists, strings, integers, booleans and None."""
     kind: Any = type(value)
     if value is None or kind is int or kind is str or kind is bool:
         return value
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    return {name: _plain(getattr(value, name)) for name in _names(kind)}
+        return [plain(item) for item in value]
+    return {name: plain(getattr(value, name)) for name in _names(kind)}
 
 
 def restore(

@@ -5,8 +5,11 @@ A step works on a draft; it becomes the memory only after the commit, so a refus
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from agent.domain import link_memory
 from agent.domain.alerts import DeviceAlerts
 from agent.domain.link_records import LinkDesk
 from agent.domain.point_state import Point
@@ -24,11 +27,48 @@ class ActiveRules:
     hash: str
 
 
+class DeskText:
+    """Writes the desk of linking as JSON; an entry that is the same object as before keeps its text.
+
+    The whole desk is written with every lift, scan and sale, and nearly all of it is as it was.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[object, str]] = {}
+
+    def of(self, desk: LinkDesk) -> str:
+        """Return what ``json.loads`` turns into ``link_memory.durable(desk)``."""
+        fresh: dict[int, tuple[object, str]] = {}
+
+        def listed(entries: Iterable[object]) -> str:
+            texts = []
+            for entry in entries:
+                found = self._known.get(id(entry))
+                if found is None or found[0] is not entry:
+                    found = (entry, _encode(link_memory.plain(entry)))
+                fresh[id(entry)] = found
+                texts.append(found[1])
+            return ",".join(texts)
+
+        text = (
+            f'{{"boot":{_encode(desk.boot)},"seen":{_encode(link_memory.plain(desk.seen))},'
+            f'"pending":[{listed(desk.pending.values())}],"live":[{listed(desk.live.values())}],'
+            f'"sales":[{listed(desk.sales.values())}],"chosen":[{listed(desk.chosen.values())}],'
+            f'"ended":[{listed(desk.ended)}]}}'
+        )
+        self._known = fresh
+        return text
+
+
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
+
 @dataclass(slots=True)
 class Memory:
     """All of it. Dictionaries are copied by ``draft``; what they hold is frozen."""
 
     desk: LinkDesk
+    desk_text: DeskText = field(default_factory=DeskText)
     points: dict[int, Point] = field(default_factory=dict)
     tanks: dict[int, TankAlerts] = field(default_factory=dict)
     device_alerts: DeviceAlerts = field(default_factory=DeviceAlerts)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.domain import identity, link_memory, linking
+from agent.domain import identity, linking
 from agent.domain import link_records as links
 from agent.domain.answers import Outcome, sentence, tone_of
 from agent.domain.identity import AuthLevel, IndexKind, Kind
@@ -73,7 +73,7 @@ def tell(step: Step, event: links.LinkEvent) -> tuple[links.LinkEffect, ...]:
     for effect in effects:
         _carry(step, effect, event)
     if effects or (desk is not before and not isinstance(event, links.Ticked)):
-        step.tx.memory.save_desk(link_memory.durable(desk))
+        step.tx.memory.save_desk(step.memory.desk_text.of(desk))
     return effects
 
 

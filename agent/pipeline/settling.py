@@ -58,7 +58,7 @@ def quote(step: Step, sale: str) -> dict[str, Any]:
     row = step.tx.sales.row(sale)
     if row is None:
         raise RequestRefused(f"there is no sale {sale}", hint="forecourt sales lists them")
-    evaluation = _evaluate(step, row, None)
+    evaluation = _evaluate(step, row, step.tx.sales.active_link(sale), None)
     return {
         "sale": sale,
         "amount_minor": evaluation.gross_minor,
@@ -70,7 +70,8 @@ def quote(step: Step, sale: str) -> dict[str, Any]:
 
 def _settle(step: Step, row: Row, tenders: Sequence[settlement.Tender] | None, by: str) -> dict[str, Any]:
     purpose = None if tenders is None else settlement.purpose_of(tenders)
-    evaluation = _evaluate(step, row, purpose)
+    link = step.tx.sales.active_link(row["id"])
+    evaluation = _evaluate(step, row, link, purpose)
     if tenders is None or purpose is not None:
         kind = step.settings.sales.auto_tender if tenders is None else tenders[0].kind
         paid: tuple[settlement.Tender, ...] = (settlement.Tender(kind, evaluation.net_minor),)
@@ -78,7 +79,6 @@ def _settle(step: Step, row: Row, tenders: Sequence[settlement.Tender] | None, b
         paid = tuple(tenders)
     active = step.memory.rules
     assert active is not None, "a rule set is active from the first start"
-    link = step.tx.sales.active_link(row["id"])
     wallet = settlement.Wallet() if link is None else _wallet(step, link["member_ref"])
     try:
         settled = settlement.settle(
@@ -91,7 +91,7 @@ def _settle(step: Step, row: Row, tenders: Sequence[settlement.Tender] | None, b
         )
     except settlement.TenderError as failure:
         raise RequestRefused(str(failure), hint=f"the net of this sale is {evaluation.net_minor}") from failure
-    _write(step, row, settled, by)
+    _write(step, row, link, settled, by)
     return {
         "sale": settled.sale,
         "amount_minor": settled.gross_minor,
@@ -103,10 +103,9 @@ def _settle(step: Step, row: Row, tenders: Sequence[settlement.Tender] | None, b
     }
 
 
-def _evaluate(step: Step, row: Row, purpose: Purpose | None) -> Evaluation:
+def _evaluate(step: Step, row: Row, link: Row | None, purpose: Purpose | None) -> Evaluation:
     active = step.memory.rules
     assert active is not None, "a rule set is active from the first start"
-    link = step.tx.sales.active_link(row["id"])
     if link is None:
         return evaluate_for(step, sale_of(row), active.rules, None, purpose=purpose)
     who = (link["member_ref"], link["member"])
@@ -184,10 +183,9 @@ def _wallet(step: Step, ref: int) -> settlement.Wallet:
     return settlement.Wallet(lots_of(step, ref), step.tx.sales.debt_of(ref))
 
 
-def _write(step: Step, row: Row, settled: settlement.Settlement, by: str) -> None:
+def _write(step: Step, row: Row, link: Row | None, settled: settlement.Settlement, by: str) -> None:
     sale, purpose = settled.sale, settled.evaluation.sale.purpose
     written = step.journal("fc.sale.settled.v1", settled.record())
-    link = step.tx.sales.active_link(sale)
     ref = None if link is None or settled.member is None else int(link["member_ref"])
     step.tx.sales.add_settlement(
         {

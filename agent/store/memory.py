@@ -58,9 +58,9 @@ class MemoryTable:
         rows = self._connection.execute(select(col(PointMemory.fuelling_point), col(PointMemory.memory)))
         return {number: json.loads(memory) for number, memory in rows}
 
-    def save_desk(self, memory: Mapping[str, Any]) -> None:
-        """Keep the durable state of linking."""
-        _SAVE_DESK.run(self._raw, {"id": 1, "memory": _dump(memory)})
+    def save_desk(self, memory: str) -> None:
+        """Keep the durable state of linking, as JSON."""
+        _SAVE_DESK.run(self._raw, {"id": 1, "memory": memory})
 
     def desk(self) -> dict[str, Any] | None:
         """Return the durable state of linking, ``None`` in a new database."""

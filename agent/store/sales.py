@@ -74,6 +74,22 @@ def sale_of(row: Row) -> Sale:
     )
 
 
+_ACTIVE_LINK: Any = (
+    select(
+        col(LinkRow.id),
+        col(LinkRow.member_ref),
+        col(LinkRow.level),
+        col(LinkRow.made_ms),
+        col(LinkRow.by),
+        col(LinkRow.delay_s),
+        col(Member.id).label("member"),
+        col(Member.mask),
+    )
+    .join(Member, col(Member.ref) == col(LinkRow.member_ref))
+    .where((col(LinkRow.sale) == bindparam("of_sale")) & (col(LinkRow.active) == 1))
+)
+
+
 class SaleTable:
     """Reads and writes inside the caller's transaction."""
 
@@ -173,24 +189,7 @@ class SaleTable:
 
     def active_link(self, sale: str) -> Row | None:
         """Return the active link of a sale with the member's id and mask."""
-        return (
-            self._connection.execute(
-                select(
-                    col(LinkRow.id),
-                    col(LinkRow.member_ref),
-                    col(LinkRow.level),
-                    col(LinkRow.made_ms),
-                    col(LinkRow.by),
-                    col(LinkRow.delay_s),
-                    col(Member.id).label("member"),
-                    col(Member.mask),
-                )
-                .join(Member, col(Member.ref) == col(LinkRow.member_ref))
-                .where((col(LinkRow.sale) == sale) & (col(LinkRow.active) == 1))
-            )
-            .mappings()
-            .first()
-        )
+        return self._connection.execute(_ACTIVE_LINK, {"of_sale": sale}).mappings().first()
 
     def count_links(self, sale: str) -> int:
         """Return how many links a sale has had."""

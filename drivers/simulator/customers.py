@@ -100,6 +100,14 @@ class Queue:
         """Nobody here, the nozzle hangs."""
         return self.phase is Phase.AWAY and not self.head.nozzle_out
 
+    def next_ms(self, now_ms: int) -> int | None:
+        """When this queue does something by itself: now while fuel may flow, ``None`` while nobody is to come."""
+        if self.phase is Phase.AWAY and not self._is_open():
+            return None
+        flows = self.phase is Phase.FUELLING or (self.phase is Phase.WAITING and self.head.can_flow())
+        closes = self.phase in {Phase.ARRIVING, Phase.WAITING} and not self.open
+        return now_ms if flows or closes or self._due_ms is None else self._due_ms
+
     def tick(self, now_ms: int, dt_ms: int) -> None:
         """One step of whoever is here."""
         steps: dict[Phase, Callable[[int, int], None]] = {
@@ -113,9 +121,7 @@ class Queue:
         steps[self.phase](now_ms, dt_ms)
 
     def _away(self, now_ms: int, _dt_ms: int) -> None:
-        if not self.open or (self._config.open_on_first_poll and not self.head.contacted):
-            return
-        if self._config.opens_when_told and not self.let_in:
+        if not self._is_open():
             return
         if self._due_ms is None:
             self._due_ms = now_ms + self._opening_ms + self._gap_ms()
@@ -125,6 +131,11 @@ class Queue:
         self._to_show = self.customer.card
         self._wrong_to_show = self.customer.wrong
         self._arrive(now_ms)
+
+    def _is_open(self) -> bool:
+        if not self.open or (self._config.open_on_first_poll and not self.head.contacted):
+            return False
+        return self.let_in or not self._config.opens_when_told
 
     def _arrive(self, now_ms: int) -> None:
         assert self.customer is not None

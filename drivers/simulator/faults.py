@@ -205,6 +205,16 @@ class FaultBoard:
                 self._schedule.append(Strike(strike.fault, self.now_ms + self.wire_ms(strike.fault.again_s)))
         return strikes
 
+    @property
+    def is_clear(self) -> bool:
+        """Whether nothing is wrong: no fault stands, on any target."""
+        return not self._standing
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether a fault stands that ends by time or by hand, not by having struck so often."""
+        return any(standing.left is None for standing in self._standing.values())
+
     def active(self, name: str, target: int | str) -> bool:
         """Whether it holds for this target now; uses nothing up."""
         return self._find(name, target) is not None
@@ -226,6 +236,8 @@ class FaultBoard:
         return round(seconds * 1000 * self.speed)
 
     def _find(self, name: str, target: int | str) -> tuple[str, int | str | None] | None:
+        if not self._standing:  # nearly always, and every frame asks a dozen times
+            return None
         for key in ((name, target), (name, None)):
             standing = self._standing.get(key)
             if standing is None:

@@ -44,7 +44,6 @@ class Probe:
     """What a probe sees at one moment. ``out`` = no reading."""
 
     volume_ml: int
-    height_um: int
     water_um: int
     temperature_mdegc: int
     out: bool = False
@@ -140,7 +139,6 @@ class TlsConsole:
         board = self._board
         now = Probe(
             tank.volume_ml,
-            tank.height_um(tank.volume_ml),
             tank.water_um + (SPIKE_UM if board.active("water-spike", number) else 0),
             tank.temperature_mdegc,
             out=board.active("probe-out", number),
@@ -249,7 +247,7 @@ class TlsConsole:
             volume,
             self._volume(self._corrected_ml(number, probe)),
             full - volume,
-            self._height(probe.height_um),
+            self._height(tank.height_um(probe.volume_ml)),
             self._height(probe.water_um),
             self._temperature(probe.temperature_mdegc),
             self._volume(tank.volume_at_ml(probe.water_um)),
@@ -273,9 +271,10 @@ class TlsConsole:
     def _delivery_records(self, number: int, count: int) -> str:
         records = list(self._deliveries[number])[:count]
         text = f"{self._tanks[number].config.product_code}{len(records):02d}"
+        height_um = self._tanks[number].height_um
         for record in records:
             fields = [value for probe in (record.before, record.after) for value in self._side(number, probe)]
-            fields += [self._height(record.before.height_um), self._height(record.after.height_um)]
+            fields += [self._height(height_um(probe.volume_ml)) for probe in (record.before, record.after)]
             text += tls.clock_field(record.start) + tls.clock_field(record.end) + f"{len(fields):02X}"
             text += "".join(tls.float_field(v) for v in fields)
         return text

@@ -53,7 +53,7 @@ class World:
     def step(self, now_ms: int) -> None:
         """Everything up to ``now_ms`` happens (at most ``MAX_TICKS_PER_STEP`` ticks of it in this call)."""
         for _ in range(min(MAX_TICKS_PER_STEP, (now_ms - self.now_ms) // TICK_MS)):
-            self._tick()
+            self.tick()
 
     def let_in(self) -> None:
         """Opening time, where the configuration waits for it."""
@@ -89,21 +89,23 @@ class World:
             tanks=[{"tank": number, "volume_ml": tank.volume_ml} for number, tank in sorted(self.tanks.items())],
         )
 
-    def _tick(self) -> None:
+    def tick(self, dt_ms: int = TICK_MS) -> None:
+        """One step of any length: whoever leaps over idle time answers for nobody being due inside it."""
         was_quiet = self.quiet
-        self.now_ms += TICK_MS
+        drifts = (self.now_ms + dt_ms) // DRIFT_EVERY_MS > self.now_ms // DRIFT_EVERY_MS
+        self.now_ms += dt_ms
         for head in self.heads.values():
             head.tick(self.now_ms)
         for queue in self.queues:
-            queue.tick(self.now_ms, TICK_MS)
+            queue.tick(self.now_ms, dt_ms)
         for tanker in self.tankers:
-            self._deliver(tanker)
+            self._deliver(tanker, dt_ms)
         for number, tank in self.tanks.items():
             low = tank.volume_ml < tank.config.low_product_ml
             if low != self._low[number]:
                 self._low[number] = low
                 self.truth.add("tank_low", self.now_ms, tank=number, low=low, volume_ml=tank.volume_ml)
-        if self.now_ms % DRIFT_EVERY_MS == 0:
+        if drifts:
             for tank in self.tanks.values():
                 tank.drift(self._rng)
             self._tell_tanks()
@@ -111,8 +113,8 @@ class World:
             self.truth.add("quiet", self.now_ms)
             self.write_summary()
 
-    def _deliver(self, tanker: Tanker) -> None:
-        what = tanker.tick(self.now_ms, TICK_MS)
+    def _deliver(self, tanker: Tanker, dt_ms: int) -> None:
+        what = tanker.tick(self.now_ms, dt_ms)
         if what is not None:
             self.truth.add(
                 "delivery",

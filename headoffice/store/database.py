@@ -14,6 +14,7 @@ from typing import Any
 import sqlalchemy.exc
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.util import LRUCache
 
 from headoffice.errors import DatabaseProblem
 
@@ -25,6 +26,9 @@ Transaction = Connection
 
 BUSY_TIMEOUT_MS = 10_000
 """A second command may hold the write lock while it imports; longer than any of our transactions."""
+
+COMPILED: LRUCache[Any, Any] = LRUCache(500)
+"""Compiled statements by their shape: one for the process, for its reader and its writer."""
 
 WANTED_PRAGMAS = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
 """WAL with FULL loses nothing that was acknowledged; NORMAL does. Read back on every connection."""
@@ -110,7 +114,7 @@ def _engine(url: URL, *, read_only: bool) -> Engine:
 
     event.listen(engine, "connect", on_connect)
     event.listen(engine, "begin", on_begin)
-    return engine
+    return engine.execution_options(compiled_cache=COMPILED)
 
 
 def _set_pragmas(raw: Any, *, read_only: bool) -> None:

@@ -5,6 +5,7 @@ Same pragmas, same durability, same rows; the two sides take turns.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import tempfile
 import time
@@ -33,8 +34,15 @@ START_MS = 1_767_225_600_000
 
 MEMBER = "00112233445566ff"
 RECENT = {"id": "01KDVGEWF03F1ABDMRF8XH27B5", "point": 1, "nozzle": 1, "ended_ms": START_MS, "state": "Cleared"}
-DESK = {"boot": "boot", "seen": START_MS, "pending": [], "live": [], "sales": [RECENT] * 8, "chosen": [], "ended": []}
-"""About what linking remembers at a busy station."""
+ENCODE = json.JSONEncoder(separators=(",", ":")).encode
+KNOWN = [ENCODE(RECENT)] * 7
+
+
+def desk(sale: Sale) -> str:
+    """The desk as the pipeline writes it: seven sales as they were, and this one."""
+    sales = ",".join([*KNOWN, ENCODE({**RECENT, "id": sale.id})])
+    return f'{{"boot":"boot","seen":{START_MS},"pending":[],"live":[],"sales":[{sales}],"chosen":[],"ended":[]}}'
+
 
 Statement = tuple[str, Any]
 
@@ -71,7 +79,7 @@ def write(tx: Tx, sale: Sale, *, linked: bool) -> None:
     tx.sales.add(sale, settle_due_ms=sale.ended_ms + 30_000, journal_seq=written.seq)
     if linked:
         link(tx, sale)
-    tx.memory.save_desk(DESK)
+    tx.memory.save_desk(desk(sale))
     end = str(sale.totalizer_end)
     tx.memory.save_point(
         sale.fuelling_point, {"state": "Idle", "sale": sale.id, "meters": [[1, end, 10]], "open": None}

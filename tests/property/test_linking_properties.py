@@ -40,6 +40,7 @@ from agent.domain.link_records import (
 )
 from agent.domain.linking import step
 from agent.domain.sale import SaleKind, SaleState
+from agent.pipeline.memory import DeskText
 
 WALL, MONO = 1_795_305_600_000, 1_000_000
 READERS = (Reader("P1", (1,)), Reader("P2", (2,)), Reader("ROAM", (1, 2)))
@@ -116,7 +117,7 @@ def played(
     script: Script, *, crash_after: int | None = None, replay: bool = False, wall_steps: list[int] | None = None
 ) -> tuple[LinkDesk, Told]:
     """Run a script; optionally restart after an event and hand that event in again. Returns desk and all effects."""
-    desk, effects, mono = fresh(), [], MONO
+    desk, effects, mono, written = fresh(), [], MONO, DeskText()
     for index, (scripted, wait_ms) in enumerate(script):
         mono += wait_ms
         wall = WALL + mono - MONO + (wall_steps[index % len(wall_steps)] if wall_steps else 0)
@@ -124,6 +125,7 @@ def played(
         event = replace(scripted, ended_ms=wall - scripted.ended_ms) if isinstance(scripted, SaleBooked) else scripted
         desk, told = step(desk, event, now)
         effects.append(told)
+        assert json.loads(written.of(desk)) == json.loads(json.dumps(durable(desk)))
         if crash_after == index:
             data = json.loads(json.dumps(durable(desk)))
             desk = restore(data, readers=READERS, windows=Windows(), now=now, clock="ntp", boot="boot-1")

@@ -35,6 +35,7 @@ from drivers.simulator.dart_pump import MasterCommand
 from drivers.simulator.forecourt import Forecourt
 from drivers.simulator.world import TICK_MS
 from sync import ports
+from tests.support.station_checks import rows, sales_of
 from tests.support.station_copies import begin, database_image, write_mark
 from tests.support.station_settings import RULES, STATION, Plan, station_settings
 from tests.support.virtual_link import INSTALL, Broker, HeadOffice, VirtualLink
@@ -475,12 +476,10 @@ class VirtualStation:
 
     def sales(self) -> list[dict[str, Any]]:
         """Every booked sale in the order of booking."""
-        return self.rows("SELECT * FROM sale ORDER BY rowid")
+        return sales_of(self)
 
     def rows(self, sql: str) -> list[dict[str, Any]]:
         """Rows of the station's database, read beside the agent."""
-        from tests.support.station_checks import rows
-
         return rows(self.settings.store.path, sql)
 
     def close(self) -> None:

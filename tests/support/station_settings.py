@@ -41,7 +41,9 @@ class Plan:
     scans_arrive: bool = True
     amount_totals: bool = False
     settle_after: str = "30s"
+    link_after: str = "600s"
     card_count: int = 12
+    timezone: str = "Asia/Shanghai"
     telemetry_every: str = "5min"
     has_mark: bool = False
 
@@ -57,8 +59,8 @@ def station_settings(directory: Path, config: ForecourtConfig, plan: Plan) -> Se
 
 def _toml(config: ForecourtConfig, plan: Plan) -> str:
     parts = [
-        f'[station]\nid = "{STATION}"\nbusiness_day_starts = "00:00"\nlanguage = "en"',
-        f'[sales]\nsettle = "{plan.settle}"\nsettle_after = "{plan.settle_after}"',
+        f'[station]\nid = "{STATION}"\ntimezone = "{plan.timezone}"\nbusiness_day_starts = "00:00"\nlanguage = "en"',
+        f'[sales]\nsettle = "{plan.settle}"\nsettle_after = "{plan.settle_after}"\nlink_after = "{plan.link_after}"',
         f'[head_office]\ntelemetry_every = "{plan.telemetry_every}"',
     ]
     grades = {n.grade: n for point in config.points for n in point.nozzles}

@@ -145,6 +145,14 @@ class VirtualLink:
         """Close the read connection."""
         self._outbox.close()
 
+    def next_deadline(self) -> float | None:
+        """When to step again although nothing arrives and nothing was written; ``None`` = not by itself."""
+        if self._pubacks:
+            return 0.0
+        if self._connected:
+            return self.delivery.next_deadline()
+        return self._retry_s if self._broker.up else None
+
     def take(self, now_s: float, packet: Packet) -> None:
         """Handle one message from head office."""
         if not self._connected:

@@ -15,7 +15,15 @@ from agent.cli.quick import answered
 from agent.control import ControlServer
 from agent.inbox import Person, success
 
-SYNC = {"broker": "mqtt://hq", "online": True, "protocol": "1.0", "stopped": None, "streams": {}, "dead_letters": []}
+SYNC = {
+    "broker": "mqtt://hq",
+    "online": True,
+    "protocol": "1.0",
+    "stopped": None,
+    "streams": {},
+    "dead_letters": [],
+    "awaits_ends": False,
+}
 
 
 @pytest.fixture

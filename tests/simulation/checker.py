@@ -1,0 +1,64 @@
+"""What must hold after a day, against the forecourt's own account: I1 to I5 of every scenario, and both databases' own verify.
+
+Reads only.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from headoffice.store.database import Database
+from headoffice.store.verify import verify as verify_office
+from tests.simulation.station import SimStation
+from tests.support.station_checks import complaints as station_complaints
+from tests.support.station_checks import event_hash, rows
+
+
+def complaints(station: SimStation) -> list[str]:
+    """Everything that does not hold, as sentences."""
+    return [
+        *station_complaints(station),
+        *_office(station),
+        *_same_litres(station),
+        *_points(station),
+    ]
+
+
+def fingerprint(station: SimStation) -> str:
+    """One hash of everything ever journalled in the day."""
+    return event_hash(station)
+
+
+def _office(station: SimStation) -> list[str]:
+    """Head office's own verify, which trusts nothing but the bytes."""
+    database = Database(station.directory / "hq.db")
+    try:
+        return [f"I5 head office: {finding}" for finding in verify_office(database).findings]
+    finally:
+        database.close()
+
+
+def _same_litres(station: SimStation) -> list[str]:
+    """I1 and I3: each sale of the station is at head office once, with the same litres and money."""
+    theirs = rows(station.directory / "hq.db", "SELECT sale, volume_ml, amount_minor FROM sale")
+    ours = station.rows("SELECT id AS sale, volume_ml, amount_minor FROM sale")
+    mine = Counter((row["sale"], row["volume_ml"], row["amount_minor"]) for row in ours)
+    other = Counter((row["sale"], row["volume_ml"], row["amount_minor"]) for row in theirs)
+    return [
+        f"I3 sale {sale}: {litres} ml here and at head office differ"
+        for sale, litres, _ in (mine - other) + (other - mine)
+    ]
+
+
+def _points(station: SimStation) -> list[str]:
+    """I2: what members have is what their settlements gave them, here and at head office."""
+    earned = station.rows("SELECT coalesce(sum(points_earned - points_redeemed), 0) AS n FROM settlement")[0]["n"]
+    posted = station.rows("SELECT coalesce(sum(points), 0) AS n FROM posting WHERE member_ref IS NOT NULL")[0]["n"]
+    office = rows(
+        station.directory / "hq.db", "SELECT coalesce(sum(points), 0) AS n FROM posting WHERE account LIKE 'member:%'"
+    )
+    return (
+        []
+        if earned == posted == office[0]["n"]
+        else [f"I2 earned {earned}, posted {posted}, head office {office[0]['n']}"]
+    )
