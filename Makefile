@@ -9,13 +9,13 @@ export PATH := $(PATH):/usr/sbin:/sbin
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
-# As many as the smallest machine has cores: many tests start a whole station, whose processes want their share.
-WORKERS ?= 2
+# One more than the smallest machine has cores: tests with whole stations in processes wait more than they compute.
+WORKERS ?= 3
 DESTDIR ?=
 PREFIX ?= /opt/forecourt
 GROUND := .ci/venv pyproject.toml requirements/demo.txt
 
-.PHONY: help demo test check format lint types imports architecture simulate bench soak-power lock dist install boot clean
+.PHONY: help demo test check format lint types imports architecture simulate bench soak soak-power lock dist install boot clean
 
 help:
 	@echo 'make demo [ARGS="--for 60s"]  a whole simulated station on this machine'
@@ -23,6 +23,7 @@ help:
 	@echo 'make check                    format, lint, types, imports, architecture (each also a target)'
 	@echo 'make simulate [ARGS="--seed 7"] one simulated station day again, or many: ARGS="--days 1000"'
 	@echo 'make bench [ARGS="--only P1"] measurements; never fails'
+	@echo 'make soak                     what takes long: real power cuts (as root), 200 simulated days, 50 random kills'
 	@echo 'make soak-power [ARGS=...]     real power cuts under the agent, as root; minutes'
 	@echo 'make lock [UPGRADE=--upgrade] the pinned requirements anew from pyproject.toml'
 	@echo 'make dist                     an archive that installs without a network, in dist/'
@@ -54,13 +55,17 @@ imports: $(VENV)/.test
 	$(BIN)/lint-imports
 
 architecture: $(VENV)/.test
-	$(BIN)/python -m pytest --quiet tests/architecture
+	$(BIN)/python -m pytest --quiet --numprocesses 2 tests/architecture
 
 simulate: $(VENV)/.test
 	$(BIN)/python -m tests.simulation $(ARGS)
 
 bench: $(VENV)/.test
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+soak: soak-power
+	$(BIN)/python -m tests.simulation --seed 1000 --days 200
+	FORECOURT_KILLS=50 $(BIN)/python -m pytest --timeout 1800 tests/process/test_kill_random.py
 
 soak-power: $(VENV)/.test
 	@.ci/packages mosquitto=mosquitto mkfs.ext4=e2fsprogs

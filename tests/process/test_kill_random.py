@@ -1,7 +1,8 @@
-"""The agent killed eight times at random moments while people fuel: every millilitre once at head office."""
+"""The agent killed again and again at random moments while people fuel: every millilitre once at head office."""
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 from random import Random, SystemRandom
@@ -9,7 +10,7 @@ from random import Random, SystemRandom
 from agent.control import ControlError
 from tests.support.processes import Site, eventually
 
-KILLS = 8
+KILLS = int(os.environ.get("FORECOURT_KILLS", "5"))
 SPEED = 12
 FLOWING = {"Started", "Fuelling"}
 
@@ -22,7 +23,7 @@ def fuelling(site: Site) -> bool:
         return False
 
 
-def test_eight_kills_while_people_fuel_lose_and_double_nothing(tmp_path: Path) -> None:
+def test_kills_while_people_fuel_lose_and_double_nothing(tmp_path: Path) -> None:
     """I1, I3-I5 after SIGKILLs at random times; the seed is printed and replays the times."""
     seed = SystemRandom().getrandbits(32)
     print(f"seed {seed}")

@@ -11,5 +11,5 @@ SEEDS = share(0, 2)
 
 @pytest.mark.parametrize("seeds", items(SEEDS), ids=lambda seeds: f"{seeds.start}-{seeds.stop - 1}")
 def test_station_days_lose_and_double_nothing(seeds: range) -> None:
-    """Ten days of a hundred sales each, with a delivery and faults: pumps, station and head office agree afterwards."""
+    """Days of a hundred sales each, with a delivery and faults: pumps, station and head office agree afterwards."""
     assert_held(seeds)
