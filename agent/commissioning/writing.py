@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agent.commissioning.plan import PlannedFile
+from agent.store import durable
 
 GROUP = "forecourt"
 SECRET_MODE, OPEN_MODE = 0o640, 0o644
@@ -73,11 +74,7 @@ def _write(place: Path, file: PlannedFile) -> None:
             os.fchmod(stream.fileno(), OPEN_MODE)
         os.fsync(stream.fileno())
     fresh.replace(place)
-    folder = os.open(place.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    durable.sync_folder(place.parent)
 
 
 def _make_folder(folder: Path, group: int | None) -> None:

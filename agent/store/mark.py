@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.store import durable
+
 
 @dataclass(frozen=True, slots=True)
 class Mark:
@@ -58,11 +60,7 @@ def write(path: Path, mark: Mark) -> None:
     finally:
         os.close(descriptor)
     fresh.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    durable.sync_folder(path.parent)
 
 
 def database_is_behind(mark: Mark | None, incarnation: str, heads: Mapping[str, tuple[int, bytes]]) -> bool:
