@@ -58,9 +58,12 @@ architecture: $(VENV)/.test
 	$(BIN)/python -m pytest --quiet --numprocesses 2 tests/architecture
 
 simulate: $(VENV)/.test
+	@$(BYTECODE)
 	$(BIN)/python -m tests.simulation $(ARGS)
 
 bench: $(VENV)/.test
+	@$(BYTECODE)
+	@.ci/packages mosquitto=mosquitto
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 soak: soak-power

@@ -35,7 +35,7 @@ def main() -> None:
 
 def _show(wanted: argparse.Namespace) -> None:
     only = {name.strip().upper() for name in wanted.only.split(",") if name.strip()}
-    rows = [row for name in _benches() if not only or _id(name) in only for row in _measured(name, wanted.options)]
+    rows = [row for name in _benches() if not only or _id(name) in only for row in _measured(name)]
     about = machine()
     if wanted.json:
         print(json.dumps({"machine": about, "rows": [asdict(row) for row in rows]}, indent=2))
@@ -52,7 +52,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", default="", help="ids to run, such as P1,P2")
     parser.add_argument("--json", action="store_true", help="the rows as JSON")
     parser.add_argument("--write", type=Path, help="a page whose table is to be replaced, such as docs/performance.md")
-    parser.add_argument("--with-node-red", dest="options", action="append_const", const="node-red", default=[])
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -66,9 +65,9 @@ def _benches() -> list[str]:
     return sorted((path.stem for path in HERE.glob("p[0-9]*.py")), key=lambda name: (int(_id(name)[1:]), name))
 
 
-def _measured(name: str, options: list[str]) -> list[Row]:
+def _measured(name: str) -> list[Row]:
     begun = time.monotonic()
-    command = [sys.executable, "-m", "tests.bench", "--measure", name, *(f"--with-{option}" for option in options)]
+    command = [sys.executable, "-m", "tests.bench", "--measure", name]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, cwd=HERE.parents[1])
     print(f"{name}: {time.monotonic() - begun:.0f} s", file=sys.stderr)
     if done.returncode != 0:
