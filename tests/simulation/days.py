@@ -1,7 +1,7 @@
 """The days of a test run: which seeds, each lived through once per process.
 
 ``FORECOURT_SIMULATION_SEED`` is the first seed (default 0: the same days every time), ``FORECOURT_SIMULATION_DAYS`` how
-many days there are in all files together (default 32, what a test run has time for; 64 and every kind of fault comes first
+many days there are in all files together (default 24, what a test run has time for; 64 and every kind of fault comes first
 in one of them; ``make soak`` lives through 200).
 """
 
@@ -14,7 +14,7 @@ from functools import cache
 from tests.simulation.day import SALES, DayResult, run_day
 
 FIRST_SEED = int(os.environ.get("FORECOURT_SIMULATION_SEED", "0"))
-DAYS = int(os.environ.get("FORECOURT_SIMULATION_DAYS", "32"))
+DAYS = int(os.environ.get("FORECOURT_SIMULATION_DAYS", "24"))
 PER_ITEM = 4
 
 
