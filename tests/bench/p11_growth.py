@@ -14,6 +14,7 @@ from pathlib import Path
 from random import Random
 from statistics import median
 
+from agent.store import mark as marks
 from agent.store.engine import WRITER_PRAGMAS
 from agent.store.store import Store
 from tests.bench.members_data import STATION, station
@@ -86,8 +87,8 @@ def grown(folder: Path, size: Size) -> Path:
 
 _NUMBERS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :count)"
 _JOURNAL = f"""
-INSERT INTO journal (stream, seq, id, type, time_ms, body, hash, delivered)
-{_NUMBERS} SELECT 'L', i + 1, printf('01J%023d', i), 'fc.sale.v1', :first_ms + i * 60000, zeroblob(560), zeroblob(32),
+INSERT INTO journal (generation, stream, seq, id, type, time_ms, body, hash, delivered)
+{_NUMBERS} SELECT 1, 'L', i + 1, printf('01J%023d', i), 'fc.sale.v1', :first_ms + i * 60000, zeroblob(560), zeroblob(32),
 i <= :acked FROM n
 """
 _SALES = f"""
@@ -129,8 +130,19 @@ def _daemon(folder: Path, database: Path) -> tuple[float, float, float]:
     with Site(here) as site:
         site.database = database
         site.write_config(site.no_devices())
+        _mark(database, site.mark)
         agent = site.start_agent()
         status_ms = looks(site, LOOKS)[0]
         resident_mb = rss_mb(agent)
         agent.end()
         return status_ms, resident_mb, start_s(site)
+
+
+def _mark(database: Path, mark: Path) -> None:
+    """Write the high-water file of this database: without one the daemon would begin a new incarnation."""
+    with closing(sqlite3.connect(database)) as db:
+        incarnation = db.execute("SELECT value FROM meta WHERE key = 'incarnation'").fetchone()[0]
+        heads = {
+            name: (seq, digest.hex()) for name, seq, digest in db.execute("SELECT stream, seq, hash FROM stream_head")
+        }
+    marks.write(mark, marks.Mark(incarnation, 0, heads))
