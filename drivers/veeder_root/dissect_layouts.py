@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from drivers.dissection import Cutting
 from drivers.veeder_root.fields import console_time, float32
-from drivers.veeder_root.tables import alarm_text
+from drivers.veeder_root.tables import VOLUME_LIMITS, alarm_text
 
 INVENTORY = (
     "volume",
@@ -116,7 +116,7 @@ class Fields:
             return height
         if name.endswith("temperature"):
             return temperature
-        return volume if name.endswith(("volume", "ullage")) or name in _VOLUME_LIMITS else ""
+        return volume if name.endswith(("volume", "ullage")) or name in VOLUME_LIMITS.values() else ""
 
 
 class NotReadable(Exception):
@@ -293,16 +293,6 @@ def _all_text(fields: Fields) -> None:
     if fields.more:
         fields.text(fields.cut.left, "text")
 
-
-_VOLUME_LIMITS = {
-    "621": "low_product",
-    "622": "high_product",
-    "623": "overfill",
-    "625": "sudden_loss",
-    "626": "leak_alarm",
-    "628": "maximum",
-    "629": "delivery_required",
-}.values()
 
 LAYOUTS: Mapping[str, Callable[[Fields], None]] = {
     "101": _standing,

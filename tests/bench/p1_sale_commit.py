@@ -18,14 +18,14 @@ from typing import Any
 
 from sqlalchemy import event
 
-from agent.domain.sale import Sale, SaleKind, Totalizer
-from agent.ids import ulid
+from agent.domain.sale import Sale
 from agent.pipeline.points import record
 from agent.store.engine import WRITER_PRAGMAS
 from agent.store.journal import Stamp
 from agent.store.store import Store, Tx
 from sync.records import format_time, make_record
 from tests.bench.table import Row, against
+from tests.support.nth_sale import nth_sale
 
 ROUNDS = 20
 SALES_PER_ROUND = 25
@@ -49,28 +49,7 @@ Statement = tuple[str, Any]
 
 def sale_of(number: int, random: Random) -> Sale:
     """Return the n-th sale of one nozzle: each starts where the one before ended."""
-    ended_ms = START_MS + number * 60_000
-    return Sale(
-        id=ulid(ended_ms, random),
-        fuelling_point=1,
-        nozzle=1,
-        grade="92",
-        tank=1,
-        kind=SaleKind.NORMAL,
-        volume_ml=20_000,
-        unit_price_milli=7_890,
-        amount_minor=15_780,
-        currency="CNY",
-        exponent=2,
-        totalizer_start=Totalizer(0, number * 2_000),
-        totalizer_end=Totalizer(0, (number + 1) * 2_000),
-        sub=None,
-        counter=None,
-        lifted_ms=ended_ms - 50_000,
-        ended_ms=ended_ms,
-        business_day="2026-01-01",
-        attendant=None,
-    )
+    return nth_sale(number, random, start_ms=START_MS, business_day="2026-01-01")
 
 
 def write(tx: Tx, sale: Sale, *, linked: bool) -> None:

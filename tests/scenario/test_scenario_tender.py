@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tests.scenario.conftest import MakeStation
-from tests.support.station import VirtualStation, member_of
+from tests.support.head_office_says import member_of
+from tests.support.station import VirtualStation
 from tests.support.station_checks import check_invariants
 from tests.support.station_plans import by_hand
 

@@ -26,6 +26,7 @@ from tests.simulation.journal import KEPT
 from tests.simulation.network import Office, new_broker
 from tests.simulation.plan import DayPlan, draw
 from tests.simulation.station import SimStation
+from tests.support import head_office_says
 from tests.support.station_settings import STATION
 
 SALES = 100
@@ -106,8 +107,8 @@ class Day:
     def _tell(self) -> None:
         """What head office told the group reaches a station that does not know it yet, also one that died over it."""
         if self._told_version != self.faults.rules_version:
-            self.station.handle(template.rules(self.faults.rules_version))
-            self.station.handle(template.members(self.forecourt.config.cards))
+            self.station.handle(head_office_says.rule_set(self.faults.rules_version))
+            self.station.handle(head_office_says.members_of(self.forecourt.config.cards))
             self._told_version = self.faults.rules_version
 
     def _until(self, done: object, limit_s: float) -> None:

@@ -34,7 +34,7 @@ from tests.simulation.clock import SimClock
 from tests.simulation.journal import EventLog
 from tests.simulation.network import SimBroker
 from tests.simulation.world import leap
-from tests.support.station import INDEX_KEY
+from tests.support.head_office_says import INDEX_KEY
 from tests.support.station_checks import rows
 from tests.support.station_settings import STATION, Plan, station_settings
 from tests.support.virtual_link import VirtualLink

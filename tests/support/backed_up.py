@@ -15,11 +15,11 @@ from random import Random
 from agent import age
 from agent.backup.plan import Plan
 from agent.backup.restore import Comparison, Opened, Wish
-from agent.domain.sale import Sale, SaleKind, Totalizer
-from agent.ids import ulid
+from agent.domain.sale import Sale
 from agent.pipeline.points import record
 from agent.store.journal import Stamp
 from agent.store.store import Store
+from tests.support.nth_sale import nth_sale
 
 STATION = "SH-0421"
 START_MS = 1_795_305_600_000
@@ -30,28 +30,7 @@ OWN = age.new_pair()
 
 def a_sale(number: int, random: Random) -> Sale:
     """The n-th sale of one nozzle: each starts where the one before ended."""
-    ended_ms = START_MS + number * 60_000
-    return Sale(
-        id=ulid(ended_ms, random),
-        fuelling_point=1,
-        nozzle=1,
-        grade="92",
-        tank=1,
-        kind=SaleKind.NORMAL,
-        volume_ml=20_000,
-        unit_price_milli=7_850,
-        amount_minor=15_700,
-        currency="CNY",
-        exponent=2,
-        totalizer_start=Totalizer(0, number * 2_000),
-        totalizer_end=Totalizer(0, (number + 1) * 2_000),
-        sub=None,
-        counter=None,
-        lifted_ms=ended_ms - 50_000,
-        ended_ms=ended_ms,
-        business_day="2026-11-22",
-        attendant=None,
-    )
+    return nth_sale(number, random, start_ms=START_MS, business_day="2026-11-22")
 
 
 class Sold:

@@ -6,17 +6,14 @@ Put together as ``agent.daemon`` does it; everything comes from one seed. Knows 
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from hashlib import sha256
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from agent.daemon import _deliver
-from agent.domain.identity import IndexKind, blind_index
 from agent.failpoints import SimulatedCrash
 from agent.inbox import Asked, FromHeadOffice, Inbox, Item, Person, Ticked
 from agent.live import LiveBoard
@@ -35,16 +32,16 @@ from drivers.simulator.dart_pump import MasterCommand
 from drivers.simulator.forecourt import Forecourt
 from drivers.simulator.world import TICK_MS
 from sync import ports
+from tests.support.head_office_says import INDEX_KEY, members_of, rule_set
 from tests.support.station_checks import rows, sales_of
 from tests.support.station_copies import begin, database_image, write_mark
-from tests.support.station_settings import RULES, STATION, Plan, station_settings
+from tests.support.station_settings import STATION, Plan, station_settings
 from tests.support.virtual_link import INSTALL, Broker, HeadOffice, VirtualLink
 from tests.support.virtual_wire import VirtualWire
 
 EPOCH = datetime(2026, 1, 5, 6, 0, tzinfo=UTC)
 EPOCH_MS = int(EPOCH.timestamp()) * 1000
 BOOT_MS = 1_000_000
-INDEX_KEY = b"scenario-index-key-of-32-bytes!!"
 TURN_LEAST_S = 0.001
 NO_PORT_S = 0.05
 SLEEPY_S = 1.0
@@ -216,21 +213,8 @@ class VirtualStation:
 
     def publish_rules_and_members(self) -> None:
         """What head office sends to a new station: a rule set and the members of all cards."""
-        body = json.dumps(RULES).encode()
-        self.handle(FromHeadOffice(ports.DocumentArrived("rules", 1, sha256(body).digest(), body)))
-        operations = tuple(
-            {
-                "op": number,
-                "kind": "PUT",
-                "member": member_of(number),
-                "indexes": [blind_index(INDEX_KEY, IndexKind.CARD, card).hex()],
-                "tier": "",
-                "growth": 0,
-                "mask": f"****{card[-4:]}",
-            }
-            for number, card in enumerate(self.config.cards, 1)
-        )
-        self.handle(FromHeadOffice(ports.MembersPage(0, operations)))
+        self.handle(rule_set(1))
+        self.handle(members_of(self.config.cards))
 
     # --- time ---------------------------------------------------------------------------------------------------------
 
@@ -490,8 +474,3 @@ class VirtualStation:
             self.store.close()
         if self.head_office is not None:
             self.head_office.close()
-
-
-def member_of(number: int) -> str:
-    """The id of the member of the ``number``-th card, from 1."""
-    return f"{number:016x}"

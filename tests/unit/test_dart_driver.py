@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -428,6 +429,8 @@ def test_alarms_stand_until_the_pump_works_again() -> None:
     station.until(lambda: station.levels()[-1].device_alarms == ("emergency stop",))
     station.pump.to_state(1)
     station.until(lambda: station.levels()[-1].device_alarms == ())
+    told = [level.device_alarms for level in station.levels()]
+    assert [alarms for before, alarms in pairwise(told) if alarms != before] == [("emergency stop",), ()]
 
 
 def test_decimals_that_disagree_raise_an_alarm_and_change_nothing() -> None:

@@ -1,0 +1,43 @@
+"""What head office hands a station of the tests, as it arrives in the inbox: rule sets and the members of its cards."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import Any
+
+from agent.domain.identity import IndexKind, blind_index
+from agent.inbox import FromHeadOffice
+from sync import ports
+from tests.support.station_settings import RULES
+
+INDEX_KEY = b"scenario-index-key-of-32-bytes!!"
+
+
+def member_of(number: int) -> str:
+    """The id of the member of the ``number``-th card, from 1."""
+    return f"{number:016x}"
+
+
+def rule_set(version: int) -> FromHeadOffice:
+    """A rule set as it arrives."""
+    body = json.dumps({**RULES, "version": version}).encode()
+    return FromHeadOffice(ports.DocumentArrived("rules", version, sha256(body).digest(), body))
+
+
+def members_of(cards: Sequence[str]) -> FromHeadOffice:
+    """The members of all cards, one each."""
+    operations: list[dict[str, Any]] = [
+        {
+            "op": number,
+            "kind": "PUT",
+            "member": member_of(number),
+            "indexes": [blind_index(INDEX_KEY, IndexKind.CARD, card).hex()],
+            "tier": "",
+            "growth": 0,
+            "mask": f"****{card[-4:]}",
+        }
+        for number, card in enumerate(cards, 1)
+    ]
+    return FromHeadOffice(ports.MembersPage(0, tuple(operations)))
