@@ -18,9 +18,7 @@ from agent.pipeline import Pipeline
 from agent.pipeline.step import Outlets
 from agent.settings import Settings
 from agent.settings.model import StoreSettings
-from agent.store.delivery import JournalOutbox
 from agent.store.store import Store
-from agent.uplink import StationVitals
 from drivers.commands import Command, ConfirmUnits
 from drivers.errors import DriverError
 from drivers.line import Line
@@ -37,7 +35,7 @@ from tests.simulation.world import leap
 from tests.support.head_office_says import INDEX_KEY
 from tests.support.station_checks import rows
 from tests.support.station_settings import STATION, Plan, station_settings
-from tests.support.virtual_link import VirtualLink
+from tests.support.virtual_link import VirtualLink, link_of
 from tests.support.virtual_wire import VirtualWire
 
 TURN_LEAST_S = 0.001
@@ -384,13 +382,9 @@ class SimStation:
         self.inbox.put(FromHeadOffice(event))
 
     def _new_link(self, boot: str) -> VirtualLink:
-        outbox = JournalOutbox(self.settings.store.path, STATION, self.store.incarnation)
-        known = int(self.store.meta("connect_n") or "0")
-        return VirtualLink(
-            station=STATION,
-            outbox=outbox,
-            vitals=StationVitals(self.clock, outbox, known, lambda: self.store.newest_ms),
-            incarnation=self.store.incarnation,
+        return link_of(
+            self.store,
+            clock=self.clock,
             boot=boot,
             broker=self.broker,
             deliver=self._put_event,

@@ -19,9 +19,7 @@ from agent.inbox import Asked, FromHeadOffice, Inbox, Item, Person, Ticked
 from agent.live import LiveBoard
 from agent.pipeline import Pipeline
 from agent.pipeline.step import Outlets
-from agent.store.delivery import JournalOutbox
 from agent.store.store import Store
-from agent.uplink import StationVitals
 from drivers.commands import Command, ConfirmUnits
 from drivers.errors import DriverError
 from drivers.line import Line
@@ -36,7 +34,7 @@ from tests.support.head_office_says import INDEX_KEY, members_of, rule_set
 from tests.support.station_checks import rows, sales_of
 from tests.support.station_copies import begin, database_image, write_mark
 from tests.support.station_settings import STATION, Plan, station_settings
-from tests.support.virtual_link import INSTALL, Broker, HeadOffice, VirtualLink
+from tests.support.virtual_link import INSTALL, Broker, HeadOffice, VirtualLink, link_of
 from tests.support.virtual_wire import VirtualWire
 
 EPOCH = datetime(2026, 1, 5, 6, 0, tzinfo=UTC)
@@ -412,13 +410,9 @@ class VirtualStation:
         self.inbox.put(FromHeadOffice(event))
 
     def _new_link(self, boot: str) -> VirtualLink:
-        outbox = JournalOutbox(self.settings.store.path, STATION, self.store.incarnation)
-        known = int(self.store.meta("connect_n") or "0")
-        return VirtualLink(
-            station=STATION,
-            outbox=outbox,
-            vitals=StationVitals(self.clock, outbox, known, lambda: self.store.newest_ms),
-            incarnation=self.store.incarnation,
+        return link_of(
+            self.store,
+            clock=self.clock,
             boot=boot,
             broker=self.broker,
             deliver=self._put_event,

@@ -11,8 +11,10 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from agent.clock import Clock
 from agent.failpoints import failpoint
 from agent.store.delivery import JournalOutbox
+from agent.store.store import Store
 from agent.uplink import StationVitals
 from headoffice.hello import answer_hello
 from headoffice.ingest import ingest
@@ -103,6 +105,32 @@ class HeadOffice:
     def close(self) -> None:
         """Close the database."""
         self.database.close()
+
+
+def link_of(
+    store: Store,
+    *,
+    clock: Clock,
+    boot: str,
+    broker: Broker,
+    deliver: Callable[[ports.LinkEvent], None],
+    rng: Random,
+    install: str = INSTALL,
+) -> VirtualLink:
+    """The link of a station that has just started, as its database says."""
+    outbox = JournalOutbox(store.path, store.station, store.incarnation)
+    known = int(store.meta("connect_n") or "0")
+    return VirtualLink(
+        station=store.station,
+        outbox=outbox,
+        vitals=StationVitals(clock, outbox, known, lambda: store.newest_ms),
+        incarnation=store.incarnation,
+        boot=boot,
+        broker=broker,
+        deliver=deliver,
+        rng=rng,
+        install=install,
+    )
 
 
 class VirtualLink:
