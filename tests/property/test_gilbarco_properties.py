@@ -10,7 +10,18 @@ from hypothesis import strategies as st
 
 from drivers.errors import FrameRejected
 from drivers.gilbarco import codec
-from drivers.gilbarco.codec import Answer, Decoder, GradeTotals, Money, Nozzle, Reply, State, Status, Totals, Transaction
+from drivers.gilbarco.codec import (
+    Answer,
+    Decoder,
+    GradeTotals,
+    Money,
+    Nozzle,
+    Reply,
+    State,
+    Status,
+    Totals,
+    Transaction,
+)
 from drivers.gilbarco.dissect import dissect
 from drivers.simulator import gilbarco_words as words
 
