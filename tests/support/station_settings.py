@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from agent.settings import Settings, load
@@ -34,8 +36,8 @@ class Spoken(NamedTuple):
     """
 
     first_address: int
-    options: dict[str, str] = {}
-    amount_totals: dict[str, str] = {}
+    options: Mapping[str, str] = MappingProxyType({})
+    amount_totals: Mapping[str, str] = MappingProxyType({})
 
 
 SPOKEN = {
