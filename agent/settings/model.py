@@ -90,7 +90,7 @@ class NozzleSettings(Section):
 
 
 class DecimalsSection(Section):
-    """[fuelling_point.decimals]: digits after the point of what the dispenser sends; unset = usual with its protocol."""
+    """[fuelling_point.decimals]: digits after the point of what the dispenser sends; unset = as its protocol has it."""
 
     volume: Annotated[int, Field(ge=0, le=4)] | None = None
     amount: Annotated[int, Field(ge=0, le=4)] | None = None
