@@ -11,7 +11,7 @@ from enum import Enum, IntEnum
 
 from drivers.errors import FrameRejected
 
-MAX_GRADES = 16
+MAX_GRADES = 10  # a grade is one digit
 GRADE_WORDS = 30
 MAX_BLOCK = GRADE_WORDS * MAX_GRADES + 4
 TRANSACTION_WORDS = 33
@@ -235,7 +235,7 @@ def parse_transaction(raw: bytes, pump: int) -> Transaction:
     places = (raw[1], raw[2], raw[8], raw[11], raw[16], raw[23])
     if places != (0xF1, 0xF8, 0xF6, 0xF7, 0xF9, 0xFA) or level is None:
         raise _rejected("a control word is not at its place", "layout")
-    if any(raw[at] >> 4 != 0xE for at in (3, 4, 9)):
+    if raw[3] >> 4 != 0xE or raw[4] >> 4 != 0xE or raw[9] not in _DIGITS:
         raise _rejected("a data word is not at its place", "layout")
     if raw[4] & 0x0F != pump - 1:
         raise _rejected(f"the sale of pump {(raw[4] & 0x0F) + 1}", "other-pump")
@@ -280,7 +280,7 @@ def parse_nozzle(raw: bytes) -> Nozzle:
 
 
 def _grade_totals(raw: bytes) -> GradeTotals:
-    if (raw[0], raw[2], raw[11], raw[20], raw[25]) != (0xF6, 0xF9, 0xFA, 0xF4, 0xF5) or raw[1] >> 4 != 0xE:
+    if (raw[0], raw[2], raw[11], raw[20], raw[25]) != (0xF6, 0xF9, 0xFA, 0xF4, 0xF5) or raw[1] not in _DIGITS:
         raise _rejected("a control word is not at its place", "layout")
     return GradeTotals(
         grade=(raw[1] & 0x0F) + 1,

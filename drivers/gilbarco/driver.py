@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from drivers.asked import AskedPoint, Ending, Heard, Patience, Steps, asked
+from drivers.asked import AskedPoint, Ending, Heard, Patience, Steps
 from drivers.commands import Command
 from drivers.config import LineConfig, PointConfig, SerialSettings
 from drivers.device import Device, DispenserCapabilities
@@ -17,10 +17,22 @@ from drivers.gilbarco.codec import MAX_GRADES, PUMPS, Money, Nozzle, Reply, Stat
 from drivers.gilbarco.level import ENDED, UNEQUAL_READS, Level, Twice
 from drivers.gilbarco.link import Loop
 from drivers.gilbarco.options import GilbarcoOptions
-from drivers.gilbarco.orders import ASK_MONEY, ASK_NOZZLE, ASK_SALE, ASK_TOTALS, POLL, Missed, Point, Question, Sent, Told
+from drivers.gilbarco.orders import (
+    ASK_MONEY,
+    ASK_NOZZLE,
+    ASK_SALE,
+    ASK_TOTALS,
+    POLL,
+    Missed,
+    Point,
+    Question,
+    Sent,
+    Told,
+    ask,
+)
 from drivers.port import Port
 from drivers.readings import FuellingPointReading, Reading
-from drivers.registry import DriverSpec
+from drivers.registry import Decimals, DriverSpec
 
 SERIAL_DEFAULTS = SerialSettings(5760, 8, "even", 1)
 CAPABILITIES = DispenserCapabilities(
@@ -36,7 +48,7 @@ CAPABILITIES = DispenserCapabilities(
 )
 STATUS_READS = 3  # a status word has no check: a change counts once two reads in a row say it
 NOZZLE_TRIES = 3
-SALE_TRIES = 8
+RETRY_AFTER_S = 5.0  # what a pump may leave unanswered is not asked again sooner: each miss costs the full window
 SLOW_FACTOR = 2  # a pump's own slowest answer times this is its probe window
 SLOWEST_FADES = 0.95  # per answer, so that one hiccup of this PC does not count for ever
 
@@ -55,6 +67,7 @@ class GilbarcoSpeech:
         self._totals: Twice[Totals] = Twice()
         self._sales: Twice[Transaction] = Twice()
         self._totals_asked_s: float | None = None
+        self._retry_at_s = 0.0
         self._slowest_s = 0.0
         self._counts: dict[str, int] = {}
 
@@ -126,24 +139,33 @@ class GilbarcoSpeech:
 
     def look(self) -> Steps[Question, Told, None]:
         """The status, and at most one thing more that is due in this state."""
-        yield from asked(POLL)
+        yield from ask(POLL)
         level, now_s = self._level, self._point.now_s
         if level.state is State.BUSY:
-            if now_s - level.state_since_s >= self._options.money_after_s:
-                money = yield from asked(ASK_MONEY)
+            if now_s >= max(level.state_since_s + self._options.money_after_s, self._retry_at_s):
+                money = yield from self._extra(ASK_MONEY)
                 if isinstance(money, Money):
                     level.running_money(money)
         elif level.state is State.CALL and self._asks_nozzle():
             level.nozzle_asked += 1
-            nozzle = yield from asked(ASK_NOZZLE)
+            nozzle = yield from ask(ASK_NOZZLE)
             if isinstance(nozzle, Nozzle):
                 level.nozzle_told(nozzle)
         elif level.is_ended:
             yield from self._stand_still()
+        elif now_s < self._retry_at_s:
+            return
         elif level.sale_wanted and level.state in (State.OFF, State.CALL, *ENDED):
             yield from self._learn_sale()
         elif level.state is State.OFF and self._prices_due():
             yield from self._learn_prices()
+
+    def _extra(self, question: Question) -> Steps[Question, Told, Told | None]:
+        """Ask what the pump may leave unanswered, and not soon again when it does."""
+        told = yield from ask(question)
+        if isinstance(told, Missed):
+            self._retry_at_s = self._point.now_s + RETRY_AFTER_S
+        return told
 
     def _asks_nozzle(self) -> bool:
         level = self._level
@@ -156,12 +178,12 @@ class GilbarcoSpeech:
         if self._totals_asked_s is not None and 0 <= now_s - self._totals_asked_s < still_s:
             return
         self._totals_asked_s = now_s
-        told = yield from asked(ASK_TOTALS)
+        told = yield from ask(ASK_TOTALS)
         self._level.still.take(told if isinstance(told, Totals) else None, self._point.now_s, still_s)
 
     def _learn_sale(self) -> Steps[Question, Told, None]:
         """The transaction for the display, one read a turn."""
-        told = yield from asked(ASK_SALE)
+        told = yield from self._extra(ASK_SALE)
         if isinstance(told, Transaction) and self._sales.take(told):
             self._sales = Twice()
             self._level.sale_told(told)
@@ -175,7 +197,7 @@ class GilbarcoSpeech:
 
     def _learn_prices(self) -> Steps[Question, Told, None]:
         """Totals tell the prices; one read a turn."""
-        told = yield from asked(ASK_TOTALS)
+        told = yield from self._extra(ASK_TOTALS)
         if isinstance(told, Totals) and self._totals.take(told):
             self._totals = Twice()
             self._level.totals_told(told, self._point.now_s)
@@ -203,11 +225,13 @@ class GilbarcoSpeech:
         self._loop.forget()
         self._level.gap()
         self._totals, self._sales = Twice(), Twice()
+        self._retry_at_s = 0.0
 
     def take_counts(self) -> Mapping[str, int]:
         """As ``Speech.take_counts``: ``frames_rejected.<reason>``, ``unsteady_status``, ``unequal_reads``."""
         taken, self._counts = self._counts, {}
-        return {**taken, **self._loop.take_counts()}
+        unequal, self._level.unequal_reads = self._level.unequal_reads, 0
+        return {**taken, **self._loop.take_counts(), **({"unequal_reads": unequal} if unequal else {})}
 
     def trouble(self, heard: Heard | None) -> tuple[str, str]:
         """As ``Speech.trouble``."""
@@ -249,7 +273,7 @@ def _check_point(point: PointConfig, taken: Mapping[int, int]) -> None:
     if not point.nozzles or not all(1 <= nozzle <= MAX_GRADES for nozzle in point.nozzles):
         raise WiringError(
             f"point {point.fuelling_point}: nozzles {list(point.nozzles)} are not allowed",
-            hint="write the grades of this side as nozzles, each from 1 to 16",
+            hint="write the grades of this side as nozzles, each from 1 to 10",
         )
 
 
@@ -270,4 +294,5 @@ SPEC = DriverSpec(
     make_devices=make_devices,
     capabilities=CAPABILITIES,
     field_kit="drivers.gilbarco.dissect:KIT",
+    decimals=Decimals(volume=3, amount=2, unit_price=3),
 )

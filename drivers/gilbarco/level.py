@@ -32,6 +32,7 @@ class Units:
 
     def __init__(self, config: PointConfig, options: GilbarcoOptions) -> None:
         for name, decimals, most in (
+            ("volume_decimals", config.volume_decimals, 3),
             ("unit_price_decimals", config.unit_price_decimals, 3),
             ("amount_decimals", config.amount_decimals, config.currency_exponent),
         ):
@@ -40,7 +41,7 @@ class Units:
                     f"point {config.fuelling_point}: {name} {decimals} is not allowed",
                     hint=f"write a number from 0 to {most}, as the pump's display shows it",
                 )
-        self.sale_ml: int = 10 ** (3 - options.sale_volume_decimals)
+        self.sale_ml: int = 10 ** (3 - config.volume_decimals)
         self.total_ml: int = 10 ** (3 - options.total_volume_decimals)
         self.preset_ml: int = 10 ** (3 - options.preset_volume_decimals)
         self.minor: int = 10 ** (config.currency_exponent - config.amount_decimals) * options.money_factor
@@ -75,8 +76,9 @@ class Level:
     """The last thing the pump said of everything, in wire digits; ``None`` = not told yet.
 
     ``sale``: the transaction that two equal reads told. ``accounted``: the domain has said that it is accounted for.
-    ``fuellings`` counts fuellings seen, for the token. ``delivering_seen`` counts statuses that show an authorisation,
-    ``sale_wanted``: the transaction is to be read for the display. ``totals_at_s`` / ``money_at_s``: when last read.
+    ``fuellings`` counts fuellings seen, for the token; ``delivering_seen`` statuses that show an authorisation;
+    ``unequal_reads`` how often reads never agreed. ``sale_wanted``: the transaction is to be read for the display.
+    ``preset_left``: a limit was sent that no delivery has used up. ``is_doubtful``: an authorisation may still show.
     """
 
     def __init__(self, config: PointConfig, options: GilbarcoOptions) -> None:
@@ -100,6 +102,7 @@ class Level:
         self.is_doubtful = False
         self.still = Still()
         self.unequal = False
+        self.unequal_reads = 0
         self._is_out: bool | None = None
         self._money: int | None = None
         self._money_before: int | None = None
@@ -153,6 +156,7 @@ class Level:
     def disagree(self) -> None:
         """So many reads and no two equal: said until something is read well again."""
         self.unequal = True
+        self.unequal_reads += 1
 
     def restarted(self) -> None:
         """The pump has lost its prices: count it, whatever it held may be gone."""
@@ -233,7 +237,7 @@ class Level:
         )
 
     def totalizer(self, nozzle: int, totals: Totals) -> TotalizerReading | None:
-        """One grade's total as the agent reads it: the nozzle is the grade here. ``None``: the pump has no such grade."""
+        """One grade's total as the agent reads it (nozzle = grade); ``None`` where the pump has no such grade."""
         found = totals.of(nozzle)
         if found is None:
             return None

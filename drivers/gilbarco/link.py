@@ -65,7 +65,9 @@ class Loop:
         if not self.send(port, sent):
             return Heard.NOISE
         decoder = Decoder(form, pump)
-        answers, heard = self._listen(port, decoder, sent, self.options.reply_window_s if window_s is None else window_s)
+        answers, heard = self._listen(
+            port, decoder, sent, self.options.reply_window_s if window_s is None else window_s
+        )
         if answers and not probe:
             heard += len(port.read(MAX_BLOCK, self._quiet_s(sent, answers[0])))
         decoder.silence()

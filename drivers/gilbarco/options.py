@@ -37,9 +37,9 @@ class GilbarcoOptions:
     prices are looked at.
     ``price_level``: 1 or 2, the one that prices are set for and sales made at.
     ``preset_dialect``: shape of the preset block, differs between firmware.
-    ``sale_volume_decimals``, ``total_volume_decimals`` (1 on some heads), ``preset_volume_decimals``: of the digits on
-    the wire. ``money_factor`` / ``price_factor``: a digit on the wire is worth so many, where the currency's numbers
-    are too large for six and four digits.
+    ``total_volume_decimals`` (1 on some heads) and ``preset_volume_decimals``: of the digits on the wire, where those
+    of the sale are the point's. ``money_factor`` / ``price_factor``: a digit on the wire is worth so many, where the
+    currency's numbers are too large for six and four digits.
     ``nozzle_query``: ask which nozzle is out. ``preauthorise``: authorise a pump whose nozzle hangs [uncertain].
     """
 
@@ -61,7 +61,6 @@ class GilbarcoOptions:
     silent_polls: int = 5
     good_cycles: int = 3
     price_level: int = 1
-    sale_volume_decimals: int = 3
     total_volume_decimals: int = 2
     preset_volume_decimals: int = 2
     money_factor: int = 1
@@ -91,7 +90,6 @@ LIMITS: Mapping[str, tuple[int, int]] = {
     "silent_polls": (1, 50),
     "good_cycles": (1, 20),
     "price_level": (1, 2),
-    "sale_volume_decimals": (0, 3),
     "total_volume_decimals": (0, 3),
     "preset_volume_decimals": (0, 3),
     "money_factor": (1, 10_000),

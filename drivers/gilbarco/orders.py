@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from drivers.asked import Ending, Heard, Say, Steps, asked, waited
+from drivers.asked import Ask, Ending, Heard, Say, Steps, asked, waited
 from drivers.commands import (
     Acknowledge,
     Authorise,
@@ -24,7 +24,17 @@ from drivers.commands import (
 )
 from drivers.errors import FrameRejected
 from drivers.gilbarco import codec
-from drivers.gilbarco.codec import DIALECTS, Answer, Reply, State, Status, Totals, Transaction, preset_block, price_block
+from drivers.gilbarco.codec import (
+    DIALECTS,
+    Answer,
+    Reply,
+    State,
+    Status,
+    Totals,
+    Transaction,
+    preset_block,
+    price_block,
+)
 from drivers.gilbarco.level import DELIVERING, UNEQUAL_READS, Level, Twice
 from drivers.gilbarco.options import GilbarcoOptions
 from drivers.readings import CommandOutcome, CompletedSale, Reading, TotalizerReading
@@ -70,7 +80,7 @@ ASK_TOTALS = Question(codec.Command.TOTALS, Reply.TOTALS)
 ASK_SALE = Question(codec.Command.TRANSACTION, Reply.TRANSACTION)
 STOP = Question(codec.Command.STOP)
 TAKES_BLOCKS = (State.OFF, State.CALL)
-ASK_NOZZLE = Question(codec.Command.DATA_NEXT, Reply.NOZZLE, codec.NOZZLE_QUERY, (State.CALL,))
+ASK_NOZZLE = Question(codec.Command.DATA_NEXT, Reply.NOZZLE, codec.NOZZLE_QUERY)
 
 Order = Steps[Question, Told, Ending]
 
@@ -87,6 +97,11 @@ class Point:
     now_s: float = 0.0
     out: list[Reading] = field(default_factory=list)
     preset: tuple[bool, int] | None = None
+
+
+def ask(question: Question, tries: int = 1) -> Generator[Ask[Question, Told], None, Told | None]:
+    """Step of an order or a look: ask and hand back what came, ``None`` where the pump did not even tell its state."""
+    return asked(question, tries)
 
 
 def steps(point: Point, command: Command) -> Order:
@@ -128,9 +143,9 @@ def _end(ending: Ending) -> Order:
     return ending
 
 
-def _look() -> Steps[Question, Told, bool]:
-    """One poll turn."""
-    return waited(lambda: True, 0.0)
+def _look(after_s: float = 0.0) -> Steps[Question, Told, bool]:
+    """One poll turn, not before ``after_s``."""
+    return waited(lambda: True, 0.0, after_s)
 
 
 # Letting it deliver.
@@ -148,11 +163,11 @@ def _authorise(point: Point, command: Authorise) -> Order:
         said = yield from _send_preset(point, preset, allowed)
         if said:
             return _refused(f"{said}; AUTHORISE was not sent")
-        yield from waited(lambda: False, point.options.preset_wait_s, point.options.preset_wait_s)
+        yield from _look(point.options.preset_wait_s)
         if level.nozzle != nozzle:
             return _refused("another nozzle was taken meanwhile; AUTHORISE was not sent")
     seen = level.delivering_seen
-    told = yield from _insisted(Question(codec.Command.AUTHORISE, only_in=allowed))
+    told = yield from ask(Question(codec.Command.AUTHORISE, only_in=allowed), TRIES)
     if isinstance(told, Status):
         return _refused(f"the pump went to {told.state.name} meanwhile; AUTHORISE was not sent")
     if told is None:
@@ -227,7 +242,7 @@ def _stop(point: Point) -> Order:
     until_s = point.now_s + options.stop_wait_s
     while point.now_s < until_s:
         yield Say(STOP)
-        yield from waited(lambda: False, options.settle_reply_s, options.settle_reply_s)
+        yield from _look(options.settle_reply_s)
         if level.state not in DELIVERING:
             level.is_doubtful = False
             return _applied()
@@ -309,7 +324,8 @@ def _read_totalizer(point: Point, command: ReadTotalizer) -> Order:
 
 
 def _read_held_sale(point: Point) -> Order:
-    held = (yield from _sale(point)) and point.level.held()
+    yield from _sale(point)
+    held = point.level.held()
     if held is None:
         return _unknown("the pump did not tell its last sale")
     point.out.append(held)
@@ -358,9 +374,7 @@ def _sale(point: Point) -> Steps[Question, Told, Transaction | None]:
     return sale
 
 
-def _two_equal(
-    point: Point, question: Question, kind: type[T], known: T | None
-) -> Steps[Question, Told, T | None]:
+def _two_equal(point: Point, question: Question, kind: type[T], known: T | None) -> Steps[Question, Told, T | None]:
     """Read until two reads are equal; ``known`` counts as one. Reads that never agree are an alarm of the pump.
 
     After an unanswered question one look at the pump tells whether it is there at all.
@@ -370,7 +384,7 @@ def _two_equal(
         reads.take(known)
     missed = 0
     while len(reads.reads) < UNEQUAL_READS and missed < TRIES:
-        told = yield from asked(question)
+        told = yield from ask(question)
         if isinstance(told, kind):
             if reads.take(told):
                 return told
@@ -392,17 +406,12 @@ def _send_block(point: Point, block: bytes, allowed: tuple[State, ...]) -> Steps
     for _ in range(TRIES):
         if point.gate_locked():
             yield from waited(lambda: not point.gate_locked(), rest_s + 1.0, point.options.settle_reply_s)
-        told = yield from _insisted(question)
+        told = yield from ask(question, TRIES)
         if isinstance(told, Status):
             return f"the pump went to {told.state.name}"
         if isinstance(told, Sent):
             return ""
     return "the pump does not ask for the block"
-
-
-def _insisted(question: Question) -> Generator[object, None, Told | None]:
-    """Ask until there is any answer to the status before it; ``None`` when there is none."""
-    return (yield from asked(question, TRIES))
 
 
 def _state(point: Point, done: Callable[[], bool]) -> Steps[Question, Told, bool]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from drivers.dissection import Direction
 from drivers.errors import FrameRejected
 from drivers.gilbarco import codec
 from drivers.gilbarco.codec import (
@@ -53,7 +55,7 @@ def _totals(rows: list[tuple[int, int, int, int, int]]) -> Told:
 
 
 rows = st.lists(
-    st.tuples(st.integers(1, 16), DIGITS[8], DIGITS[8], DIGITS[4], DIGITS[4]),
+    st.tuples(st.integers(1, 10), DIGITS[8], DIGITS[8], DIGITS[4], DIGITS[4]),
     min_size=1,
     max_size=4,
     unique_by=lambda row: row[0],
@@ -91,7 +93,7 @@ def test_answers_survive_the_wire_however_it_is_cut(one: Told, data: st.DataObje
     for portions in ([0, *cuts, len(stream)], list(range(len(stream) + 1))):
         decoder = Decoder(one.form, pump_of(one))
         found: list[Answer] = []
-        for begin, end in zip(portions, portions[1:], strict=False):
+        for begin, end in pairwise(portions):
             found += decoder.feed(stream[begin:end])
         assert found == [one.answer] * 3
         assert decoder.rejected == {}
@@ -129,11 +131,12 @@ def test_parsers_raise_only_what_they_say(data: bytes, pump: int) -> None:
         codec.parse_nozzle,
     ]
     for parse in parsers:
+        refused: FrameRejected | None = None
         try:
             parse(data)
         except FrameRejected as error:
-            assert error.reason
-            assert error.hint
+            refused = error
+        assert refused is None or (refused.reason and refused.hint)
 
 
 @settings(max_examples=60, deadline=None)
@@ -153,8 +156,9 @@ def test_both_hands_read_a_preset_alike(dialect: str, value: int, money: bool, l
 @given(st.lists(st.one_of(st.binary(max_size=30), told.map(lambda one: one.raw)), max_size=5).map(b"".join))
 def test_dissecting_loses_no_byte(data: bytes) -> None:
     """Pieces joined are the input, fields joined are their piece, whatever the bytes are and whoever sent them."""
-    for direction in (None, "to_device", "from_device"):
-        pieces = dissect(data, direction)  # type: ignore[arg-type]
+    directions: tuple[Direction, ...] = (None, "to_device", "from_device")
+    for direction in directions:
+        pieces = dissect(data, direction)
         assert b"".join(piece.raw for piece in pieces) == data
         for piece in pieces:
             assert b"".join(entry.raw for entry in piece.fields) == piece.raw
