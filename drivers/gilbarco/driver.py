@@ -65,7 +65,6 @@ class GilbarcoSpeech:
         self._level = Level(config, loop.options)
         self._point = Point(self._level, loop.options, lambda: loop.is_gate_locked(self._point.now_s))
         self._totals: Twice[Totals] = Twice()
-        self._sales: Twice[Transaction] = Twice()
         self._totals_asked_s: float | None = None
         self._retry_at_s = 0.0
         self._slowest_s = 0.0
@@ -151,13 +150,11 @@ class GilbarcoSpeech:
             nozzle = yield from ask(ASK_NOZZLE)
             if isinstance(nozzle, Nozzle):
                 level.nozzle_told(nozzle)
+        elif level.sale_wanted and level.state in (State.OFF, State.CALL, *ENDED) and now_s >= self._retry_at_s:
+            yield from self._learn_sale()
         elif level.is_ended:
             yield from self._stand_still()
-        elif now_s < self._retry_at_s:
-            return
-        elif level.sale_wanted and level.state in (State.OFF, State.CALL, *ENDED):
-            yield from self._learn_sale()
-        elif level.state is State.OFF and self._prices_due():
+        elif level.state is State.OFF and self._prices_due() and now_s >= self._retry_at_s:
             yield from self._learn_prices()
 
     def _extra(self, question: Question) -> Steps[Question, Told, Told | None]:
@@ -182,14 +179,16 @@ class GilbarcoSpeech:
         self._level.still.take(told if isinstance(told, Totals) else None, self._point.now_s, still_s)
 
     def _learn_sale(self) -> Steps[Question, Told, None]:
-        """The transaction for the display, one read a turn."""
-        told = yield from self._extra(ASK_SALE)
-        if isinstance(told, Transaction) and self._sales.take(told):
-            self._sales = Twice()
-            self._level.sale_told(told)
-        elif len(self._sales.reads) >= UNEQUAL_READS:
-            self._sales = Twice()
-            self._level.disagree()
+        """The transaction for the display, in one turn, so that the end of a sale shows with its values."""
+        reads: Twice[Transaction] = Twice()
+        while len(reads.reads) < UNEQUAL_READS:
+            told = yield from self._extra(ASK_SALE)
+            if not isinstance(told, Transaction):
+                return
+            if reads.take(told):
+                self._level.sale_told(told)
+                return
+        self._level.disagree()
 
     def _prices_due(self) -> bool:
         at_s = self._level.totals_at_s
@@ -224,7 +223,7 @@ class GilbarcoSpeech:
         """As ``Speech.gap``."""
         self._loop.forget()
         self._level.gap()
-        self._totals, self._sales = Twice(), Twice()
+        self._totals = Twice()
         self._retry_at_s = 0.0
 
     def take_counts(self) -> Mapping[str, int]:
