@@ -47,7 +47,9 @@ CAPABILITIES = DispenserCapabilities(
     stops=True,
 )
 STATUS_READS = 3  # a status word has no check: a change counts once two reads in a row say it
+MAX_SALE_READS = 5
 NOZZLE_TRIES = 3
+CROWDED_S = 1.0  # a pump that waits so long for its turn shares the loop with many: money only every second turn
 RETRY_AFTER_S = 5.0  # what a pump may leave unanswered is not asked again sooner: each miss costs the full window
 SLOW_FACTOR = 2  # a pump's own slowest answer times this is its probe window
 SLOWEST_FADES = 0.95  # per answer, so that one hiccup of this PC does not count for ever
@@ -67,6 +69,8 @@ class GilbarcoSpeech:
         self._totals: Twice[Totals] = Twice()
         self._totals_asked_s: float | None = None
         self._retry_at_s = 0.0
+        self._looked_at_s: float | None = None
+        self._money_last_turn = False
         self._slowest_s = 0.0
         self._counts: dict[str, int] = {}
 
@@ -140,11 +144,10 @@ class GilbarcoSpeech:
         """The status, and at most one thing more that is due in this state."""
         yield from ask(POLL)
         level, now_s = self._level, self._point.now_s
+        looked_at_s, self._looked_at_s = self._looked_at_s, now_s
         if level.state is State.BUSY:
-            if now_s >= max(level.state_since_s + self._options.money_after_s, self._retry_at_s):
-                money = yield from self._extra(ASK_MONEY)
-                if isinstance(money, Money):
-                    level.running_money(money)
+            crowded = looked_at_s is not None and now_s - looked_at_s > CROWDED_S
+            yield from self._follow_money(now_s, crowded=crowded)
         elif level.state is State.CALL and self._asks_nozzle():
             level.nozzle_asked += 1
             nozzle = yield from ask(ASK_NOZZLE)
@@ -160,9 +163,18 @@ class GilbarcoSpeech:
     def _extra(self, question: Question) -> Steps[Question, Told, Told | None]:
         """Ask what the pump may leave unanswered, and not soon again when it does."""
         told = yield from ask(question)
-        if isinstance(told, Missed):
+        if isinstance(told, Missed) and told.heard is Heard.NOTHING:
             self._retry_at_s = self._point.now_s + RETRY_AFTER_S
         return told
+
+    def _follow_money(self, now_s: float, *, crowded: bool) -> Steps[Question, Told, None]:
+        """Running money, for people to look at."""
+        due = now_s >= max(self._level.state_since_s + self._options.money_after_s, self._retry_at_s)
+        self._money_last_turn = due and not (crowded and self._money_last_turn)
+        if self._money_last_turn:
+            money = yield from self._extra(ASK_MONEY)
+            if isinstance(money, Money):
+                self._level.running_money(money)
 
     def _asks_nozzle(self) -> bool:
         level = self._level
@@ -181,12 +193,12 @@ class GilbarcoSpeech:
     def _learn_sale(self) -> Steps[Question, Told, None]:
         """The transaction for the display, in one turn, so that the end of a sale shows with its values."""
         reads: Twice[Transaction] = Twice()
-        while len(reads.reads) < UNEQUAL_READS:
+        for _ in range(MAX_SALE_READS):
             told = yield from self._extra(ASK_SALE)
-            if not isinstance(told, Transaction):
-                return
-            if reads.take(told):
+            if isinstance(told, Transaction) and reads.take(told):
                 self._level.sale_told(told)
+                return
+            if isinstance(told, Missed) and told.heard is Heard.NOTHING:
                 return
         self._level.disagree()
 

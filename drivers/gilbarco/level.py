@@ -76,7 +76,7 @@ class Level:
     """The last thing the pump said of everything, in wire digits; ``None`` = not told yet.
 
     ``sale``: the transaction that two equal reads told. ``accounted``: the domain has said that it is accounted for.
-    ``fuellings`` counts fuellings seen, for the token; ``delivering_seen`` statuses that show an authorisation;
+    ``statuses`` counts those told, ``delivering_seen`` those that show an authorisation, ``fuellings`` for the token,
     ``unequal_reads`` how often reads never agreed. ``sale_wanted``: the transaction is to be read for the display.
     ``preset_left``: a limit was sent that no delivery has used up. ``is_doubtful``: an authorisation may still show.
     """
@@ -87,6 +87,7 @@ class Level:
         self.units = Units(config, options)
         self.state: State | None = None
         self.state_since_s = 0.0
+        self.statuses = 0
         self.nozzle: int | None = None
         self.nozzle_asked = 0
         self.totals: Totals | None = None
@@ -112,6 +113,7 @@ class Level:
     def status(self, status: Status, now_s: float) -> None:
         """Take a status that is certain."""
         before, self.state = self.state, status.state
+        self.statuses += 1
         if status.state in DELIVERING:
             self.delivering_seen += 1
             self.is_doubtful = False

@@ -39,8 +39,11 @@ from drivers.gilbarco.level import DELIVERING, UNEQUAL_READS, Level, Twice
 from drivers.gilbarco.options import GilbarcoOptions
 from drivers.readings import CommandOutcome, CompletedSale, Reading, TotalizerReading
 
-TRIES = 5
-"""Of a question that is not answered, and of a block whose announcement is not."""
+TRIES = 6
+"""Five retries: of a question that is not answered, and of a block whose announcement is not."""
+
+LOOK_LIMIT_S = 30.0
+"""A pump that tells no state for so long has long been declared offline, which ends every order."""
 
 T = TypeVar("T", Totals, Transaction)
 
@@ -143,9 +146,11 @@ def _end(ending: Ending) -> Order:
     return ending
 
 
-def _look(after_s: float = 0.0) -> Steps[Question, Told, bool]:
-    """One poll turn, not before ``after_s``."""
-    return waited(lambda: True, 0.0, after_s)
+def _look(point: Point, after_s: float = 0.0) -> Steps[Question, Told, bool]:
+    """One poll turn that told the state, not before ``after_s``."""
+    level = point.level
+    seen = level.statuses
+    return waited(lambda: level.statuses > seen, LOOK_LIMIT_S, after_s)
 
 
 # Letting it deliver.
@@ -163,7 +168,7 @@ def _authorise(point: Point, command: Authorise) -> Order:
         said = yield from _send_preset(point, preset, allowed)
         if said:
             return _refused(f"{said}; AUTHORISE was not sent")
-        yield from _look(point.options.preset_wait_s)
+        yield from _look(point, point.options.preset_wait_s)
         if level.nozzle != nozzle:
             return _refused("another nozzle was taken meanwhile; AUTHORISE was not sent")
     seen = level.delivering_seen
@@ -242,7 +247,7 @@ def _stop(point: Point) -> Order:
     until_s = point.now_s + options.stop_wait_s
     while point.now_s < until_s:
         yield Say(STOP)
-        yield from _look(options.settle_reply_s)
+        yield from _look(point, options.settle_reply_s)
         if level.state not in DELIVERING:
             level.is_doubtful = False
             return _applied()
@@ -390,7 +395,7 @@ def _two_equal(point: Point, question: Question, kind: type[T], known: T | None)
                 return told
             continue
         missed += 1
-        yield from _look()
+        yield from _look(point)
     if len(reads.reads) >= UNEQUAL_READS:
         point.level.disagree()
     return None

@@ -16,9 +16,10 @@ from typing import Any, Protocol
 from agent.settings import Settings
 from agent.store.verify import verify
 from drivers.simulator.buses import MasterCommand
-from drivers.simulator.config import ForecourtConfig
+from drivers.simulator.config import ForecourtConfig, LineConfig
 from drivers.simulator.forecourt import Forecourt
 from drivers.simulator.pump_head import TOTAL_MODULUS, UNIT_ML
+from tests.support.station_settings import SPOKEN
 
 SENSITIVE = frozenset({"RESET", "AUTHORIZE", "PRICES", "PRESET_VOLUME", "PRESET_AMOUNT"})
 """What may make a pump forget, deliver or change its prices."""
@@ -134,10 +135,19 @@ def _sales(station: CheckedStation) -> list[str]:
             complaints.append(f"I1 point, nozzle {nozzle}: pumped {real}, booked {volumes}")
         complaints += [f"I1 {nozzle}: empty sale {sale['id']}" for sale in sales if sale["volume_ml"] <= 0]
         ends = [sale for sale in sales if sale["end_raw"] is not None]
-        total = station.forecourt.world.heads[nozzle[0]].totals[nozzle[1]]
+        total = station.forecourt.world.heads[nozzle[0]].totals[nozzle[1]] % _modulus(station, nozzle[0])
         if ends and sales[-1]["end_raw"] is not None and ends[-1]["end_raw"] != total:
             complaints.append(f"I4 {nozzle}: sales end at {ends[-1]['end_raw']}, the meter stands at {total}")
     return complaints
+
+
+def _modulus(station: CheckedStation, point: int) -> int:
+    """Where the totals of a point roll over as its protocol tells them."""
+    return next(SPOKEN[line.protocol].totals_modulus for line in station.config.lines if _has(line, point))
+
+
+def _has(line: LineConfig, point: int) -> bool:
+    return any(one.number == point for one in line.points)
 
 
 def _gaps(station: CheckedStation) -> set[tuple[int, int]]:

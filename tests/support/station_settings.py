@@ -32,17 +32,19 @@ class Spoken(NamedTuple):
     """How a dispenser protocol stands in station.toml.
 
     ``first_address``: wire address of fuelling point 1, the others follow. ``options``: line options it needs here.
-    ``amount_totals``: the options that make it tell amount totals, where it does not always.
+    ``amount_totals``: the options that make it tell amount totals, where it does not always. ``totals_modulus``: where
+    its totals roll over.
     """
 
     first_address: int
     options: Mapping[str, str] = MappingProxyType({})
     amount_totals: Mapping[str, str] = MappingProxyType({})
+    totals_modulus: int = 10**10
 
 
 SPOKEN = {
     "dart": Spoken(0x50, amount_totals={"amount_totals": "true"}),
-    "gilbarco": Spoken(1),
+    "gilbarco": Spoken(1, totals_modulus=10**8),
 }
 """Every dispenser protocol that a scenario may choose by ``Plan.protocol``."""
 

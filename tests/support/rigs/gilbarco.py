@@ -27,6 +27,7 @@ class GilbarcoSubject(SimulatedDispenser):
     protocol = "gilbarco"
     first_address = 1
     totals_modulus = 10**8
+    options = {"money_after": "500ms"}  # noqa: RUF012 - the suite's fuellings are short
     faults = (*FAULTS, "swapped-digits")
     forgets = frozenset({"AUTHORISE"})
     changes_nothing = frozenset({"TRANSACTION", "TOTALS", "MONEY", "DATA_NEXT", "NOZZLE_QUERY"})
