@@ -49,7 +49,8 @@ CAPABILITIES = DispenserCapabilities(
 STATUS_READS = 3  # a status word has no check: a change counts once two reads in a row say it
 MAX_SALE_READS = 5
 NOZZLE_TRIES = 3
-CROWDED_S = 1.0  # a pump that waits so long for its turn shares the loop with many: money only every second turn
+CROWDED_S = 1.0  # a pump that waits so long for its turn shares the loop with many: money only every third turn
+CROWDED_TURNS = 3
 RETRY_AFTER_S = 5.0  # what a pump may leave unanswered is not asked again sooner: each miss costs the full window
 SLOW_FACTOR = 2  # a pump's own slowest answer times this is its probe window
 SLOWEST_FADES = 0.95  # per answer, so that one hiccup of this PC does not count for ever
@@ -70,7 +71,7 @@ class GilbarcoSpeech:
         self._totals_asked_s: float | None = None
         self._retry_at_s = 0.0
         self._looked_at_s: float | None = None
-        self._money_last_turn = False
+        self._turns = config.address  # so that the pumps of a crowded loop take turns with their money
         self._slowest_s = 0.0
         self._counts: dict[str, int] = {}
 
@@ -170,8 +171,8 @@ class GilbarcoSpeech:
     def _follow_money(self, now_s: float, *, crowded: bool) -> Steps[Question, Told, None]:
         """Running money, for people to look at."""
         due = now_s >= max(self._level.state_since_s + self._options.money_after_s, self._retry_at_s)
-        self._money_last_turn = due and not (crowded and self._money_last_turn)
-        if self._money_last_turn:
+        self._turns += 1
+        if due and not (crowded and self._turns % CROWDED_TURNS):
             money = yield from self._extra(ASK_MONEY)
             if isinstance(money, Money):
                 self._level.running_money(money)
