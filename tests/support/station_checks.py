@@ -16,12 +16,14 @@ from typing import Any, Protocol
 from agent.settings import Settings
 from agent.store.verify import verify
 from drivers.simulator.buses import MasterCommand
-from drivers.simulator.config import ForecourtConfig, LineConfig
+from drivers.simulator.config import ForecourtConfig
 from drivers.simulator.forecourt import Forecourt
 from drivers.simulator.pump_head import TOTAL_MODULUS, UNIT_ML
-from tests.support.station_settings import SPOKEN
+from tests.support.station_settings import spoken
 
-SENSITIVE = frozenset({"RESET", "AUTHORIZE", "PRICES", "PRESET_VOLUME", "PRESET_AMOUNT"})
+SENSITIVE = frozenset(
+    {"RESET", "AUTHORIZE", "AUTHORISE", "PRICES", "LEVEL", "PRESET_VOLUME", "PRESET_AMOUNT", "PRESET"}
+)
 """What may make a pump forget, deliver or change its prices."""
 
 
@@ -135,19 +137,13 @@ def _sales(station: CheckedStation) -> list[str]:
             complaints.append(f"I1 point, nozzle {nozzle}: pumped {real}, booked {volumes}")
         complaints += [f"I1 {nozzle}: empty sale {sale['id']}" for sale in sales if sale["volume_ml"] <= 0]
         ends = [sale for sale in sales if sale["end_raw"] is not None]
-        total = station.forecourt.world.heads[nozzle[0]].totals[nozzle[1]] % _modulus(station, nozzle[0])
+        total = (
+            station.forecourt.world.heads[nozzle[0]].totals[nozzle[1]]
+            % spoken(station.config, nozzle[0]).totals_modulus
+        )
         if ends and sales[-1]["end_raw"] is not None and ends[-1]["end_raw"] != total:
             complaints.append(f"I4 {nozzle}: sales end at {ends[-1]['end_raw']}, the meter stands at {total}")
     return complaints
-
-
-def _modulus(station: CheckedStation, point: int) -> int:
-    """Where the totals of a point roll over as its protocol tells them."""
-    return next(SPOKEN[line.protocol].totals_modulus for line in station.config.lines if _has(line, point))
-
-
-def _has(line: LineConfig, point: int) -> bool:
-    return any(one.number == point for one in line.points)
 
 
 def _gaps(station: CheckedStation) -> set[tuple[int, int]]:
@@ -213,7 +209,8 @@ def _first_orders(station: CheckedStation) -> list[str]:
                 if entry.name == "TOTALS" and not entry.duplicate:
                     asked[entry.detail] += 1
                 if entry.name in SENSITIVE:
-                    if len(asked) < len(point.nozzles) or min(asked.values()) < 2:
+                    questions = 1 if spoken(station.config, point.number).totals_at_once else len(point.nozzles)
+                    if len(asked) < questions or min(asked.values()) < 2:
                         complaints.append(
                             f"start at command {start}: {entry.name} to point {point.number} at {entry.t_ms}"
                         )

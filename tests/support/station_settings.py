@@ -33,18 +33,19 @@ class Spoken(NamedTuple):
 
     ``first_address``: wire address of fuelling point 1, the others follow. ``options``: line options it needs here.
     ``amount_totals``: the options that make it tell amount totals, where it does not always. ``totals_modulus``: where
-    its totals roll over.
+    its totals roll over. ``totals_at_once``: one answer tells those of all nozzles.
     """
 
     first_address: int
     options: Mapping[str, str] = MappingProxyType({})
     amount_totals: Mapping[str, str] = MappingProxyType({})
     totals_modulus: int = 10**10
+    totals_at_once: bool = False
 
 
 SPOKEN = {
     "dart": Spoken(0x50, amount_totals={"amount_totals": "true"}),
-    "gilbarco": Spoken(1, totals_modulus=10**8),
+    "gilbarco": Spoken(1, totals_modulus=10**8, totals_at_once=True),
 }
 """Every dispenser protocol that a scenario may choose by ``Plan.protocol``."""
 
@@ -88,6 +89,12 @@ def forecourt_config(config: ForecourtConfig, protocol: str) -> ForecourtConfig:
     return dataclasses.replace(config, lines=lines)
 
 
+def spoken(config: ForecourtConfig, point: int) -> Spoken:
+    """How the protocol of a fuelling point stands in station.toml."""
+    (protocol,) = [line.protocol for line in config.lines for one in line.points if one.number == point]
+    return SPOKEN[protocol]
+
+
 def station_settings(directory: Path, config: ForecourtConfig, plan: Plan) -> Settings:
     """The configuration that fits the simulated forecourt, read from a file as a station reads it."""
     file = directory / "station.toml"
@@ -108,9 +115,9 @@ def _toml(config: ForecourtConfig, plan: Plan) -> str:
         price = f"{nozzle.unit_price_milli // 1000}.{nozzle.unit_price_milli % 1000:03d}"
         parts.append(f'[grade.{code}]\nname = "{code}"\nunit_price = "{price}"')
     for line in config.lines:
-        spoken = SPOKEN[line.protocol]
-        options = {"poll_interval": str(plan.poll_ms), **spoken.options}
-        options |= spoken.amount_totals if plan.amount_totals else {}
+        words = SPOKEN[line.protocol]
+        options = {"poll_interval": str(plan.poll_ms), **words.options}
+        options |= words.amount_totals if plan.amount_totals else {}
         parts.append(f'[[line]]\nid = "{line.name}"\nport = "/dev/{line.name}"\nprotocol = "{line.protocol}"')
         parts.append("\n".join(["[line.options]", *(f"{key} = {value}" for key, value in options.items())]))
     parts.append('[[line]]\nid = "gauge"\nport = "/dev/gauge"\nprotocol = "veeder-root"')
