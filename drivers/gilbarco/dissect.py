@@ -229,8 +229,9 @@ def _fields(raw: bytes, at: int, sender: Direction) -> tuple[Field, ...]:
     except Short:
         cut.rest("undecoded", "")
     computed = codec.lrc(raw[:-2])
+    sure = raw[-2] == computed
     cut.add(1, "check next", framing=True)
-    cut.add(1, "check", f"{raw[-2]:02X}", meaning="right" if raw[-2] == computed else f"wrong, computed {computed:02X}")
+    cut.add(1, "check", f"{raw[-2]:02X}", meaning="right" if sure else f"wrong, computed {computed:02X}", framing=sure)
     cut.add(1, "end", framing=True)
     return tuple(cut.fields)
 
@@ -239,7 +240,8 @@ def _word_in_block(cut: Cutting, raw: bytes, sender: Direction) -> None:
     """One control word, then the data words that follow it."""
     control = cut.plain[cut.at]
     name = CONTROL_NAMES.get(control, f"word {control:02X}")
-    cut.add(1, name, framing=control in _VALUES)
+    is_sale = control == 0xF1 and sender == "from_device"  # how a transaction begins
+    cut.add(1, "sale" if is_sale else name, framing=control in _VALUES or is_sale)
     size = 0
     while cut.left - size > 3 and cut.plain[cut.at + size] >> 4 == 0xE:
         size += 1
@@ -267,7 +269,7 @@ KIT = FieldKit(
     dissect=dissect,
     probes=_probes,
     addresses=codec.PUMPS,
-    probe_wait_s=0.3,
+    probe_wait_s=0.2,
     serial_guesses=(
         (5760, 8, "even", 1),
         (5787, 8, "even", 1),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -84,6 +85,7 @@ def pump_of(one: Told) -> int:
     return one.answer.pump if isinstance(one.answer, Status | Transaction) else 1
 
 
+@pytest.mark.proves("every-split", "gilbarco")
 @settings(max_examples=150, deadline=None)
 @given(told, st.data())
 def test_answers_survive_the_wire_however_it_is_cut(one: Told, data: st.DataObject) -> None:

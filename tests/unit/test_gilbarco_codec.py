@@ -44,6 +44,7 @@ def recheck(block: bytes) -> bytes:
     return block[:-2] + bytes((codec.lrc(block[:-2]),)) + block[-1:]
 
 
+@pytest.mark.proves("vectors", "gilbarco")
 @pytest.mark.parametrize("vector", VECTORS["words"], ids=lambda vector: str(vector["name"]))
 def test_command_words(vector: dict[str, str]) -> None:
     """Every published word of a master is the one we send; all-stop is known and belongs to no pump."""
@@ -62,6 +63,7 @@ def test_pump_sixteen_is_nibble_zero() -> None:
     assert codec.parse_transaction(recheck(bytes(sale)), 16).pump == 16
 
 
+@pytest.mark.proves("vectors", "gilbarco")
 @pytest.mark.parametrize("vector", VECTORS["status"], ids=lambda vector: str(vector["bytes"]))
 def test_status_words(vector: dict[str, Any]) -> None:
     """Every published status is told as pump and state."""
@@ -76,6 +78,7 @@ def test_other_nibbles_are_no_status(nibble: int) -> None:
         codec.parse_status(bytes((nibble << 4 | 1,)), 1)
 
 
+@pytest.mark.proves("vectors", "gilbarco")
 @pytest.mark.parametrize("vector", VECTORS["checks"], ids=lambda vector: str(vector["name"]))
 def test_check_and_length_words(vector: dict[str, Any]) -> None:
     """LRC and length words are computed as published."""
@@ -85,6 +88,7 @@ def test_check_and_length_words(vector: dict[str, Any]) -> None:
         assert f"{codec.length_word(vector['total_words']):02X}" == vector["length_word"]
 
 
+@pytest.mark.proves("vectors", "gilbarco")
 @pytest.mark.parametrize("vector", VECTORS["host_blocks"], ids=lambda vector: str(vector["name"]))
 def test_blocks_to_the_pump(vector: dict[str, Any]) -> None:
     """Every published block is built from its meaning, byte for byte."""
@@ -116,6 +120,7 @@ def test_preset_dialects(dialect: str, words: int, length: int) -> None:
         codec.preset_block(dialect, 10 ** codec.DIALECTS[dialect].count, money=False)
 
 
+@pytest.mark.proves("vectors", "gilbarco")
 def test_replies() -> None:
     """Every published reply is told as its numbers."""
     for name in ("transaction-12.340", "transaction-level2"):
@@ -130,6 +135,7 @@ def test_replies() -> None:
     assert len(REPLIES) == 6
 
 
+@pytest.mark.proves("vectors", "gilbarco")
 def test_every_frame_of_the_golden_session_is_understood() -> None:
     """Each reply of the session is one answer to the question before it."""
     forms = {0: Reply.STATUS, 4: Reply.TRANSACTION, 5: Reply.TOTALS, 6: Reply.MONEY}

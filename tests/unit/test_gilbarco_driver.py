@@ -20,6 +20,7 @@ VECTORS: dict[str, Any] = json.loads((Path(__file__).parent.parent / "vectors" /
 APPLIED, REFUSED, UNKNOWN = CommandOutcome.APPLIED, CommandOutcome.REFUSED, CommandOutcome.UNKNOWN
 
 
+@pytest.mark.proves("vectors", "gilbarco")
 def test_golden_sale_through_the_driver() -> None:
     """The published sale: start and end totals, values and price as expected, totals before transaction, two reads."""
     (session,) = VECTORS["sessions"]
