@@ -222,6 +222,7 @@ class Single(ABC, Generic[Q, A]):
             return CommandOutcome.REFUSED, f"the pump cannot show this price of nozzle {self.nozzle} exactly"
         if self.state() in DELIVERING:
             return CommandOutcome.REFUSED, f"no price is set while the pump is {_name(self.state())}"
+        yield from self.take_over()
         taken, shown = yield from self.send_price(price)
         if not taken:
             return CommandOutcome.UNKNOWN, "the pump did not take the price"

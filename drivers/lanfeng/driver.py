@@ -129,7 +129,7 @@ class Panel(Single[Request, Reply]):
     # The level.
 
     def _take(self, told: Status) -> None:
-        self._last = told
+        last, self._last = self._last, told
         known = told.state & ~HOST_CONTROL & 0xFF in (STOPPED, NOZZLE_UP | STOPPED, NOZZLE_UP | RUNNING)
         if not known:
             self._strange += 1
@@ -140,8 +140,9 @@ class Panel(Single[Request, Reply]):
         shown = (told.volume, told.amount)
         if not told.state & RUNNING:
             self._resting, self._moved = shown, False
-            if before is not None and not told.state & HOST_CONTROL and before & HOST_CONTROL:
-                self._restarts += 1  # a head gives control up when its processor starts again
+            gave_up = before is not None and before & HOST_CONTROL and not told.state & HOST_CONTROL
+            if gave_up or (last is not None and last.unit_price and not told.unit_price):
+                self._restarts += 1  # control given up, price lost: its processor has started again
                 self.accounted = False
             return
         if before is None or not before & RUNNING:

@@ -107,6 +107,7 @@ class Panel(Single[Request, Reply]):
         self._price_age = PRICE_EVERY_LOOKS
         self._strange = 0
         self._taken_over = False
+        self._restarts = 0
         self._oldest: Record | None = None  # as last read; gone with the acknowledgement
         self._chain = 0
 
@@ -179,6 +180,10 @@ class Panel(Single[Request, Reply]):
         if state in flowing and self._state not in (*flowing, PointState.SUSPENDED_FUELLING):
             self._display = None  # the values of the fuelling before are no live values of this one
             self.accounted = False
+        if state is PointState.INOPERATIVE and self._state not in (None, state):
+            self._restarts += 1  # nobody makes a pump inoperative but its own processor, when it starts again
+            self._price_age = PRICE_EVERY_LOOKS
+            self.accounted = False
         self._state = state
 
     def state(self) -> PointState | None:
@@ -198,6 +203,7 @@ class Panel(Single[Request, Reply]):
             volume_ml=None if volume is None else volume * UNIT_ML,
             amount_minor=None if amount is None else amount * self.unit_minor,
             unit_price_milli=None if self._price is None else self._price * 10,
+            restarts=self._restarts,
             needs_prices=self._price == 0,
             device_alarms=("unknown state",) if self._strange >= STRANGE_STATES else (),
         )

@@ -35,12 +35,20 @@ class Attendant:
 
     def release(self, nozzle: int) -> None:
         """Account for what is held, lift, authorise."""
-        assert self.rig.run(ReadHeldSale(self.name(), 1)) is CommandOutcome.APPLIED
-        held = self.rig.of(HeldSale)[-1]
-        assert self.rig.run(Acknowledge(self.name(), 1, held.token)) is CommandOutcome.APPLIED
+        while self.account_for() and self.subject.capabilities.sale_memory == "queue":
+            pass  # a queue tells its sales one after the other, until it is empty
         self.head.lift(nozzle)
         self.rig.until(lambda: self.level().nozzle_out is True)
         assert self.rig.run(Authorise(self.name(), 1, (nozzle,))) is CommandOutcome.APPLIED
+
+    def account_for(self) -> bool:
+        """Read what is held and acknowledge it; whether anything was."""
+        before = len(self.rig.of(HeldSale))
+        assert self.rig.run(ReadHeldSale(self.name(), 1)) is CommandOutcome.APPLIED
+        held = self.rig.of(HeldSale)[before:]
+        token = held[0].token if held else ""
+        assert self.rig.run(Acknowledge(self.name(), 1, token)) is CommandOutcome.APPLIED
+        return bool(held)
 
     def fuel(self, units: int) -> None:
         """Fuel ``units`` of 10 ml in portions, with turns between."""
