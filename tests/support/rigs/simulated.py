@@ -21,7 +21,16 @@ from tests.support.simulated import nobody, running_forecourt
 
 LINE = "island-1"
 READER = "reader-1"
-FAULTS = ("lost-reply", "lost-ack", "bad-crc", "late-answer", "half-frames", "wrong-address", "slow-device")
+FAULTS = (
+    "lost-reply",
+    "lost-ack",
+    "bad-crc",
+    "late-answer",
+    "half-frames",
+    "wrong-address",
+    "slow-device",
+    "duplicate-address",
+)
 
 
 def station(points: int = 4, protocol: str = "dart", first_address: int = 0x50) -> ForecourtConfig:
