@@ -164,6 +164,7 @@ class Single(ABC, Generic[Q, A]):
         objection = self._objection(command)
         if objection:
             return CommandOutcome.REFUSED, objection
+        yield from self.take_over()
         if preset is not None:
             minor = preset.amount_minor
             refusal = yield from self.send_preset(

@@ -35,7 +35,6 @@ TOTAL_MODULUS = 10**12
 UNIT_ML = 10
 NOZZLE_UP, HOST_CONTROL, STOPPED, RUNNING = 0x80, 0x40, 0x01, 0x02
 STRANGE_STATES = 5  # unlisted state bytes in a row before somebody is told
-SAME_READS = 2  # the check is a plain sum of eight bits: money is believed when it was told twice
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +96,14 @@ class Panel(Single[Request, Reply]):
         if not self._token_base:
             self._token_base = f"{int(port.monotonic() * 1000):x}"
         panel = self.config.address
-        heard = self._wire.ask(
-            port, encode(panel, question), lambda reply: reply.panel == panel and fits(question, reply), probe=probe
-        )
+        raw = encode(panel, question)
+
+        def wanted(reply: Reply) -> bool:
+            # Our own frame come back is a frame like any other: only control, which the state confirms, may look so.
+            echo = reply.body == raw[1:-1] and question.code is not Code.TAKE_CONTROL
+            return reply.panel == panel and not echo and fits(question, reply)
+
+        heard = self._wire.ask(port, raw, wanted, probe=probe)
         for reason, count in self._wire.take_rejected().items():
             self.count(f"frames_rejected.{reason}", count)
         return heard
@@ -109,10 +113,22 @@ class Panel(Single[Request, Reply]):
         self._wire.say(port, encode(self.config.address, word))
 
     def look(self) -> Steps[Request, Reply, None]:
-        """As ``Speech.look``."""
+        """As ``Speech.look``: what is news and no flow is believed when it was told twice."""
         reply = yield from self.ask(Request(Code.STATUS))
-        if reply is not None:
-            self._take(status(reply))
+        told = None if reply is None else status(reply)
+        if told is None:
+            return
+        if not self._goes_on(told):
+            again = yield from self.ask(Request(Code.STATUS))
+            if again is None or not _agree(told, status(again)):
+                return
+            told = status(again)
+        self._take(told)
+
+    def _goes_on(self, told: Status) -> bool:
+        """Whether the answer follows from the one before: the same, or only more fuel."""
+        last = self._last
+        return last is not None and self._state is not None and _agree(last, told)
 
     def trouble(self, heard: Heard | None) -> tuple[str, str]:
         """As ``Speech.trouble``."""
@@ -151,14 +167,12 @@ class Panel(Single[Request, Reply]):
         self._moved = self._moved or shown != self._resting
 
     def state(self) -> PointState | None:
-        """As ``Single.state``. A head without host control can be let go by nobody; where we only look on it sells."""
+        """As ``Single.state``. A head without host control may sell by itself, so its state counts all the same."""
         state, told = self._state, self._last
         if state is None or told is None:
             return None
         if state & RUNNING:
             return PointState.FUELLING if self._moved and told.volume else PointState.STARTED
-        if not state & HOST_CONTROL and self.may_command:
-            return PointState.INOPERATIVE
         return PointState.CALLING if state & NOZZLE_UP else PointState.IDLE
 
     def reading(self) -> FuellingPointReading | None:
@@ -194,9 +208,7 @@ class Panel(Single[Request, Reply]):
 
     def obstacle(self) -> str:
         """As ``Single.obstacle``."""
-        if self._state is None or not self._state & HOST_CONTROL:
-            return "the pump is not under host control"
-        if not self._state & NOZZLE_UP:
+        if self._state is None or not self._state & NOZZLE_UP:
             return "the nozzle hangs, and this head does not tell an authorisation then; authorise when it is lifted"
         return ""
 
@@ -204,6 +216,7 @@ class Panel(Single[Request, Reply]):
         """As ``Single.take_over``."""
         if self._state is not None and not self._state & HOST_CONTROL:
             yield from self.ask(Request(Code.TAKE_CONTROL), READ_TRIES)
+            yield from waited(lambda: bool((self._state or 0) & HOST_CONTROL), self._state_wait_s)
 
     def send_preset(self, *, volume: int | None, amount: int | None) -> Doing[Request, Reply, str]:
         """As ``Single.send_preset``."""
@@ -282,6 +295,15 @@ class Panel(Single[Request, Reply]):
         """As ``Single.forget``: the display goes with the next flow, nobody has to allow it."""
         yield from ()
         return "" if token == self.token() else "another display is there now"
+
+
+def _agree(first: Status, then: Status) -> bool:
+    """Whether two answers in a row tell the same, fuel that flows meanwhile aside. The check has only eight bits."""
+    if (first.state, first.unit_price) != (then.state, then.unit_price):
+        return False
+    if not first.state & RUNNING:
+        return first == then
+    return first.volume <= then.volume and first.amount <= then.amount
 
 
 def make_devices(config: LineConfig) -> list[Device]:
