@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from drivers.asked import Ask, Ending, Heard, Say, Steps, asked, waited
+from drivers.asked import Ask, Ending, Heard, Say, Steps, waited
 from drivers.commands import (
     Acknowledge,
     Authorise,
@@ -104,7 +104,9 @@ class Point:
 
 def ask(question: Question, tries: int = 1) -> Generator[Ask[Question, Told], None, Told | None]:
     """Step of an order or a look: ask and hand back what came, ``None`` where the pump did not even tell its state."""
-    return asked(question, tries)
+    step: Ask[Question, Told] = Ask(question, tries)
+    yield step
+    return step.reply
 
 
 def steps(point: Point, command: Command) -> Order:

@@ -23,7 +23,7 @@ class OneSubject(GilbarcoSubject):
     """The rig's subject with other options, points and pumps."""
 
     def __init__(self, options: Mapping[str, object], point: Mapping[str, Any], pump: Mapping[str, Any]) -> None:
-        self.options = {**super().options, **options}  # type: ignore[misc]
+        self.options = {**super().options, **options}
         self._point = point
         self._pump = pump
 

@@ -11,6 +11,8 @@ import pytest
 from drivers.commands import Acknowledge, Authorise, Preset, ReadHeldSale, ReadSale, ReadTotalizer, SetPrices, Stop
 from drivers.config import LineConfig, PointConfig
 from drivers.errors import WiringError
+from drivers.gilbarco import options
+from drivers.gilbarco.codec import DIALECTS
 from drivers.gilbarco.driver import SPEC, make_devices
 from drivers.readings import CommandOutcome, CommandResult, FuellingPointReading, HeldSale, PointState, TotalizerReading
 from drivers.simulator.config import NozzleConfig
@@ -229,10 +231,19 @@ def test_a_limit_is_sent_just_before_the_authorisation_and_never_left_for_anothe
     bench.call(2)
     assert "PRESET" not in bench.names()
     port = bench.port
-    port.fault(lambda reply: [(0.0, reply)], lambda data: data[:1] == b"\xff" and bench.head.hang_up() is None)
+    peer = port.peer
+
+    def hung_in_between(data: bytes) -> bytes:
+        answer = peer(data)
+        if data[2:3] == b"\xf1":
+            bench.head.hang_up()
+        return answer
+
+    port.peer = hung_in_between
     result = bench.do(Authorise, nozzles=(2,))
     assert result.outcome is REFUSED
     assert (bench.names().count("PRESET"), bench.names().count("AUTHORISE")) == (1, 0)
+    port.peer = peer
     bench.until(lambda: bench.level().state is PointState.IDLE)
     bench.release(2)
     assert bench.names().count("PRESET") == 2
@@ -348,7 +359,7 @@ def test_units_of_large_currencies_and_coarse_totals() -> None:
 
 def test_lines_that_cannot_work_are_refused() -> None:
     """Numbers outside 1 to 16 or twice, nozzles that are no grade, decimals that cannot be exact, no point at all."""
-    wrong = [
+    wrong: list[tuple[dict[str, Any], str]] = [
         ({"address": 0}, "no Two-Wire pump number"),
         ({"address": 17}, "no Two-Wire pump number"),
         ({"nozzles": (11,)}, "not allowed"),
@@ -356,10 +367,10 @@ def test_lines_that_cannot_work_are_refused() -> None:
         ({"volume_decimals": 4}, "volume_decimals"),
         ({"amount_decimals": 3}, "amount_decimals"),
     ]
-    good = {"fuelling_point": 1, "address": 16, "nozzles": (1, 2)}
-    assert len(make_devices(LineConfig("a", "x", "gilbarco", points=(PointConfig(**good),)))) == 1  # type: ignore[arg-type]
+    good: dict[str, Any] = {"fuelling_point": 1, "address": 16, "nozzles": (1, 2)}
+    assert len(make_devices(LineConfig("a", "x", "gilbarco", points=(PointConfig(**good),)))) == 1
     for change, text in wrong:
-        point = PointConfig(**{**good, **change})  # type: ignore[arg-type]
+        point = PointConfig(**{**good, **change})
         with pytest.raises(WiringError, match=text) as caught:
             make_devices(LineConfig("a", "x", "gilbarco", points=(point,)))
         assert caught.value.hint
@@ -377,6 +388,14 @@ def test_options_are_checked_with_a_hint() -> None:
     assert [key for key, _, _ in problems] == list(wrong)
     assert all(hint for _, _, hint in problems)
     assert SPEC.check_options({"still": "2s", "reply_window": "250ms", "preset_dialect": "p6_level_e3"}) == []
+
+
+def test_every_option_stands_in_the_installers_page() -> None:
+    """Whoever wires a station finds each of them, and each dialect."""
+    text = (Path(__file__).parents[2] / "docs" / "devices" / "gilbarco.md").read_text(encoding="utf-8")
+    assert [name for name in (*options.LIMITS, *DIALECTS) if f"`{name}`" not in text] == []
+    known = SPEC.check_options({"?": 1})[0][2].removeprefix("known options: ").split(", ")
+    assert [name for name in known if f"`{name}`" not in text] == []
 
 
 def test_a_sale_that_was_never_made_is_no_sale() -> None:
