@@ -95,7 +95,7 @@ class GilbarcoSpeech:
 
     def _ask(self, port: Port, question: Question) -> Told:
         if question.block:
-            if not self._loop.announce(port, self._pump):
+            if self._loop.is_gate_locked(port.monotonic()) or not self._loop.announce(port, self._pump):
                 return Missed(Heard.NOTHING)
             sent = question.block
         else:
