@@ -33,7 +33,8 @@ class Spoken(NamedTuple):
 
     ``first_address``: wire address of fuelling point 1, the others follow. ``options``: line options it needs here.
     ``amount_totals``: the options that make it tell amount totals, where it does not always. ``totals_modulus``: where
-    its totals roll over. ``totals_at_once``: one answer tells those of all nozzles.
+    its totals roll over. ``totals_at_once``: one answer tells those of all nozzles. ``hoses``: the most
+    that a fuelling point has, ``None`` = as many as there are.
     """
 
     first_address: int
@@ -41,11 +42,14 @@ class Spoken(NamedTuple):
     amount_totals: Mapping[str, str] = MappingProxyType({})
     totals_modulus: int = 10**10
     totals_at_once: bool = False
+    hoses: int | None = None
 
 
 SPOKEN = {
     "dart": Spoken(0x50, amount_totals={"amount_totals": "true"}),
     "gilbarco": Spoken(1, totals_modulus=10**8, totals_at_once=True),
+    "lanfeng": Spoken(1, options={"experimental": "true"}, totals_modulus=10**12, totals_at_once=True, hoses=1),
+    "zhengxing": Spoken(1, options={"experimental": "true"}, totals_modulus=2**32, totals_at_once=True, hoses=1),
 }
 """Every dispenser protocol that a scenario may choose by ``Plan.protocol``."""
 
@@ -77,12 +81,16 @@ class Plan:
 
 def forecourt_config(config: ForecourtConfig, protocol: str) -> ForecourtConfig:
     """The same forecourt with all its dispensers speaking ``protocol``."""
-    before = SPOKEN[protocol].first_address - 1
+    words = SPOKEN[protocol]
+    before = words.first_address - 1
     lines = tuple(
         dataclasses.replace(
             line,
             protocol=protocol,
-            points=tuple(dataclasses.replace(point, address=before + point.number) for point in line.points),
+            points=tuple(
+                dataclasses.replace(point, address=before + point.number, nozzles=point.nozzles[: words.hoses])
+                for point in line.points
+            ),
         )
         for line in config.lines
     )
@@ -130,7 +138,9 @@ def _toml(config: ForecourtConfig, plan: Plan) -> str:
                 for n in point.nozzles
             ]
     for tank in config.tanks:
-        grade = next(n.grade for n in grades.values() if n.tank == tank.number)
+        grade = next((n.grade for n in grades.values() if n.tank == tank.number), None)
+        if grade is None:
+            continue  # nobody sells from it
         head = f'id = {tank.number}\ngrade = "{grade}"\nline = "gauge"\ngauge_index = {tank.number}'
         parts.append(f"[[tank]]\n{head}\ncapacity_l = {tank.full_ml // 1000}")
     for reader in config.readers:
