@@ -18,6 +18,7 @@ from agent.domain.wetstock import alerts as tank_alerts
 from agent.settings import SettingsError, load
 from drivers import registry
 from drivers.dart.options import DartOptions
+from drivers.gilbarco.options import GilbarcoOptions
 from drivers.lanfeng.driver import LanfengOptions
 from drivers.options import names
 from drivers.scanner import driver as scanner
@@ -157,6 +158,7 @@ def test_the_example_driver_keeps_the_contract_of_a_driver() -> None:
         ("installer", names(DartOptions)),
         ("installer", veeder_root.HELP),
         ("installer", scanner.HELP),
+        ("devices/gilbarco", names(GilbarcoOptions)),
         ("devices/lanfeng", names(LanfengOptions)),
         ("devices/zhengxing", names(ZhengxingOptions)),
     ],
