@@ -168,6 +168,7 @@ def _account(turn: Turn, totals: Mapping[int, TotalizerReading], held: HeldSale 
     """Compare every nozzle with its stored total; write down what came of it; permit the pump to forget."""
     based = rebase(turn, totals, held) | _set_baselines(turn, totals)
     owner = _owner(turn, totals, held)
+    held = _named(held, owner)
     results = _compare_all(turn, totals, held, owner, based)
     resets = _follow_resets(turn, totals, held, owner, results)
     if any(r.mismatch for r in (*results, *resets)) and _live_ml(turn) is not None:
@@ -187,16 +188,23 @@ def _account(turn: Turn, totals: Mapping[int, TotalizerReading], held: HeldSale 
     booked = len(bookings) + sum(len(reset.sales) for reset in confirmed)
     if booked or not more:
         _close_fuelling(turn, booked=bool(booked), based=based)
-    if held is not None and held.volume_ml and not turn.durable.resets:
-        turn.keep(last_held=_held_fingerprint(held))
+    if held is not None and held.volume_ml:
+        turn.keep(last_held=display_of(held.volume_ml, held.amount_minor))
     _settled(turn, booked, more)
     if not turn.durable.resets and (held is not None or not turn.point.config.queue):
         acknowledge(turn, "" if held is None else held.token)
 
 
-def _held_fingerprint(held: HeldSale) -> Fingerprint:
-    assert held.volume_ml is not None
-    return Fingerprint(held.nozzle, held.volume_ml, held.amount_minor, held.unit_price_milli)
+def display_of(volume_ml: int, amount_minor: int | None) -> Fingerprint:
+    """A display that is accounted for: known by volume and amount, as nozzle and price may follow the next lift."""
+    return Fingerprint(None, volume_ml, amount_minor, None)
+
+
+def _named(held: HeldSale | None, owner: int | None) -> HeldSale | None:
+    """The held sale as its owner's; a device that names another nozzle shows that one's price, too."""
+    if held is None or owner is None or held.nozzle in (None, owner):
+        return held
+    return replace(held, nozzle=owner, unit_price_milli=None)
 
 
 def _set_baselines(turn: Turn, totals: Mapping[int, TotalizerReading]) -> frozenset[int]:
@@ -322,6 +330,7 @@ def _seen(turn: Turn, total: TotalizerReading, held: HeldSale | None, evidence: 
         total=total,
         held=held,
         last=last,
+        shown=turn.durable.last_held,
         evidence=evidence,
         rules=turn.point.config.rules,
         doubtful=turn.volatile.blind and (its is not None or turn.point.monitored),
