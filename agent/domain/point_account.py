@@ -8,7 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from agent.domain.booking import Booking, Comparison, Evidence, Fingerprint, Meter, Verdict, compare, is_comparable, moved_raw
+from agent.domain.booking import (
+    Booking,
+    Comparison,
+    Evidence,
+    Fingerprint,
+    Meter,
+    Verdict,
+    compare,
+    is_comparable,
+    moved_raw,
+)
 from agent.domain.point_events import Audit, Baseline, Book, CloseFuelling, HungZero, Turn
 from agent.domain.point_rebirth import rebase
 from agent.domain.point_reset import Followed, Seen, confirm, follow
@@ -343,6 +353,11 @@ def _seen(turn: Turn, total: TotalizerReading, held: HeldSale | None, evidence: 
 def _confirm(turn: Turn, followed: list[Followed]) -> list[MeterReset]:
     """Follow the supervisor's wishes; what still waits for one is kept."""
     wishes = dict(turn.volatile.confirms)
+    for reset in (f.reset for f in followed):
+        before = turn.durable.reset(reset.nozzle)
+        for booking in (s.booking for s in reset.sales if before is None or s not in before.sales):
+            detail = f"nozzle {reset.nozzle}: {booking.volume_ml} ml for {booking.amount_minor} wait for confirm-meter"
+            turn.emit(Audit("sale_kept", detail))
     confirmed = [f.reset for f in followed if f.reset.nozzle in wishes]
     for reset in confirmed:
         confirm(turn, reset, wishes[reset.nozzle])

@@ -7,7 +7,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from agent.domain.booking import LIVE_VALUES, Booking, Evidence, Fingerprint, Meter, Rules, advance, compare, is_comparable
+from agent.domain.booking import (
+    LIVE_VALUES,
+    Booking,
+    Evidence,
+    Fingerprint,
+    Meter,
+    Rules,
+    advance,
+    compare,
+    is_comparable,
+)
 from agent.domain.point_events import Baseline, Book, Gap, Turn
 from agent.domain.point_state import KeptSale, MeterReset, Pending
 from agent.domain.sale import SaleKind, Totalizer

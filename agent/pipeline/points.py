@@ -19,6 +19,7 @@ from agent.settings import PointSettings, Settings
 from drivers.readings import CompletedSale, FuellingPointReading
 from sync.records import format_time
 
+
 def build(settings: Settings, stored: dict[int, dict[str, Any]], prices: dict[str, int], boot: str) -> dict[int, Point]:
     """Return every configured fuelling point as the database left it."""
     return {
@@ -243,6 +244,15 @@ def show(memory: Memory, number: int) -> dict[str, Any]:
         "ready": volatile.released,
         "alerts": list(point.durable.alerts),
         "meter_resets": list(point.durable.resets),
+        "meter_kept": [
+            {
+                "nozzle": sale.booking.nozzle,
+                "volume_ml": sale.booking.volume_ml,
+                "amount_minor": sale.booking.amount_minor,
+            }
+            for reset in point.durable.replaced
+            for sale in reset.sales
+        ],
         "meter_gaps": [
             {"nozzle": gap.nozzle, "from": None if gap.meter is None else str(gap.meter.total), "to": str(gap.base)}
             for gap in point.durable.gaps

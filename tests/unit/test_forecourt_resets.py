@@ -215,6 +215,28 @@ def test_an_old_display_over_a_replaced_meter_is_no_sale() -> None:
     assert [str(base.totalizer) for base in script.of(Baseline)] == [f"1:{LOWER}"]
 
 
+def test_a_display_that_repeats_the_last_one_without_a_flow_seen_is_named_in_the_gap() -> None:
+    """Old display or an equal sale, nobody can tell: nothing is booked twice, and the gap says that one may be missing."""
+    script = _station()
+    script.at(CALLING)
+    script.end(Authorise)
+    script.at(FUELLING, 0)
+    script.at(FUELLING, 5_000)
+    script.at(IDLE, 5_000)
+    totals = {1: BASE[1] + 500, 2: BASE[2]}
+    _bundle(script, totals, (1, 5_000))
+    script.end(Acknowledge)
+    script.at(IDLE, 5_000)
+    script.at(CALLING)
+    script.restarted()
+    script.at(IDLE, 5_000)
+    totals = {1: LOWER, 2: BASE[2]}
+    _bundle(script, totals, (1, 5_000))
+    _confirmed(script, totals, (1, 5_000))
+    assert not script.of(Book)
+    assert [gap.reason for gap in script.of(Gap)] == [f"{WITH_FUELLING}, confirmed by sue"]
+
+
 def test_a_pump_that_sells_on_over_an_unconfirmed_meter_loses_nothing() -> None:
     """Monitor mode: every fuelling that a display tells is kept, equal ones too, and all are booked in order."""
     script = _station(ControlMode.MONITOR)
