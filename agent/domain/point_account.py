@@ -181,7 +181,8 @@ def _account(turn: Turn, totals: Mapping[int, TotalizerReading], held: HeldSale 
     held = _named(held, owner)
     results = _compare_all(turn, totals, held, owner, based)
     resets = _follow_resets(turn, totals, held, owner, results)
-    if any(r.mismatch for r in (*results, *resets)) and _live_ml(turn) is not None:
+    is_mismatch = any(r.mismatch for r in results) or any(f.mismatch for f in resets)
+    if is_mismatch and _live_ml(turn) is not None:
         turn.note(mismatch_reads=turn.volatile.mismatch_reads + 1)
         if turn.volatile.mismatch_reads < MISMATCH_READS:
             turn.note(retry_at_ms=turn.now.mono_ms + MOVING_RETRY_MS)

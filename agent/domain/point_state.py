@@ -190,8 +190,9 @@ class Durable:
 
     ``last_held``: held values last accounted for (they recognise an old display). ``last_token``/``acked``: the record
     last acknowledged, and whether the device confirmed it. ``resets``: nozzles in METER_RESET, ``replaced``: what is
-    kept for each of them. ``alerts``: those standing. ``rebase``: nozzles whose stored total may be an old one, until their next read-out; ``ends``: what head
-    office said of their last sales, ``None`` until it did; ``gaps``: what it must still be asked about.
+    kept for each of them. ``alerts``: those standing. ``rebase``: nozzles whose stored total may be an old one, until
+    their next read-out; ``ends``: what head office said of their last sales, ``None`` until it did; ``gaps``: what it
+    must still be asked about.
     """
 
     meters: tuple[Meter, ...] = ()

@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from agent.domain import booking, point_account
-from agent.domain.point_reset import Followed
+from agent.domain import booking, point_reset
 from agent.failpoints import SimulatedCrash
 from agent.store.memory import MemoryTable
 from headoffice import ingest
@@ -88,13 +87,13 @@ def test_a_sale_without_a_display_that_is_not_booked_is_found(monkeypatch: pytes
 
 def test_a_sale_over_a_replaced_meter_that_is_not_kept_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """Planted: only a base is laid when the meter is confirmed. A gap record alone excuses no missing fuelling."""
-    honest = point_account.follow
+    honest = point_reset.follow
 
-    def careless(*args: Any) -> Followed:
+    def careless(*args: Any) -> point_reset.Followed:
         followed = honest(*args)
         return replace(followed, reset=replace(followed.reset, sales=()))
 
-    monkeypatch.setattr(point_account, "follow", careless)
+    monkeypatch.setattr("agent.domain.point_account.follow", careless)
     assert _first_complaint("meter-replaced", "I1")
 
 
