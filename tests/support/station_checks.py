@@ -17,8 +17,8 @@ from agent.domain.booking import LIVE_VALUES
 from agent.domain.point_reset import WITH_FUELLING
 from agent.settings import Settings
 from agent.store.verify import verify
+from drivers.simulator.buses import MasterCommand
 from drivers.simulator.config import ForecourtConfig
-from drivers.simulator.dart_pump import MasterCommand
 from drivers.simulator.forecourt import Forecourt
 from drivers.simulator.pump_head import TOTAL_MODULUS, UNIT_ML
 
