@@ -37,7 +37,7 @@ T = TypeVar("T")
 STATION = "SH-0421"
 POLL_S = 0.05
 STOP_WITHIN_S = 10.0
-AGENT = "from agent.main import entry; entry()"
+AGENT = "from agent.__main__ import entry; entry()"
 HEAD_OFFICE = "from headoffice.cli import entry; entry()"
 
 Sums = dict[tuple[int, int], tuple[int, int]]
