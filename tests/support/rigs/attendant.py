@@ -38,10 +38,16 @@ class Attendant:
         return [r for r in self.rig.of(FuellingPointReading) if r.fuelling_point == 1][-1]
 
     def account(self) -> CommandOutcome:
-        """What is held is accounted for, as after a commit."""
-        if self.rig.run(ReadHeldSale(self.name(), 1)) is not CommandOutcome.APPLIED:
-            return CommandOutcome.UNKNOWN
-        return self.rig.run(Acknowledge(self.name(), 1, self.rig.of(HeldSale)[-1].token))
+        """What is held is accounted for, as after a commit; a queue sale by sale until it is empty."""
+        while True:
+            before = len(self.rig.of(HeldSale))
+            if self.rig.run(ReadHeldSale(self.name(), 1)) is not CommandOutcome.APPLIED:
+                return CommandOutcome.UNKNOWN
+            held = self.rig.of(HeldSale)[before:]
+            ended = self.rig.run(Acknowledge(self.name(), 1, held[0].token if held else ""))
+            more = held and self.subject.capabilities.sale_memory == "queue"
+            if ended is not CommandOutcome.APPLIED or not more:
+                return ended
 
     def release(self, nozzle: int) -> None:
         """Account for what is held, lift, authorise."""

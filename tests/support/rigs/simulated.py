@@ -127,6 +127,26 @@ class SimulatedDispenser(DispenserSubject):
         rig.forecourt.inject(fault, point=point, times=times)
 
 
+class SingleHoses(SimulatedDispenser):
+    """Points of one nozzle that the station has accepted as experimental; two decimals everywhere."""
+
+    nozzles = (1,)
+    first_address = 1
+    options: Mapping[str, object] = {"experimental": True}
+
+    def line_config(self, port: str = "virtual", *, control: bool = True, points: int = 4) -> LineConfig:
+        config = super().line_config(port, control=control, points=points)
+        return dataclasses.replace(
+            config, points=tuple(dataclasses.replace(point, unit_price_decimals=2) for point in config.points)
+        )
+
+    def station(self, points: int) -> ForecourtConfig:
+        config = super().station(points)
+        (line,) = config.lines
+        hoses = tuple(dataclasses.replace(point, nozzles=point.nozzles[:1]) for point in line.points)
+        return dataclasses.replace(config, lines=(dataclasses.replace(line, points=hoses),))
+
+
 def settle(rig: VirtualRig) -> None:
     """Bring the simulated world to the time of the wire."""
     rig.forecourt.step(int((rig.port.now_s - 1000) * 1000))
