@@ -14,7 +14,7 @@ from fractions import Fraction
 from typing import TypeVar
 
 from drivers.errors import WiringError
-from drivers.modbus.model import Condition, Field, Guard, RawType, RegisterMap, Unit, Write, WriteKind
+from drivers.modbus.model import Condition, DeviceCommand, Field, Guard, RawType, RegisterMap, Unit, Write, WriteKind
 
 MOST_DECIMALS = 12
 COIL_ON = 0xFF00
@@ -96,6 +96,16 @@ def encode(write: Write, value: Fraction | int | None = None) -> tuple[int, ...]
     if bits & write.set_bits:
         raise _unfit(write, raw)
     return travelling(field, (bits | write.set_bits).to_bytes(field.count * 2, "big"))
+
+
+def confirmed(command: DeviceCommand, field: Field, sample: Sample, value: Fraction | int | None = None) -> bool:
+    """Whether ``sample`` of the confirming ``field`` proves ``command``, sent with ``value``. No value proves nothing."""
+    if command.confirm is None or sample.raw is None:
+        return False
+    if not command.confirm.equals_written:
+        return sample.raw in command.confirm.equals
+    plain = replace(field, word_order=command.write.word_order, enum={}, no_value=frozenset())
+    return decode(plain, encode(command.write, value)).raw == sample.raw
 
 
 def pattern(field: Field, number: int) -> int:
