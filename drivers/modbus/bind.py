@@ -26,6 +26,7 @@ from drivers.modbus.model import (
     WordOrder,
     Write,
 )
+from drivers.modbus.units import NEEDS
 from drivers.modbus.values import encode
 from drivers.modbus.writes import OWN_VALUES
 
@@ -69,6 +70,11 @@ def take_in(map_: RegisterMap, values: Mapping[str, object]) -> tuple[RegisterMa
     return bound, station.problems
 
 
+def station_units(map_: RegisterMap, one: Field) -> frozenset[Unit]:
+    """The units the station may choose for a field: those of its role that need nothing the map does not ask for."""
+    return frozenset(unit for unit in units_of(one.role) if NEEDS.get(unit, "") in {"", *map_.requires})
+
+
 @dataclass(slots=True)
 class _Station:
     """The values of one station for one map; each wrong one is told once."""
@@ -103,7 +109,7 @@ class _Station:
             measure = self._word(UNITS, one.measures)
             return bound if measure is None else replace(bound, unit=measure.unit, scale=measure.scale, measures={})
         if one.unit is Unit.STATION:
-            units = {unit.value: unit for unit in units_of(one.role)}
+            units = {unit.value: unit for unit in station_units(self.map_, one)}
             return replace(bound, unit=self._word(unit_value(one.name), units) or one.unit)
         return bound
 
