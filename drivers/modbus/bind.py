@@ -21,6 +21,7 @@ from drivers.modbus.model import (
     Conversions,
     Field,
     RegisterMap,
+    Role,
     SetupWrite,
     Unit,
     WordOrder,
@@ -71,8 +72,11 @@ def take_in(map_: RegisterMap, values: Mapping[str, object]) -> tuple[RegisterMa
 
 
 def station_units(map_: RegisterMap, one: Field) -> frozenset[Unit]:
-    """The units the station may choose for a field: those of its role that need nothing the map does not ask for."""
-    return frozenset(unit for unit in units_of(one.role) if NEEDS.get(unit, "") in {"", *map_.requires})
+    """The units the station may choose for a field; no kilograms for a volume that the map asks no density for."""
+    units = units_of(one.role)
+    if one.role is None or one.role is Role.MASS:
+        return units
+    return frozenset(unit for unit in units if NEEDS.get(unit, "") in {"", *map_.requires})
 
 
 @dataclass(slots=True)
