@@ -253,7 +253,7 @@ def _record(map_: RegisterMap, fault: Fault) -> None:
     grouped = [name for name in record.fields if any(name in group.fields for group in map_.groups)]
     if len(homes) > 1 or (grouped and homes == {""}):
         fault(("record", "fields"), "are read by more than one request", "put all into one atomic group, or none")
-    elif not grouped:
+    elif record.fields and not grouped:
         _one_request(map_, [map_.fields[name] for name in record.fields], ("record", "fields"), fault)
 
 
