@@ -161,6 +161,7 @@ def test_the_maps_of_this_file_are_right(text: str) -> None:
         (FLOW, FLOW + '\nvalid_when = { field = "x", equals = 0 }', "field.flow.valid_when", "there is no field x"),
         (FLOW, FLOW + '\nvalid_when = { field = "total", none_of = ["x"] }', "field.flow.valid_when", "has no flag x"),
         (FLOW, FLOW + '\nexpect = "me"', "field.flow.expect", "cannot be expected"),
+        (FLOW, FLOW + "\nexpect = 7", "field.flow.expect", "which device this is"),
         (FLOW, FLOW + '\ndecimals_from = "other"', "field.flow.decimals_from", "no field of the same group"),
         ('"flow"\n', '"state"\n', "field.flow.enum", "one of the project's words"),
         ('role = "flow"', 'role = "totalizer"', "field.flow.role", "already another field"),
@@ -217,6 +218,17 @@ CONFIRMED = COMMAND + 'confirm = { field = "flow", equals = 0, within_ms = 1000 
             "cannot be written",
         ),
         (CONFIRMED.replace("address = 30", "address = 70000"), "command.stop.address", "is no holding address"),
+        (
+            CONFIRMED.replace("address = 30", 'address = 65535\ntype = "u32"').replace('"register"', '"registers"'),
+            "command.stop.address",
+            "beyond",
+        ),
+        (
+            '[setup]\n[[setup.write]]\nwrite = "registers"\ntype = "u64"\naddress = 65533\nvalue = 1\n',
+            "setup.write[1].address",
+            "beyond",
+        ),
+        (CONFIRMED.replace("value = 1", 'value = -1\nword_order = "?"'), "command.stop.value", "does not fit"),
         (CONFIRMED.replace("stop", "preset_volume"), "", ""),
         (
             CONFIRMED.replace("stop", "preset_volume").replace("value = 1", 'value_from = "volume"'),
@@ -316,6 +328,23 @@ def test_groups_that_no_request_can_bring() -> None:
     assert load("own.toml", near.encode())
     assert "the 2 registers" in problems(near.replace("max_gap = 4", "max_gap = 4\nmax_registers = 2"))["group.total"]
     assert "longer than one" in problems(METER.replace("max_gap = 4", "max_registers = 1"))["group.total"]
+
+
+def test_a_unit_from_a_register_is_one_of_the_role() -> None:
+    """A code for millimetres makes no total of litres."""
+    code = '[field.code]\ntable = "holding"\naddress = 30\ntype = "u16"\nenum = { 0 = "l", 1 = "mm" }\n'
+    text = METER.replace('"flow"]', '"flow", "code"]').replace('unit = "l"', 'unit_from = "code"') + code
+    assert "the enum of code has mm" in problems(text)["field.total.unit_from"]
+    assert load("own.toml", text.replace('"mm"', '"gal"').encode())
+
+
+def test_only_the_guard_is_read_without_a_select() -> None:
+    """A tank value in the guard's group would be that of whichever tank was selected last."""
+    select = 'select_confirmed = true\n[select]\naddress = 40100\nvalue_from = "tank"\n'
+    text = GAUGE.replace("[group.tank]", select + "[group.tank]", 1)
+    assert load("own.toml", text.encode())
+    beside = text.replace('["height"]', '["link", "height"]').replace('[group.link]\nfields = ["link"]\n', "")
+    assert "beside the guard" in problems(beside)["group.tank"]
 
 
 def test_two_meanings_of_a_register_need_alias() -> None:

@@ -101,6 +101,19 @@ def test_a_tank_beyond_the_last_address_is_refused() -> None:
     assert refused.value.hint
 
 
+def test_a_map_of_one_tank_serves_one_tank() -> None:
+    """Its values would otherwise be reported for every tank of the line."""
+    text = (
+        '[map]\nid = "x"\nversion = 1\nprofile = "gauge"\naddress_base = 0\n[group.g]\nfields = ["h"]\n'
+        '[field.h]\ntable = "input"\naddress = 0\ntype = "u16"\nrole = "height"\nunit = "mm"\n'
+    )
+    map_ = load("x", text.encode())
+    assert requests(map_, 4) == [(4, 0, 1)]
+    with pytest.raises(WiringError, match="of one tank") as refused:
+        plan.cycles(map_, (0, 1))
+    assert refused.value.hint
+
+
 def test_single_reads_for_confirming_and_reading_back() -> None:
     """One field alone, and the registers that a write went to."""
     map_ = bound("reference-dispenser")
