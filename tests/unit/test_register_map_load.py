@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,8 @@ from drivers.modbus import checks, shelf
 from drivers.modbus.bind import bind
 from drivers.modbus.keys import MapError
 from drivers.modbus.load import load
-from drivers.modbus.model import RegisterMap
-from tests.support.register_maps import read, text_of
+from drivers.modbus.model import RegisterMap, Unit, WordOrder
+from tests.support.register_maps import bound, read, text_of
 
 METER = """\
 [map]
@@ -152,7 +153,9 @@ def test_the_maps_of_this_file_are_right(text: str) -> None:
         (FLOW, FLOW + "\nbit = 3", "field.flow.bit", "belong together"),
         (FLOW, FLOW + "\nbytes = 2", "field.flow.bytes", "has its own size"),
         (FLOW, 'type = "bcd"\nbytes = 3', "field.flow.bytes", "no whole registers"),
-        (FLOW, FLOW + "\nno_value = [70000]", "field.flow.no_value", "is no raw value of u16"),
+        (FLOW, FLOW + "\nno_value = [65536]", "field.flow.no_value", "is no raw value of u16"),
+        (FLOW, FLOW + "\nno_value = [-32769]", "field.flow.no_value", "is no raw value of u16"),
+        (FLOW, FLOW + "\nno_value = [65535, -32768]", "", ""),
         (FLOW, FLOW + '\nno_value = ["none"]', "field.flow.no_value", "is no raw value of u16"),
         (FLOW, FLOW + "\nflags = { open = { bit = 16 } }", "field.flow.flags.open.bit", "cannot be used"),
         (FLOW, FLOW + '\nflags = { open = { bit = 1, active = "no" } }', "field.flow.flags.open.active", "not known"),
@@ -435,6 +438,19 @@ def test_a_map_takes_only_right_values_of_the_station() -> None:
     assert set(found) == {"preset", "additive"}
     assert "leads to wire address" in found["preset"]
     assert bind(batch, {"word_order": "ABCD", "preset": 7, "additive": 3}).fields["additive"].address.base == 6023
+
+
+def test_what_the_station_says_arrives_in_the_fields() -> None:
+    """Units, factors of a system of units, orders and conversions: nothing stays open."""
+    log = bound("gas-station-module", word_order="DCBA", unit_used_amount="l")
+    assert (log.fields["used_amount"].unit, log.fields["used_amount"].word_order) == (Unit.L, WordOrder.DCBA)
+    assert log.record is not None
+    assert log.record.ack is not None
+    assert log.record.ack.word_order is WordOrder.DCBA
+    us, metric = (bound("pneumercator-tms", units=units).fields["height"] for units in ("us", "metric"))
+    assert [(one.unit, one.scale) for one in (us, metric)] == [(Unit.IN, Fraction(1, 10)), (Unit.MM, 1)]
+    assert bound("seneca-z10-d-in").conversions.k_factor == Fraction("3666739.2")
+    assert bound("micro-motion-lng", density_kg_m3=440).conversions.density_kg_m3 == 440
 
 
 def test_a_value_that_the_station_lets_write() -> None:
