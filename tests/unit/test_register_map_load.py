@@ -461,3 +461,11 @@ def test_a_value_that_the_station_lets_write() -> None:
     assert bind(map_, {"speed": 7}).setup.writes[0].write.value == 7
     assert "does not fit" in refused_values(map_, speed=70000)["speed"]
     assert "cannot be written" in refused_values(map_, speed="fast")["speed"]
+
+
+def test_an_index_may_lead_to_the_last_address_and_no_further() -> None:
+    """A value that ends at the last register is one; the next index is refused."""
+    text = METER.replace("address = 10", 'address = { base = 10, terms = [{ stride = 1, index = "arm" }] }')
+    map_ = load("own.toml", text.encode())
+    assert bind(map_, {"arm": 65_524}).fields["total"].address.base == 65_534
+    assert "leads to wire address 65535" in refused_values(map_, arm=65_525)["arm"]
