@@ -128,5 +128,21 @@ def test_tanks_show_what_is_known_and_a_dash_for_the_rest(capsys: pytest.Capture
     }
     show.tanks([known, unknown])
     first, second = capsys.readouterr().out.splitlines()[1:]
-    assert first.split() == ["1", "92", "18400", "61", "%", "18300", "unknown", "4", "mm", "-0.5", "C", "delivery", "good", "3", "s"]
+    assert first.split() == [
+        "1",
+        "92",
+        "18400",
+        "61",
+        "%",
+        "18300",
+        "unknown",
+        "4",
+        "mm",
+        "-0.5",
+        "C",
+        "delivery",
+        "good",
+        "3",
+        "s",
+    ]
     assert second.split() == ["2", "95", "-", "-", "unknown", "unknown", "-", "-", "no_reading", "-"]
