@@ -1,0 +1,1 @@
+"""Aoke PD-3 tank gauges: their alarm records only. Experimental: see docs/devices/other-gauges.md."""
