@@ -38,6 +38,7 @@ from agent.store.store import Store
 from agent.supervisor import Heart, Shell, Supervisor, sd_notify
 from agent.uplink import Uplink, install_id
 from drivers.commands import Command, ConfirmUnits
+from drivers.device import of_points
 from drivers.errors import DriverError
 from drivers.line import Line
 from drivers.readings import FuellingPointReading, Reading, TankReading
@@ -177,6 +178,7 @@ class Daemon:
             random=self._rng,
             live=self._live,
             index_key=self._key,
+            capabilities=of_points(device for line in self._lines.values() for device in line.devices),
             outlets=Outlets(self._send, self._wake, self._begin_anew),
         )
 

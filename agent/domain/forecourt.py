@@ -12,6 +12,7 @@ from typing import Any
 
 from agent.domain import point_account as account
 from agent.domain import point_control as control
+from agent.domain import point_counted as counted
 from agent.domain import point_rebirth as rebirth
 from agent.domain.booking import ACCEPTED_BY_HAND, AMOUNT_ESTIMATED, LIVE_VALUES, Booking, Fingerprint
 from agent.domain.instant import Now
@@ -277,7 +278,8 @@ def _note_live(turn: Turn, reading: FuellingPointReading) -> None:
         turn.note(live=replace(live, floor_ml=floor))
         return
     if not live.flowing:
-        live = Live(saved_at_ms=turn.now.mono_ms)
+        # without totals nothing else tells after a crash that fuel flowed: the first sight of it is kept at once
+        live = Live(saved_at_ms=turn.now.mono_ms if turn.point.config.totals else turn.now.mono_ms - SAVE_LIVE_MS)
         turn.emit(FlowStarted(turn.durable.open.nozzle))
     live = replace(live, floor_ml=floor, volume_ml=volume, amount_minor=reading.amount_minor)
     if turn.now.mono_ms - live.saved_at_ms >= SAVE_LIVE_MS or volume - live.saved_ml >= SAVE_LIVE_ML:
@@ -285,6 +287,11 @@ def _note_live(turn: Turn, reading: FuellingPointReading) -> None:
         turn.keep(open=replace(turn.durable.open, live_volume_ml=volume, live_amount_minor=reading.amount_minor))
         turn.emit(SaveLive(volume, reading.amount_minor))
     turn.note(live=live)
+
+
+def _on_bundle(turn: Turn, bundle: CompletedSale) -> None:
+    accounting = account if turn.point.config.totals else counted
+    accounting.on_bundle(turn, bundle)
 
 
 def _on_status(turn: Turn, status: DeviceStatus) -> None:
@@ -324,12 +331,15 @@ def _on_accept(turn: Turn, wish: AcceptPending) -> None:
     pending, config = turn.durable.pending, turn.point.config
     nozzle = wish.nozzle if pending is None or pending.nozzle is None else pending.nozzle
     meter = turn.durable.meter(nozzle)
-    if pending is None or pending.volume_ml is None or meter is None:
+    if pending is None or pending.volume_ml is None or (config.totals and meter is None):
         turn.emit(Audit("accept_pending_refused", f"{wish.person}: no sale with values and a known nozzle is pending"))
         return
     waited_ms = turn.now.wall_ms - pending.since_ms
     if waited_ms < config.accept_after_ms:
         turn.emit(Audit("accept_pending_refused", f"{wish.person}: unreadable for {waited_ms} ms only"))
+        return
+    if meter is None:
+        counted.accept(turn, wish.person, pending)
         return
     booking = _by_hand(turn, pending, meter.nozzle)
     fuelling, ended = turn.durable.open, turn.volatile.ended_wall_ms
@@ -392,7 +402,7 @@ def _on_tick(_turn: Turn, _event: Ticked) -> None:
 
 _HANDLERS: dict[type[Any], Callable[[Turn, Any], None]] = {
     FuellingPointReading: _on_reading,
-    CompletedSale: account.on_bundle,
+    CompletedSale: _on_bundle,
     CommandResult: control.on_result,
     TotalizerReading: _on_totalizer,
     HeldSale: _on_held,

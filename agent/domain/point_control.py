@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from agent.domain.point_account import ACK_ATTEMPTS, MOVING_RETRY_MS, PENDING_RETRY_MS, hold_pending
+from agent.domain.point_counted import next_counter
 from agent.domain.point_events import (
     Audit,
     AuthoriseByPerson,
@@ -64,9 +65,14 @@ def blocked_by(turn: Turn) -> str | None:
         (turn.waiting_for("SetPrices", "Authorise", "Preset"), "a command is under way"),
         (seen.reading is not None and seen.reading.needs_prices, "the pump has no prices"),
         (_unpaid_limit(turn), f"{seen.unpaid} sales are unpaid"),
-        (any(known.meter(n) is None for n in point.config.numbers), "a nozzle has no baseline"),
+        (_no_base(turn), "a nozzle has no baseline"),
     )
     return next((text for stands, text in reasons if stands), None)
+
+
+def _no_base(turn: Turn) -> bool:
+    config, known = turn.point.config, turn.durable
+    return any(known.meter(n) is None for n in config.numbers) if config.totals else known.counter is None
 
 
 def _unpaid_limit(turn: Turn) -> bool:
@@ -133,6 +139,7 @@ def open_fuelling(turn: Turn, nozzle: int | None, origin: Origin, wish: Authoris
         attendant=None if wish is None else wish.person,
         preset_volume_ml=None if wish is None else wish.preset_volume_ml,
         preset_amount_minor=None if wish is None else wish.preset_amount_minor,
+        counter=next_counter(turn),
     )
     turn.keep(open=fuelling)
     turn.note(busy_seen=False)

@@ -7,6 +7,7 @@ memory and database may disagree: the exception goes up and the process starts a
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 
 from agent.clock import Clock, read
@@ -40,6 +41,7 @@ from agent.store.journal import Stamp
 from agent.store.store import Store, Tx
 from agent.store.swap import RESTORED
 from drivers.commands import Acknowledge
+from drivers.device import DispenserCapabilities
 from drivers.readings import (
     CodeScan,
     CommandResult,
@@ -81,9 +83,11 @@ class Pipeline:
         random: RandomBits,
         live: LiveBoard,
         index_key: bytes,
+        capabilities: Mapping[int, DispenserCapabilities],
         outlets: Outlets,
     ) -> None:
         self._store = store
+        self._can = capabilities
         self._settings = settings
         self._clock = clock
         self._boot = boot
@@ -106,7 +110,7 @@ class Pipeline:
         devices = stored.get(alerting.DEVICE_SUBJECT)
         memory = Memory(
             desk=self._desk(tx.memory.desk(), now),
-            points=points.build(self._settings, tx.memory.points(), prices, self._start),
+            points=points.build(self._settings, tx.memory.points(), prices, self._start, self._can),
             tanks=alerting.build(self._settings, stored),
             device_alerts=DeviceAlerts() if devices is None else restore_alerts(devices),
             prices=prices,

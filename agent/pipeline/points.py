@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from agent.domain import forecourt
@@ -17,6 +19,7 @@ from agent.pipeline import alerting, scanning
 from agent.pipeline.memory import Memory
 from agent.pipeline.step import Step
 from agent.settings import PointSettings, Settings
+from drivers.device import DispenserCapabilities
 from drivers.readings import CompletedSale, FuellingPointReading
 from sync.records import format_time
 
@@ -24,12 +27,33 @@ FIRST_CONTACT = "first-contact"
 """The reason of a baseline that nothing came before."""
 
 
-def build(settings: Settings, stored: dict[int, dict[str, Any]], prices: dict[str, int], boot: str) -> dict[int, Point]:
-    """Return every configured fuelling point as the database left it."""
-    return {
-        point.id: restore(_config(settings, point, prices, boot), stored.get(point.id), boot)
-        for point in settings.fuelling_point
-    }
+def build(
+    settings: Settings,
+    stored: dict[int, dict[str, Any]],
+    prices: dict[str, int],
+    boot: str,
+    can: Mapping[int, DispenserCapabilities],
+) -> dict[int, Point]:
+    """Return every configured fuelling point as the database left it; ``can``: what the driver of each declares."""
+    built = {}
+    for point in settings.fuelling_point:
+        config = _config(settings, point, prices, boot)
+        if point.id in can:
+            config = _with(config, can[point.id])
+        built[point.id] = restore(config, stored.get(point.id), boot)
+    return built
+
+
+def _with(config: PointConfig, can: DispenserCapabilities) -> PointConfig:
+    return replace(
+        config,
+        queue=can.sale_memory == "queue",
+        totals=can.totals != "none",
+        holds=can.sale_memory != "none",
+        sets_prices=can.sets_prices,
+        stops=can.stops,
+        presets=can.presets,
+    )
 
 
 def _config(settings: Settings, point: PointSettings, prices: dict[str, int], boot: str) -> PointConfig:
@@ -78,8 +102,7 @@ def _carry(step: Step, before: Point, point: Point, effect: events.Effect, recov
         case events.Gap():
             _gap(step, number, effect)
         case events.Lifted(nozzle):
-            meter = point.durable.meter(nozzle)
-            scanning.tell(step, links.NozzleLifted(number, nozzle, None if meter is None else str(meter.total)))
+            scanning.tell(step, links.NozzleLifted(number, nozzle, _key_of_next(point, nozzle)))
         case events.FlowStarted():
             scanning.tell(step, links.FlowSeen(number))
         case events.HungZero(nozzle):
@@ -98,6 +121,14 @@ def _carry(step: Step, before: Point, point: Point, effect: events.Effect, recov
             step.audit("agent", "agent", "needs_reconciliation", f"point:{number}", reason=text, result="unknown")
         case events.OpenFuelling() | events.CloseFuelling() | events.SaveLive():
             pass  # all three live in the durable state of the point, saved once per step
+
+
+def _key_of_next(point: Point, nozzle: int | None) -> str | None:
+    """What the sale of a fuelling that begins now will start with: the total, or the counter where there is none."""
+    if not point.config.totals:
+        return f"#{(point.durable.counter or 0) + 1}"
+    meter = point.durable.meter(nozzle)
+    return None if meter is None else str(meter.total)
 
 
 def _book(step: Step, point: Point, effect: events.Book, recovered: int) -> None:
@@ -119,7 +150,7 @@ def _book(step: Step, point: Point, effect: events.Book, recovered: int) -> None
         totalizer_start=booking.start,
         totalizer_end=booking.end,
         sub=booking.sub,
-        counter=None,
+        counter=booking.counter,
         lifted_ms=effect.lifted_ms,
         ended_ms=effect.ended_ms,
         business_day=step.business_day(effect.ended_ms),
@@ -139,6 +170,8 @@ def write_sale(step: Step, sale: Sale, recovered: int) -> None:
         step.memory.due[sale.id] = step.now.mono_ms + max(0, due - step.now.wall_ms)
     step.tx.sales.add(sale, settle_due_ms=due, journal_seq=written.seq)
     start = None if sale.totalizer_start is None else str(sale.totalizer_start)
+    if sale.counter is not None:
+        start = f"#{sale.counter}"
     scanning.tell(
         step,
         links.SaleBooked(
