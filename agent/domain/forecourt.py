@@ -14,6 +14,7 @@ from agent.domain import point_account as account
 from agent.domain import point_control as control
 from agent.domain import point_counted as counted
 from agent.domain import point_rebirth as rebirth
+from agent.domain import point_wishes as wishes
 from agent.domain.booking import ACCEPTED_BY_HAND, AMOUNT_ESTIMATED, LIVE_VALUES, Booking, Fingerprint
 from agent.domain.instant import Now
 from agent.domain.point_events import (
@@ -29,11 +30,12 @@ from agent.domain.point_events import (
     FlowStarted,
     HungZero,
     Lifted,
-    NeedsReconciliation,
     OpenFuelling,
     PricesWanted,
+    ResumeByPerson,
     SaveLive,
     StopByPerson,
+    SuspendByPerson,
     Ticked,
     Turn,
     UnpaidCount,
@@ -99,7 +101,7 @@ def _started(turn: Turn) -> None:
     """Commands of the last start whose end is unknown are shown, never sent again."""
     turn.note(fresh=False)
     for command in turn.durable.unconfirmed:
-        turn.emit(NeedsReconciliation(command))
+        control.unresolved(turn, command)
     turn.keep(unconfirmed=())
 
 
@@ -392,10 +394,6 @@ def _on_unpaid(turn: Turn, told: UnpaidCount) -> None:
     turn.note(unpaid=told.count)
 
 
-def _on_stop(turn: Turn, wish: StopByPerson) -> None:
-    control.stop(turn, f"by {wish.person}")
-
-
 def _on_tick(_turn: Turn, _event: Ticked) -> None:
     """Time alone: what it brings is decided after every event."""
 
@@ -412,7 +410,9 @@ _HANDLERS: dict[type[Any], Callable[[Turn, Any], None]] = {
     AcceptPending: _on_accept,
     PricesWanted: _on_prices,
     UnpaidCount: _on_unpaid,
-    AuthoriseByPerson: control.by_person,
-    StopByPerson: _on_stop,
+    AuthoriseByPerson: wishes.authorise,
+    StopByPerson: wishes.stop,
+    SuspendByPerson: wishes.suspend,
+    ResumeByPerson: wishes.resume,
     EndsKnown: rebirth.on_ends,
 }

@@ -17,10 +17,17 @@ from agent.domain.point_events import (
     Turn,
 )
 from agent.domain.point_state import BUSY, HUNG, ControlMode, Fuelling, Inflight, Origin, Unconfirmed
-from drivers.commands import Authorise, Preset, SetPrices, Stop
+from drivers.commands import Authorise, SetPrices, Stop
 from drivers.readings import CommandOutcome, CommandResult, PointState
 
-COMMAND_LIMITS_MS = {"Authorise": 30_000, "Preset": 30_000, "Stop": 30_000, "SetPrices": 60_000}
+COMMAND_LIMITS_MS = {
+    "Authorise": 30_000,
+    "Preset": 30_000,
+    "Stop": 30_000,
+    "Suspend": 30_000,
+    "Resume": 30_000,
+    "SetPrices": 60_000,
+}
 """A command without an end after this long counts as UNKNOWN: far above every protocol's own limit."""
 
 QUEUE_ACK_LIMIT_MS = 30_000
@@ -52,9 +59,14 @@ PRICES_SLOW_MS = 300_000
 ACK_SLOW_MS = 60_000
 
 
+MONITORED = "control is monitor, which only reads"
+UNRESOLVED_SHOWN = 5
+"""Commands whose end nobody knows, kept for people to see: the newest of this start."""
+
+
 def blocked_by(turn: Turn) -> str | None:
     """Return why this point may not be authorised now, ``None`` when it may."""
-    point, known, seen = turn.point, turn.durable, turn.volatile
+    known, seen = turn.durable, turn.volatile
     reasons = (
         (not seen.online or seen.reading is None, "the point is offline"),
         (bool(known.resets), "a meter waits for confirmation (pumps confirm-meter)"),
@@ -122,7 +134,7 @@ def answer_call(turn: Turn) -> None:
         return
     turn.note(armed=False)
     open_fuelling(turn, nozzle, Origin.AUTO)
-    _authorise(turn)
+    authorise(turn)
 
 
 def open_fuelling(turn: Turn, nozzle: int | None, origin: Origin, wish: AuthoriseByPerson | None = None) -> None:
@@ -146,7 +158,8 @@ def open_fuelling(turn: Turn, nozzle: int | None, origin: Origin, wish: Authoris
     turn.emit(OpenFuelling(fuelling))
 
 
-def _authorise(turn: Turn) -> None:
+def authorise(turn: Turn) -> None:
+    """Let the open fuelling, which is on disk by the time this leaves, deliver."""
     fuelling = turn.durable.open
     assert fuelling is not None
     nozzles = () if fuelling.nozzle is None else (fuelling.nozzle,)
@@ -154,44 +167,17 @@ def _authorise(turn: Turn) -> None:
     turn.note(authorised_at_ms=turn.now.mono_ms, authorise_tried=turn.volatile.authorise_tried + 1)
 
 
-def by_person(turn: Turn, wish: AuthoriseByPerson) -> None:
-    """A person lets one fuelling go; a wish that cannot be followed is answered by an audit entry with the reason."""
-    config = turn.point.config
-    presets = [p for p in (wish.preset_volume_ml, wish.preset_amount_minor) if p is not None]
-    reason = blocked_by(turn)
-    if config.mode not in (ControlMode.RELEASED, ControlMode.PRESET):
-        reason = f"control is {config.mode.value}; a person authorises only in released and preset"
-    elif config.mode is ControlMode.PRESET and len(presets) != 1:
-        reason = "give exactly one of volume and amount"
-    elif len(presets) > 1 or any(p <= 0 for p in presets):
-        reason = "a preset is one positive volume or amount"
-    elif wish.nozzle is not None and wish.nozzle not in config.numbers:
-        reason = f"there is no nozzle {wish.nozzle} at this point"
-    elif reason is None and turn.point.state not in (PointState.IDLE, PointState.CALLING):
-        reason = f"the point is {turn.point.state}"
-    if reason is not None:
-        turn.emit(Audit("authorise_refused", f"{wish.person}: {reason}"))
-        return
-    reading = turn.volatile.reading
-    lifted = reading.nozzle if reading is not None and reading.state is PointState.CALLING else None
-    nozzle = wish.nozzle or lifted or (config.numbers[0] if len(config.numbers) == 1 else None)
-    turn.note(armed=False, authorise_tried=0)
-    turn.emit(Audit("authorise", f"{wish.person}: nozzle {nozzle or 'any'}"))
-    open_fuelling(turn, nozzle, Origin.PERSON, wish)
-    if presets:
-        turn.send(Preset(turn.next_id(), config.number, wish.preset_volume_ml, wish.preset_amount_minor))
-    else:
-        _authorise(turn)
-
-
 def stop(turn: Turn, why: str) -> None:
-    """End delivery now; refused only where we do nothing but read."""
-    if turn.point.monitored:
-        turn.emit(Audit("stop_refused", f"{why}: control is monitor, which only reads"))
+    """End delivery now; refused only where we do nothing but read, or the pump takes no such order."""
+    turn.note(stop_at_ms=turn.now.mono_ms + STOP_AGAIN_MS)
+    reason = MONITORED if turn.point.monitored else None
+    if reason is None and not turn.point.config.stops:
+        reason = "this pump takes no stop from us; stop it at the pump"
+    if reason is not None:
+        turn.emit(Audit("stop_refused", f"{why}: {reason}"))
         return
     turn.emit(Audit("stop", why))
     turn.send(Stop(turn.next_id(), turn.point.config.number))
-    turn.note(stop_at_ms=turn.now.mono_ms + STOP_AGAIN_MS)
 
 
 def watch_authorised(turn: Turn) -> None:
@@ -221,8 +207,20 @@ def watch_authorised(turn: Turn) -> None:
     hung_again = fuelling.lifted_ms is not None and reading is not None and reading.nozzle_out is False
     overdue = turn.point.state is PointState.IDLE and waited_ms >= limit_ms
     unwanted = turn.point.state is PointState.AUTHORISED and (hung_again or waited_ms >= limit_ms)
-    if (overdue or unwanted) and turn.now.mono_ms >= seen.stop_at_ms and not turn.waiting_for("Stop"):
+    if not (overdue or unwanted):
+        return
+    if not turn.point.config.stops:
+        _cannot_stop(turn, waiting=unwanted)
+    elif turn.now.mono_ms >= seen.stop_at_ms and not turn.waiting_for("Stop"):
         stop(turn, "authorised and not lifted in time")
+
+
+def _cannot_stop(turn: Turn, *, waiting: bool) -> None:
+    """The limit has passed at a pump that takes no stop: a person must see to it, or the state says it is over."""
+    if waiting:
+        turn.alert("AUTHORISE_FAILED", True, "authorised and not lifted in time; this pump takes no stop from us")
+    else:
+        mark_ended(turn)
 
 
 def _not_taken(turn: Turn, why: str) -> None:
@@ -244,7 +242,11 @@ def watch_adopted(turn: Turn) -> None:
     if fuelling.origin not in (Origin.AUTO, Origin.PERSON) or turn.volatile.live.flowing:
         return
     passed_ms = turn.now.wall_ms - fuelling.opened_ms
-    if passed_ms >= turn.point.config.authorised_limit_ms and turn.now.mono_ms >= turn.volatile.stop_at_ms:
+    if passed_ms < turn.point.config.authorised_limit_ms:
+        return
+    if not turn.point.config.stops:
+        _cannot_stop(turn, waiting=True)
+    elif turn.now.mono_ms >= turn.volatile.stop_at_ms:
         stop(turn, "authorised before the start and not lifted in time")
 
 
@@ -328,15 +330,23 @@ def expire(turn: Turn) -> None:
             _ended(turn, sent, CommandOutcome.UNKNOWN, "no end within its limit")
 
 
+def unresolved(turn: Turn, command: Unconfirmed) -> None:
+    """A command whose end nobody knows: shown until one of its kind has succeeded, and never sent again."""
+    turn.note(unresolved=(*turn.volatile.unresolved, command)[-UNRESOLVED_SHOWN:])
+    turn.emit(NeedsReconciliation(command))
+
+
 def _ended(turn: Turn, sent: Inflight, outcome: CommandOutcome, detail: str) -> None:
     written = next((u for u in turn.durable.unconfirmed if u.command_id == sent.command_id), None)
     turn.note(inflight=tuple(s for s in turn.volatile.inflight if s != sent))
     turn.keep(unconfirmed=tuple(u for u in turn.durable.unconfirmed if u != written))
     if outcome is CommandOutcome.UNKNOWN:
-        turn.emit(NeedsReconciliation(written or Unconfirmed(sent.command_id, sent.kind)))
+        unresolved(turn, written or Unconfirmed(sent.command_id, sent.kind))
     elif outcome is CommandOutcome.REFUSED:
         turn.emit(Audit("command_refused", f"{sent.kind} {sent.command_id}: {detail}"))
     applied = outcome is CommandOutcome.APPLIED
+    if applied:
+        turn.note(unresolved=tuple(u for u in turn.volatile.unresolved if u.kind != sent.kind))
     if sent.kind == "Acknowledge":
         _acknowledged(turn, sent, applied)
     elif sent.kind == "SetPrices":
@@ -383,7 +393,7 @@ def _preset_ended(turn: Turn, applied: bool, detail: str) -> None:
         return
     ready = turn.volatile.accounted and turn.volatile.released and turn.point.state not in BUSY
     if applied and ready:
-        _authorise(turn)
+        authorise(turn)
         return
     turn.emit(Audit("preset_failed", detail or "the preset was not confirmed; nothing was authorised"))
     if turn.point.state not in BUSY:

@@ -90,10 +90,10 @@ def _book(turn: Turn, held: HeldSale) -> None:
         flags.add(AMOUNT_ESTIMATED)
     elif not amount_matches(amount, held.volume_ml, price, rules.volume_resolution_ml, rules.exponent):
         flags.add(AMOUNT_MISMATCH)
-    _emit(turn, nozzle, held.volume_ml, amount, price, flags)
+    _emit(turn, nozzle, volume_ml=held.volume_ml, amount_minor=amount, price=price, flags=flags)
 
 
-def _emit(turn: Turn, nozzle: int, volume_ml: int, amount_minor: int, price: int, flags: set[str]) -> None:
+def _emit(turn: Turn, nozzle: int, *, volume_ml: int, amount_minor: int, price: int, flags: set[str]) -> None:
     counter = (turn.durable.counter or 0) + 1
     booking = Booking(
         nozzle=nozzle,
@@ -137,7 +137,7 @@ def accept(turn: Turn, person: str, pending: Pending) -> None:
         amount = amount_of(pending.volume_ml, price, turn.point.config.rules.exponent)
         flags.add(AMOUNT_ESTIMATED)
     turn.emit(Audit("accept_pending", f"{person}: nozzle {nozzle}, {pending.volume_ml} ml"))
-    _emit(turn, nozzle, pending.volume_ml, amount, price, flags)
+    _emit(turn, nozzle, volume_ml=pending.volume_ml, amount_minor=amount, price=price, flags=flags)
     if turn.durable.open is not None:
         turn.keep(open=None)
         turn.emit(CloseFuelling("booked"))

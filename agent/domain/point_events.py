@@ -78,6 +78,20 @@ class StopByPerson:
 
 
 @dataclass(frozen=True, slots=True)
+class SuspendByPerson:
+    """A person halts delivery; the fuelling stays open."""
+
+    person: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeByPerson:
+    """A person lets a halted delivery go on."""
+
+    person: str
+
+
+@dataclass(frozen=True, slots=True)
 class EndsKnown:
     """After a new incarnation head office has told the last end of each nozzle it has sales of."""
 
@@ -98,6 +112,8 @@ Event = (
     | UnpaidCount
     | AuthoriseByPerson
     | StopByPerson
+    | SuspendByPerson
+    | ResumeByPerson
     | EndsKnown
 )
 

@@ -9,9 +9,8 @@ from typing import Any
 from agent.domain import forecourt
 from agent.domain import link_records as links
 from agent.domain import point_events as events
-from agent.domain.booking import Meter, Rules
+from agent.domain.booking import Rules
 from agent.domain.linking import settlement_due_ms
-from agent.domain.point_rebirth import REINCARNATED
 from agent.domain.point_state import ControlMode, NozzleConfig, Point, PointConfig, durable, restore
 from agent.domain.sale import Sale
 from agent.failpoints import failpoint
@@ -22,9 +21,6 @@ from agent.settings import PointSettings, Settings
 from drivers.device import DispenserCapabilities
 from drivers.readings import CompletedSale, FuellingPointReading
 from sync.records import format_time
-
-FIRST_CONTACT = "first-contact"
-"""The reason of a baseline that nothing came before."""
 
 
 def build(
@@ -52,6 +48,7 @@ def _with(config: PointConfig, can: DispenserCapabilities) -> PointConfig:
         holds=can.sale_memory != "none",
         sets_prices=can.sets_prices,
         stops=can.stops,
+        suspends=can.suspends,
         presets=can.presets,
     )
 
@@ -81,14 +78,14 @@ def handle(step: Step, number: int, event: events.Event) -> None:
     step.memory.points[number] = result.point
     bookings = [effect for effect in result.effects if isinstance(effect, events.Book)]
     for effect in result.effects:
-        _carry(step, point, result.point, effect, len(bookings))
+        _carry(step, result.point, effect, len(bookings))
     if result.durable_changed:
         step.tx.memory.save_point(number, durable(result.point))
     if bookings:
         tell_unpaid(step, number)
 
 
-def _carry(step: Step, before: Point, point: Point, effect: events.Effect, recovered: int) -> None:
+def _carry(step: Step, point: Point, effect: events.Effect, recovered: int) -> None:
     number = point.config.number
     match effect:
         case events.Send(command):
@@ -97,8 +94,6 @@ def _carry(step: Step, before: Point, point: Point, effect: events.Effect, recov
             _book(step, point, effect, recovered)
         case events.Baseline():
             write_baseline(step, number, effect)
-            if effect.reason not in (FIRST_CONTACT, REINCARNATED):
-                _gap(step, number, _broken(before.durable.meter(effect.nozzle), effect))
         case events.Gap():
             _gap(step, number, effect)
         case events.Lifted(nozzle):
@@ -232,12 +227,6 @@ def write_baseline(step: Step, number: int, effect: events.Baseline) -> None:
             "made_ms": step.stamp.wall_ms,
         }
     )
-
-
-def _broken(meter: Meter | None, effect: events.Baseline) -> events.Gap:
-    """A new base breaks the chain of totals: say between which counts litres, if any, are in no sale."""
-    start = None if meter is None else meter.total
-    return events.Gap(effect.nozzle, start, effect.totalizer, effect.unit_ml, effect.reason)
 
 
 def _gap(step: Step, number: int, gap: events.Gap) -> None:
