@@ -163,6 +163,24 @@ def prices_list(
         _print(question(config, socket, "prices"), as_json, show.prices)
 
 
+@prices.command("points")
+def prices_points(as_json: JsonOption = False, config: ConfigOption = None, socket: SocketOption = None) -> None:
+    """Show which price is in force at each nozzle, and whether a wanted one waits or was refused."""
+    _print(question(config, socket, "prices.points"), as_json, show.price_points)
+
+
+@prices.command("history")
+def prices_history(
+    point: Annotated[int | None, typer.Option(help="Only this fuelling point.")] = None,
+    limit: LimitOption = 20,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    socket: SocketOption = None,
+) -> None:
+    """List from when on each nozzle has sold at which price, newest first."""
+    _print(question(config, socket, "prices.history", point=point, limit=limit), as_json, show.price_history)
+
+
 @app.command()
 def verify(
     database: Annotated[Path | None, typer.Option(help="Check this file without the daemon.")] = None,

@@ -58,7 +58,7 @@ def pumps(value: list[dict[str, Any]]) -> None:
             money(p["amount_minor"], p["exponent"]),
             price(p["unit_price_milli"]),
             p["control"],
-            ", ".join(p["alerts"]),
+            ", ".join([*p["alerts"], *(f"NEEDS_RECONCILIATION {u['command']}" for u in p["unresolved_commands"])]),
         ]
         for p in value
     ]
@@ -135,7 +135,10 @@ def sale(value: dict[str, Any]) -> None:
         f" {litres(value['volume_ml'], 3)} L"
         f" x {price(value['unit_price_milli'])} = {money(value['amount_minor'], exponent)} {value['currency']}"
     )
-    print(f"totalizer {value['totalizer_start']} -> {value['totalizer_end']}; ended {clock_time(value['ended_at'])}")
+    key = f"totalizer {value['totalizer_start']} -> {value['totalizer_end']}"
+    if value["counter"] is not None:
+        key = f"number {value['counter']} of this point, which keeps no totals"
+    print(f"{key}; ended {clock_time(value['ended_at'])}")
     if value["flags"]:
         print(f"flags: {', '.join(value['flags'])}")
     for link in value["links"]:
@@ -229,6 +232,36 @@ def prices(value: list[dict[str, Any]]) -> None:
     """Print the price table."""
     rows = [[p["grade"], price(p["unit_price_milli"]), p["effective_from"], p["source"], p["person"]] for p in value]
     print_table("Prices", ["grade", "price per litre", "effective from", "source", "person"], rows)
+
+
+_PRICE_STATES = {
+    "in_force": "in force",
+    "waiting": "waits until the point is at rest",
+    "refused": "refused by the pump",
+    "not_ours": "not set by us",
+    "unknown": "not known yet",
+}
+
+
+def price_points(value: list[dict[str, Any]]) -> None:
+    """Print the price of each nozzle."""
+    rows = [
+        [
+            f"{p['fuelling_point']}/{p['nozzle']}",
+            p["grade"],
+            price(p["in_force_milli"]),
+            price(p["wanted_milli"]),
+            _PRICE_STATES[p["state"]],
+        ]
+        for p in value
+    ]
+    print_table("Prices at the nozzles", ["point", "grade", "in force", "wanted", "state"], rows)
+
+
+def price_history(value: list[dict[str, Any]]) -> None:
+    """Print from when on each nozzle has sold at which price."""
+    rows = [[p["since"], f"{p['fuelling_point']}/{p['nozzle']}", price(p["unit_price_milli"])] for p in value]
+    print_table("Prices in force", ["since", "point", "price per litre"], rows)
 
 
 def verification(value: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from agent.domain import point_account as account
 from agent.domain import point_control as control
 from agent.domain import point_counted as counted
+from agent.domain import point_prices as prices
 from agent.domain import point_rebirth as rebirth
 from agent.domain import point_wishes as wishes
 from agent.domain.booking import ACCEPTED_BY_HAND, AMOUNT_ESTIMATED, LIVE_VALUES, Booking, Fingerprint
@@ -124,10 +125,11 @@ def _decide(turn: Turn) -> None:
         _read_if_due(turn)
         return
     if not turn.point.monitored:
-        control.synchronise_prices(turn)
+        prices.synchronise(turn)
         control.release(turn)
         control.answer_call(turn)
-    control.tell_price_mismatch(turn)
+    prices.settle_in_force(turn)
+    prices.tell_mismatch(turn)
 
 
 def _end_if_hung(turn: Turn) -> None:
@@ -154,7 +156,7 @@ def _on_reading(turn: Turn, reading: FuellingPointReading) -> None:
     turn.note(reading=reading, restarts=reading.restarts, online=True)
     turn.alert("POINT_OFFLINE", False)
     _tell_device_alarms(turn, previous, reading)
-    _note_price(turn, reading)
+    prices.note_shown(turn, reading)
     _note_lift(turn, previous, reading)
     if reading.state in DELIVERING:
         _under_way(turn, reading)
@@ -178,21 +180,6 @@ def _tell_device_alarms(turn: Turn, previous: FuellingPointReading | None, readi
     if before and reading.device_alarms and before != reading.device_alarms:
         turn.alert("DEVICE_ALARM", False)
     turn.alert("DEVICE_ALARM", bool(reading.device_alarms), ", ".join(reading.device_alarms))
-
-
-def _note_price(turn: Turn, reading: FuellingPointReading) -> None:
-    """The price the device shows; at rest and accounted for, it is the price in force at the stored total."""
-    nozzle, price = reading.nozzle, reading.unit_price_milli
-    if nozzle not in turn.point.config.numbers or price is None or reading.needs_prices:
-        return
-    if turn.waiting_for("SetPrices"):
-        return  # old or new: its result tells
-    turn.note(prices=tuple(sorted({**dict(turn.volatile.prices), nozzle: price}.items())))
-    meter = turn.durable.meter(nozzle)
-    at_rest = turn.volatile.accounted and turn.durable.open is None and reading.state in HUNG
-    if at_rest and meter is not None and meter.unit_price_milli != price:
-        changed = replace(meter, unit_price_milli=price)
-        turn.keep(meters=tuple(changed if m is meter else m for m in turn.durable.meters))
 
 
 def _note_lift(turn: Turn, previous: FuellingPointReading | None, reading: FuellingPointReading) -> None:

@@ -5,8 +5,7 @@ Every decision is taken from the state that was read, never from a command's mem
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+from agent.domain import point_prices as prices
 from agent.domain.point_account import ACK_ATTEMPTS, MOVING_RETRY_MS, PENDING_RETRY_MS, hold_pending
 from agent.domain.point_counted import next_counter
 from agent.domain.point_events import (
@@ -17,7 +16,7 @@ from agent.domain.point_events import (
     Turn,
 )
 from agent.domain.point_state import BUSY, HUNG, ControlMode, Fuelling, Inflight, Origin, Unconfirmed
-from drivers.commands import Authorise, SetPrices, Stop
+from drivers.commands import Authorise, Stop
 from drivers.readings import CommandOutcome, CommandResult, PointState
 
 COMMAND_LIMITS_MS = {
@@ -51,11 +50,6 @@ AUTHORISE_ATTEMPTS = 3
 STOP_AGAIN_MS = 10_000
 """STOP may be repeated freely; so often it is."""
 
-PRICE_ATTEMPTS = 3
-"""Quick attempts to set the same prices; afterwards the pace is slow and the difference is an alert."""
-
-PRICES_AGAIN_MS = 10_000
-PRICES_SLOW_MS = 300_000
 ACK_SLOW_MS = 60_000
 
 
@@ -250,49 +244,10 @@ def watch_adopted(turn: Turn) -> None:
         stop(turn, "authorised before the start and not lifted in time")
 
 
-def synchronise_prices(turn: Turn) -> None:
-    """Set prices where the device's differ; never with a nozzle out, an open fuelling or totals not accounted for."""
-    config, seen = turn.point.config, turn.volatile
-    wanted = tuple((n.number, n.unit_price_milli) for n in config.nozzles)
-    can = config.sets_prices and turn.point.state in HUNG and not seen.out and turn.durable.open is None
-    under_way = turn.waiting_for("SetPrices", "Authorise", "Preset")
-    if (
-        prices_differ(turn)
-        and can
-        and not under_way
-        and not turn.durable.resets
-        and turn.now.mono_ms >= seen.prices_at_ms
-    ):
-        tried = seen.prices_tried + 1
-        pause_ms = PRICES_AGAIN_MS if tried < PRICE_ATTEMPTS else PRICES_SLOW_MS
-        turn.note(prices_sent=wanted, prices_tried=tried, prices_at_ms=turn.now.mono_ms + pause_ms)
-        turn.send(SetPrices(turn.next_id(), config.number, wanted), str(wanted))
-
-
-def tell_price_mismatch(turn: Turn) -> None:
-    """A price the device shows and configuration does not: an alert, unless it is about to be set."""
-    config, seen = turn.point.config, turn.volatile
-    wrong = [(n, p, config.price(n)) for n, p in seen.prices if p != config.price(n)]
-    about_to = config.sets_prices and not turn.point.monitored and seen.prices_tried < PRICE_ATTEMPTS
-    if not wrong:
-        turn.alert("PRICE_MISMATCH", False)
-    elif not (about_to or turn.waiting_for("SetPrices")) or turn.point.state in BUSY:
-        detail = "; ".join(f"nozzle {n} shows {shown}, wanted {wanted}" for n, shown, wanted in wrong)
-        turn.alert("PRICE_MISMATCH", True, detail)
-
-
-def prices_differ(turn: Turn) -> bool:
-    """Whether prices should be set: the device lacks them, shows others, or does not tell."""
-    reading, shown = turn.volatile.reading, dict(turn.volatile.prices)
-    if reading is not None and reading.needs_prices:
-        return True
-    return any(shown.get(n.number) != n.unit_price_milli for n in turn.point.config.nozzles)
-
-
 def release(turn: Turn) -> None:
     """Section 7, last step: from now on lifts are answered; one that was already out must be hung up first."""
     seen = turn.volatile
-    settable = turn.point.config.sets_prices and seen.prices_tried < PRICE_ATTEMPTS and prices_differ(turn)
+    settable = turn.point.config.sets_prices and seen.prices_tried < prices.ATTEMPTS and prices.differ(turn)
     if seen.released or turn.durable.resets or settable or turn.waiting_for("SetPrices"):
         return
     turn.note(released=True, armed=turn.point.state is PointState.IDLE and not seen.out)
@@ -350,7 +305,7 @@ def _ended(turn: Turn, sent: Inflight, outcome: CommandOutcome, detail: str) -> 
     if sent.kind == "Acknowledge":
         _acknowledged(turn, sent, applied)
     elif sent.kind == "SetPrices":
-        _prices_set(turn, applied)
+        prices.were_set(turn, applied=applied)
     elif sent.kind == "Preset":
         _preset_ended(turn, applied, detail)
     elif sent.kind == "Authorise":
@@ -373,18 +328,6 @@ def _acknowledged(turn: Turn, sent: Inflight, applied: bool) -> None:
         turn.alert("ACKNOWLEDGE_FAILED", True, f"{sent.command_id}: the pump does not confirm")
     pause_ms = ACK_SLOW_MS if slow else PENDING_RETRY_MS
     turn.note(ack_failures=failures, accounted=False, retry_at_ms=turn.now.mono_ms + pause_ms)
-
-
-def _prices_set(turn: Turn, applied: bool) -> None:
-    if not applied:
-        return
-    turn.note(prices=turn.volatile.prices_sent)
-    shown = dict(turn.volatile.prices)
-    if turn.volatile.accounted and turn.durable.open is None:
-        meters = tuple(
-            replace(m, unit_price_milli=shown.get(m.nozzle, m.unit_price_milli)) for m in turn.durable.meters
-        )
-        turn.keep(meters=meters)
 
 
 def _preset_ended(turn: Turn, applied: bool, detail: str) -> None:

@@ -184,6 +184,14 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
+class PriceInForce:
+    """A nozzle at rest sells at this unit price from now on; told at each change."""
+
+    nozzle: int
+    unit_price_milli: int
+
+
+@dataclass(frozen=True, slots=True)
 class Lifted:
     """A nozzle was lifted; ``None`` where the device does not tell which."""
 
@@ -242,6 +250,7 @@ Effect = (
     | SaveLive
     | Baseline
     | Gap
+    | PriceInForce
     | Lifted
     | FlowStarted
     | HungZero

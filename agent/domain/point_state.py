@@ -47,12 +47,12 @@ class NozzleConfig:
 class PointConfig:
     """What is configured. ``boot``: unique per start of the agent, so that command ids never repeat.
 
-    ``unpaid_max``: unpaid sales at which no further authorisation is given, ``None`` where no till settles.
-    ``queue``: the device numbers its sales and tells the oldest first (``sale_memory`` is ``queue``). ``totals``: it
-    keeps a count per nozzle. ``holds``: it can tell a finished sale. ``sets_prices``, ``stops``, ``suspends``,
-    ``presets`` (``volume``, ``amount``): what its driver can do. ``accept_after_ms``: how long totals must have been unreadable before a
-    supervisor may accept a sale by hand. ``authorised_limit_ms``: an authorised nozzle that is not lifted is stopped
-    then.
+    ``unpaid_max``: unpaid sales at which no further authorisation is given, ``None`` where no till settles. ``queue``:
+    the device numbers its sales and tells the oldest first (``sale_memory`` is ``queue``). ``totals``: it keeps a
+    count per nozzle. ``holds``: it can tell a finished sale. ``sets_prices``, ``stops``, ``suspends``, ``presets``
+    (``volume``, ``amount``): what its driver can do. ``accept_after_ms``: how long totals must have been unreadable
+    before a supervisor may accept a sale by hand. ``authorised_limit_ms``: an authorised nozzle that is not lifted is
+    stopped then.
     """
 
     number: int
@@ -94,8 +94,8 @@ class Origin(StrEnum):
 class Fuelling:
     """A fuelling that may deliver or delivers. ``start``: the nozzle's last committed total, ``None`` where unknown.
 
-    ``counter``: the key its sale will have where the device keeps no totals. ``live_*``: live values as last saved, ``live_volume_ml`` is ``None`` until a flow was saved. Times are Unix
-    milliseconds.
+    ``counter``: the key its sale will have where the device keeps no totals. ``live_*``: live values as last saved,
+    ``live_volume_ml`` is ``None`` until a flow was saved. Times are Unix milliseconds.
     """
 
     nozzle: int | None
@@ -200,7 +200,7 @@ class Durable:
     kept for each of them. ``alerts``: those standing. ``rebase``: nozzles whose stored total may be an old one, until
     their next read-out; ``ends``: what head office said of their last sales, ``None`` until it did; ``gaps``: what it
     must still be asked about. ``counter``: the last number given to a sale of a device without totals, ``None`` before
-    its first contact.
+    its first contact. ``in_force``: the unit price each nozzle is known to sell at.
     """
 
     meters: tuple[Meter, ...] = ()
@@ -217,6 +217,7 @@ class Durable:
     ends: tuple[tuple[int, Totalizer], ...] | None = None
     gaps: tuple[MeterGap, ...] = ()
     counter: int | None = None
+    in_force: tuple[tuple[int, int], ...] = ()
 
     def meter(self, nozzle: int | None) -> Meter | None:
         """The stored meter of ``nozzle``."""
@@ -344,6 +345,7 @@ def durable(point: Point) -> dict[str, Any]:
         "ends": None if d.ends is None else [[nozzle, str(end)] for nozzle, end in d.ends],
         "gaps": [_gap_out(gap) for gap in d.gaps],
         "counter": d.counter,
+        "in_force": [list(entry) for entry in d.in_force],
     }
 
 
@@ -377,6 +379,7 @@ def restore(config: PointConfig, stored: Mapping[str, Any] | None, boot: str) ->
             ends=_ends_in(stored.get("ends")),
             gaps=tuple(_gap_in(gap) for gap in stored.get("gaps", ())),
             counter=stored.get("counter"),
+            in_force=tuple((nozzle, price) for nozzle, price in stored.get("in_force", ())),
         ),
     )
 

@@ -9,6 +9,7 @@ from typing import Any
 from agent.domain import forecourt
 from agent.domain import link_records as links
 from agent.domain import point_events as events
+from agent.domain import point_prices as prices
 from agent.domain.booking import Rules
 from agent.domain.linking import settlement_due_ms
 from agent.domain.point_state import ControlMode, NozzleConfig, Point, PointConfig, durable, restore
@@ -26,14 +27,17 @@ from sync.records import format_time
 def build(
     settings: Settings,
     stored: dict[int, dict[str, Any]],
-    prices: dict[str, int],
+    in_force: dict[str, int],
     boot: str,
     can: Mapping[int, DispenserCapabilities],
 ) -> dict[int, Point]:
-    """Return every configured fuelling point as the database left it; ``can``: what the driver of each declares."""
+    """Return every configured fuelling point as the database left it.
+
+    ``in_force``: unit price per grade. ``can``: what the driver of each point declares.
+    """
     built = {}
     for point in settings.fuelling_point:
-        config = _config(settings, point, prices, boot)
+        config = _config(settings, point, in_force, boot)
         if point.id in can:
             config = _with(config, can[point.id])
         built[point.id] = restore(config, stored.get(point.id), boot)
@@ -53,12 +57,12 @@ def _with(config: PointConfig, can: DispenserCapabilities) -> PointConfig:
     )
 
 
-def _config(settings: Settings, point: PointSettings, prices: dict[str, int], boot: str) -> PointConfig:
+def _config(settings: Settings, point: PointSettings, in_force: dict[str, int], boot: str) -> PointConfig:
     resolution_ml: int = 10 ** (3 - point.decimals.volume) if point.decimals.volume <= 3 else 1
     return PointConfig(
         number=point.id,
         mode=ControlMode(point.control),
-        nozzles=tuple(NozzleConfig(n.id, n.grade, n.tank, prices[n.grade]) for n in point.nozzle),
+        nozzles=tuple(NozzleConfig(n.id, n.grade, n.tank, in_force[n.grade]) for n in point.nozzle),
         boot=boot,
         rules=Rules(settings.station.exponent, resolution_ml, point.max_gap_l),
         unpaid_max=settings.sales.unpaid_max if settings.sales.settle == "tender" else None,
@@ -96,6 +100,8 @@ def _carry(step: Step, point: Point, effect: events.Effect, recovered: int) -> N
             write_baseline(step, number, effect)
         case events.Gap():
             _gap(step, number, effect)
+        case events.PriceInForce(nozzle, price):
+            _price_in_force(step, point.config, nozzle, price)
         case events.Lifted(nozzle):
             scanning.tell(step, links.NozzleLifted(number, nozzle, _key_of_next(point, nozzle)))
         case events.FlowStarted():
@@ -202,6 +208,14 @@ def record(sale: Sale) -> dict[str, Any]:
     }
 
 
+def _price_in_force(step: Step, config: PointConfig, nozzle: int, unit_price_milli: int) -> None:
+    """Keep from when on a nozzle sells at a price, and say so."""
+    step.tx.memory.put_in_force(config.number, nozzle, unit_price_milli, step.now.wall_ms)
+    wanted = config.price(nozzle)
+    reason = f"{unit_price_milli}" if unit_price_milli == wanted else f"{unit_price_milli}, wanted {wanted}"
+    step.audit("agent", "agent", "price_in_force", f"point:{config.number} nozzle:{nozzle}", reason=reason)
+
+
 def write_baseline(step: Step, number: int, effect: events.Baseline) -> None:
     """Write a base, its record and its row; ``verify`` lets a sale start there."""
     total = effect.totalizer
@@ -241,6 +255,11 @@ def _gap(step: Step, number: int, gap: events.Gap) -> None:
             "reason": gap.reason[:64],
         },
     )
+
+
+def without_totals(memory: Memory) -> list[int]:
+    """Return the points whose device keeps no totals."""
+    return [number for number, point in sorted(memory.points.items()) if not point.config.totals]
 
 
 def tell_unpaid(step: Step, number: int) -> None:
@@ -287,7 +306,16 @@ def show(memory: Memory, number: int) -> dict[str, Any]:
             for m in point.durable.meters
         ],
         "nozzles": [
-            {"nozzle": n.number, "grade": n.grade, "tank": n.tank, "unit_price_milli": n.unit_price_milli}
+            {
+                "nozzle": n.number,
+                "grade": n.grade,
+                "tank": n.tank,
+                "unit_price_milli": n.unit_price_milli,
+                "in_force_milli": dict(point.durable.in_force).get(n.number),
+                "price_state": prices.state_of(point, n.number),
+            }
             for n in point.config.nozzles
         ],
+        "totals": point.config.totals,
+        "unresolved_commands": [{"command": u.kind, "detail": u.detail} for u in volatile.unresolved],
     }

@@ -20,6 +20,7 @@ from agent.store.tables import (
     Meta,
     PointMemory,
     Price,
+    PriceInForce,
     TankLevel,
 )
 
@@ -89,6 +90,13 @@ class MemoryTable:
         values = {"unit_price_milli": unit_price_milli, "source": source, "person": person}
         statement = upsert(Price).values(grade=grade, effective_from_ms=effective_from_ms, **values)
         self._connection.execute(statement.on_conflict_do_update(["grade", "effective_from_ms"], set_=values))
+
+    def put_in_force(self, fuelling_point: int, nozzle: int, unit_price_milli: int, wall_ms: int) -> None:
+        """Keep that a nozzle sells at this unit price from an instant on."""
+        key = {"fuelling_point": fuelling_point, "nozzle": nozzle, "since_ms": wall_ms}
+        statement = upsert(PriceInForce).values(**key, unit_price_milli=unit_price_milli)
+        changed = {"unit_price_milli": unit_price_milli}
+        self._connection.execute(statement.on_conflict_do_update(list(key), set_=changed))
 
     def prices_at(self, wall_ms: int) -> dict[str, int]:
         """Return the unit price in force per grade."""

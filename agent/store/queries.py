@@ -165,6 +165,12 @@ class Queries:
             rows = db.execute("SELECT * FROM price ORDER BY grade, effective_from_ms DESC LIMIT ?", (MAX_ROWS,))
             return [{**dict(row), "effective_from": utc(row["effective_from_ms"])} for row in rows]
 
+    def price_history(self, *, point: int | None = None, limit: int = 20) -> list[dict[str, Any]]:
+        """Return from when on each nozzle has sold at which unit price, newest first."""
+        with self._open() as db:
+            rows = db.execute(_PRICE_HISTORY, (point, point, min(limit, MAX_ROWS))).fetchall()
+        return [{**dict(row), "since": utc(row["since_ms"])} for row in rows]
+
     def meta(self) -> dict[str, str]:
         """Return the facts about this database."""
         with self._open() as db:
@@ -232,6 +238,12 @@ WHERE generation = (SELECT max(generation) FROM incarnation) AND stream = ? AND 
 """
 
 
+_PRICE_HISTORY = """
+SELECT * FROM price_in_force WHERE ? IS NULL OR fuelling_point = ?
+ORDER BY since_ms DESC, fuelling_point, nozzle LIMIT ?
+"""
+
+
 def _sale(row: sqlite3.Row) -> dict[str, Any]:
     return {
         "sale": row["id"],
@@ -248,6 +260,7 @@ def _sale(row: sqlite3.Row) -> dict[str, Any]:
         "totalizer_start": _totalizer(row["start_epoch"], row["start_raw"]),
         "totalizer_end": _totalizer(row["end_epoch"], row["end_raw"]),
         "sub": row["sub"],
+        "counter": row["counter"],
         "lifted_at": utc(row["lifted_ms"]),
         "ended_at": utc(row["ended_ms"]),
         "business_day": row["business_day"],

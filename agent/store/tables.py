@@ -403,6 +403,16 @@ class Price(SQLModel, table=True):
     person: str
 
 
+class PriceInForce(SQLModel, table=True):
+    """From when on a nozzle has sold at a unit price: what the pump took or showed, not what was wanted."""
+
+    __tablename__ = "price_in_force"
+    fuelling_point: int = Field(primary_key=True)
+    nozzle: int = Field(primary_key=True)
+    since_ms: int = Field(primary_key=True)
+    unit_price_milli: int
+
+
 class AlertRow(SQLModel, table=True):
     """One alert as people see it: raised, perhaps acknowledged, perhaps over."""
 

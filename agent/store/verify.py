@@ -86,7 +86,7 @@ _Check = Callable[[sqlite3.Connection], Iterator[Finding]]
 
 
 def _checks() -> tuple[_Check, ...]:
-    return _integrity, _chains, _sales_against_journal, _settlements, _ledger, _totalizers
+    return _integrity, _chains, _sales_against_journal, _settlements, _ledger, _totalizers, _counters
 
 
 def _begin(db: sqlite3.Connection) -> None:
@@ -181,7 +181,18 @@ def _text(epoch: int | None, raw: int | None) -> str | None:
     return None if raw is None else f"{epoch}:{raw}"
 
 
-_SAME = ("fuelling_point", "nozzle", "grade", "tank", "kind", "volume_ml", "unit_price_milli", "amount_minor", "sub")
+_SAME = (
+    "fuelling_point",
+    "nozzle",
+    "grade",
+    "tank",
+    "kind",
+    "volume_ml",
+    "unit_price_milli",
+    "amount_minor",
+    "sub",
+    "counter",
+)
 
 
 def _sales_against_journal(db: sqlite3.Connection) -> Iterator[Finding]:
@@ -282,3 +293,16 @@ def _totalizers(db: sqlite3.Connection) -> Iterator[Finding]:
         else:
             by_hand.discard(nozzle)
             ends[nozzle] = (row["end_epoch"], row["end_raw"])
+
+
+_BY_COUNTER = "SELECT id, fuelling_point, counter FROM sale WHERE counter IS NOT NULL ORDER BY fuelling_point, counter"
+
+
+def _counters(db: sqlite3.Connection) -> Iterator[Finding]:
+    """Sales of points without totals are numbered from 1 without a gap."""
+    last: defaultdict[int, int] = defaultdict(int)
+    for row in db.execute(_BY_COUNTER):
+        point, counter = row["fuelling_point"], row["counter"]
+        if counter != last[point] + 1:
+            yield Finding(f"sale {row['id']}", f"has number {counter} of point {point}, before it is {last[point]}")
+        last[point] = counter
