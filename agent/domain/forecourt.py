@@ -262,7 +262,9 @@ def _note_live(turn: Turn, reading: FuellingPointReading) -> None:
     if reading.state is PointState.SUSPENDED_FUELLING and not live.flowing:
         return
     floor = volume if live.floor_ml is None else min(live.floor_ml, volume)
-    rising = reading.state in (PointState.FUELLING, PointState.SUSPENDED_FUELLING) and volume > floor
+    rising = reading.state in (PointState.FUELLING, PointState.SUSPENDED_FUELLING) and (
+        volume > floor or _shows_another(turn, reading)
+    )
     if not rising or (live.volume_ml is not None and volume < live.volume_ml):
         turn.note(live=replace(live, floor_ml=floor))
         return
@@ -276,6 +278,17 @@ def _note_live(turn: Turn, reading: FuellingPointReading) -> None:
         turn.keep(open=replace(turn.durable.open, live_volume_ml=volume, live_amount_minor=reading.amount_minor))
         turn.emit(SaveLive(volume, reading.amount_minor))
     turn.note(live=live)
+
+
+def _shows_another(turn: Turn, reading: FuellingPointReading) -> bool:
+    """Without totals a display that left the last sale's value while fuelling is the proof of a flow."""
+    last = turn.durable.last_held
+    return (
+        not turn.point.config.totals
+        and bool(reading.volume_ml)
+        and last is not None
+        and (reading.volume_ml != last.volume_ml)
+    )
 
 
 def _on_bundle(turn: Turn, bundle: CompletedSale) -> None:

@@ -63,7 +63,9 @@ def _put_in_force(turn: Turn, standing: dict[int, int]) -> None:
         return
     for nozzle, price in changed.items():
         turn.emit(PriceInForce(nozzle, price))
-        meters = tuple(replace(m, unit_price_milli=changed.get(m.nozzle, m.unit_price_milli)) for m in turn.durable.meters)
+        meters = tuple(
+            replace(m, unit_price_milli=changed.get(m.nozzle, m.unit_price_milli)) for m in turn.durable.meters
+        )
     turn.keep(meters=meters, in_force=tuple(sorted({**told, **changed}.items())))
 
 
