@@ -200,10 +200,11 @@ def _account(turn: Turn, totals: Mapping[int, TotalizerReading], held: HeldSale 
     """Compare every nozzle with its stored total and write down what came of it; False where it is read again first."""
     based = rebase(turn, totals, held) | _set_baselines(turn, totals)
     owner = _owner(turn, totals, held)
+    held = _named(held, owner)
     results = _compare_all(turn, totals, held, owner, based)
     resets = _follow_resets(turn, totals, held, owner, results)
-    mismatch = any(r.mismatch for r in results) or any(r.mismatch for r in resets)
-    if mismatch and flowed_ml(turn) is not None:
+    is_mismatch = any(r.mismatch for r in results) or any(f.mismatch for f in resets)
+    if is_mismatch and flowed_ml(turn) is not None:
         turn.note(mismatch_reads=turn.volatile.mismatch_reads + 1)
         if turn.volatile.mismatch_reads < MISMATCH_READS:
             turn.note(retry_at_ms=turn.now.mono_ms + MOVING_RETRY_MS)
@@ -220,16 +221,22 @@ def _account(turn: Turn, totals: Mapping[int, TotalizerReading], held: HeldSale 
     booked = len(bookings) + sum(len(reset.sales) for reset in confirmed)
     if booked or not more:
         close_fuelling(turn, booked=bool(booked), based=based)
-    if held is not None and held.volume_ml and not turn.durable.resets:
-        turn.keep(last_held=held_fingerprint(held))
+    if held is not None and held.volume_ml:
+        turn.keep(last_held=display_of(held.volume_ml, held.amount_minor))
     settled(turn, booked, more)
     return True
 
 
-def held_fingerprint(held: HeldSale) -> Fingerprint:
-    """Return what recognises this display later."""
-    assert held.volume_ml is not None
-    return Fingerprint(held.nozzle, held.volume_ml, held.amount_minor, held.unit_price_milli)
+def display_of(volume_ml: int, amount_minor: int | None) -> Fingerprint:
+    """A display that is accounted for: known by volume and amount, as nozzle and price may follow the next lift."""
+    return Fingerprint(None, volume_ml, amount_minor, None)
+
+
+def _named(held: HeldSale | None, owner: int | None) -> HeldSale | None:
+    """The held sale as its owner's; a device that names another nozzle shows that one's price, too."""
+    if held is None or owner is None or held.nozzle in (None, owner):
+        return held
+    return replace(held, nozzle=owner, unit_price_milli=None)
 
 
 def _set_baselines(turn: Turn, totals: Mapping[int, TotalizerReading]) -> frozenset[int]:
@@ -355,6 +362,7 @@ def _seen(turn: Turn, total: TotalizerReading, held: HeldSale | None, evidence: 
         total=total,
         held=held,
         last=last,
+        shown=turn.durable.last_held,
         evidence=evidence,
         rules=turn.point.config.rules,
         doubtful=turn.volatile.blind and (its is not None or turn.point.monitored),
@@ -367,6 +375,11 @@ def _seen(turn: Turn, total: TotalizerReading, held: HeldSale | None, evidence: 
 def _confirm(turn: Turn, followed: list[Followed]) -> list[MeterReset]:
     """Follow the supervisor's wishes; what still waits for one is kept."""
     wishes = dict(turn.volatile.confirms)
+    for reset in (f.reset for f in followed):
+        before = turn.durable.reset(reset.nozzle)
+        for booking in (s.booking for s in reset.sales if before is None or s not in before.sales):
+            detail = f"nozzle {reset.nozzle}: {booking.volume_ml} ml for {booking.amount_minor} wait for confirm-meter"
+            turn.emit(Audit("sale_kept", detail))
     confirmed = [f.reset for f in followed if f.reset.nozzle in wishes]
     for reset in confirmed:
         confirm(turn, reset, wishes[reset.nozzle])

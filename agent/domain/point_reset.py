@@ -7,7 +7,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from agent.domain.booking import LIVE_VALUES, Booking, Evidence, Meter, Rules, advance, compare, is_comparable
+from agent.domain.booking import (
+    LIVE_VALUES,
+    Booking,
+    Evidence,
+    Fingerprint,
+    Meter,
+    Rules,
+    advance,
+    compare,
+    is_comparable,
+)
 from agent.domain.point_events import Baseline, Book, Gap, Turn
 from agent.domain.point_state import KeptSale, MeterReset, Pending
 from agent.domain.sale import SaleKind, Totalizer
@@ -21,7 +31,7 @@ WITH_FUELLING = "perhaps with a fuelling"
 @dataclass(frozen=True, slots=True)
 class Seen:
     """One read-out of a nozzle in METER_RESET. ``held``: the display where it is this nozzle's; ``last``: what else
-    tells of its fuelling, pending or live values.
+    tells of its fuelling, pending or live values. ``shown``: the display last accounted for.
 
     ``doubtful``: a fuelling may have been missed. Times and attendant are those of the fuelling that ended.
     """
@@ -29,6 +39,7 @@ class Seen:
     total: TotalizerReading
     held: HeldSale | None
     last: Pending | None
+    shown: Fingerprint | None
     evidence: Evidence
     rules: Rules
     doubtful: bool
@@ -141,7 +152,7 @@ def _display(seen: Seen) -> Pending | None:
     held, live_ml = seen.held, seen.evidence.live_ml
     if held is None or not held.volume_ml:
         return None
-    is_old = any(known.shows(held) for known in seen.evidence.old)
+    is_old = seen.shown is not None and seen.shown.shows(held)
     is_of_flow = live_ml is not None and held.volume_ml + seen.total.unit_ml >= live_ml
     if is_old if live_ml is None else not is_of_flow:
         return None

@@ -298,6 +298,15 @@ def show(memory: Memory, number: int) -> dict[str, Any]:
         "ready": volatile.released,
         "alerts": list(point.durable.alerts),
         "meter_resets": list(point.durable.resets),
+        "meter_kept": [
+            {
+                "nozzle": sale.booking.nozzle,
+                "volume_ml": sale.booking.volume_ml,
+                "amount_minor": sale.booking.amount_minor,
+            }
+            for reset in point.durable.replaced
+            for sale in reset.sales
+        ],
         "meter_gaps": [
             {"nozzle": gap.nozzle, "from": None if gap.meter is None else str(gap.meter.total), "to": str(gap.base)}
             for gap in point.durable.gaps

@@ -13,6 +13,7 @@ from tests.support.point_script import CALLING, FUELLING, IDLE, PRICE, WALL, Scr
 SUSPENDED = PointState.SUSPENDED_FUELLING
 BASE = {1: 427_867, 2: 5_000}
 LOWER = 142_639
+PRICES = {1: PRICE, 2: 1_300}
 
 
 def _bundle(script: Script, totals: dict[int, int], held: tuple[int, int] | None) -> None:
@@ -20,13 +21,15 @@ def _bundle(script: Script, totals: dict[int, int], held: tuple[int, int] | None
     read = script.point.volatile.read
     assert read is not None
     readings = tuple(TotalizerReading(1, n, totals[n], 10, 10**10) for n in script.point.volatile.read_nozzles)
-    sale = None if held is None else HeldSale(1, held[0], held[1], held[1] * PRICE // 10_000, PRICE, "t")
+    # the price shown is the one of the nozzle that is out, the amount is of the nozzle that delivered
+    price = None if held is None else PRICES[held[0]]
+    sale = None if held is None else HeldSale(1, held[0], held[1], held[1] * PRICE // 10_000, price, "t")
     script(CompletedSale(read.command_id, 1, readings, sale, readings))
 
 
 def _station(mode: ControlMode = ControlMode.AUTO) -> Script:
     """Two nozzles at rest, an earlier sale of nozzle 1 in the book."""
-    nozzles = (NozzleConfig(1, "92", 1, PRICE), NozzleConfig(2, "95", 2, PRICE))
+    nozzles = (NozzleConfig(1, "92", 1, PRICE), NozzleConfig(2, "95", 2, PRICES[2]))
     script = Script(mode, nozzles=nozzles, rules=Rules(max_delta_ml=2_000_000))
     script.at(IDLE)
     _bundle(script, BASE, (1, 0))
@@ -86,6 +89,25 @@ def test_a_held_sale_survives_though_the_other_nozzle_was_out_when_the_break_was
     _bundle(script, totals, (2, 12_340))
     _confirmed(script, totals, (2, 12_340))
     assert [sale[:3] for sale in _booked(script)] == [(1, "NORMAL", 12_340)]
+    booking = script.of(Book)[0].booking
+    assert (booking.unit_price_milli, booking.amount_minor, booking.flags) == (PRICE, 1_449, ())
+
+
+def test_a_display_that_is_booked_is_not_taken_for_another_nozzle_with_a_replaced_meter() -> None:
+    """The pump keeps showing the sale of nozzle 2 and names nozzle 1 once that is lifted: one sale, not two."""
+    script = _station()
+    script.at(CALLING, nozzle=2)
+    script.end(Authorise)
+    script.at(FUELLING, 0, nozzle=2)
+    script.restarted()
+    script.at(IDLE, 4_960, nozzle=2)
+    totals = {1: LOWER, 2: BASE[2] + 496}
+    _bundle(script, totals, (2, 4_960))
+    assert [sale[:3] for sale in _booked(script)] == [(2, "NORMAL", 4_960)]
+    script.at(SUSPENDED, 4_960, nozzle=1)
+    script.at(IDLE, 4_960, nozzle=1)
+    _confirmed(script, totals, (1, 4_960))
+    assert not script.of(Book)
 
 
 def test_a_held_sale_survives_a_display_that_is_reset_and_further_crashes() -> None:
@@ -191,6 +213,28 @@ def test_an_old_display_over_a_replaced_meter_is_no_sale() -> None:
     _confirmed(script, totals, (1, 5_000))
     assert not script.of(Book)
     assert [str(base.totalizer) for base in script.of(Baseline)] == [f"1:{LOWER}"]
+
+
+def test_a_display_that_repeats_the_last_one_without_a_flow_seen_is_named_in_the_gap() -> None:
+    """Old display or an equal sale, nobody can tell: nothing is booked twice, and the gap says that one may be missing."""
+    script = _station()
+    script.at(CALLING)
+    script.end(Authorise)
+    script.at(FUELLING, 0)
+    script.at(FUELLING, 5_000)
+    script.at(IDLE, 5_000)
+    totals = {1: BASE[1] + 500, 2: BASE[2]}
+    _bundle(script, totals, (1, 5_000))
+    script.end(Acknowledge)
+    script.at(IDLE, 5_000)
+    script.at(CALLING)
+    script.restarted()
+    script.at(IDLE, 5_000)
+    totals = {1: LOWER, 2: BASE[2]}
+    _bundle(script, totals, (1, 5_000))
+    _confirmed(script, totals, (1, 5_000))
+    assert not script.of(Book)
+    assert [gap.reason for gap in script.of(Gap)] == [f"{WITH_FUELLING}, confirmed by sue"]
 
 
 def test_a_pump_that_sells_on_over_an_unconfirmed_meter_loses_nothing() -> None:
