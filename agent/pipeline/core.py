@@ -142,10 +142,10 @@ class Pipeline:
         downlink.go_on(step)
         step.audit("agent", "agent", "started", self._boot, reason=f"configuration {self._settings.hash}")
         self._tell_restored(step)
-        for number in points.without_totals(step.memory):
+        for weak in points.without_totals(step.memory):
             reason = "the device keeps no totals: its sales are keyed by a number of ours, which is weaker"
-            step.audit("agent", "agent", "no_totals", f"point:{number}", reason=reason)
-            step.after.append(partial(_log.warning, "point keeps no totals, its sales have weak keys", point=number))
+            step.audit("agent", "agent", "no_totals", f"point:{weak}", reason=reason)
+            step.after.append(partial(_log.warning, "point keeps no totals, its sales have weak keys", point=weak))
         if self._settings.sales.settle == "tender":
             for number in self._settings.fuelling_point:
                 points.tell_unpaid(step, number.id)

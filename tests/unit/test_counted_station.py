@@ -112,7 +112,7 @@ class Station:
                     self.tell(self.pump.bundle(command))
                 else:
                     outcome = self.pump.obey(command)
-                self.tell(CommandResult(command.command_id, 1, outcome))  # type: ignore[union-attr]
+                self.tell(CommandResult(command.command_id, 1, outcome))
             self.tell(self.pump.reading())
             self.pipeline.handle(Ticked("second"))
 
