@@ -123,7 +123,7 @@ def on_bundle(turn: Turn, bundle: CompletedSale) -> None:
         return
     fresh = None if is_repeated(turn, held) else held
     is_settled = _account(turn, {n: after[n] for n in asked}, fresh)
-    if is_settled and not turn.durable.resets and (held is not None or not turn.point.config.queue):
+    if is_settled and not turn.durable.resets:
         acknowledge(turn, "" if held is None else held.token)
 
 
@@ -473,7 +473,7 @@ def settled(turn: Turn, booked: int, more: bool) -> None:
 def acknowledge(turn: Turn, token: str) -> None:
     """Permit the device to forget what is accounted for; never where we only read. The newest permission counts."""
     if turn.point.monitored:
-        turn.keep(last_token=token)
+        turn.keep(last_token=token or turn.durable.last_token)
         return
     superseded = {sent.command_id for sent in turn.volatile.inflight if sent.kind == Acknowledge.__name__}
     turn.note(inflight=tuple(s for s in turn.volatile.inflight if s.command_id not in superseded))

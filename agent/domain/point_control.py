@@ -319,8 +319,8 @@ def _acknowledged(turn: Turn, sent: Inflight, applied: bool) -> None:
         turn.keep(acked=True)
         turn.note(ack_failures=0)
         turn.alert("ACKNOWLEDGE_FAILED", False)
-        if turn.point.config.queue:
-            turn.note(accounted=False, retry_at_ms=0)
+        if turn.point.config.queue and turn.durable.last_token:
+            turn.note(accounted=False, retry_at_ms=0)  # the next record, or nothing more
         return
     failures = turn.volatile.ack_failures + 1
     slow = failures >= ACK_ATTEMPTS

@@ -122,8 +122,7 @@ def _end(turn: Turn, held: HeldSale | None, *, booked: bool, more: bool) -> None
     if held is not None and held.volume_ml:
         turn.keep(last_held=account.display_of(held.volume_ml, held.amount_minor))
     account.settled(turn, int(booked), more)
-    if held is not None or not turn.point.config.queue:
-        account.acknowledge(turn, "" if held is None else held.token)
+    account.acknowledge(turn, "" if held is None else held.token)
 
 
 def accept(turn: Turn, person: str, pending: Pending) -> None:

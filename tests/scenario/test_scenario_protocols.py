@@ -39,7 +39,7 @@ def test_death_at_a_step_of_the_booking_loses_and_doubles_nothing(
     station = make_station(7, speaking(by_hand(), protocol))
     station.run_for(8)
     for _ in range(2):
-        station.lift(1, 2)
+        station.lift(1, len(station.config.points[0].nozzles))
         station.wait_for_flow(1)
         station.flow(1, 4_000, seconds=2)
         station.hang_up(1)

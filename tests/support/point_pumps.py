@@ -59,8 +59,7 @@ class Pump:
     nozzle: int = 1
     volume_ml: int = 0
     price: int = 0
-    is_held: bool = False
-    is_released: bool = True
+    is_released: bool = False
     is_suspended: bool = False
     restarts: int = 0
     readable: bool = True
@@ -84,7 +83,6 @@ class Pump:
             return
         if self.state is PointState.STARTED:
             self.volume_ml, self.nozzle, self.price = 0, self.out, self.prices[self.out]
-            self.is_held = False
         self.state = PointState.FUELLING
         self.volume_ml += volume_ml
         self.counted_ml[self.out] += volume_ml
@@ -125,7 +123,6 @@ class Pump:
         volume_ml = self.volume_ml if was is PointState.FUELLING else 0
         self.state = PointState.IDLE
         self.is_released = False
-        self.is_held = True
         if self.kind.ends != "next_flow" and not volume_ml:
             self.volume_ml = 0
         if self.kind.memory == "queue":
@@ -186,6 +183,8 @@ class Pump:
                 if self.out is not None and self.state is PointState.SUSPENDED_FUELLING:
                     self._begin()
             case Authorise():
+                if not self.is_released or self.queue:
+                    return CommandOutcome.REFUSED
                 if self.state is PointState.CALLING:
                     self.state = PointState.STARTED
                 elif self.state is PointState.IDLE:

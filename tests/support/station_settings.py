@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from agent.settings import Settings, load
 from agent.settings.model import StoreSettings
-from drivers.simulator.config import CustomerConfig, ForecourtConfig
+from drivers.simulator.config import CustomerConfig, ForecourtConfig, PumpConfig
 
 STATION = "SIM-0001"
 
@@ -33,7 +33,7 @@ class Spoken(NamedTuple):
 
     ``first_address``: wire address of fuelling point 1, the others follow. ``options``: line options it needs here.
     ``amount_totals``: the options that make it tell amount totals, where it does not always. ``totals_modulus``: where
-    its totals roll over. ``totals_at_once``: one answer tells those of all nozzles.
+    its totals roll over. ``totals_at_once``: one answer tells those of all nozzles. ``single``: one hose per point.
     """
 
     first_address: int
@@ -41,11 +41,15 @@ class Spoken(NamedTuple):
     amount_totals: Mapping[str, str] = MappingProxyType({})
     totals_modulus: int = 10**10
     totals_at_once: bool = False
+    single: bool = False
 
 
+_TRIED = MappingProxyType({"experimental": "true"})
 SPOKEN = {
     "dart": Spoken(0x50, amount_totals={"amount_totals": "true"}),
     "gilbarco": Spoken(1, totals_modulus=10**8, totals_at_once=True),
+    "lanfeng": Spoken(1, options=_TRIED, totals_modulus=10**12, single=True),
+    "zhengxing": Spoken(1, options=_TRIED, totals_modulus=2**32, totals_at_once=True, single=True),
 }
 """Every dispenser protocol that a scenario may choose by ``Plan.protocol``."""
 
@@ -77,13 +81,14 @@ class Plan:
 
 def forecourt_config(config: ForecourtConfig, protocol: str) -> ForecourtConfig:
     """The same forecourt with all its dispensers speaking ``protocol``."""
-    before = SPOKEN[protocol].first_address - 1
+    words = SPOKEN[protocol]
+
+    def fitted(point: PumpConfig) -> PumpConfig:
+        nozzles = point.nozzles[:1] if words.single else point.nozzles
+        return dataclasses.replace(point, address=words.first_address - 1 + point.number, nozzles=nozzles)
+
     lines = tuple(
-        dataclasses.replace(
-            line,
-            protocol=protocol,
-            points=tuple(dataclasses.replace(point, address=before + point.number) for point in line.points),
-        )
+        dataclasses.replace(line, protocol=protocol, points=tuple(fitted(point) for point in line.points))
         for line in config.lines
     )
     return dataclasses.replace(config, lines=lines)
@@ -129,8 +134,11 @@ def _toml(config: ForecourtConfig, plan: Plan) -> str:
                 f'[[fuelling_point.nozzle]]\nid = {n.number}\ngrade = "{n.grade}"\ntank = {n.tank}'
                 for n in point.nozzles
             ]
+    tank_grades = {nozzle.tank: nozzle.grade for nozzle in grades.values()}
     for tank in config.tanks:
-        grade = next(n.grade for n in grades.values() if n.tank == tank.number)
+        if tank.number not in tank_grades:
+            continue  # heads with one hose draw from one tank
+        grade = tank_grades[tank.number]
         head = f'id = {tank.number}\ngrade = "{grade}"\nline = "gauge"\ngauge_index = {tank.number}'
         parts.append(f"[[tank]]\n{head}\ncapacity_l = {tank.full_ml // 1000}")
     for reader in config.readers:
