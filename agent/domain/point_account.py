@@ -39,6 +39,8 @@ MISMATCH_READS = 3
 WIDE_EVERY_MS = 600_000
 """The totals of all nozzles are compared at least so often, with the next sale."""
 
+UNREADABLE = "totals not readable; no authorising until they are"
+
 ACK_ATTEMPTS = 3
 """Acknowledgements of the same content before an alert is raised and the pace slows."""
 
@@ -142,14 +144,14 @@ def only_to_acknowledge(turn: Turn, held: HeldSale) -> bool:
     return not held.volume_ml or (is_repeated(turn, held) and turn.volatile.ack_failures < ACK_ATTEMPTS)
 
 
-def hold_pending(turn: Turn, held: HeldSale | None) -> None:
-    """Totals are not readable: keep what is told as a provisional sale, block the point, ask again later."""
+def hold_pending(turn: Turn, held: HeldSale | None, why: str = UNREADABLE) -> None:
+    """The witness is silent: keep what is told as a provisional sale, block the point, ask again later."""
     known = turn.durable.pending or Pending(since_ms=turn.now.wall_ms)
     if known.volume_ml is None or known.live:
         known = _provisional(turn, held, known)
     if known != turn.durable.pending:
         turn.keep(pending=known)
-    turn.alert("SALE_PENDING", True, "totals not readable; no authorising until they are")
+    turn.alert("SALE_PENDING", True, why)
     turn.note(retry_at_ms=turn.now.mono_ms + PENDING_RETRY_MS)
 
 

@@ -64,7 +64,7 @@ def blocked_by(turn: Turn) -> str | None:
     reasons = (
         (not seen.online or seen.reading is None, "the point is offline"),
         (bool(known.resets), "a meter waits for confirmation (pumps confirm-meter)"),
-        (known.pending is not None, "totals are not readable"),
+        (known.pending is not None, "the last sale is pending (sales accept-pending)"),
         (not seen.accounted, "the last sale is being read out"),
         (not seen.released, "prices are being synchronised after a start or a gap"),
         (known.open is not None, "a fuelling is already open"),

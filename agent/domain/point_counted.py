@@ -60,7 +60,7 @@ def _missing(turn: Turn) -> None:
     """Fuel flowed and no record tells how much: asked again, then kept for a person with the values last seen."""
     turn.note(mismatch_reads=turn.volatile.mismatch_reads + 1, retry_at_ms=turn.now.mono_ms + account.MOVING_RETRY_MS)
     if turn.volatile.mismatch_reads >= RECORD_READS:
-        account.hold_pending(turn, None)
+        account.hold_pending(turn, None, "fuel flowed and the pump tells no record of it; no authorising until it does")
 
 
 def _nozzle(turn: Turn, told: int | None) -> int:

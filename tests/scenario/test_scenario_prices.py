@@ -5,6 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
+from agent.answers import Answers
+from agent.cli import show
+from agent.inbox import Person
 from tests.scenario.conftest import MakeStation
 from tests.support.station import VirtualStation
 from tests.support.station_checks import check_invariants
@@ -38,7 +43,9 @@ def _in_force(station: VirtualStation, point: int) -> list[int]:
     return [row["unit_price_milli"] for row in station.rows(query)]
 
 
-def test_a_price_takes_effect_at_its_instant_and_a_busy_point_follows(make_station: MakeStation) -> None:
+def test_a_price_takes_effect_at_its_instant_and_a_busy_point_follows(
+    make_station: MakeStation, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Idle points change within seconds, without head office; the one that delivers finishes at its old price first."""
     station = make_station(61, by_hand())
     station.run_for(10)
@@ -62,9 +69,33 @@ def test_a_price_takes_effect_at_its_instant_and_a_busy_point_follows(make_stati
     assert station.sales()[-1]["unit_price_milli"] == NEW
     assert _in_force(station, 1) == [old, NEW]
     bodies = [json.loads(row["body"])["data"] for row in station.rows("SELECT body FROM journal WHERE stream = 'L'")]
-    told = [data for data in bodies if data.get("action") in ("price_set", "price_in_force")]
-    assert [data["object"] for data in told if data["reason"] == str(NEW)].count("point:1 nozzle:1") == 1
+    told = [data for data in bodies if data.get("action") == "price_in_force" and data["reason"] == str(NEW)]
+    assert [data["object"] for data in told].count("point:1 nozzle:1") == 1
     check_invariants(station)
+    _shown_to_people(station, capsys, old)
+
+
+def _shown_to_people(station: VirtualStation, capsys: pytest.CaptureFixture[str], old: int) -> None:
+    """What `prices points` and `prices history` say of point 1, as JSON and as a table."""
+    answers = Answers(
+        settings=station.settings,
+        live=station.live,
+        inbox=station.inbox,
+        clock=station.clock,
+        version="",
+        incarnation="",
+    )
+    nobody = Person("wang", "attendant")
+    points = answers.answer("prices.points", {}, nobody)["data"]
+    (one,) = [entry for entry in points if (entry["fuelling_point"], entry["nozzle"]) == (1, 1)]
+    assert (one["in_force_milli"], one["wanted_milli"], one["state"]) == (NEW, NEW, "in_force")
+    history = answers.answer("prices.history", {"point": 1}, nobody)["data"]
+    assert [entry["unit_price_milli"] for entry in history if entry["nozzle"] == 1] == [NEW, old]
+    show.price_points(points)
+    show.price_history(history)
+    printed = capsys.readouterr().out
+    assert "in force" in printed
+    assert printed.count("8.123") >= 2
 
 
 def test_a_price_whose_instant_passed_while_the_agent_was_down_is_set_at_the_start(make_station: MakeStation) -> None:
