@@ -142,6 +142,7 @@ def accept(turn: Turn, person: str, pending: Pending) -> None:
         turn.emit(CloseFuelling("booked"))
     turn.note(live=Live())
     account.settled(turn, 1, more=False)
+    account.acknowledge(turn, pending.token)
 
 
 def next_counter(turn: Turn) -> int | None:

@@ -34,7 +34,7 @@ from agent.inbox import (
 )
 from agent.live import LiveBoard
 from agent.logs import get_logger
-from agent.pipeline import alerting, asking, downlink, points, pricing, rulebook, scanning, settling
+from agent.pipeline import alerting, asking, downlink, points, pricing, rulebook, scanning, settling, stock
 from agent.pipeline.memory import Memory
 from agent.pipeline.step import Outlets, RequestRefused, Step
 from agent.settings import Settings
@@ -146,6 +146,7 @@ class Pipeline:
             reason = "the device keeps no totals: its sales are keyed by a number of ours, which is weaker"
             step.audit("agent", "agent", "no_totals", f"point:{weak}", reason=reason)
             step.after.append(partial(_log.warning, "point keeps no totals, its sales have weak keys", point=weak))
+        stock.tell_tables(step)
         if self._settings.sales.settle == "tender":
             for number in self._settings.fuelling_point:
                 points.tell_unpaid(step, number.id)

@@ -5,13 +5,12 @@ Knows no wire. Times are whole milliseconds, or text such as ``"35ms"`` or ``"2s
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass, field
 
-from drivers.errors import WiringError
+from drivers import options as reading
 from drivers.gilbarco.codec import DIALECTS
+from drivers.registry import OptionProblem
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +64,7 @@ class GilbarcoOptions:
     preset_volume_decimals: int = 2
     money_factor: int = 1
     price_factor: int = 1
-    preset_dialect: str = "p5_level"
+    preset_dialect: str = field(default="p5_level", metadata={"words": tuple(DIALECTS)})
     strip_echo: bool = False
     nozzle_query: bool = True
     preauthorise: bool = False
@@ -97,51 +96,12 @@ LIMITS: Mapping[str, tuple[int, int]] = {
 }
 """Smallest and largest value of each number; times in milliseconds."""
 
-_DURATION = re.compile(r"(\d{1,7})\s*(ms|s)")
-_NAMES = {field.name.removesuffix("_s"): field for field in fields(GilbarcoOptions)}
 
-
-def check(options: Mapping[str, object]) -> list[tuple[str, str, str]]:
+def check(options: Mapping[str, object]) -> list[OptionProblem]:
     """Every problem of ``options`` as (key, what is wrong, what to write instead); empty when all is well."""
-    problems = []
-    for key, value in options.items():
-        try:
-            _read(key, value)
-        except WiringError as error:
-            problems.append((key, str(error), error.hint))
-    return problems
+    return reading.check(GilbarcoOptions, LIMITS, options)
 
 
 def read(options: Mapping[str, object]) -> GilbarcoOptions:
     """The checked options. Raises ``WiringError`` at the first problem."""
-    checked = {key: _read(key, value) for key, value in options.items()}
-    values: dict[str, Any] = {_NAMES[key].name: value for key, value in checked.items()}
-    return GilbarcoOptions(**values)
-
-
-def _read(key: str, value: object) -> int | float | bool | str:
-    field = _NAMES.get(key)
-    if field is None:
-        raise WiringError("there is no such option", hint=f"known options: {', '.join(sorted(_NAMES))}")
-    if isinstance(field.default, bool):
-        if not isinstance(value, bool):
-            raise WiringError(f"{value!r} is not true or false", hint="write true or false, without quotes")
-        return value
-    if isinstance(field.default, str):
-        if not isinstance(value, str) or value not in DIALECTS:
-            raise WiringError(f"{value!r} is no dialect", hint=f"write one of {', '.join(DIALECTS)}")
-        return value
-    low, high = LIMITS[key]
-    is_time = field.name.endswith("_s")
-    number = _milliseconds(value) if is_time else value
-    if isinstance(number, bool) or not isinstance(number, int) or not low <= number <= high:
-        unit = " ms" if is_time else ""
-        raise WiringError(f"{value!r} is not allowed", hint=f"write a whole number from {low} to {high}{unit}")
-    return number / 1000 if is_time else number
-
-
-def _milliseconds(value: object) -> object:
-    if isinstance(value, str):
-        match = _DURATION.fullmatch(value.strip())
-        return int(match[1]) * (1000 if match[2] == "s" else 1) if match else None
-    return value
+    return reading.read(GilbarcoOptions, LIMITS, options)

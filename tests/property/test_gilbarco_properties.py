@@ -154,7 +154,7 @@ def test_both_hands_read_a_preset_alike(dialect: str, value: int, money: bool, l
     assert (price.level, price.grade, price.unit_price) == (level, grade, value)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.one_of(st.binary(max_size=30), told.map(lambda one: one.raw)), max_size=5).map(b"".join))
 def test_dissecting_loses_no_byte(data: bytes) -> None:
     """Pieces joined are the input, fields joined are their piece, whatever the bytes are and whoever sent them."""

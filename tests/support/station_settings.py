@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any, NamedTuple
 
 from agent.settings import Settings, load
 from agent.settings.model import StoreSettings
-from drivers.simulator.config import CustomerConfig, ForecourtConfig, PumpConfig
+from drivers.simulator.config import CustomerConfig, ForecourtConfig
 
 STATION = "SIM-0001"
 
@@ -33,7 +32,8 @@ class Spoken(NamedTuple):
 
     ``first_address``: wire address of fuelling point 1, the others follow. ``options``: line options it needs here.
     ``amount_totals``: the options that make it tell amount totals, where it does not always. ``totals_modulus``: where
-    its totals roll over. ``totals_at_once``: one answer tells those of all nozzles. ``single``: one hose per point.
+    its totals roll over. ``totals_at_once``: one answer tells those of all nozzles. ``hoses``: the most
+    that a fuelling point has, ``None`` = as many as there are.
     """
 
     first_address: int
@@ -41,15 +41,14 @@ class Spoken(NamedTuple):
     amount_totals: Mapping[str, str] = MappingProxyType({})
     totals_modulus: int = 10**10
     totals_at_once: bool = False
-    single: bool = False
+    hoses: int | None = None
 
 
-_TRIED = MappingProxyType({"experimental": "true"})
 SPOKEN = {
     "dart": Spoken(0x50, amount_totals={"amount_totals": "true"}),
     "gilbarco": Spoken(1, totals_modulus=10**8, totals_at_once=True),
-    "lanfeng": Spoken(1, options=_TRIED, totals_modulus=10**12, single=True),
-    "zhengxing": Spoken(1, options=_TRIED, totals_modulus=2**32, totals_at_once=True, single=True),
+    "lanfeng": Spoken(1, options={"experimental": "true"}, totals_modulus=10**12, totals_at_once=True, hoses=1),
+    "zhengxing": Spoken(1, options={"experimental": "true"}, totals_modulus=2**32, totals_at_once=True, hoses=1),
 }
 """Every dispenser protocol that a scenario may choose by ``Plan.protocol``."""
 
@@ -82,13 +81,16 @@ class Plan:
 def forecourt_config(config: ForecourtConfig, protocol: str) -> ForecourtConfig:
     """The same forecourt with all its dispensers speaking ``protocol``."""
     words = SPOKEN[protocol]
-
-    def fitted(point: PumpConfig) -> PumpConfig:
-        nozzles = point.nozzles[:1] if words.single else point.nozzles
-        return dataclasses.replace(point, address=words.first_address - 1 + point.number, nozzles=nozzles)
-
+    before = words.first_address - 1
     lines = tuple(
-        dataclasses.replace(line, protocol=protocol, points=tuple(fitted(point) for point in line.points))
+        dataclasses.replace(
+            line,
+            protocol=protocol,
+            points=tuple(
+                dataclasses.replace(point, address=before + point.number, nozzles=point.nozzles[: words.hoses])
+                for point in line.points
+            ),
+        )
         for line in config.lines
     )
     return dataclasses.replace(config, lines=lines)
@@ -134,22 +136,13 @@ def _toml(config: ForecourtConfig, plan: Plan) -> str:
                 f'[[fuelling_point.nozzle]]\nid = {n.number}\ngrade = "{n.grade}"\ntank = {n.tank}'
                 for n in point.nozzles
             ]
-    tank_grades = {nozzle.tank: nozzle.grade for nozzle in grades.values()}
     for tank in config.tanks:
-        if tank.number not in tank_grades:
-            continue  # heads with one hose draw from one tank
-        grade = tank_grades[tank.number]
+        grade = next((n.grade for n in grades.values() if n.tank == tank.number), None)
+        if grade is None:
+            continue  # nobody sells from it
         head = f'id = {tank.number}\ngrade = "{grade}"\nline = "gauge"\ngauge_index = {tank.number}'
         parts.append(f"[[tank]]\n{head}\ncapacity_l = {tank.full_ml // 1000}")
     for reader in config.readers:
         head = f'id = "{reader.name}"\nport = "/dev/{reader.name}"\nfuelling_points = {list(reader.points)}'
         parts.append(f"[[reader]]\n{head}")
     return "\n\n".join(parts) + "\n"
-
-
-def copy_template(template: Path, directory: Path) -> None:
-    """Begin with a migrated empty database instead of migrating one anew."""
-    directory.mkdir(parents=True, exist_ok=True)
-    for name in ("station.db", "hq.db"):
-        if (template / name).exists():
-            shutil.copy(template / name, directory / name)
