@@ -37,7 +37,7 @@ from agent.store.reserve import Reserve
 from agent.store.store import Store
 from agent.supervisor import Heart, Shell, Supervisor, sd_notify
 from agent.uplink import Uplink, install_id
-from drivers.commands import Command, ConfirmUnits
+from drivers.commands import Command, GaugeCommand
 from drivers.errors import DriverError
 from drivers.line import Line
 from drivers.readings import FuellingPointReading, Reading, TankReading
@@ -357,7 +357,7 @@ class Daemon:
             self._keep_mark()
 
     def _send(self, command: Command) -> None:
-        line = command.gauge.removeprefix("gauge:") if isinstance(command, ConfirmUnits) else None
+        line = command.gauge.removeprefix("gauge:") if isinstance(command, GaugeCommand) else None
         name = line if line is not None else self._by_point[command.fuelling_point]  # type: ignore[union-attr]
         try:
             self._lines[name].submit(command)
