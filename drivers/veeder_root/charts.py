@@ -53,31 +53,23 @@ def charts(
     found = []
     for record in records:
         if isinstance(record, Chart):
-            pairs = tuple((units.height_um(height), units.volume_ml(volume)) for height, volume in record.points)
-            diameter = units.height_um(record.diameter or diameters.get(record.tank))
-            found.append(_chart(gauge, record.tank, code, pairs, diameter, units.volume_ml(record.full_volume)))
+            raw, diameter, full = record.points, record.diameter or diameters.get(record.tank), record.full_volume
         elif isinstance(record, TankValues):
-            diameter_raw = diameters.get(record.tank)
-            pairs = tuple(
-                (
-                    units.height_um(None if diameter_raw is None else diameter_raw * Fraction(percent, 100)),
-                    units.volume_ml(value),
-                )
-                for percent, value in zip(_PERCENT, record.values, strict=True)
+            diameter, full = diameters.get(record.tank), record.values[0]
+            raw = tuple(
+                (None if diameter is None else diameter * Fraction(percent, 100), volume)
+                for percent, volume in zip(_PERCENT, record.values, strict=True)
             )
-            full = units.volume_ml(record.values[0])
-            found.append(_chart(gauge, record.tank, code, pairs, units.height_um(diameter_raw), full))
+        else:
+            continue
+        points, doubts = _points([(units.height_um(height), units.volume_ml(volume)) for height, volume in raw])
+        sizes = (units.height_um(diameter), units.volume_ml(full))
+        found.append(TankChart(gauge, record.tank, points, code, *sizes, doubts))
     return found
 
 
-def _chart(
-    gauge: str,
-    tank: int,
-    source: str,
-    pairs: tuple[tuple[int | None, int | None], ...],
-    diameter_um: int | None,
-    full_ml: int | None,
-) -> TankChart:
+def _points(pairs: list[tuple[int | None, int | None]]) -> tuple[tuple[tuple[int, int], ...], tuple[str, ...]]:
+    """Return the points, lowest first, and what speaks against using them."""
     points = sorted({(height, volume) for height, volume in pairs if height is not None and volume is not None})
     doubts = []
     if len(points) < 2:
@@ -86,4 +78,4 @@ def _chart(
         doubts.append("points without a reading")
     if any(low[0] == high[0] or low[1] > high[1] for low, high in pairwise(points)):
         doubts.append("volumes fall or a height stands twice")
-    return TankChart(gauge, tank, tuple(points), source, diameter_um, full_ml, tuple(doubts))
+    return tuple(points), tuple(doubts)
