@@ -70,11 +70,35 @@ def pumps_list(
 
 @tanks.callback()
 def tanks_list(
-    context: typer.Context, as_json: JsonOption = False, config: ConfigOption = None, socket: SocketOption = None
+    context: typer.Context,
+    deliveries: Annotated[bool, typer.Option("--deliveries", help="List deliveries instead, newest first.")] = False,
+    gauge_alarms: Annotated[
+        bool, typer.Option("--gauge-alarms", help="List the alarm history of the gauges instead.")
+    ] = False,
+    limit: LimitOption = 20,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    socket: SocketOption = None,
 ) -> None:
     """List the tanks with their newest reading."""
-    if _asked(context):
+    if deliveries and gauge_alarms:
+        fail("--deliveries and --gauge-alarms are two lists", "ask for one of them", 2)
+    if not _asked(context):
+        return
+    if deliveries:
+        _print(question(config, socket, "tanks.deliveries", limit=limit), as_json, show.deliveries)
+    elif gauge_alarms:
+        _print(question(config, socket, "tanks.gauge-alarms", limit=limit), as_json, show.gauge_alarms)
+    else:
         _print(question(config, socket, "tanks"), as_json, show.tanks)
+
+
+@tanks.command("chart")
+def tanks_chart(
+    tank: int, as_json: JsonOption = False, config: ConfigOption = None, socket: SocketOption = None
+) -> None:
+    """Print a tank's strapping table as the gauge told it, in the form of a strapping file."""
+    _print(question(config, socket, "tanks.chart", tank=tank), as_json, show.chart)
 
 
 @sales.callback()

@@ -32,7 +32,7 @@ from drivers.veeder_root.console import (
 from drivers.veeder_root.exchange import Ask, Exchange
 from drivers.veeder_root.forms import Forms
 from drivers.veeder_root.options import check_options, parse_options, warn_options
-from drivers.veeder_root.past import RANGE, Range, digits
+from drivers.veeder_root.past import CLOCK_DIGITS, RANGE, Range, digits
 from drivers.veeder_root.schedule import Pending, Schedule
 from drivers.veeder_root.setup import SETUP_CODES
 
@@ -70,6 +70,7 @@ class TlsGauge:
         self._outbox: deque[Reading] = deque()
         self._asked: Pending | None = None
         self._range: Range | None = None
+        self._ranges: deque[ReadDeliveries] = deque()
         self._now: float | None = None
         self._wait_until = 0.0
         self._silent_until: float | None = None
@@ -175,38 +176,35 @@ class TlsGauge:
             elif f"gauge:{command.gauge.removeprefix('gauge:')}" != self.device_id:
                 self._outbox.append(_result(command, CommandOutcome.REFUSED, "this is another gauge"))
             elif isinstance(command, ReadDeliveries):
-                self._begin_range(command)
+                self._ranges.append(command)
+                self._begin_range()
             else:
                 self._outbox.extend(self._console.confirm_units())
                 self._schedule.sooner("deliveries", self._now or 0.0)
                 self._outbox.append(_result(command, CommandOutcome.APPLIED))
 
-    def _begin_range(self, command: ReadDeliveries) -> None:
-        clock, since = self._console.clock, digits(command.since)
-        if (
-            self._range is not None
-            or not self._identified
-            or self._console.units is None
-            or not clock
-            or len(since) < 10
-        ):
-            self._outbox.append(_result(command, CommandOutcome.REFUSED, "not now: the console is not ready for it"))
-            return
-        if self._forms.unsupported(RANGE):
-            self._outbox.append(_result(command, CommandOutcome.REFUSED, "the console cannot be asked for a range"))
-            return
-        self._range = Range(command, since, f"{clock[:6]}2359")
-        self._schedule.add("range", [self._range.ask()], next_due=math.inf, urgent=False)
+    def _begin_range(self) -> None:
+        """Begin the next range if none is under way; one that cannot be read now ends at once."""
+        while self._range is None and self._ranges:
+            command = self._ranges.popleft()
+            clock, since = self._console.clock, digits(command.since)
+            if self._forms.unsupported(RANGE):
+                detail = "the console cannot be asked for a range"
+                self._outbox.append(_result(command, CommandOutcome.REFUSED, detail))
+            elif not self._identified or self._console.units is None or not clock or len(since) < CLOCK_DIGITS:
+                self._outbox.append(_result(command, CommandOutcome.UNKNOWN, "the console is not ready for it"))
+            else:
+                self._range = Range(command, since, f"{clock[:6]}2359")
+                self._schedule.add("range", [self._range.ask()], next_due=math.inf, urgent=False)
 
     def _end_range(self, outcome: CommandOutcome, detail: str = "") -> None:
+        """The range under way has come to an end; where the wire is gone, those that wait have too."""
         reading, self._range = self._range, None
-        if reading is None:
-            return
-        if outcome is CommandOutcome.APPLIED:
-            tank = reading.command.gauge_index
-            level = reading.level(self.device_id, self._console.clock, self._console.delay_min(tank))
-            self._outbox.append(level)
-        self._outbox.append(_result(reading.command, outcome, detail))
+        if reading is not None:
+            self._outbox.append(_result(reading.command, outcome, detail))
+        while outcome is CommandOutcome.UNKNOWN and self._ranges:
+            self._outbox.append(_result(self._ranges.popleft(), outcome, detail))
+        self._begin_range()
 
     def _next(self, now: float) -> Pending | None:
         if now < self._wait_until or (self._silent_until is not None and now < self._silent_until):
@@ -274,6 +272,7 @@ class TlsGauge:
         self._forms.accepted(pending.ask)
         if pending.ask.code == INVENTORY:
             self._identified = True
+            self._schedule.begin("setup", now)
             self._step = 0
         if self._identified and not self._reported:
             self._outbox.append(DeviceStatus(self.device_id, online=True, gap=self._gap))
@@ -292,7 +291,13 @@ class TlsGauge:
             self._schedule.done(pending, [reading.ask()])
             return
         self._schedule.done(pending)
-        self._end_range(CommandOutcome.APPLIED)
+        self._outbox.append(
+            reading.level(self.device_id, self._console.clock, self._console.delay_min(reading.command.gauge_index))
+        )
+        if reading.complete:
+            self._end_range(CommandOutcome.APPLIED)
+        else:
+            self._end_range(CommandOutcome.REFUSED, "there are more deliveries than can be read")
 
     def _finish(self, pending: Pending, instead: Sequence[Ask] = ()) -> None:
         self._schedule.done(pending, instead)

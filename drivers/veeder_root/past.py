@@ -17,6 +17,7 @@ from drivers.veeder_root.records import RECORDS_KEPT, delivery, events
 from drivers.veeder_root.units import Units
 
 RANGE = "20F"
+CLOCK_DIGITS = 10
 RANGE_AT_ONCE = 50  # 150 to 198 bytes a record: ten seconds of a 9600 baud line
 MAX_PAGES = 20  # a thousand deliveries of one tank: years
 
@@ -135,4 +136,4 @@ class Range:
 
 def digits(local_time: str) -> str:
     """``YYMMDDHHmm`` of "2026-11-21T23:03"."""
-    return "".join(char for char in local_time if char.isdigit())[2:12]
+    return "".join(char for char in local_time if char.isdigit())[2 : 2 + CLOCK_DIGITS]
