@@ -16,6 +16,9 @@ DRIFT_ALERT_MIN = 5
 CREEP_MIN = 2
 """A console tells whole minutes: a difference of so much is not another one."""
 
+DAY_MIN = 1440
+"""A clock that is behind by more has lost its date: what it dates in its own past can only be of since then."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
 _MINUTE_MS = 60_000
@@ -73,7 +76,7 @@ def resolve(event: str, clock: ConsoleClock | None, now: Now, zone: tzinfo) -> t
     if shown is None:
         return None
     latest_ms = now.wall_ms + _FUTURE_MS
-    if clock is not None and event >= clock.since:
+    if clock is not None and (event >= clock.since or clock.offset_min < -DAY_MIN):
         at_ms = _instant(shown - timedelta(minutes=clock.offset_min), zone, latest_ms)
         if at_ms <= latest_ms:
             return at_ms, "clock"
