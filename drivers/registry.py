@@ -35,6 +35,15 @@ def _no_warnings(_options: Mapping[str, object]) -> list[OptionProblem]:
 
 
 @dataclass(frozen=True, slots=True)
+class Decimals:
+    """Digits after the point of what travels on the wire of a dispenser, where the station's file does not say."""
+
+    volume: int = 2
+    amount: int = 2
+    unit_price: int = 3
+
+
+@dataclass(frozen=True, slots=True)
 class DriverSpec:
     """What one protocol's driver offers. Each driver module exports one as ``SPEC``.
 
@@ -54,6 +63,7 @@ class DriverSpec:
     capabilities: Capabilities
     warn_options: Callable[[Mapping[str, object]], list[OptionProblem]] = _no_warnings
     field_kit: str = ""
+    decimals: Decimals = Decimals()
 
 
 BUILT_IN: Mapping[str, str] = {
