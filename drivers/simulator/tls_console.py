@@ -326,7 +326,7 @@ class TlsConsole:
     def _chart_of(self, data: str) -> Callable[[str, list[int]], str] | None:
         """211 at the step in ``data``; ``None`` for a step that is no number or too short."""
         step = tls.float_value(data)
-        if step is None or step < past.SHORTEST_STEP[self.units()]:
+        if step is None or not step >= past.SHORTEST_STEP[self.units()]:  # also what is no number
             return None
         return lambda _device, chosen: "".join(
             f"{n:02d}{past.chart(step, self._diameter(n), self._volume_at(n))}" for n in chosen
