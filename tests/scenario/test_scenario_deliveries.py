@@ -57,7 +57,7 @@ def test_a_delivery_while_the_agent_or_the_console_was_away_is_read_back_once(
         station.forecourt.inject("gauge-silent", for_s=0)
         station.run_for(120)
         station.forecourt.clear()
-    station.run_for(60 if away == "agent" else 150)
+    station.run_for(60 if away == "agent" else 190)
     for _ in range(2):
         found = _booked(station)
         assert [(d["tank"], d["end_volume_ml"] - d["start_volume_ml"]) for d in found] == _true(station)
