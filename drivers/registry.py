@@ -68,8 +68,10 @@ class DriverSpec:
 
 BUILT_IN: Mapping[str, str] = {
     "dart": "drivers.dart.driver:SPEC",
+    "lanfeng": "drivers.lanfeng.driver:SPEC",
     "veeder-root": "drivers.veeder_root.driver:SPEC",
     "serial-scanner": "drivers.scanner.driver:SPEC",
+    "zhengxing": "drivers.zhengxing.driver:SPEC",
 }
 
 
