@@ -26,7 +26,7 @@ from agent.pipeline import Pipeline, rebirth
 from agent.pipeline.core import CONNECTS_PER_START
 from agent.pipeline.step import Outlets
 from agent.schedule import Ticks
-from agent.settings import Settings
+from agent.settings import Settings, wiring
 from agent.store import mark as marks
 from agent.store import swap
 from agent.store.examine import examine
@@ -41,7 +41,7 @@ from drivers.commands import Command, GaugeCommand
 from drivers.errors import DriverError
 from drivers.line import Line
 from drivers.readings import FuellingPointReading, Reading, TankReading
-from drivers.registry import make_line, spec
+from drivers.registry import make_line
 from sync import ports
 from sync.signing import PinnedKeys
 
@@ -155,7 +155,8 @@ class Daemon:
         self._live = LiveBoard(started_ms=self._clock.wall_ms())
         self._supervisor = Supervisor()
         self._lines = {config.id: make_line(config) for config in settings.line_configs()}
-        _warn(settings)
+        for config, key, problem, hint in wiring.warnings(settings):
+            _log.warning("option to be changed", line=config, option=key, problem=problem, hint=hint)
         self._by_point = {p.id: p.line for p in settings.fuelling_point}
         self._uplink: Uplink | None = None
         self._checkup = self._make_checkup(trusted=trusted)
@@ -390,13 +391,6 @@ def _deliver(inbox: Inbox[Item], clock: Clock, line: str, reading: Reading, gene
         return generation
     inbox.put(item)
     return generation + 1
-
-
-def _warn(settings: Settings) -> None:
-    """Say what works in the options of lines and should still be changed."""
-    for config in settings.line_configs():
-        for key, problem, hint in spec(config.protocol).warn_options(config.options):
-            _log.warning("option to be changed", line=config.id, option=key, problem=problem, hint=hint)
 
 
 def _open(control: ControlServer, path: Path) -> None:

@@ -224,6 +224,7 @@ def _verify_file(database: Path) -> dict[str, Any]:
 def check_config(file: Path, as_json: JsonOption = False) -> None:
     """Check a station file: every fault at once, with line, key and hint; exit 2 if there is one."""
     from agent.settings import SettingsError, load
+    from agent.settings.wiring import warnings
 
     try:
         settings = load(file)
@@ -237,10 +238,12 @@ def check_config(file: Path, as_json: JsonOption = False) -> None:
         else:
             show.faults(failure.faults)
         raise typer.Exit(2) from failure
+    found = [dict(zip(("line", "option", "problem", "hint"), item, strict=True)) for item in warnings(settings)]
     if as_json:
-        print_json({"ok": True, "faults": [], "hash": settings.hash})
+        print_json({"ok": True, "faults": [], "warnings": found, "hash": settings.hash})
     else:
         show.settings_ok(str(file), settings)
+        show.warnings(found)
 
 
 def _print(value: Any, as_json: bool, shower: Any) -> None:

@@ -307,6 +307,13 @@ def faults(found: Sequence[Any]) -> None:
     print(f"{len(found)} {word}", file=sys.stderr)
 
 
+def warnings(found: Sequence[dict[str, str]]) -> None:
+    """Print on stderr what works and should still be changed."""
+    for item in found:
+        print(f"line {item['line']}, option {item['option']}: {item['problem']}", file=sys.stderr)
+        print(f"    {item['hint']}", file=sys.stderr)
+
+
 def settings_ok(file: str, settings: Any) -> None:
     """Print what a correct file configures."""
     nozzles = sum(len(point.nozzle) for point in settings.fuelling_point)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -12,9 +14,11 @@ from typing import Any
 
 import pytest
 
+from agent.answers import Answers
+from agent.cli import show
 from agent.domain.instant import Now
 from agent.failpoints import SimulatedCrash, armed
-from agent.inbox import FromLine, Ticked
+from agent.inbox import FromLine, Person, Ticked
 from agent.store.queries import Queries
 from agent.store.store import Store
 from agent.store.verify import verify
@@ -96,11 +100,9 @@ def delivery(minutes: int, *, rise: int = 5_000_000, lasts: int = 20, start: int
     )
 
 
-def listed(
-    *deliveries: GaugeDelivery, minutes: int = 0, full: bool = False, quality: Quality = Quality.GOOD
-) -> Reading:
+def listed(*deliveries: GaugeDelivery, minutes: int = 0, full: bool = False) -> GaugeDeliveries:
     """The console's list of tank 1 at ``minutes``."""
-    return GaugeDeliveries(GAUGE, 1, deliveries, quality, full, 5, local(minutes))
+    return GaugeDeliveries(GAUGE, 1, deliveries, Quality.GOOD, full, 5, local(minutes))
 
 
 def booked(station: VirtualStation) -> list[dict[str, Any]]:
@@ -233,7 +235,6 @@ def test_deliveries_that_fell_out_of_the_list_are_asked_for_until_that_has_ended
     ten = [delivery(60 * hour, lasts=5) for hour in range(40, 30, -1)]
     station.clock.now_s = 60.0 * 60 * 41
     asked: list[Any] = []
-    station._send = asked.append  # type: ignore[method-assign]
     station.pipeline._outlets = replace(station.pipeline._outlets, send=asked.append)
     tell(station, level(minutes=60 * 41), listed(*ten, minutes=60 * 41, full=True))
     tell(station, listed(*ten, minutes=60 * 41 + 1, full=True))
@@ -387,3 +388,53 @@ def test_a_delivery_of_a_tank_that_is_not_configured_is_left_out(station: Virtua
     begun(station)
     tell(station, replace(listed(delivery(20), minutes=60), gauge_index=44))
     assert station.rows("SELECT count(*) AS n FROM tank_delivery")[0]["n"] == 0
+
+
+def test_what_people_see_of_the_past(station: VirtualStation, capsys: pytest.CaptureFixture[str]) -> None:
+    """Deliveries, alarm history and a strapping file as the commands print them, unknown figures as a dash."""
+    answers = Answers(
+        settings=station.settings,
+        live=station.live,
+        inbox=station.inbox,
+        clock=station.clock,
+        version="0",
+        incarnation=station.store.incarnation,
+    )
+
+    def ask(op: str, **args: Any) -> Any:
+        return answers.answer(op, args, Person("wang", "supervisor"))
+
+    assert ask("tanks.chart", tank=1)["exit"] == 1
+    begun(station)
+    tell(station, listed(delivery(20), delivery(55), minutes=60), GaugeHistory(GAUGE, (event(3),)))
+    tell(station, TankChart(GAUGE, 1, ((0, 0), (10_500, 12_001)), "211", doubts=("too short",)))
+    show.deliveries(ask("tanks.deliveries")["data"])
+    show.gauge_alarms(ask("tanks.gauge-alarms")["data"])
+    show.chart(ask("tanks.chart", tank=1)["data"])
+    told = capsys.readouterr()
+    rows = [line for line in told.out.splitlines() if line.startswith("1 ")]
+    assert ["may still grow" in row for row in rows] == [True, False]
+    assert "2026-01-05T14:20" in rows[1]
+    assert rows[1].split()[5:9] == ["8000", "13000", "5000", "5000"]
+    assert "occurred" in told.out
+    assert told.out.endswith("height_mm;volume_l\n0.000;0.000\n10.500;12.001\n")
+    assert "too short" in told.err
+    newest = ask("tanks.deliveries", limit=1)["data"][0]
+    assert (newest["final"], newest["delivered_ml"], newest["rise_ml"]) == (False, None, 5_000_000)
+    assert ask("tanks.deliveries", tank=2)["data"] == []
+
+
+def test_a_delivery_that_differs_from_its_record_is_found(station: VirtualStation) -> None:
+    """A row that was changed by other hands, one that is gone, and one that nobody journalled."""
+    begun(station)
+    tell(station, listed(delivery(1), delivery(30, lasts=5), minutes=60))
+    path = station.settings.store.path
+    station.crash()
+    with closing(sqlite3.connect(path)) as db, db:
+        first, second = [row[0] for row in db.execute("SELECT id FROM tank_delivery ORDER BY start_ms")]
+        db.execute("UPDATE tank_delivery SET end_volume_ml = 1 WHERE id = ?", (first,))
+        db.execute("UPDATE tank_delivery SET id = 'other' WHERE id = ?", (second,))
+    found = {finding.where for finding in verify(path).findings}
+    assert {f"delivery {first}", "delivery other"} <= found
+    assert len(found) == 3
+    station.start()

@@ -106,7 +106,7 @@ def test_nothing_of_the_past_is_told_while_units_are_unconfirmed() -> None:
     """Numbers in unknown units are no numbers; after the confirmation they are told."""
     port, device = console(), gauge(units=1)
     readings = run(device, port, 60)
-    assert of(GaugeDeliveries, readings) == of(TankChart, readings) == []
+    assert [*of(GaugeDeliveries, readings), *of(TankChart, readings)] == []
     device.submit(ConfirmUnits("c", "tanks"))
     assert len(of(GaugeDeliveries, run(device, port, 60))) == 2
 
