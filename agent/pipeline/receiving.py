@@ -5,9 +5,8 @@ The console's record is the fact; no rise is detected here. What may be missing 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
-
-from sqlalchemy import RowMapping
 
 from agent.domain.wetstock import console_time
 from agent.domain.wetstock.deliveries import KnownDelivery, rise_ml, settled_after_ms, sort_out
@@ -130,7 +129,7 @@ def _lengthened(
     _tell(step, tank.id, REVISED, text)
 
 
-def _book(step: Step, row: RowMapping) -> None:
+def _book(step: Step, row: Mapping[str, Any]) -> None:
     delivered = _delivered_ml(step, row)
     data = {
         "tank": row["tank"],
@@ -154,7 +153,7 @@ def _book(step: Step, row: RowMapping) -> None:
     step.passed.append("delivery")
 
 
-def _delivered_ml(step: Step, row: RowMapping) -> int | None:
+def _delivered_ml(step: Step, row: Mapping[str, Any]) -> int | None:
     """The rise and what was sold meanwhile; unknown unless every sale of that time was seen as it ended.
 
     A sale that is recovered later is timed by its recovery, so a time without the agent or a pump gives no figure.

@@ -415,7 +415,7 @@ def test_what_people_see_of_the_past(station: VirtualStation, capsys: pytest.Cap
     rows = [line for line in told.out.splitlines() if line.startswith("1 ")]
     assert ["may still grow" in row for row in rows] == [True, False]
     assert "2026-01-05T14:20" in rows[1]
-    assert rows[1].split()[5:9] == ["8000", "13000", "5000", "5000"]
+    assert rows[1].split()[6:10] == ["8000", "13000", "5000", "5000"]
     assert "occurred" in told.out
     assert told.out.endswith("height_mm;volume_l\n0.000;0.000\n10.500;12.001\n")
     assert "too short" in told.err
