@@ -58,7 +58,7 @@ class Answers:
             "tanks": lambda _: self._tanks(),
             "tanks.deliveries": lambda a: self._queries.deliveries(limit=_limit(a), tank=_whole(a, "tank")),
             "tanks.gauge-alarms": lambda a: self._queries.gauge_events(limit=_limit(a)),
-            "tanks.chart": lambda a: self._queries.chart(_whole(a, "tank") or 0),
+            "tanks.gauge-chart": lambda a: self._queries.chart(_whole(a, "tank") or 0),
             "sales": lambda a: self._queries.sales(limit=_limit(a), state=_word(a, "state"), point=_whole(a, "point")),
             "sales.show": lambda a: self._queries.sale(str(a.get("sale", "")).upper()),
             "alerts": lambda a: self._queries.alerts(all_states=bool(a.get("all")), limit=_limit(a)),

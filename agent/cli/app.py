@@ -93,12 +93,12 @@ def tanks_list(
         _print(question(config, socket, "tanks"), as_json, show.tanks)
 
 
-@tanks.command("chart")
-def tanks_chart(
+@tanks.command("gauge-chart")
+def tanks_gauge_chart(
     tank: int, as_json: JsonOption = False, config: ConfigOption = None, socket: SocketOption = None
 ) -> None:
     """Print a tank's strapping table as the gauge told it, in the form of a strapping file."""
-    _print(question(config, socket, "tanks.chart", tank=tank), as_json, show.chart)
+    _print(question(config, socket, "tanks.gauge-chart", tank=tank), as_json, show.gauge_chart)
 
 
 @sales.callback()

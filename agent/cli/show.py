@@ -79,6 +79,8 @@ def tanks(value: list[dict[str, Any]]) -> None:
                 t["grade"],
                 litres(t["volume_ml"], 0),
                 share,
+                _known(t.get("stock_ml")),
+                _known(t.get("reference_ml")),
                 "-" if water is None else f"{water // 1000} mm",
                 "-" if temperature is None else f"{degrees(temperature)} C",
                 "delivery" if t.get("delivery_in_progress") else "",
@@ -86,7 +88,19 @@ def tanks(value: list[dict[str, Any]]) -> None:
                 "-" if t["age_s"] is None else f"{t['age_s']} s",
             ]
         )
-    columns = ["tank", "grade", "litres", "full", "water", "temperature", "", "quality", "age"]
+    columns = [
+        "tank",
+        "grade",
+        "litres",
+        "full",
+        "product",
+        "reference",
+        "water",
+        "temperature",
+        "",
+        "quality",
+        "age",
+    ]
     print_table("Tanks", columns, rows)
 
 
@@ -129,7 +143,7 @@ def gauge_alarms(value: list[dict[str, Any]]) -> None:
     print_table("Gauge alarms", ["gauge", "when", "gauge time", "alarm", "device", "state", "told"], rows)
 
 
-def chart(value: dict[str, Any]) -> None:
+def gauge_chart(value: dict[str, Any]) -> None:
     """Print a strapping table as a strapping file; what else is known of it goes to stderr."""
     about = f"tank {value['tank']}: {len(value['points'])} points by function {value['source']}, sha256 {value['hash']}"
     print(about, file=sys.stderr)
@@ -144,6 +158,11 @@ def thousandths(value: int) -> str:
     """Return a number of thousandths as a decimal."""
     whole, part = divmod(abs(value), 1000)
     return f"{'-' if value < 0 else ''}{whole}.{part:03d}"
+
+
+def _known(volume_ml: int | None) -> str:
+    """Return whole litres, or that they are not known: never the gross volume in their place."""
+    return "unknown" if volume_ml is None else litres(volume_ml, 0)
 
 
 def sales(value: list[dict[str, Any]]) -> None:

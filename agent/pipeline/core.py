@@ -43,6 +43,7 @@ from agent.pipeline import (
     rulebook,
     scanning,
     settling,
+    stock,
 )
 from agent.pipeline.memory import Memory
 from agent.pipeline.step import Outlets, RequestRefused, Step
@@ -152,6 +153,7 @@ class Pipeline:
         downlink.go_on(step)
         step.audit("agent", "agent", "started", self._boot, reason=f"configuration {self._settings.hash}")
         self._tell_restored(step)
+        stock.tell_tables(step)
         if self._settings.sales.settle == "tender":
             for number in self._settings.fuelling_point:
                 points.tell_unpaid(step, number.id)

@@ -404,13 +404,13 @@ def test_what_people_see_of_the_past(station: VirtualStation, capsys: pytest.Cap
     def ask(op: str, **args: Any) -> Any:
         return answers.answer(op, args, Person("wang", "supervisor"))
 
-    assert ask("tanks.chart", tank=1)["exit"] == 1
+    assert ask("tanks.gauge-chart", tank=1)["exit"] == 1
     begun(station)
     tell(station, listed(delivery(20), delivery(55), minutes=60), GaugeHistory(GAUGE, (event(3),)))
     tell(station, TankChart(GAUGE, 1, ((0, 0), (10_500, 12_001)), "211", doubts=("too short",)))
     show.deliveries(ask("tanks.deliveries")["data"])
     show.gauge_alarms(ask("tanks.gauge-alarms")["data"])
-    show.chart(ask("tanks.chart", tank=1)["data"])
+    show.gauge_chart(ask("tanks.gauge-chart", tank=1)["data"])
     told = capsys.readouterr()
     rows = [line for line in told.out.splitlines() if line.startswith("1 ")]
     assert ["may still grow" in row for row in rows] == [True, False]
