@@ -54,11 +54,11 @@ class GaugeTable:
         table = TankDelivery.__table__  # type: ignore[attr-defined]
         return self._connection.execute(select(table).where(table.c.id == delivery)).mappings().one()
 
-    def settled(self, wall_ms: int) -> list[RowMapping]:
+    def settled(self, wall_ms: int) -> list[dict[str, Any]]:
         """Return the deliveries that are final and not in the journal, in order of their start."""
         table = TankDelivery.__table__  # type: ignore[attr-defined]
         due = select(table).where(table.c.settles_ms <= wall_ms).order_by(table.c.start_ms, table.c.id)
-        return list(self._connection.execute(due).mappings())
+        return [{str(key): value for key, value in row.items()} for row in self._connection.execute(due).mappings()]
 
     def sold_ml(self, tank: int, after_ms: int, until_ms: int) -> int:
         """Return what was sold out of ``tank`` by sales that ended in (after, until]."""

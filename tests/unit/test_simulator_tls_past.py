@@ -175,7 +175,7 @@ def test_a_page_of_deliveries_is_read_by_the_driver() -> None:
     assert [(r.tank, len(r.records)) for r in lists] == [(1, 1), (2, 0), (3, 0)]
     (one,) = lists[0].records
     assert (one.start, one.end) == ("2611211200", "2611211210")
-    assert (one.value(0), one.value(4)) == (18400, 19400)
+    assert [float(value or 0) for value in (one.value(0), one.value(4))] == [18400, 19400]
     assert display.console_clock(event.data) == "2611211210"
 
 
