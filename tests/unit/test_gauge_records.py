@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
-from random import Random
 from typing import Any
 
 import pytest
@@ -20,7 +19,6 @@ from agent.domain.instant import Now
 from agent.failpoints import SimulatedCrash, armed
 from agent.inbox import FromLine, Person, Ticked
 from agent.store.queries import Queries
-from agent.store.store import Store
 from agent.store.verify import verify
 from drivers.commands import ReadDeliveries
 from drivers.readings import (
@@ -38,10 +36,10 @@ from drivers.readings import (
     TankChart,
     TankReading,
 )
+from tests.support import template
 from tests.support.quiet import quiet_log
 from tests.support.station import EPOCH, VirtualStation
 from tests.support.station_plans import by_hand
-from tests.support.station_settings import STATION, copy_template
 
 GAUGE = "gauge:gauge"
 LOCAL = timedelta(hours=8)
@@ -53,20 +51,14 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated database in which nothing was ever written."""
-    directory = tmp_path_factory.mktemp("template")
-    Store(directory / "station.db", station=STATION, random=Random(0)).close()
-    return directory
-
-
 @pytest.fixture
-def station(tmp_path: Path, template: Path) -> Iterator[VirtualStation]:
-    copy_template(template, tmp_path)
-    made = VirtualStation(3, tmp_path, by_hand())
+def station() -> Iterator[VirtualStation]:
+    directory = template.new_folder()
+    template.copy_to(directory)
+    made = VirtualStation(3, directory, by_hand())
     yield made
     made.close()
+    shutil.rmtree(directory)
 
 
 def local(minutes: int) -> str:
