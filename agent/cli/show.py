@@ -104,6 +104,62 @@ def tanks(value: list[dict[str, Any]]) -> None:
     print_table("Tanks", columns, rows)
 
 
+def deliveries(value: list[dict[str, Any]]) -> None:
+    """Print deliveries."""
+    rows = [
+        [
+            d["tank"],
+            d["grade"],
+            clock_time(d["start"]),
+            d["console_start"] or "-",
+            d["console_end"] or "-",
+            litres(d["start_volume_ml"], 0),
+            litres(d["end_volume_ml"], 0),
+            litres(d["rise_ml"], 0),
+            litres(d["delivered_ml"], 0),
+            "" if d["final"] else "may still grow",
+            d["quality"],
+        ]
+        for d in value
+    ]
+    columns = ["tank", "grade", "start", "gauge start", "gauge end", "from", "to", "rise", "delivered", "", "quality"]
+    print_table("Deliveries", columns, rows)
+
+
+def gauge_alarms(value: list[dict[str, Any]]) -> None:
+    """Print the alarm history of gauges."""
+    rows = [
+        [
+            e["gauge"],
+            clock_time(e["at"]),
+            e["console_time"],
+            e["text"],
+            e["device"],
+            e["state"],
+            "yes" if e["told"] else "",
+        ]
+        for e in value
+    ]
+    print_table("Gauge alarms", ["gauge", "when", "gauge time", "alarm", "device", "state", "told"], rows)
+
+
+def gauge_chart(value: dict[str, Any]) -> None:
+    """Print a strapping table as a strapping file; what else is known of it goes to stderr."""
+    about = f"tank {value['tank']}: {len(value['points'])} points by function {value['source']}, sha256 {value['hash']}"
+    print(about, file=sys.stderr)
+    if value["doubts"]:
+        print(f"    not to be used as it is: {value['doubts']}", file=sys.stderr)
+    print("height_mm;volume_l")
+    for point in value["points"]:
+        print(f"{thousandths(point['height_um'])};{thousandths(point['volume_ml'])}")
+
+
+def thousandths(value: int) -> str:
+    """Return a number of thousandths as a decimal."""
+    whole, part = divmod(abs(value), 1000)
+    return f"{'-' if value < 0 else ''}{whole}.{part:03d}"
+
+
 def _known(volume_ml: int | None) -> str:
     """Return whole litres, or that they are not known: never the gross volume in their place."""
     return "unknown" if volume_ml is None else litres(volume_ml, 0)
@@ -301,6 +357,13 @@ def faults(found: Sequence[Any]) -> None:
         print(f"    {fault.hint}", file=sys.stderr)
     word = "fault" if len(found) == 1 else "faults"
     print(f"{len(found)} {word}", file=sys.stderr)
+
+
+def warnings(found: Sequence[dict[str, str]]) -> None:
+    """Print on stderr what works and should still be changed."""
+    for item in found:
+        print(f"line {item['line']}, option {item['option']}: {item['problem']}", file=sys.stderr)
+        print(f"    {item['hint']}", file=sys.stderr)
 
 
 def settings_ok(file: str, settings: Any) -> None:

@@ -34,7 +34,19 @@ from agent.inbox import (
 )
 from agent.live import LiveBoard
 from agent.logs import get_logger
-from agent.pipeline import alerting, asking, downlink, points, pricing, rulebook, scanning, settling, stock
+from agent.pipeline import (
+    alerting,
+    asking,
+    downlink,
+    gauging,
+    points,
+    pricing,
+    receiving,
+    rulebook,
+    scanning,
+    settling,
+    stock,
+)
 from agent.pipeline.memory import Memory
 from agent.pipeline.step import Outlets, RequestRefused, Step
 from agent.settings import Settings
@@ -50,10 +62,13 @@ from drivers.readings import (
     DeviceStatus,
     FuellingPointReading,
     GaugeAlarms,
+    GaugeDeliveries,
+    GaugeHistory,
     GaugeLimits,
     GaugeUnits,
     HeldSale,
     Reading,
+    TankChart,
     TankReading,
     TotalizerReading,
 )
@@ -117,6 +132,7 @@ class Pipeline:
             prices=prices,
             rules=rulebook.load_active(tx, station.currency, station.exponent),
         )
+        gauging.build(self._settings, tx, memory)
         for sale, due_ms in tx.sales.scheduled():
             memory.due[sale] = now.mono_ms + max(0, due_ms - now.wall_ms)
         return memory
@@ -195,15 +211,23 @@ class Pipeline:
             case CodeScan():
                 scanning.scanned(step, reading, self._index_key)
             case TankReading():
-                alerting.tank_reading(step, reading)
+                gauging.tank_reading(step, reading)
             case GaugeAlarms():
-                alerting.gauge_alarms(step, reading)
+                gauging.gauge_alarms(step, reading)
+            case GaugeDeliveries():
+                receiving.deliveries(step, reading)
+            case GaugeHistory():
+                gauging.history(step, reading)
+            case TankChart():
+                gauging.chart(step, reading)
             case GaugeUnits():
                 alerting.gauge_units(step, reading)
             case GaugeLimits():
                 pass  # the station file is a person's word; the console's own limits are shown by field tools
             case DeviceStatus():
                 self._status(step, reading)
+            case CommandResult(fuelling_point=0):
+                receiving.answered(step, reading)
             case (
                 FuellingPointReading(fuelling_point=number)
                 | CompletedSale(fuelling_point=number)
@@ -233,6 +257,7 @@ class Pipeline:
             alerting.device(step, status.device, alert, standing=not status.online, detail=status.reason)
             if kind == "gauge" and not status.online:
                 alerting.gauge_silent(step, status.device)
+                gauging.lost(step, status.device)
 
     def _tick(self, kind: str) -> None:
         now = read(self._clock)
@@ -246,6 +271,7 @@ class Pipeline:
             self._watch_clock(step, now)
             pricing.refresh(step)
         else:
+            receiving.settle(step)
             pricing.telemetry(step)
         self._finish(step)
 
@@ -290,6 +316,8 @@ class Pipeline:
     def _finish(self, step: Step) -> None:
         if "sale" in step.passed:
             failpoint("sale.before_commit")
+        if "delivery" in step.passed:
+            failpoint("delivery.before_commit")
         wrote = step.commit()
         before, self._memory = self._memory, step.memory
         self._passed(step)
@@ -323,5 +351,6 @@ _AFTER = (
     ("link", "link.after_commit"),
     ("tender", "tender.after_commit"),
     ("rules", "rules.after_commit"),
+    ("delivery", "delivery.after_commit"),
     ("ack", "sync.after_ack_applied"),
 )

@@ -86,7 +86,7 @@ _Check = Callable[[sqlite3.Connection], Iterator[Finding]]
 
 
 def _checks() -> tuple[_Check, ...]:
-    return _integrity, _chains, _sales_against_journal, _settlements, _ledger, _totalizers, _counters
+    return _integrity, _chains, _sales_against_journal, _settlements, _ledger, _totalizers, _counters, _deliveries
 
 
 def _begin(db: sqlite3.Connection) -> None:
@@ -264,6 +264,21 @@ def _ledger(db: sqlite3.Connection) -> Iterator[Finding]:
     ):
         if row["p"] < 0:
             yield Finding(f"lot {row['lot']}", f"has {row['p']} points left")
+
+
+def _deliveries(db: sqlite3.Connection) -> Iterator[Finding]:
+    rows = {row["id"]: row for row in db.execute("SELECT * FROM tank_delivery WHERE journal_seq IS NOT NULL")}
+    for seq, record in _records(db, "fc.tank.delivery.v1"):
+        row = rows.pop(record["id"], None)
+        if row is None:
+            yield Finding(f"journal L seq {seq}", f"delivery {record['id']} has no row")
+            continue
+        for key in ("tank", "grade", "start_volume_ml", "end_volume_ml", "delivered_ml"):
+            if row[key] != record["data"][key]:
+                problem = f"{key} is {row[key]}, its record says {record['data'][key]}"
+                yield Finding(f"delivery {record['id']}", problem)
+    for delivery in rows:
+        yield Finding(f"delivery {delivery}", "is in no journal record")
 
 
 _BY_METER = """

@@ -19,7 +19,7 @@ from agent.pipeline.step import Outlets
 from agent.settings import Settings
 from agent.settings.model import StoreSettings
 from agent.store.store import Store
-from drivers.commands import Command, ConfirmUnits
+from drivers.commands import Command, GaugeCommand
 from drivers.device import of_points
 from drivers.errors import DriverError
 from drivers.line import Line
@@ -368,7 +368,7 @@ class SimStation:
         return Wired(name, wire, line, kind, points, len(line.devices), due_s=self.clock.now_s)
 
     def _send(self, command: Command) -> None:
-        if isinstance(command, ConfirmUnits):
+        if isinstance(command, GaugeCommand):
             wired = self.lines[command.gauge.removeprefix("gauge:")]
         else:
             wired = self.lines[self._line_of[command.fuelling_point]]

@@ -20,7 +20,7 @@ from agent.live import LiveBoard
 from agent.pipeline import Pipeline
 from agent.pipeline.step import Outlets
 from agent.store.store import Store
-from drivers.commands import Command, ConfirmUnits
+from drivers.commands import Command, GaugeCommand
 from drivers.device import of_points
 from drivers.errors import DriverError
 from drivers.line import Line
@@ -399,7 +399,7 @@ class VirtualStation:
         return Wired(name, wire, line, kind, due_s=self.clock.now_s)
 
     def _send(self, command: Command) -> None:
-        if isinstance(command, ConfirmUnits):
+        if isinstance(command, GaugeCommand):
             name = command.gauge.removeprefix("gauge:")
         else:
             name = next(p.line for p in self.settings.fuelling_point if p.id == command.fuelling_point)
