@@ -13,7 +13,7 @@ from threading import Lock
 from typing import Generic, Protocol, TypeVar
 
 from drivers.asked import Heard
-from drivers.commands import Command, ConfirmUnits
+from drivers.commands import Command, GaugeCommand
 from drivers.device import TankGaugeCapabilities
 from drivers.errors import DeviceRefused
 from drivers.port import Port
@@ -233,5 +233,5 @@ class InquiredGauge(Generic[Q, A]):
 
 
 def _result(command: Command, outcome: CommandOutcome, detail: str) -> CommandResult:
-    point = 0 if isinstance(command, ConfirmUnits) else command.fuelling_point
+    point = 0 if isinstance(command, GaugeCommand) else command.fuelling_point
     return CommandResult(command.command_id, point, outcome, detail)

@@ -83,9 +83,12 @@ class DriverSpec:
 
 BUILT_IN: Mapping[str, str] = {
     "dart": "drivers.dart.driver:SPEC",
+    "aoke-pd3": "drivers.pd3.driver:SPEC",
     "gilbarco": "drivers.gilbarco.driver:SPEC",
+    "h-protocol": "drivers.h_protocol.driver:SPEC",
     "lanfeng": "drivers.lanfeng.driver:SPEC",
     "veeder-root": "drivers.veeder_root.driver:SPEC",
+    "sens-pmp": "drivers.sens.driver:SPEC",
     "serial-scanner": "drivers.scanner.driver:SPEC",
     "zhengxing": "drivers.zhengxing.driver:SPEC",
 }

@@ -28,16 +28,17 @@ CODES = {
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One entry. ``time``: the gauge's own clock as ``2005-10-06T10:28:01``, or its bytes where they are no date."""
+    """One entry. ``time``: the gauge's own clock as ``2005-10-06T10:28:01``, or its bytes where ``is_dated`` is false."""
 
     tank: int
     time: str
     code: int
+    is_dated: bool = True
 
     @property
     def text(self) -> str:
-        """In words, with the gauge's own time."""
-        return f"{CODES.get(self.code, f'code {self.code:04X}')} at {self.time}"
+        """What happened, in words."""
+        return CODES.get(self.code, f"code {self.code:04X}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +88,15 @@ def frame_at(data: bytes, at: int) -> tuple[bytes, int]:
 def _records(body: bytes, stride: int) -> Iterator[Record]:
     for at in range(0, len(body), stride):
         raw = body[at : at + stride]
-        yield Record(raw[0], _time(raw[1:-2]), int.from_bytes(raw[-2:], "big"))
+        time, is_dated = _time(raw[1:-2])
+        yield Record(raw[0], time, int.from_bytes(raw[-2:], "big"), is_dated)
 
 
-def _time(raw: bytes) -> str:
-    year = int.from_bytes(raw[:-5], "big") + (0 if len(raw) > SHORT - 3 else FIRST_CENTURY)
+def _time(raw: bytes) -> tuple[str, bool]:
+    year = int.from_bytes(raw[:-5], "big") + (0 if len(raw) == LONG - 3 else FIRST_CENTURY)
+    month, day, hour, minute, second = raw[-5:]
     try:
-        return datetime(year, *raw[-5:]).isoformat()  # noqa: DTZ001  the gauge's own clock has no zone
+        # The gauge's own clock: nobody knows its zone.
+        return datetime(year, month, day, hour, minute, second).isoformat(), True  # noqa: DTZ001
     except ValueError:
-        return f"{raw.hex().upper()} (no date)"
+        return raw.hex().upper(), False
