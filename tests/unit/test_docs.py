@@ -28,7 +28,7 @@ from tests.support import quality
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "tests" / "support" / "example_driver"
 PAGES = sorted((ROOT / "docs").glob("*.md"))
-NAMES = {"forecourt": application(), "forecourt-hq": head_office}
+NAMES = {"forecourt": typer.main.get_command(application()), "forecourt-hq": typer.main.get_command(head_office)}
 FENCE = re.compile(r"^```([a-z]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`(?:\$ )?((?:forecourt|forecourt-hq) [^`\n]*)`")
 LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)#\s]+)(?:#[^)]*)?\)")
@@ -51,7 +51,7 @@ def commands(page: Path) -> list[str]:
 def problem(line: str) -> str:
     """Why a command line cannot be typed: an unknown command, an unknown option; empty when it can."""
     words = shlex.split(line, comments=True)
-    command: Any = typer.main.get_command(NAMES[words[0]])
+    command: Any = NAMES[words[0]]
     rest = words[1:]
     values = 0
     given = 0
@@ -103,7 +103,7 @@ def test_every_command_is_described_with_its_options() -> None:
             missing.append(typed)
         return missing + [item for name, child in below.items() for item in walk(f"{typed} {name}", child)]
 
-    missing = [item for name, app in NAMES.items() for item in walk(name, typer.main.get_command(app))]
+    missing = [item for name, app in NAMES.items() for item in walk(name, app)]
     assert missing == []
 
 

@@ -75,6 +75,8 @@ def test_the_example_names_every_key_there_is() -> None:
         settings.stock,
         settings.tank[0].shape,
     ]
+    assert settings.tank[0].shape is not None
+    sections.append(settings.tank[0].shape)
     names = {name for section in sections for name in type(section).model_fields}
     assert {name for name in names if f"{name} = " not in text and f"{name}]" not in text} == set()
 
