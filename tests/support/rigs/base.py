@@ -99,6 +99,8 @@ class Subject(ABC):
     """Names of the real wires that ``plugged`` can make."""
     asks = True
     """Whether the driver asks questions; a code reader only listens."""
+    answers_name_the_asked = False
+    """Whether every answer says which device it comes from, so that somebody else's can be told."""
     changes_nothing: frozenset[str] = frozenset()
     """Names in ``heard`` of what leaves a device as it was."""
     longest_turn_s = 12.0
