@@ -71,7 +71,7 @@ class SimulatedDispenser(DispenserSubject):
     ``first_address``, ``changes_nothing``, ``forgets`` and ``is_poll``; options of the line, totals, where they differ.
     """
 
-    faults = FAULTS
+    faults: tuple[str, ...] = FAULTS
     first_address: int
     options: Mapping[str, object] = {}
 
