@@ -1,0 +1,1 @@
+"""Modbus: register maps, the wire, and the devices made of both."""
