@@ -47,6 +47,22 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
+class Suspend:
+    """Halt the delivery for a while; the fuelling goes on with ``Resume`` or ends with the nozzle in its boot."""
+
+    command_id: str
+    fuelling_point: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Let a suspended delivery go on. Never given by the agent itself: a person has looked at the pump."""
+
+    command_id: str
+    fuelling_point: int
+
+
+@dataclass(frozen=True, slots=True)
 class Preset:
     """Deliver at most so much in the next fuelling; exactly one of the two is given."""
 
@@ -90,4 +106,16 @@ class ConfirmUnits:
     gauge: str
 
 
-Command = Authorise | Acknowledge | SetPrices | Stop | Preset | ReadTotalizer | ReadHeldSale | ReadSale | ConfirmUnits
+Command = (
+    Authorise
+    | Acknowledge
+    | SetPrices
+    | Stop
+    | Suspend
+    | Resume
+    | Preset
+    | ReadTotalizer
+    | ReadHeldSale
+    | ReadSale
+    | ConfirmUnits
+)

@@ -28,6 +28,7 @@ class DispenserCapabilities:
     presets: tuple[str, ...] = ()
     sets_prices: bool = False
     stops: bool = False
+    suspends: bool = False
 
 
 @dataclass(frozen=True, slots=True)

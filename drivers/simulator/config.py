@@ -30,8 +30,8 @@ class NozzleConfig:
 
 @dataclass(frozen=True, slots=True)
 class PumpConfig:
-    """One fuelling point. ``address``: wire address 0x50..0x6F. ``programmed``: has prices when switched on (state 5,
-    not 0).
+    """One fuelling point. ``address``: wire address (DART: 0x50..0x6F). ``programmed``: has prices when switched on
+    (state 5, not 0).
 
     ``totals_layout``: 16 (volume or amount total per request) or 13 (both in one reply), the LNG of the answer to
     CD101.
@@ -50,11 +50,15 @@ class PumpConfig:
 
 @dataclass(frozen=True, slots=True)
 class LineConfig:
-    """One dispenser wire. ``pace_baud``: 0 = replies go out at once, else with the character times of that rate."""
+    """One dispenser wire. ``pace_baud``: 0 = replies go out at once, else with the character times of that rate.
+
+    ``protocol``: what its pumps speak (``buses.MAKERS``).
+    """
 
     name: str
     points: tuple[PumpConfig, ...]
     pace_baud: int = 0
+    protocol: str = "dart"
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,8 +198,9 @@ class ForecourtConfig:
         _unique("name", [*(x.name for x in self.lines), self.console.name, *(x.name for x in self.readers)])
         for line in self.lines:
             _unique(f"address on line {line.name}", [p.address for p in line.points])
-        for point in points:
-            _check_point(point, tanks)
+        for line in self.lines:
+            for point in line.points:
+                _check_point(point, line.protocol, tanks)
         for delivery in self.deliveries:
             if delivery.tank not in tanks:
                 raise ConfigError(f"delivery into tank {delivery.tank}: no such tank; add it to tanks")
@@ -296,9 +301,9 @@ def _unique(what: str, values: list[int] | list[str]) -> None:
             raise ConfigError(f"{what} {value} is used twice; give each its own")
 
 
-def _check_point(point: PumpConfig, tanks: set[int]) -> None:
+def _check_point(point: PumpConfig, protocol: str, tanks: set[int]) -> None:
     where = f"fuelling point {point.number}"
-    if not 0x50 <= point.address <= 0x6F:
+    if protocol == "dart" and not 0x50 <= point.address <= 0x6F:
         raise ConfigError(f"{where}: address {point.address} must be 80..111 (50..6F hex)")
     if point.totals_layout not in {13, 16}:
         raise ConfigError(f"{where}: totals_layout must be 13 or 16")

@@ -5,62 +5,16 @@ Works on bytes handed in and out; knows no port and no thread. The state behind 
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 
 from drivers.simulator import dart_frames as dart
+from drivers.simulator.buses import CommandLog, MasterCommand, Reply
+from drivers.simulator.config import LineConfig
 from drivers.simulator.faults import LATE_REPLY_MS, SLOW_REPLY_MS, FaultBoard
 from drivers.simulator.pump_head import PumpHead
 
-# a demonstration of hours stays within this; tests read it whole
-MAX_LOG = 20_000
-# what a master says all the time
-QUIET = frozenset({"POLL", "ACK", "ACKPOLL", "INQUIRY"})
 NAKS_BEFORE_RENUMBERING = 3
 BABBLE_BYTES = 48
-
-
-@dataclass(frozen=True, slots=True)
-class MasterCommand:
-    """One thing the master said. ``point`` is ``None`` for an address nobody has. ``duplicate``: same block number
-    again.
-    """
-
-    t_ms: int
-    point: int | None
-    name: str
-    tx: int
-    detail: str = ""
-    duplicate: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """Bytes for the master, ``delay_ms`` real milliseconds after its frame."""
-
-    data: bytes
-    delay_ms: int = 0
-
-
-class CommandLog:
-    """Everything the master said, newest ``MAX_LOG`` entries."""
-
-    def __init__(self) -> None:
-        self.entries: deque[MasterCommand] = deque(maxlen=MAX_LOG)
-        self.fresh: deque[MasterCommand] = deque(maxlen=MAX_LOG)
-
-    def add(self, entry: MasterCommand) -> None:
-        """Keep it; polls, acknowledgements and gauge inquiries do not go to ``fresh``, the source of the command
-        file.
-        """
-        self.entries.append(entry)
-        if entry.name not in QUIET:
-            self.fresh.append(entry)
-
-    def names(self, point: int | None = None) -> list[str]:
-        """The names in order without polls and acknowledgements, of one point or of all."""
-        return [e.name for e in self.entries if e.name not in QUIET and (point is None or e.point == point)]
 
 
 class DartPump:
@@ -288,3 +242,19 @@ class DartBus:
             data[rng.randrange(2, len(data) - 2)] ^= 1 << rng.randrange(8)
         stray = bytes(rng.choice((0x00, 0x7E, 0xFF)) for _ in range(rng.randint(1, 3)))
         return Reply(stray + bytes(data), reply.delay_ms)
+
+
+def make_bus(line: LineConfig, heads: Mapping[int, PumpHead], board: FaultBoard, log: CommandLog) -> DartBus:
+    """The DART wire of ``line``."""
+    pumps = [
+        DartPump(
+            heads[point.number],
+            point.address,
+            board,
+            totals_layout=point.totals_layout,
+            nak_bad_crc=point.nak_bad_crc,
+            log=log,
+        )
+        for point in line.points
+    ]
+    return DartBus(line.name, pumps, board, log)

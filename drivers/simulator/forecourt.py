@@ -7,12 +7,15 @@ puts the same object on real ptys and TCP.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from drivers.simulator.config import ForecourtConfig
+from drivers.simulator import dart_pump
+from drivers.simulator.buses import Bus, CommandLog, MakeBus
+from drivers.simulator.config import ConfigError, ForecourtConfig, LineConfig
 from drivers.simulator.customers import Scan
-from drivers.simulator.dart_pump import CommandLog, DartBus, DartPump
+from drivers.simulator.dart_pump import DartBus, DartPump
 from drivers.simulator.faults import FaultBoard, Strike, check_fault
 from drivers.simulator.scanner import Scanner
 from drivers.simulator.tls_console import TlsConsole
@@ -22,6 +25,9 @@ from drivers.simulator.world import World
 DEFAULT_EPOCH = datetime(2026, 1, 5, 6, 0, tzinfo=UTC)
 # faults of the console itself; the other gauge faults name a tank
 CONSOLE_FAULTS = frozenset({"gauge-silent", "units-changed", "gauge-clock-drift"})
+
+BUSES: Mapping[str, MakeBus] = {"dart": dart_pump.make_bus}
+"""Who makes the wire of a line, by its protocol."""
 
 
 class Forecourt:
@@ -49,20 +55,7 @@ class Forecourt:
             self.board.schedule(name)
         self.log = CommandLog()
         self.world = World(config, seed, board=self.board, truth=Truth(truth_dir))
-        self.pumps: dict[int, DartPump] = {}
-        self.buses: dict[str, DartBus] = {}
-        for line in config.lines:
-            for point in line.points:
-                self.pumps[point.number] = DartPump(
-                    self.world.heads[point.number],
-                    point.address,
-                    self.board,
-                    totals_layout=point.totals_layout,
-                    nak_bad_crc=point.nak_bad_crc,
-                    log=self.log,
-                )
-            pumps = [self.pumps[point.number] for point in line.points]
-            self.buses[line.name] = DartBus(line.name, pumps, self.board, self.log)
+        self.buses: dict[str, Bus] = {line.name: self._bus(line) for line in config.lines}
         self.console = TlsConsole(config.console, self.world.tanks, self.board, epoch=epoch, log=self.log)
         self.scanners = {reader.name: Scanner(reader, self.board) for reader in config.readers}
         self._strike(self.board.due(0))
@@ -73,10 +66,11 @@ class Forecourt:
         return self.world.truth
 
     def pump(self, number: int) -> DartPump:
-        """The pump of a fuelling point."""
-        return self.pumps[number]
+        """The pump of a fuelling point on a DART line."""
+        buses = [bus for bus in self.buses.values() if isinstance(bus, DartBus)]
+        return next(pump for bus in buses for pump in bus.pumps if pump.head.number == number)
 
-    def bus(self, name: str) -> DartBus:
+    def bus(self, name: str) -> Bus:
         """The dispenser wire of that name."""
         return self.buses[name]
 
@@ -144,9 +138,15 @@ class Forecourt:
         """End one fault, or all of them."""
         self.board.clear(name)
 
+    def _bus(self, line: LineConfig) -> Bus:
+        make = BUSES.get(line.protocol)
+        if make is None:
+            raise ConfigError(f"line {line.name}: {line.protocol!r} is not simulated; write {', '.join(sorted(BUSES))}")
+        return make(line, self.world.heads, self.board, self.log)
+
     def _targets(self, scope: str) -> list[int | str]:
         return {
-            "pump": list[int | str](self.pumps),
+            "pump": list[int | str](self.world.heads),
             "line": list[int | str](self.buses),
             "gauge": list[int | str](self.world.tanks),
             "scanner": list[int | str](self.scanners),

@@ -16,8 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
+from drivers.simulator.buses import Bus, Reply
 from drivers.simulator.config import ForecourtConfig
-from drivers.simulator.dart_pump import DartBus, Reply
 from drivers.simulator.forecourt import Forecourt
 from drivers.simulator.tls_frames import QuestionReader
 from drivers.simulator.truth import write_atomically
@@ -223,7 +223,7 @@ class ForecourtServer:
         bus, wire = self.forecourt.bus(name), self._lines[name]
         return lambda: self._line_input(bus, wire)
 
-    def _line_input(self, bus: DartBus, wire: PtyWire) -> None:
+    def _line_input(self, bus: Bus, wire: PtyWire) -> None:
         now_s = time.monotonic()
         data = wire.read()
         if now_s - self._heard_s.get(bus.name, now_s) > SILENCE_S:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from drivers.simulator import tls_frames as tls
+from drivers.simulator.buses import CommandLog, MasterCommand
 from drivers.simulator.config import ConsoleConfig
-from drivers.simulator.dart_pump import CommandLog, MasterCommand
 from drivers.simulator.faults import FaultBoard
 from drivers.simulator.tank import Tank
 

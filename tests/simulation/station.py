@@ -24,7 +24,7 @@ from drivers.errors import DriverError
 from drivers.line import Line
 from drivers.readings import CommandOutcome, CommandResult, DeviceStatus, FuellingPointReading, Reading, TankReading
 from drivers.registry import make_line
-from drivers.simulator.dart_pump import MasterCommand
+from drivers.simulator.buses import MasterCommand
 from drivers.simulator.forecourt import Forecourt
 from sync import ports
 from tests.simulation import disk

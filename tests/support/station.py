@@ -25,8 +25,8 @@ from drivers.errors import DriverError
 from drivers.line import Line
 from drivers.readings import Reading
 from drivers.registry import make_line
+from drivers.simulator.buses import MasterCommand
 from drivers.simulator.config import CustomerConfig, ForecourtConfig, default_config
-from drivers.simulator.dart_pump import MasterCommand
 from drivers.simulator.forecourt import Forecourt
 from drivers.simulator.world import TICK_MS
 from sync import ports

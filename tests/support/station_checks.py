@@ -15,8 +15,8 @@ from typing import Any, Protocol
 
 from agent.settings import Settings
 from agent.store.verify import verify
+from drivers.simulator.buses import MasterCommand
 from drivers.simulator.config import ForecourtConfig
-from drivers.simulator.dart_pump import MasterCommand
 from drivers.simulator.forecourt import Forecourt
 from drivers.simulator.pump_head import TOTAL_MODULUS, UNIT_ML
 

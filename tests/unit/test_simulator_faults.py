@@ -116,7 +116,7 @@ def test_totalizer_rollover_stands_just_before_the_modulus(tmp_path: Path) -> No
     """Scheduled by name it acts before the first reading, and a sale of 6 L rolls the counter over."""
     forecourt = Forecourt(nobody(default_config(tmp_path)), seed=7, faults=("totalizer-rollover",))
     forecourt.step(100)
-    point = next(p for p, pump in forecourt.pumps.items() if pump.head.totals[1] == TOTAL_MODULUS - 500)
+    point = next(p for p, head in forecourt.world.heads.items() if head.totals[1] == TOTAL_MODULUS - 500)
     master = talk(forecourt, point)
     fuel(forecourt, master, 600, point)
     forecourt.pump(point).head.hang_up()
