@@ -1,1 +1,1 @@
-"""Modbus: register maps, the wire, and the devices made of both."""
+"""Modbus devices described by register maps: what a register means stands in a map file, not in code."""
