@@ -132,14 +132,14 @@ class ReplyDecoder:
         self._buffer += data
         return self._hunt() if self._rtu else self._unwrap()
 
-    def end(self) -> str:
-        """Nothing more comes: why there is no reply, as a word for counters; empty when nothing had come."""
-        if not self._buffer and not self.rejected:
-            return ""
+    def end(self) -> None:
+        """Nothing more comes: count what is left over by what it most likely was."""
         if self._buffer:
             self.rejected[self._verdict()] += 1
-            self._buffer.clear()
-        return next(iter(self.rejected))
+
+    def take_over(self, before: ReplyDecoder) -> None:
+        """A TCP stream goes on where the decoder of the request before has left it."""
+        self._buffer += before._buffer
 
     # RTU.
 
@@ -240,10 +240,6 @@ class ReplyDecoder:
         request = self._request
         if pdu[0] & EXCEPTION:
             return Reply(exception=pdu[1])
-        message: Any = _DECODER.decode(pdu)
-        if message is None:
-            self.rejected["layout"] += 1
-            return None
         if isinstance(request, WriteRequest):
             if pdu[1:] != _echo(request):
                 self.rejected["echo"] += 1
@@ -252,6 +248,7 @@ class ReplyDecoder:
         if pdu[1] != _data_bytes(request):
             self.rejected["length"] += 1
             return None
+        message: Any = _DECODER.decode(pdu)
         values = message.bits if request.function in BIT_READS else message.registers
         return Reply(tuple(int(value) for value in values[: request.count]))
 
