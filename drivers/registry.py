@@ -31,6 +31,15 @@ Capabilities = DispenserCapabilities | TankGaugeCapabilities | CodeReaderCapabil
 
 
 @dataclass(frozen=True, slots=True)
+class Decimals:
+    """Digits after the point of what travels on the wire of a dispenser, where the station's file does not say."""
+
+    volume: int = 2
+    amount: int = 2
+    unit_price: int = 3
+
+
+@dataclass(frozen=True, slots=True)
 class DriverSpec:
     """What one protocol's driver offers. Each driver module exports one as ``SPEC``.
 
@@ -48,6 +57,7 @@ class DriverSpec:
     make_devices: Callable[[LineConfig], list[Device]]
     capabilities: Capabilities
     field_kit: str = ""
+    decimals: Decimals = Decimals()
 
 
 BUILT_IN: Mapping[str, str] = {

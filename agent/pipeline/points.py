@@ -33,7 +33,8 @@ def build(settings: Settings, stored: dict[int, dict[str, Any]], prices: dict[st
 
 
 def _config(settings: Settings, point: PointSettings, prices: dict[str, int], boot: str) -> PointConfig:
-    resolution_ml: int = 10 ** (3 - point.decimals.volume) if point.decimals.volume <= 3 else 1
+    protocol = next(line.protocol for line in settings.line if line.id == point.line)
+    resolution_ml: int = 10 ** max(0, 3 - point.decimals.filled(protocol).volume)
     return PointConfig(
         number=point.id,
         mode=ControlMode(point.control),

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from agent.domain.link_records import Windows
 from agent.settings.values import DurationMs, LitresMl, MinutesOfDay, PriceMilli, SizeBytes, TimeZone, WireName
 from drivers.config import LineConfig, PointConfig, SerialSettings
+from drivers.registry import Decimals, spec
 
 EXPONENTS = {"CNY": 2, "EUR": 2, "USD": 2, "GBP": 2, "HKD": 2, "SGD": 2, "CHF": 2, "JPY": 0, "KRW": 0, "KWD": 3}
 """Minor-unit exponents of ISO 4217 for the currencies we have checked."""
@@ -89,11 +90,20 @@ class NozzleSettings(Section):
 
 
 class DecimalsSection(Section):
-    """[fuelling_point.decimals]: digits after the point of what the dispenser sends."""
+    """[fuelling_point.decimals]: digits after the point of what the dispenser sends; unset = as its protocol has it."""
 
-    volume: Annotated[int, Field(ge=0, le=4)] = 2
-    amount: Annotated[int, Field(ge=0, le=4)] = 2
-    unit_price: Annotated[int, Field(ge=0, le=4)] = 3
+    volume: Annotated[int, Field(ge=0, le=4)] | None = None
+    amount: Annotated[int, Field(ge=0, le=4)] | None = None
+    unit_price: Annotated[int, Field(ge=0, le=4)] | None = None
+
+    def filled(self, protocol: str) -> Decimals:
+        """Return all three, those not set as ``protocol`` has them; ``WiringError`` when nobody speaks it."""
+        usual = spec(protocol).decimals
+        return Decimals(
+            usual.volume if self.volume is None else self.volume,
+            usual.amount if self.amount is None else self.amount,
+            usual.unit_price if self.unit_price is None else self.unit_price,
+        )
 
 
 class PointSettings(Section):
@@ -288,14 +298,17 @@ class Settings(Section):
 def line_config(
     line: LineSettings, points: Sequence[PointSettings], tanks: Sequence[TankSettings], exponent: int
 ) -> LineConfig:
-    """Return what the driver of one line is told. ``exponent``: digits of the currency's minor unit."""
+    """Return what the driver of one line is told. ``exponent``: digits of the currency's minor unit.
+
+    Raises ``WiringError`` when no driver has the line's protocol.
+    """
     return LineConfig(
         id=line.id,
         port=line.port,
         protocol=line.protocol,
         serial=_serial(line.serial),
         options=line.options,
-        points=tuple(_point(point, exponent) for point in points),
+        points=tuple(_point(point, exponent, point.decimals.filled(line.protocol)) for point in points),
         tanks=tuple(tank.gauge_index for tank in tanks),
     )
 
@@ -309,14 +322,14 @@ def _serial(section: SerialSection) -> SerialSettings:
     return SerialSettings(section.baudrate, section.data_bits, section.parity, section.stop_bits)
 
 
-def _point(point: PointSettings, exponent: int) -> PointConfig:
+def _point(point: PointSettings, exponent: int, decimals: Decimals) -> PointConfig:
     return PointConfig(
         fuelling_point=point.id,
         address=point.address,
         nozzles=tuple(n.id for n in point.nozzle),
-        volume_decimals=point.decimals.volume,
-        amount_decimals=point.decimals.amount,
-        unit_price_decimals=point.decimals.unit_price,
+        volume_decimals=decimals.volume,
+        amount_decimals=decimals.amount,
+        unit_price_decimals=decimals.unit_price,
         currency_exponent=exponent,
         sends_commands=point.control != "monitor",
     )

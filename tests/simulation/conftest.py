@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 
 import pytest
 import structlog
 
+from tests.simulation.days import quiet
+
 
 @pytest.fixture(autouse=True, scope="session")
 def _quiet_log() -> Iterator[None]:
     before = structlog.get_config()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    quiet()
     yield
     structlog.configure(**before)

@@ -21,15 +21,23 @@ def line(day: DayResult) -> str:
     return f"seed {day.seed:5}  {day.sales} sales  {day.digest[:12]}  {verdict}  {' '.join(day.faults)}{died}"
 
 
-def story(day: DayResult) -> str:
-    """Why a day failed and the command that lives through it again."""
+def held(day: DayResult) -> bool:
+    """Whether the day was a whole one and everything held."""
+    return day.ok and not _lacking(day)
+
+
+def _lacking(day: DayResult) -> list[str]:
     few = [] if day.sales >= SALES else [f"only {day.sales} sales"]
     few += [] if day.deliveries else ["no tank delivery"]
-    few += [] if day.faults else ["no fault struck"]
+    return few if day.faults else [*few, "no fault struck"]
+
+
+def story(day: DayResult) -> str:
+    """Why a day failed and the command that lives through it again."""
     return "\n".join(
         [
             line(day),
-            *(f"  {complaint}" for complaint in (*few, *day.complaints)),
+            *(f"  {complaint}" for complaint in (*_lacking(day), *day.complaints)),
             f"  again: python -m tests.simulation --seed {day.seed}   (or make simulate ARGS='--seed {day.seed}')",
         ]
     )
