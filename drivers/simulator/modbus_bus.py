@@ -87,8 +87,7 @@ class ModbusBus:
 
     def silence(self) -> None:
         """As ``Bus.silence``."""
-        if isinstance(self._reader, modbus.RtuReader):
-            self._reader.clear()
+        self._reader.clear()
 
     def _silence(self, unit: Unit) -> str:
         return "pump-silent" if isinstance(unit.target, int) else "gauge-silent"

@@ -83,6 +83,10 @@ class TcpReader:
             found.append(_request(frame[6], frame[7:], int.from_bytes(frame[:2], "big")))
         return found
 
+    def clear(self) -> None:
+        """Another connection: half a request is forgotten."""
+        self._waiting = b""
+
 
 def answer(request: Request, values: tuple[int, ...] = ()) -> bytes:
     """The reply without envelope: the values read, or the echo of a write."""

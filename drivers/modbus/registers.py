@@ -1,0 +1,82 @@
+"""What the registers of one device said last, field by field, and which requests are to be sent now.
+
+Knows a bound map and time as a number. Knows no wire and no meaning of a value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from drivers.modbus import plan, values
+from drivers.modbus.codec import Function, ReadRequest, WriteRequest
+from drivers.modbus.model import RegisterMap, Role
+from drivers.modbus.values import Key, Sample
+
+NOT_READ = Sample(reason="short")
+
+
+class Registers:
+    """The last values of one device. ``rounds`` counts completed reads, so that an order can tell new from old."""
+
+    def __init__(self, map_: RegisterMap, *, shortest_s: float | None = None) -> None:
+        self.map = map_
+        self.rounds = 0
+        self._cycles = plan.cycles(map_)
+        self._due_s = [0.0] * len(self._cycles)
+        self._words: dict[Key, Sequence[int]] = {}
+        self._samples: dict[Key, Sample] = {}
+        self.period_s = self._cycles[0].period_ms / 1000 if shortest_s is None else shortest_s
+
+    def due(self, now_s: float) -> list[plan.Block]:
+        """The reads of this look, fastest cycle first; that one is always among them."""
+        found: list[plan.Block] = []
+        for index, cycle in enumerate(self._cycles):
+            if index == 0 or now_s >= self._due_s[index]:
+                self._due_s[index] = now_s + cycle.period_ms / 1000
+                found += [block for turn in cycle.turns for block in turn.blocks]
+        return found
+
+    def of_field(self, name: str) -> plan.Block:
+        """The read that brings this field as it stands in a cycle, with all that is read in the same moment."""
+        for cycle in self._cycles:
+            for turn in cycle.turns:
+                for block in turn.blocks:
+                    if any(part.field == name for part in block.parts):
+                        return block
+        return plan.single(self.map, name)
+
+    def take(self, block: plan.Block, words: Sequence[int]) -> None:
+        """One reply. ``settled`` follows when all of a look have come."""
+        self._words.update(block.registers(words))
+
+    def settled(self) -> None:
+        """What has come is one state of the device: its values hold from now on."""
+        self.rounds += 1
+        self._samples = values.samples(self.map, self._words)
+
+    def forget(self) -> None:
+        """The device was out of sight: nothing read before is its state now."""
+        self._due_s = [0.0] * len(self._cycles)
+        self._words.clear()
+        self._samples.clear()
+
+    def field(self, name: str) -> Sample:
+        """The last value of a field."""
+        return self._samples.get((name, None), NOT_READ)
+
+    def role(self, role: Role) -> Sample | None:
+        """The last value with this role; ``None`` where the map has no such field."""
+        fields = self.map.by_role(role)
+        return self.field(fields[0].name) if fields else None
+
+
+def read_request(block: plan.Block) -> ReadRequest:
+    """A planned read as a telegram."""
+    return ReadRequest(Function(block.function), block.address, block.count)
+
+
+def write_request(planned: plan.WriteRequest) -> WriteRequest:
+    """A planned write as a telegram; a coil takes 0 or 1."""
+    function = Function(planned.function)
+    words = (int(bool(planned.words[0])),) if function is Function.WRITE_COIL else planned.words
+    return WriteRequest(function, planned.address, words)
