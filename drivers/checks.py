@@ -20,7 +20,15 @@ _ARC = _table(0xA001)
 
 def crc16_arc(data: bytes) -> int:
     """CRC-16/ARC: polynomial 8005 reflected, start 0, no final XOR; of ``b"123456789"`` it is BB3D."""
-    crc = 0
+    return _crc16(data, 0)
+
+
+def crc16_modbus(data: bytes) -> int:
+    """CRC-16/MODBUS: as ARC with start FFFF; of ``b"123456789"`` it is 4B37."""
+    return _crc16(data, 0xFFFF)
+
+
+def _crc16(data: bytes, crc: int) -> int:
     for byte in data:
         crc = (crc >> 8) ^ _ARC[(crc ^ byte) & 0xFF]
     return crc

@@ -11,7 +11,7 @@ from typing import Any
 
 from agent.domain.wetstock.limits import tank_limits
 from agent.settings import model, policies, wiring
-from agent.settings.places import Path
+from drivers.places import Path
 
 Report = Callable[[Path, str, str], None]
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from agent.settings import checks, model
-from agent.settings.places import Path, Places, shown
+from drivers.places import Path, Places, shown
 
 _SINGLE: dict[str, type[model.Section]] = {
     "station": model.StationSettings,

@@ -12,7 +12,7 @@ from typing import Any
 
 from agent.domain.identity import CardLayout, layout_problems
 from agent.settings import model
-from agent.settings.places import Path
+from drivers.places import Path
 
 Report = Callable[[Path, str, str], None]
 

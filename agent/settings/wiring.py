@@ -10,10 +10,10 @@ from dataclasses import replace
 from typing import Any
 
 from agent.settings import model
-from agent.settings.places import Path
 from drivers import registry
 from drivers.config import LineConfig
 from drivers.errors import WiringError
+from drivers.places import Path
 
 Report = Callable[[Path, str, str], None]
 

@@ -251,6 +251,7 @@ class Field:
     ``size_bytes``: of bcd and ascii. ``resolution``: what a float is rounded to, in the unit of the value.
     ``modulus`` and ``max_delta`` are raw counts (of a float: steps of ``resolution``). ``no_value``: patterns of the
     assembled bits that mean "none". ``measures``: unit and scale per system of units, where the station says which.
+    ``expect``: raw values that prove the right device is there; ``expect_unit``: its own unit address does.
     """
 
     name: str
@@ -272,6 +273,8 @@ class Field:
     no_value: frozenset[int] = frozenset()
     flags: tuple[Flag, ...] = ()
     valid_when: Condition | None = None
+    expect: tuple[int, ...] = ()
+    expect_unit: bool = False
     alias: bool = False
 
     @property
@@ -432,7 +435,7 @@ class RegisterMap:
     """One device type, complete. Identity: ``id`` with ``version``; ``sha256`` of the file goes to the audit trail.
 
     ``max_registers``: what this device grants per read. ``requires``: what the station must give before the map can be
-    used, in order; ``bind`` (plan.py) takes them in and leaves none open. ``uncertain``: sentences for a person.
+    used, in order; ``bind`` (bind.py) takes them in and leaves none open. ``uncertain``: sentences for a person.
     """
 
     id: str

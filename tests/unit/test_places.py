@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.settings.places import Places, shown
+from drivers.places import Places, shown
 
 TEXT = '''\
 # a comment = "nothing"
