@@ -64,6 +64,8 @@ BUILT_IN: Mapping[str, str] = {
     "dart": "drivers.dart.driver:SPEC",
     "veeder-root": "drivers.veeder_root.driver:SPEC",
     "serial-scanner": "drivers.scanner.driver:SPEC",
+    "modbus": "drivers.modbus.driver:SPEC",
+    "modbus-gauge": "drivers.modbus.driver:GAUGE_SPEC",
 }
 
 

@@ -36,7 +36,7 @@ class Count:
 
 
 def totalizer(map_: RegisterMap) -> Count | None:
-    """How to read the totalizer of ``map_``; ``None`` where it has none. Raises ``WiringError`` when it is no volume."""
+    """How to read the totalizer of ``map_``, if it has one. Raises ``WiringError`` when it is no volume."""
     fields = map_.by_role(Role.TOTALIZER)
     if not fields:
         return None

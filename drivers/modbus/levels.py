@@ -11,10 +11,10 @@ from typing import Protocol
 from drivers.config import PointConfig
 from drivers.device import DispenserCapabilities
 from drivers.modbus import counts
-from drivers.modbus.model import Field, Profile, RegisterMap, Role
+from drivers.modbus.model import Profile, RegisterMap, Role
 from drivers.modbus.options import Options
 from drivers.modbus.registers import Registers
-from drivers.modbus.units import to_ml, to_minor, to_ml_min, to_price_milli
+from drivers.modbus.units import to_minor, to_ml, to_ml_min, to_price_milli
 from drivers.modbus.values import Sample
 from drivers.readings import FuellingPointReading, HeldSale, PointState, Reading, TotalizerReading
 
@@ -28,6 +28,9 @@ FUELLING = frozenset(
         PointState.SUSPENDED_FUELLING,
     }
 )
+
+MOST_IN_SIGHT_ML = 20_000_000
+"""More than one fuelling can be: the count has gone back or leapt, which the domain must judge by the total."""
 
 
 class Level(Protocol):
@@ -60,6 +63,7 @@ class Base:
         self.registers = registers
         self.state: PointState | None = None
         self.unlisted_states = 0
+        self.fuellings = 0
         self._count = counts.totalizer(registers.map)
 
     @property
@@ -143,7 +147,6 @@ class DispenserLevel(Base):
     def __init__(self, config: PointConfig, registers: Registers) -> None:
         super().__init__(config, registers)
         self.restarts = 0
-        self.fuellings = 0
         self._price_milli: int | None = None
         self._told_token = ""
 
@@ -222,7 +225,7 @@ class MeterLevel(Base):
         self._still_since_s = 0.0
 
     def apply(self, now_s: float) -> list[Reading]:
-        """As ``Level.apply``: a total that has moved unseen is told."""
+        """As ``Level.apply``: a total that has moved unseen, or leapt as no flow can, is told at once."""
         raw = self.total_raw()
         if raw is None:
             self.state = None
@@ -235,16 +238,18 @@ class MeterLevel(Base):
             self._still_since_s = now_s
         if self._rest_raw is None:
             self._rest_raw = raw
+        leapt = missed or self.moved_ml(self._rest_raw, raw) > MOST_IN_SIGHT_ML
+        if leapt and raw != self._rest_raw:
+            self._rest_raw = raw
+            self.state = PointState.FUELLING if flows else PointState.IDLE
+            total = self.total()
+            return [] if total is None else [total]
         if self.state is not PointState.FUELLING:
-            begins = self.moved_ml(self._rest_raw, raw) > self._options.start_ml and not missed
+            begins = self.moved_ml(self._rest_raw, raw) > self._options.start_ml
             self.state = PointState.FUELLING if flows or begins else PointState.IDLE
         elif now_s - self._still_since_s >= self._options.settle_s:
             self.state = PointState.IDLE
             self._rest_raw = raw
-        if missed and raw != self._rest_raw:
-            self._rest_raw = raw
-            total = self.total()
-            return [] if total is None else [total]
         return []
 
     def reading(self) -> FuellingPointReading | None:
@@ -309,9 +314,7 @@ class LogLevel(Base):
         self._told_token = ""
 
 
-def make_level(
-    config: PointConfig, registers: Registers, options: Options
-) -> DispenserLevel | MeterLevel | LogLevel:
+def make_level(config: PointConfig, registers: Registers, options: Options) -> DispenserLevel | MeterLevel | LogLevel:
     """The level of one point by the profile of its map."""
     if registers.map.profile is Profile.DISPENSER:
         return DispenserLevel(config, registers)
@@ -347,8 +350,3 @@ _MEMORY: Mapping[Profile, str] = {Profile.LOG: "queue"}
 
 def _minor(sample: Sample) -> int | None:
     return None if sample.reason or sample.value is None else to_minor(sample.value, sample.unit)
-
-
-def is_identity(field: Field) -> bool:
-    """Whether a field says which device or which version of its registers this is."""
-    return field.role is Role.IDENTITY

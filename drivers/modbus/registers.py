@@ -36,14 +36,14 @@ class Registers:
                 found += [block for turn in cycle.turns for block in turn.blocks]
         return found
 
+    def blocks(self) -> list[plan.Block]:
+        """Every read of every cycle."""
+        return [block for cycle in self._cycles for turn in cycle.turns for block in turn.blocks]
+
     def of_field(self, name: str) -> plan.Block:
         """The read that brings this field as it stands in a cycle, with all that is read in the same moment."""
-        for cycle in self._cycles:
-            for turn in cycle.turns:
-                for block in turn.blocks:
-                    if any(part.field == name for part in block.parts):
-                        return block
-        return plan.single(self.map, name)
+        found = (block for block in self.blocks() if any(part.field == name for part in block.parts))
+        return next(found, None) or plan.single(self.map, name)
 
     def take(self, block: plan.Block, words: Sequence[int]) -> None:
         """One reply. ``settled`` follows when all of a look have come."""
