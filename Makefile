@@ -15,11 +15,12 @@ DESTDIR ?=
 PREFIX ?= /opt/forecourt
 GROUND := .ci/venv pyproject.toml requirements/demo.txt
 
-.PHONY: help demo test check format lint types imports architecture simulate bench soak soak-power lock dist install boot clean
+.PHONY: help demo test drivers check format lint types imports architecture simulate bench soak soak-power lock dist install boot clean
 
 help:
 	@echo 'make demo [ARGS="--for 60s"]  a whole simulated station on this machine'
 	@echo 'make test [ARGS="-k scan"]    the whole test suite'
+	@echo 'make drivers [ARGS=--json]    every driver through its contract, and the level its tests prove'
 	@echo 'make check                    format, lint, types, imports, architecture (each also a target)'
 	@echo 'make simulate [ARGS="--seed 7"] one simulated station day again, or many: ARGS="--days 1000"'
 	@echo 'make bench [ARGS="--only P1"] measurements; never fails'
@@ -39,6 +40,9 @@ test: $(VENV)/.test
 	@$(BYTECODE)
 	@.ci/packages mosquitto=mosquitto age=age zstd=zstd sqlite3=sqlite3 cc=gcc cc=libc6-dev systemd-analyze=systemd
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 15 $(ARGS)
+
+drivers: $(VENV)/.test
+	@$(BIN)/python -m tests.drivers_scale $(ARGS)
 
 check: format lint types imports architecture
 

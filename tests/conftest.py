@@ -2,7 +2,38 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import settings
+
+from tests.support import quality
 
 settings.register_profile("suite", deadline=None, print_blob=True)
 settings.load_profile("suite")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--rig``: run the contract of drivers on this rig instead of those of the drivers that are built in."""
+    parser.addoption(
+        "--rig",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="module with the SUBJECT of a driver for tests/contract (may be repeated)",
+    )
+    parser.addoption(
+        "--proofs", action="store_true", help="only tests that prove something of a driver, and its contract"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The marker by which a test says what it proves."""
+    config.addinivalue_line("markers", f"proves(evidence, *protocols): evidence is {', '.join(quality.EVIDENCE)}")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Note what each test proves; with ``--proofs`` leave out what proves nothing of a driver."""
+    quality.note_claims(items)
+    if config.getoption("--proofs"):
+        chosen = [item for item in items if "contract" in item.path.parts or quality.proves(item)]
+        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+        items[:] = chosen

@@ -9,7 +9,8 @@ import pytest
 
 from drivers.errors import DriverError
 from drivers.readings import CodeScan, CompletedSale, FuellingPointReading, Quality, Reading, TankReading
-from tests.support.driver_rig import PROTOCOLS, VirtualRig, every_command
+from tests.support.rigs.base import Subject, VirtualRig, every_command
+from tests.support.rigs.kinds import SCANNED
 
 SEEDS = range(6)
 TURNS = 400
@@ -58,14 +59,14 @@ def check(reading: Reading) -> None:
         assert len(reading.text) <= 1_024
 
 
+@pytest.mark.proves("noise")
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("noise", [random_bytes, damaged, protocol_letters])
-@pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_nonsense_raises_nothing_but_driver_errors(
-    protocol: str, noise: Callable[[random.Random, bytes], bytes], seed: int
+    subject: Subject, noise: Callable[[random.Random, bytes], bytes], seed: int
 ) -> None:
     """Hundreds of turns of noise with commands under way; afterwards the driver is well again without a restart."""
-    rig = VirtualRig(protocol, seed=seed)
+    rig = VirtualRig(subject, seed=seed)
     rig.online()
     rng = random.Random(seed)
     well = rig.port.peer
@@ -77,8 +78,8 @@ def test_nonsense_raises_nothing_but_driver_errors(
             if number % 40 == 0:
                 for command in every_command():
                     device.submit(command)
-            if protocol == "serial-scanner":
-                rig.type(noise(rng, b"9156000000000017\r\n") or b"\r")
+            if not subject.asks:
+                rig.arrive(noise(rng, SCANNED) or b"\r")
             for reading in rig.line.turn():
                 check(reading)
         except DriverError as error:
@@ -89,19 +90,18 @@ def test_nonsense_raises_nothing_but_driver_errors(
     rig.port.peer = well
     began = len(rig.seen)
     rig.turns(90)
-    if protocol != "serial-scanner":
+    if subject.asks:
         fresh = [reading for _, reading in rig.seen[began:]]
         assert any(isinstance(reading, (FuellingPointReading, TankReading)) for reading in fresh)
         return
-    rig.type(b"\r\n9156000000000017\r\n")
+    rig.arrive(b"\r\n" + SCANNED)
     rig.turns(1)
-    assert rig.of(CodeScan)[-1].text == "9156000000000017"
+    assert rig.of(CodeScan)[-1].text == SCANNED.decode().strip()
 
 
-@pytest.mark.parametrize("protocol", [name for name in PROTOCOLS if name != "serial-scanner"])
-def test_noise_is_counted_by_reason(protocol: str) -> None:
+def test_noise_is_counted_by_reason(talker: Subject) -> None:
     """A person who looks for a bad cable finds numbers: the counters name what was refused."""
-    rig = VirtualRig(protocol)
+    rig = VirtualRig(talker)
     rig.online()
     well, rng = rig.port.peer, random.Random(3)
     rig.port.peer = lambda data: damaged(rng, well(data))

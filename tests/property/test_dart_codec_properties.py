@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -25,6 +26,7 @@ short_frames = st.builds(
 )
 
 
+@pytest.mark.proves("every-split", "dart")
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.one_of(data_frames, short_frames), max_size=6), st.data())
 def test_frames_survive_the_wire_however_it_is_cut(frames: list[Frame], data: st.DataObject) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +18,7 @@ parts = st.lists(
 ).map(b"".join)
 
 
+@pytest.mark.proves("every-split", "serial-scanner")
 @given(data=parts, cuts=st.lists(st.integers(0, 2000), max_size=6), tab=st.booleans())
 def test_any_cut_gives_the_same_frames(data: bytes, cuts: list[int], tab: bool) -> None:
     """Where the bytes are cut does not change frames or counts, and no frame is longer than the cap."""

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -36,6 +37,7 @@ def parsed(code: str, data: str) -> Any:
     return parse(code, data)
 
 
+@pytest.mark.proves("every-split", "veeder-root")
 @given(data=traffic, cuts=st.lists(st.integers(0, 4000), max_size=6), seven_bit=st.booleans())
 @settings(deadline=None, max_examples=150)
 def test_any_cut_gives_the_same_events(data: Any, cuts: Any, seven_bit: Any) -> None:

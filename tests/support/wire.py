@@ -58,6 +58,10 @@ class VirtualPort:
         """Apply ``change`` to the next reply whose request matches; faults are used once, in order."""
         self._faults.append((request, change))
 
+    def arrive(self, data: bytes) -> None:
+        """Bytes that nobody asked for are there now."""
+        self._arriving.append((self.now_s, data))
+
     def write(self, data: bytes) -> None:
         self._check()
         self.sent.append((self.now_s, data))

@@ -32,6 +32,7 @@ def only(raw: bytes) -> Frame:
     return frames[0]
 
 
+@pytest.mark.proves("vectors", "dart")
 @pytest.mark.parametrize("vector", named(VECTORS["frames"]))
 def test_frame_vectors_decode_and_encode_to_the_same_bytes(vector: dict[str, Any]) -> None:
     """Every published frame parses to what it says and is built again byte for byte."""
@@ -48,6 +49,7 @@ def test_frame_vectors_decode_and_encode_to_the_same_bytes(vector: dict[str, Any
         assert f"{crc16_arc(head + frame.data):04X}" == expected["crc"]
 
 
+@pytest.mark.proves("vectors", "dart")
 @pytest.mark.parametrize(
     "vector", named([v for v in VECTORS["frames"] if v["direction"] == "to_pump" and "transactions" in v["expected"]])
 )
@@ -71,6 +73,7 @@ def test_commands_are_built_as_published(vector: dict[str, Any]) -> None:
     assert made == only(bytes.fromhex(vector["bytes"])).data
 
 
+@pytest.mark.proves("vectors", "dart")
 @pytest.mark.parametrize(
     "vector", named([v for v in VECTORS["frames"] if v["direction"] == "from_pump" and "transactions" in v["expected"]])
 )
@@ -98,6 +101,8 @@ def _expected(item: dict[str, Any]) -> blocks.Transaction:
     return Totals(int(item["counter"], 16), item["total"], grades=(item["grade1"], item["grade2"]))
 
 
+@pytest.mark.proves("every-split", "dart")
+@pytest.mark.proves("vectors", "dart")
 @pytest.mark.parametrize("vector", named(VECTORS["streams"]))
 def test_streams_give_the_same_frames_however_they_are_cut(vector: dict[str, Any]) -> None:
     """Cut at every point, a stream gives the same frames and the same count of rejects."""
@@ -120,6 +125,7 @@ def test_silence_drops_and_counts_a_broken_frame() -> None:
     assert len(decoder.feed(bytes.fromhex("5170FA"))) == 1
 
 
+@pytest.mark.proves("vectors", "dart")
 @pytest.mark.parametrize("vector", named(VECTORS["dialogues"]))
 def test_dialogues_acknowledge_and_deliver_as_published(vector: dict[str, Any]) -> None:
     """The receiving rules deliver each block once and acknowledge it with its own number; ours count up per command."""
@@ -142,6 +148,7 @@ def test_dialogues_acknowledge_and_deliver_as_published(vector: dict[str, Any]) 
         assert (replies[0] if replies else None) == step["reply"]
 
 
+@pytest.mark.proves("vectors", "dart")
 def test_golden_session_delivers_every_block_once_and_in_order() -> None:
     """Every block of the golden session is news with the next number, and every agent frame is built by this codec."""
     decoder, receiver = Decoder(), Receiver()

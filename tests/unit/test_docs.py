@@ -21,7 +21,7 @@ from drivers.dart import options as dart
 from drivers.scanner import driver as scanner
 from drivers.veeder_root import options as veeder_root
 from headoffice.cli.app import app as head_office
-from tests.support.driver_rig import every_command
+from tests.support.rigs.base import every_command
 from tests.support.wire import VirtualPort
 
 ROOT = Path(__file__).parents[2]

@@ -23,6 +23,8 @@ def test_any_run_of_cr_and_lf_ends_a_frame(data: bytes, texts: list[str]) -> Non
     assert [frame.text for frame in FrameDecoder().feed(data)] == texts
 
 
+@pytest.mark.proves("every-split", "serial-scanner")
+@pytest.mark.proves("vectors", "serial-scanner")
 def test_the_published_example_gives_one_frame_at_any_cut() -> None:
     """The AIM id is removed once and kept, wherever the bytes are cut."""
     data = b"]Q1FM1:MWG..0\r\n"

@@ -204,6 +204,7 @@ def assert_reply(event: Any, expect: Any) -> None:
     assert described(event.function, answer) == rest
 
 
+@pytest.mark.proves("vectors", "veeder-root")
 @pytest.mark.parametrize("vector", of_kind("reply"))
 def test_a_recorded_reply_is_decoded_exactly(vector: Any) -> None:
     """Each computer-format reply gives one frame with exactly the published fields."""
@@ -211,6 +212,8 @@ def test_a_recorded_reply_is_decoded_exactly(vector: Any) -> None:
     assert_reply(event, vector["expect"])
 
 
+@pytest.mark.proves("every-split", "veeder-root")
+@pytest.mark.proves("vectors", "veeder-root")
 @pytest.mark.parametrize("vector", of_kind("stream"))
 def test_a_recorded_stream_gives_its_frames_at_any_cut(vector: Any) -> None:
     """Noise, parity bits and unusual ends do not matter, and neither does where the bytes are cut."""
@@ -223,6 +226,7 @@ def test_a_recorded_stream_gives_its_frames_at_any_cut(vector: Any) -> None:
             assert_reply(event, expect)
 
 
+@pytest.mark.proves("vectors", "veeder-root")
 @pytest.mark.parametrize("vector", of_kind("reject"))
 def test_a_wrong_reply_is_refused_with_its_reason(vector: Any) -> None:
     """A flipped bit or a foreign echo gives a refusal and no data."""
@@ -232,6 +236,7 @@ def test_a_wrong_reply_is_refused_with_its_reason(vector: Any) -> None:
     assert events == [Rejected(vector["expect"]["rejected"])]
 
 
+@pytest.mark.proves("vectors", "veeder-root")
 @pytest.mark.parametrize("vector", of_kind("display"))
 def test_a_display_page_is_read_from_the_right(vector: Any) -> None:
     """Pages of a console and of a server without SOH give the same kind of rows."""
@@ -256,6 +261,7 @@ def row_values(row: Any) -> Any:
     return {name: float(value) for name, value in zip(names, row.record.values, strict=True)}
 
 
+@pytest.mark.proves("vectors", "veeder-root")
 @pytest.mark.parametrize("vector", of_kind("command"))
 def test_a_question_has_the_recorded_bytes(vector: Any) -> None:
     """The encoder gives exactly the bytes of each question, in both formats and with a security code."""
@@ -289,6 +295,7 @@ def test_a_float_field_is_exact(vector: Any) -> None:
     assert plain(float32(vector["bytes"])) == vector["expect"]
 
 
+@pytest.mark.proves("vectors", "veeder-root")
 @pytest.mark.parametrize("vector", of_kind("unit"))
 def test_units_are_converted_once_and_exactly(vector: Any) -> None:
     """A field of a US or metric console becomes the published integer."""

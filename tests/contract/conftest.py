@@ -1,0 +1,36 @@
+"""Gives the contract tests their protocols: every registered one, or the rig named by ``--rig``.
+
+Arguments: ``subject`` any protocol, ``talker`` one that asks, ``dispenser``, ``gauge``, ``alone`` one with a wire of its own,
+``checked`` one whose frames carry a check, ``wired`` a protocol and the name of one of its real wires. Knows no protocol by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.support.rigs import every
+from tests.support.rigs.base import Subject
+from tests.support.rigs.kinds import DispenserSubject, GaugeSubject
+
+CHOICES: dict[str, Callable[[Subject], bool]] = {
+    "subject": lambda _subject: True,
+    "talker": lambda subject: subject.asks,
+    "dispenser": lambda subject: isinstance(subject, DispenserSubject),
+    "gauge": lambda subject: isinstance(subject, GaugeSubject),
+    "checked": lambda subject: subject.wording is not None,
+    "alone": lambda subject: not isinstance(subject, DispenserSubject),
+}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Parametrize by the names of the arguments."""
+    named: list[str] = metafunc.config.getoption("--rig")
+    subjects: list[Subject] = [every.of_module(name) for name in named] if named else every.built_in()
+    for argument, wanted in CHOICES.items():
+        if argument in metafunc.fixturenames:
+            metafunc.parametrize(argument, [s for s in subjects if wanted(s)], ids=str)
+    if "wired" in metafunc.fixturenames:
+        wired = [(subject, wire) for subject in subjects for wire in subject.wires]
+        metafunc.parametrize("wired", wired, ids=[f"{subject} over {wire}" for subject, wire in wired])

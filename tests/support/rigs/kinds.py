@@ -1,0 +1,130 @@
+"""What the suite must know beyond ``Subject`` of each kind of device: a dispenser, a tank gauge, a code reader.
+
+Knows readings, no protocol and no simulator.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, Protocol
+
+from drivers.commands import ReadSale
+from drivers.device import DispenserCapabilities
+from drivers.readings import CodeScan, CommandOutcome, CompletedSale, DeviceStatus, TankReading
+from tests.support.rigs.base import Rig, Subject
+
+SCANNED = b"9156000000000017\r\n"
+
+
+class Head(Protocol):
+    """A simulated pump as people and fuel move it. Volumes in units of 10 ml, money in minor units."""
+
+    prices: dict[int, int]
+    volume: int
+    amount: int
+
+    def lift(self, nozzle: int) -> None:
+        """Take a nozzle."""
+        ...
+
+    def hang_up(self) -> None:
+        """Put it back."""
+        ...
+
+    def deliver(self, units: int) -> int:
+        """Pull the lever; returns how much flowed."""
+        ...
+
+    def restart(self) -> None:
+        """The processor of the pump restarts."""
+        ...
+
+
+class DispenserSubject(Subject):
+    """A dispenser protocol."""
+
+    nozzles: tuple[int, ...] = (1, 2, 3)
+    """Logical nozzles of every point; the first three are used."""
+    totals_unit_ml = 10
+    totals_modulus = 10**10
+    forgets: frozenset[str] = frozenset()
+    """Names in ``heard`` after which a device no longer knows its last sale."""
+    faults: tuple[str, ...] = ()
+    """Names of simulated faults that ``inject`` can make at a point during a fuelling."""
+
+    @abstractmethod
+    def head(self, rig: Rig, point: int) -> Head:
+        """The simulated pump of a point."""
+
+    @abstractmethod
+    def totals(self, rig: Rig, point: int) -> dict[int, int]:
+        """The meter's count of each nozzle as the protocol tells it, by nozzle."""
+
+    @abstractmethod
+    def sales(self, rig: Rig) -> list[dict[str, Any]]:
+        """Every fuelling as it really was, oldest first: point, nozzle, volume_ml, amount_minor, totalizer_end."""
+
+    @abstractmethod
+    def inject(self, rig: Rig, fault: str, point: int, times: int | None) -> None:
+        """Start a fault at a point, for so many opportunities (``None``: as long as it usually lasts)."""
+
+    @abstractmethod
+    def is_poll(self, data: bytes, point: int) -> bool:
+        """Whether bytes of the driver are its regular question to this point."""
+
+    @property
+    def capabilities(self) -> DispenserCapabilities:
+        """What the driver says of itself."""
+        found = self.spec.capabilities
+        assert isinstance(found, DispenserCapabilities)
+        return found
+
+    def nozzle(self, place: int) -> int:
+        """The nozzle in that place (1, 2, 3), or the last there is."""
+        return self.nozzles[min(place, len(self.nozzles)) - 1]
+
+    def reads_the_truth(self, rig: Rig) -> None:
+        """The totals of point 2 are those of its meter."""
+        name = f"s{len(rig.seen)}"
+        assert rig.run(ReadSale(name, 2, self.nozzles)) is CommandOutcome.APPLIED
+        told = {reading.nozzle: reading.raw for reading in rig.of(CompletedSale)[-1].after}
+        assert told == self.totals(rig, 2)
+
+
+class GaugeSubject(Subject):
+    """A tank gauge protocol."""
+
+    tanks: tuple[int, ...] = (1, 2, 3)
+    tolerance_ml = 1_000
+    confirms_units = True
+    """Whether the gauge has units that can change, so that a person confirms them; else the command is refused."""
+
+    @abstractmethod
+    def true_volume_ml(self, rig: Rig, tank: int) -> int:
+        """What is in a tank now."""
+
+    def reads_the_truth(self, rig: Rig) -> None:
+        """Every tank, to the tolerance, as told since the gauge was last offline."""
+
+        def fresh() -> dict[int, TankReading]:
+            told = [reading for _, reading in rig.seen]
+            lost = [at for at, news in enumerate(told) if isinstance(news, DeviceStatus) and not news.online]
+            since = told[lost[-1] + 1 :] if lost else told
+            return {reading.gauge_index: reading for reading in since if isinstance(reading, TankReading)}
+
+        rig.until(lambda: set(fresh()) == set(self.tanks), 60)
+        for tank, reading in fresh().items():
+            assert abs((reading.volume_ml or 0) - self.true_volume_ml(rig, tank)) <= self.tolerance_ml
+
+
+class ReaderSubject(Subject):
+    """A code reader: it only listens."""
+
+    asks = False
+
+    def reads_the_truth(self, rig: Rig) -> None:
+        """What is typed is told."""
+        before = len(rig.of(CodeScan))
+        rig.arrive(SCANNED)
+        rig.until(lambda: len(rig.of(CodeScan)) > before)
+        assert rig.of(CodeScan)[-1].text == SCANNED.decode().strip()
