@@ -35,6 +35,7 @@ from drivers.veeder_root.plausibility import Pace
 
 MAX_COMMANDS = 16  # a person confirms units now and then; more waiting is a fault of the caller
 PROBE_WAITS_S = (1.0, 2.0, 3.0)  # silent: last one for ever
+WATCH_S = 2.0  # between two reads the port is looked at so often: a pulled cable is noticed without a telegram
 
 
 class RegisterGauge:
@@ -78,6 +79,8 @@ class RegisterGauge:
             self._ask(port, *self._left[0])
             for name, count in self._wire.take_counts().items():
                 self._counts[name] = self._counts.get(name, 0) + count
+        else:
+            port.discard()
         taken, self._out = self._out, []
         return taken
 
@@ -85,7 +88,7 @@ class RegisterGauge:
         """As ``Device.due_in_s``."""
         if self._now is None or self._due_s is None or self._commands or self._out:
             return 0.0
-        return max(0.0, self._due_s - self._now)
+        return max(0.0, min(WATCH_S, self._due_s - self._now))
 
     def submit(self, command: Command) -> None:
         """Queue ``command``; only ``ConfirmUnits`` can be applied. Raises ``DeviceRefused`` when too many wait."""
@@ -247,6 +250,9 @@ class RegisterGauge:
             command = self._commands.popleft()
             if not isinstance(command, ConfirmUnits):
                 self._end(command, CommandOutcome.REFUSED, "a tank gauge is only read")
+                continue
+            if f"gauge:{command.gauge.removeprefix('gauge:')}" != self.device_id:
+                self._end(command, CommandOutcome.REFUSED, "this is another gauge")
                 continue
             if self._held and self._system is not None:
                 self._held = False

@@ -29,6 +29,17 @@ FUELLING = frozenset(
     }
 )
 
+NOZZLE_OUT: Mapping[PointState, bool] = {
+    PointState.IDLE: False,
+    PointState.AUTHORISED: False,
+    PointState.CALLING: True,
+    PointState.STARTED: True,
+    PointState.FUELLING: True,
+    PointState.SUSPENDED_STARTED: True,
+    PointState.SUSPENDED_FUELLING: True,
+}
+"""What a state says of the nozzle by its own meaning; the others say nothing."""
+
 MOST_IN_SIGHT_ML = 20_000_000
 """More than one fuelling can be: the count has gone back or leapt, which the domain must judge by the total."""
 
@@ -147,12 +158,17 @@ class DispenserLevel(Base):
     def __init__(self, config: PointConfig, registers: Registers) -> None:
         super().__init__(config, registers)
         self.restarts = 0
+        self._version = -1
+        self._reading: FuellingPointReading | None = None
         self._price_milli: int | None = None
         self._told_token = ""
 
     def apply(self, now_s: float) -> list[Reading]:
         """As ``Level.apply``: a numbered sale that stands there unannounced is told once."""
         del now_s
+        if self._version == self.registers.version and self.state is not None:
+            return []
+        self._version = self.registers.version
         before, self.state = self.state, self._told_state()
         if self.state is PointState.INOPERATIVE and before not in (None, PointState.INOPERATIVE):
             self.restarts += 1  # nothing else in the registers tells a restart
@@ -160,6 +176,7 @@ class DispenserLevel(Base):
             self.fuellings += 1
         if self.state is PointState.FUELLING:
             self._price_milli = self._price(Role.UNIT_PRICE)
+        self._reading = self._level()
         held = self._record()
         if held is None or held.token == self._told_token or self.state not in AT_REST:
             return []
@@ -168,6 +185,9 @@ class DispenserLevel(Base):
 
     def reading(self) -> FuellingPointReading | None:
         """As ``Level.reading``."""
+        return self._reading
+
+    def _level(self) -> FuellingPointReading | None:
         if self.state is None:
             return None
         number = self.registers.role(Role.NOZZLE)
@@ -176,6 +196,7 @@ class DispenserLevel(Base):
             fuelling_point=self.config.fuelling_point,
             state=self.state,
             nozzle=(number.raw or None) if number is not None and not number.reason else None,
+            nozzle_out=NOZZLE_OUT.get(self.state),
             volume_ml=self._ml(Role.VOLUME),
             amount_minor=self._amount(Role.AMOUNT),
             unit_price_milli=price or None,
@@ -202,7 +223,7 @@ class DispenserLevel(Base):
 
     def gap(self) -> None:
         """As ``Level.gap``."""
-        self.state = None
+        self.state = self._reading = None
         self._told_token = ""
 
     def _alarms(self) -> tuple[str, ...]:

@@ -34,6 +34,10 @@ GAP_CHARACTERS = 3.5
 READ_BYTES = 512
 MAX_HEARD_BYTES = 1_024  # a wire that babbles costs one window, not the line
 LAST_TRANSACTION = 0xFFFF
+PROBE_WINDOW_S = 0.1  # for a device that is offline, so that a dead one costs the others little
+SLOW_FACTOR = 1.5  # a device's own slowest answer times this is its probe window
+SLOWEST_FADES = 0.95  # per answer, so that one hiccup of this PC does not count for ever
+FULL_PROBE_EVERY = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,7 @@ class Channel:
         self._transaction = 0
         self._decoder: ReplyDecoder | None = None
         self._counts: Counter[str] = Counter()
+        self.first_byte_s = 0.0
 
     def forget(self) -> None:
         """The port was lost: nothing of the stream before counts."""
@@ -92,23 +97,28 @@ class Channel:
         taken, self._counts = dict(self._counts), Counter()
         return taken
 
-    def ask(self, port: Port, unit: int, request: Request, *, probe: bool = False) -> Reply | Heard:
+    def ask(self, port: Port, unit: int, request: Request, probe_s: float | None = None) -> Reply | Heard:
         """Put ``request`` and return its reply, refusals included. A device that says "busy" is asked three times.
 
         A write goes again only after "busy", which says that nothing was done; "acknowledge" says that it goes on.
-        ``probe``: the device is offline, so noise ends the wait at once. Raises ``PortLost``.
+        ``probe_s``: the device is offline, so it gets this window only, and noise ends the wait at once. Raises
+        ``PortLost``. ``first_byte_s`` then holds how long the reply's first bytes took.
         """
         again = {BUSY} if isinstance(request, WriteRequest) else {ACKNOWLEDGED, BUSY}
-        answer = self._ask_once(port, unit, request, probe=probe)
-        for _ in range(0 if probe else BUSY_TRIES):
+        answer = self._ask_once(port, unit, request, probe_s)
+        for _ in range(BUSY_TRIES if probe_s is None else 0):
             if isinstance(answer, Heard) or answer.exception not in again:
                 break
             self._counts["busy_replies"] += 1
             port.pause(BUSY_PAUSE_S)
-            answer = self._ask_once(port, unit, request, probe=probe)
+            answer = self._ask_once(port, unit, request, probe_s)
         return answer
 
-    def _ask_once(self, port: Port, unit: int, request: Request, *, probe: bool) -> Reply | Heard:
+    def reply_s(self) -> float:
+        """The full reply window."""
+        return self._timing.reply_s
+
+    def _ask_once(self, port: Port, unit: int, request: Request, probe_s: float | None) -> Reply | Heard:
         self._transaction = 1 if self._transaction == LAST_TRANSACTION else self._transaction + 1
         raw = encode(self._transport, unit, request, self._transaction)
         self._wait_for_gap(port)
@@ -121,7 +131,7 @@ class Channel:
         self._decoder = fresh
         port.write(raw)
         self._busy_until = port.monotonic() + len(raw) * self._timing.character_s
-        return self._answer(port, fresh, self._busy_until, probe=probe)
+        return self._answer(port, fresh, self._busy_until, probe_s)
 
     def _wait_for_gap(self, port: Port) -> None:
         if self._busy_until is None:
@@ -130,15 +140,17 @@ class Channel:
         if wait_s > 0:
             port.pause(wait_s)
 
-    def _answer(self, port: Port, decoder: ReplyDecoder, sent_s: float, *, probe: bool) -> Reply | Heard:
-        deadline = sent_s + self._timing.reply_s
+    def _answer(self, port: Port, decoder: ReplyDecoder, sent_s: float, probe_s: float | None) -> Reply | Heard:
+        deadline = sent_s + (self._timing.reply_s if probe_s is None else probe_s)
         heard = 0
         while heard < MAX_HEARD_BYTES:
             data = port.read(READ_BYTES, max(0.0, deadline - port.monotonic()))
             if not data:
                 break
-            heard += len(data)
             self._busy_until = port.monotonic()
+            if not heard:
+                self.first_byte_s = self._busy_until - sent_s
+            heard += len(data)
             try:
                 reply = decoder.feed(data)
             except FrameRejected:
@@ -146,7 +158,7 @@ class Channel:
             if reply is not None:
                 self._count(decoder)
                 return reply
-            if probe:
+            if probe_s is not None:
                 deadline = self._busy_until + self._timing.in_frame_s
             else:
                 deadline = max(deadline, self._busy_until + self._timing.in_frame_s)
@@ -166,10 +178,23 @@ class ReadingWire:
     def __init__(self, channel: Channel, unit: int) -> None:
         self._channel = channel
         self.unit = unit
+        self._slowest_s: float | None = None
+        self._probes = 0
 
     def read(self, port: Port, request: ReadRequest, *, probe: bool = False) -> Reply | Heard:
-        """As ``Channel.ask``."""
-        return self._channel.ask(port, self.unit, request, probe=probe)
+        """As ``Channel.ask``. ``probe``: the device is offline; it gets little more than its slowest answer took."""
+        answer = self._channel.ask(port, self.unit, request, self._window() if probe else None)
+        self._probes = self._probes + 1 if probe else 0
+        if isinstance(answer, Reply):
+            slowest_s = SLOWEST_FADES * (self._slowest_s or 0.0)
+            self._slowest_s = max(self._channel.first_byte_s, slowest_s)
+        return answer
+
+    def _window(self) -> float:
+        full_s = self._channel.reply_s()
+        if self._slowest_s is None or self._probes % FULL_PROBE_EVERY == FULL_PROBE_EVERY - 1:
+            return full_s
+        return min(full_s, max(PROBE_WINDOW_S, SLOW_FACTOR * self._slowest_s))
 
     def take_counts(self) -> dict[str, int]:
         """As ``Channel.take_counts``."""

@@ -16,14 +16,20 @@ NOT_READ = Sample(reason="short")
 
 
 class Registers:
-    """The last values of one device. ``rounds`` counts completed reads, so that an order can tell new from old."""
+    """The last values of one device. ``version`` counts the times that anything in them has changed.
+
+    Most reads bring what is known already, and decoding is what costs; so it is done only for what is new.
+    """
 
     def __init__(self, map_: RegisterMap, *, shortest_s: float | None = None) -> None:
         self.map = map_
-        self.rounds = 0
+        self.version = 0
         self._cycles = plan.cycles(map_)
         self._due_s = [0.0] * len(self._cycles)
         self._words: dict[Key, Sequence[int]] = {}
+        self._replies: dict[tuple[int, int, int], Sequence[int]] = {}
+        self._changed = False
+        self._names = {role: fields[0].name for role in Role if (fields := map_.by_role(role))}
         self._samples: dict[Key, Sample] = {}
         self.period_s = self._cycles[0].period_ms / 1000 if shortest_s is None else shortest_s
 
@@ -47,18 +53,26 @@ class Registers:
 
     def take(self, block: plan.Block, words: Sequence[int]) -> None:
         """One reply. ``settled`` follows when all of a look have come."""
-        self._words.update(block.registers(words))
+        place = (block.function, block.address, block.count)
+        if self._replies.get(place) != words:
+            self._replies[place] = words
+            self._words.update(block.registers(words))
+            self._changed = True
 
     def settled(self) -> None:
         """What has come is one state of the device: its values hold from now on."""
-        self.rounds += 1
-        self._samples = values.samples(self.map, self._words)
+        if self._changed:
+            self._changed = False
+            self.version += 1
+            self._samples = values.samples(self.map, self._words)
 
     def forget(self) -> None:
         """The device was out of sight: nothing read before is its state now."""
         self._due_s = [0.0] * len(self._cycles)
         self._words.clear()
+        self._replies.clear()
         self._samples.clear()
+        self._changed = True
 
     def field(self, name: str) -> Sample:
         """The last value of a field."""
@@ -66,8 +80,8 @@ class Registers:
 
     def role(self, role: Role) -> Sample | None:
         """The last value with this role; ``None`` where the map has no such field."""
-        fields = self.map.by_role(role)
-        return self.field(fields[0].name) if fields else None
+        name = self._names.get(role)
+        return None if name is None else self.field(name)
 
 
 def read_request(block: plan.Block) -> ReadRequest:

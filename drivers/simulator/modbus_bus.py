@@ -15,7 +15,7 @@ from drivers.simulator.faults import LATE_REPLY_MS, SLOW_REPLY_MS, FaultBoard
 from drivers.simulator.modbus_frames import Request
 
 BABBLE_BYTES = 48
-NAMES = {1: "READ", 2: "READ", 3: "READ", 4: "READ", 5: "WRITE_COIL", 6: "WRITE_REGISTER", 16: "WRITE_REGISTERS"}
+WRITES = frozenset({5, 6, 16})
 EXCEPTIONS = {"wrong-map": modbus.ILLEGAL_ADDRESS, "device-failure": modbus.DEVICE_FAILURE, "device-busy": modbus.BUSY}
 
 
@@ -38,6 +38,10 @@ class Unit(Protocol):
 
     def write(self, function: int, address: int, values: tuple[int, ...]) -> None:
         """Take what the master writes; raises ``Refused``."""
+        ...
+
+    def called(self, address: int, values: tuple[int, ...]) -> str:
+        """What a write means, as one word for the log."""
         ...
 
 
@@ -93,13 +97,13 @@ class ModbusBus:
         return "pump-silent" if isinstance(unit.target, int) else "gauge-silent"
 
     def _note(self, request: Request, unit: Unit | None) -> None:
-        name = NAMES.get(request.function, f"FUNCTION_{request.function}")
+        name = "INQUIRY"
+        if request.function not in modbus.READS:
+            name = "WRITE" if unit is None else unit.called(request.address, request.values)
         written = " ".join(f"{value:04X}" for value in request.values)
         detail = f"{request.function:02X} {request.address} {written or request.count}"
         point = unit.target if unit is not None and isinstance(unit.target, int) else None
-        self.log.add(
-            MasterCommand(self._board.now_ms, point, "INQUIRY" if name == "READ" else name, request.unit, detail)
-        )
+        self.log.add(MasterCommand(self._board.now_ms, point, name, request.unit, detail))
 
     def _answer(self, request: Request, unit: Unit) -> bytes:
         for fault, code in EXCEPTIONS.items():
@@ -109,7 +113,7 @@ class ModbusBus:
             if request.function in modbus.READS:
                 values = unit.read(request.function, request.address, request.count)
                 return modbus.answer(request, self._swapped(values, unit))
-            if request.function not in NAMES:
+            if request.function not in WRITES:
                 raise Refused(modbus.ILLEGAL_FUNCTION)
             unit.write(request.function, request.address, request.values)
         except Refused as error:

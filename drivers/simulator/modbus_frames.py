@@ -25,13 +25,25 @@ class Request:
     transaction: int = 0
 
 
+def _table() -> tuple[int, ...]:
+    """What one byte does to the register, by its low eight bits."""
+    rows = []
+    for byte in range(256):
+        register = byte
+        for _ in range(8):
+            register = (register >> 1) ^ (0xA001 if register & 1 else 0)
+        rows.append(register)
+    return tuple(rows)
+
+
+_TABLE = _table()
+
+
 def crc(data: bytes) -> bytes:
     """CRC-16/MODBUS, low byte first."""
     register = 0xFFFF
     for byte in data:
-        register ^= byte
-        for _ in range(8):
-            register = (register >> 1) ^ (0xA001 if register & 1 else 0)
+        register = (register >> 8) ^ _TABLE[(register ^ byte) & 0xFF]
     return register.to_bytes(2, "little")
 
 

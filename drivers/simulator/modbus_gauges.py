@@ -18,7 +18,8 @@ from drivers.simulator.tank import Tank
 
 TANKS = 12
 BLOCK = 16
-FULL_SCALE = 0x7FFFFFFF
+FULL_SCALE, FULL_SCALE_SIGNED = 0xFFFFFFFF, 0x7FFFFFFF
+FILLED = (FULL_SCALE, FULL_SCALE_SIGNED, FULL_SCALE, FULL_SCALE, FULL_SCALE, FULL_SCALE_SIGNED, FULL_SCALE_SIGNED)
 LINK_LOST, SCAN_SUSPENDED = 1, 2
 DELIVERY, PROBE_TIMEOUT, STILL = 1 << 0, 1 << 2, 1 << 7
 SPIKE_UM = 80_000
@@ -55,11 +56,16 @@ class BlockGauge:
         del function, address, values
         raise Refused(ILLEGAL_FUNCTION)
 
+    def called(self, address: int, values: tuple[int, ...]) -> str:
+        """As ``Unit.called``."""
+        del address, values
+        return "WRITE"
+
     def _blocks(self) -> dict[int, int]:
         registers: dict[int, int] = {}
         for number in range(1, TANKS + 1):
             tank = self._tanks.get(number)
-            values = (FULL_SCALE,) * 8 if tank is None else self._tank(number, tank)
+            values = (*FILLED, 0) if tank is None else self._tank(number, tank)
             registers |= _block_of(number, values)
         return registers
 
@@ -67,7 +73,7 @@ class BlockGauge:
         """The card has lost the gauge: full scale everywhere, ullage zero."""
         registers: dict[int, int] = {}
         for number in range(1, TANKS + 1):
-            registers |= _block_of(number, (*(FULL_SCALE,) * 7, 0))
+            registers |= _block_of(number, (*FILLED, 0))
         return registers
 
     def _tank(self, number: int, tank: Tank) -> tuple[int, ...]:
@@ -126,6 +132,11 @@ class SelectGauge:
         if values[0] not in self._tanks:
             raise Refused(ILLEGAL_VALUE)
         self.selected = values[0]
+
+    def called(self, address: int, values: tuple[int, ...]) -> str:
+        """As ``Unit.called``."""
+        del values
+        return "SELECT" if address == 0 else "WRITE"
 
 
 def make_block_gauge(line: LineConfig, tanks: Mapping[int, Tank], board: FaultBoard, log: CommandLog) -> ModbusBus:

@@ -28,6 +28,7 @@ NEAR_THE_TOP = 10**6
 EPOCH = datetime(2026, 1, 5, 6, 0, tzinfo=UTC)
 
 INOPERATIVE, CLOSED, IDLE, CALLING, AUTHORISED, STARTED, SUSPENDED_STARTED, FUELLING, SUSPENDED_FUELLING = range(1, 10)
+COMMANDS = {1: "AUTHORISE", 2: "STOP", 3: "SUSPEND", 4: "RESUME"}
 _STATES = {  # (nozzle in, nozzle out)
     State.NOT_PROGRAMMED: (INOPERATIVE, INOPERATIVE),
     State.RESET: (IDLE, CALLING),
@@ -102,6 +103,12 @@ class Dispenser:
             self.head.set_prices([value] * len(self.head.nozzles))
         elif self.sales and self.sales[0].sale_id == value:
             self.sales.popleft()
+
+    def called(self, address: int, values: tuple[int, ...]) -> str:
+        """As ``Unit.called``."""
+        if address == 100:
+            return COMMANDS.get(values[0], "COMMAND")
+        return {101: "PRESET", 103: "PRICE", 105: "ACKNOWLEDGE"}.get(address, "WRITE")
 
     def _registers(self) -> tuple[int, ...]:
         head = self.head
@@ -185,6 +192,11 @@ class PulseCounter:
             raise Refused(ILLEGAL_ADDRESS)
         self.overflow = values[0]
 
+    def called(self, address: int, values: tuple[int, ...]) -> str:
+        """As ``Unit.called``."""
+        del values
+        return "OVERFLOW" if address == 8 else "WRITE"
+
 
 class FleetLog:
     """A fleet module: the oldest sale that nobody has acknowledged, by its number; no total, no price, no state."""
@@ -215,6 +227,11 @@ class FleetLog:
             raise Refused(ILLEGAL_ADDRESS)
         if self.records and self.records[0][0] == values[0] << 16 | values[1]:
             self.records.popleft()
+
+    def called(self, address: int, values: tuple[int, ...]) -> str:
+        """As ``Unit.called``."""
+        del values
+        return "ACKNOWLEDGE" if address == 104 else "WRITE"
 
     def _sold(self, sale: Sale) -> None:
         del sale

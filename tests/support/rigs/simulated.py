@@ -6,7 +6,7 @@ Knows the simulator's faults and log. Knows no protocol: a dispenser's rig modul
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -40,15 +40,16 @@ def station(points: int = 4, protocol: str = "dart", first_address: int = 0x50) 
 
 
 class LinePlug:
-    """A dispenser line of a running simulator."""
+    """A line of a running simulator."""
 
-    def __init__(self, server: ForecourtServer) -> None:
+    def __init__(self, server: ForecourtServer, line: str = LINE) -> None:
         self.stand = server.forecourt
-        self.port: str = server.endpoints()["lines"][LINE]
+        self.port: str = server.endpoints()["lines"][line]
         self._server = server
+        self._line = line
 
     def pull(self) -> None:
-        self._server.inject("cable-pulled", line=LINE, for_s=0)
+        self._server.inject("cable-pulled", line=self._line, for_s=0)
 
     def plug(self) -> None:
         self._server.clear()
@@ -64,7 +65,6 @@ class SimulatedDispenser(DispenserSubject):
 
     faults = FAULTS
     first_address: int
-    options: Mapping[str, object] = {}
 
     def line_config(self, port: str = "virtual", *, control: bool = True, points: int = 4) -> LineConfig:
         first = self.first_address
