@@ -21,11 +21,13 @@ from drivers.modbus.model import (
     Conversions,
     Field,
     RegisterMap,
+    Role,
     SetupWrite,
     Unit,
     WordOrder,
     Write,
 )
+from drivers.modbus.units import NEEDS
 from drivers.modbus.values import encode
 from drivers.modbus.writes import OWN_VALUES
 
@@ -69,6 +71,14 @@ def take_in(map_: RegisterMap, values: Mapping[str, object]) -> tuple[RegisterMa
     return bound, station.problems
 
 
+def station_units(map_: RegisterMap, one: Field) -> frozenset[Unit]:
+    """The units the station may choose for a field; no kilograms for a volume that the map asks no density for."""
+    units = units_of(one.role)
+    if one.role is None or one.role is Role.MASS:
+        return units
+    return frozenset(unit for unit in units if NEEDS.get(unit, "") in {"", *map_.requires})
+
+
 @dataclass(slots=True)
 class _Station:
     """The values of one station for one map; each wrong one is told once."""
@@ -103,7 +113,7 @@ class _Station:
             measure = self._word(UNITS, one.measures)
             return bound if measure is None else replace(bound, unit=measure.unit, scale=measure.scale, measures={})
         if one.unit is Unit.STATION:
-            units = {unit.value: unit for unit in units_of(one.role)}
+            units = {unit.value: unit for unit in station_units(self.map_, one)}
             return replace(bound, unit=self._word(unit_value(one.name), units) or one.unit)
         return bound
 

@@ -107,13 +107,6 @@ def _addresses(map_: RegisterMap, fault: Fault) -> None:
     for field in map_.fields.values():
         path = ("field", field.name, "address")
         _fits(field.address, field.count, path, fault)
-        for term in field.address.terms:
-            if abs(term.stride) < field.count:
-                fault(
-                    path,
-                    f"stride {term.stride} is shorter than the {field.count} registers of the value",
-                    "correct one",
-                )
     for name, command in map_.commands.items():
         written = Field("", command.write.address, command.write.type, size_bytes=command.write.size_bytes)
         _fits(command.write.address, written.count, ("command", name, "address"), fault)
@@ -260,7 +253,7 @@ def _record(map_: RegisterMap, fault: Fault) -> None:
     grouped = [name for name in record.fields if any(name in group.fields for group in map_.groups)]
     if len(homes) > 1 or (grouped and homes == {""}):
         fault(("record", "fields"), "are read by more than one request", "put all into one atomic group, or none")
-    elif not grouped:
+    elif record.fields and not grouped:
         _one_request(map_, [map_.fields[name] for name in record.fields], ("record", "fields"), fault)
 
 

@@ -136,7 +136,7 @@ def read_field(name: str, path: Path, value: Any, defaults: Defaults) -> Field:
     )
     field = _with_bits(keys, field)
     keys.finish()
-    if keys.readable:
+    if keys.readable and keys.any("type") in (None, kind.value):  # of a type that is not known nothing more can be said
         _judge(keys, field)
     return field
 

@@ -99,7 +99,7 @@ def encode(write: Write, value: Fraction | int | None = None) -> tuple[int, ...]
 
 
 def confirmed(command: DeviceCommand, field: Field, sample: Sample, value: Fraction | int | None = None) -> bool:
-    """Whether ``sample`` of the confirming ``field`` proves ``command``, sent with ``value``. No value proves nothing."""
+    """Whether ``sample`` of the confirming ``field`` proves ``command``, sent with ``value``; unknown never does."""
     if command.confirm is None or sample.raw is None:
         return False
     if not command.confirm.equals_written:
