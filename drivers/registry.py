@@ -47,7 +47,7 @@ class DriverSpec:
     ``make_devices`` builds the devices of one line (points, the gauge or the reader) without touching a port; raises
     ``WiringError`` when the line as a whole cannot work (two devices with one address, a wrong number of decimals).
     ``field_kit``: optional, ``"module:NAME"`` of a ``drivers.dissection.FieldKit`` for ``forecourt device``; a station
-    that runs never loads it.
+    that runs never loads it. ``one_nozzle``: a fuelling point of this protocol has exactly one nozzle.
     """
 
     protocol: str
@@ -58,6 +58,7 @@ class DriverSpec:
     capabilities: Capabilities
     field_kit: str = ""
     decimals: Decimals = Decimals()
+    one_nozzle: bool = False
 
 
 BUILT_IN: Mapping[str, str] = {

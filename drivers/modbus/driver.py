@@ -58,13 +58,13 @@ def make_points(config: LineConfig) -> list[Device]:
 
 
 def make_gauge(config: LineConfig) -> list[Device]:
-    """The one gauge of ``config``. Raises ``WiringError`` for wrong options or a line without tanks."""
+    """The one gauge of ``config``; where it names no tanks, the first. Raises ``WiringError`` for wrong options."""
     from drivers.modbus.gauge import RegisterGauge
     from drivers.modbus.link import ReadingWire, SelectingWire
 
     checked = options.read("tank-gauge", config.options)
-    if not config.tanks or min(config.tanks) < 1:
-        raise WiringError(f"line {config.id!r} has no tanks", hint="give the gauge's own numbers of its tanks, from 1")
+    if min(config.tanks, default=1) < 1:
+        raise WiringError(f"line {config.id!r}: a tank has number 0", hint="write the gauge's own numbers, from 1")
     _check_unit(f"line {config.id!r}", checked.unit, checked)
     channel, select = _channel(config, checked), checked.map.select
     if select is None:
@@ -118,6 +118,7 @@ SPEC = DriverSpec(
     capabilities=CAPABILITIES,
     field_kit="drivers.modbus.dissect:KIT",
     decimals=Decimals(volume=3),
+    one_nozzle=True,
 )
 GAUGE_SPEC = DriverSpec(
     protocol="modbus-gauge",

@@ -47,8 +47,8 @@ class RegisterGauge:
         self._map = options.map
         self._wire = wire
         self._options = options
-        self._tanks = config.tanks
-        self._turns = plan.cycles(options.map, [tank - 1 for tank in config.tanks])
+        self._tanks = config.tanks or (1,)
+        self._turns = plan.cycles(options.map, [tank - 1 for tank in self._tanks])
         self._period_s = self._turns[0].period_ms / 1000 if options.poll_interval_s is None else options.poll_interval_s
         self._left: deque[tuple[plan.Turn, plan.Block]] = deque()
         self._words: dict[Key, Sequence[int]] = {}
