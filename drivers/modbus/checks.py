@@ -165,9 +165,11 @@ def _group(map_: RegisterMap, group: Group, fault: Fault) -> None:
     path = ("group", group.name)
     if not fields:
         return
-    most = limit(map_, fields[0])
-    if sum(field.count for field in fields) > most:
-        fault(path, f"holds more than the {most} registers of one request", "make two groups of it")
+    for table in {field.address.table for field in fields}:
+        if sum(field.count for field in fields if field.address.table is table) > table.most_read:
+            fault(path, f"holds more than the {table.most_read} registers of one request", "make two groups of it")
+    if any(field.count > limit(map_, field) for field in fields):
+        fault(path, "has a value longer than one request may be", "raise max_registers if the device grants more")
     elif group.atomic:
         _one_request(map_, fields, path, fault)
     if map_.select is None and 0 < sum(field.address.per_tank for field in fields) < len(fields):

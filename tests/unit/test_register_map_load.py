@@ -315,6 +315,7 @@ def test_groups_that_no_request_can_bring() -> None:
     near = METER.replace('"flow"]', '"flow"]\natomic = true').replace("address = 20", "address = 12")
     assert load("own.toml", near.encode())
     assert "the 2 registers" in problems(near.replace("max_gap = 4", "max_gap = 4\nmax_registers = 2"))["group.total"]
+    assert "longer than one" in problems(METER.replace("max_gap = 4", "max_registers = 1"))["group.total"]
 
 
 def test_two_meanings_of_a_register_need_alias() -> None:
