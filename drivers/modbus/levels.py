@@ -298,7 +298,8 @@ class MeterLevel(Base):
         if sample is not None and not sample.reason and sample.value is not None:
             rate = to_ml_min(sample.value, sample.unit, self.registers.map.conversions)
             return (rate if rate is not None else sample.value) > 0
-        return self._told_state() is PointState.FUELLING
+        told = self.registers.role(Role.STATE)
+        return told is not None and not told.reason and told.word == PointState.FUELLING
 
 
 class LogLevel(Base):

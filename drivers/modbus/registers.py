@@ -12,6 +12,7 @@ from drivers.modbus.codec import Function, ReadRequest, WriteRequest
 from drivers.modbus.model import RegisterMap, Role
 from drivers.modbus.values import Key, Sample
 
+RECORD_EVERY_S = 1.0
 NOT_READ = Sample(reason="short")
 
 
@@ -31,20 +32,29 @@ class Registers:
         self._changed = False
         self._names = {role: fields[0].name for role in Role if (fields := map_.by_role(role))}
         self._samples: dict[Key, Sample] = {}
-        self.period_s = self._cycles[0].period_ms / 1000 if shortest_s is None else shortest_s
+        self._record = self._apart()
+        periods = [cycle.period_ms / 1000 for cycle in self._cycles] + [RECORD_EVERY_S] * (self._record is not None)
+        self.period_s = min(periods) if shortest_s is None else shortest_s
+
+    def _apart(self) -> plan.Block | None:
+        """The read of the sale record, where no group brings it."""
+        record = self.map.record
+        inside = {part.field for c in self._cycles for turn in c.turns for block in turn.blocks for part in block.parts}
+        return None if record is None or record.id_field in inside else plan.record(self.map)
 
     def due(self, now_s: float) -> list[plan.Block]:
-        """The reads of this look, fastest cycle first; that one is always among them."""
-        found: list[plan.Block] = []
+        """The reads of this look, fastest first; that one is always among them."""
+        found = [] if self._record is None else [self._record]
         for index, cycle in enumerate(self._cycles):
-            if index == 0 or now_s >= self._due_s[index]:
+            if (index == 0 and not found) or now_s >= self._due_s[index]:
                 self._due_s[index] = now_s + cycle.period_ms / 1000
                 found += [block for turn in cycle.turns for block in turn.blocks]
         return found
 
     def blocks(self) -> list[plan.Block]:
-        """Every read of every cycle."""
-        return [block for cycle in self._cycles for turn in cycle.turns for block in turn.blocks]
+        """Every read there is."""
+        alone = [] if self._record is None else [self._record]
+        return alone + [block for cycle in self._cycles for turn in cycle.turns for block in turn.blocks]
 
     def of_field(self, name: str) -> plan.Block:
         """The read that brings this field as it stands in a cycle, with all that is read in the same moment."""

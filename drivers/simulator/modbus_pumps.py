@@ -72,7 +72,10 @@ class Record:
 
 
 class Dispenser:
-    """The reference dispenser: one block of 30 registers to read, four places to write, the last 16 sales kept."""
+    """The reference dispenser: one block of 30 registers to read, four places to write, the last 16 sales kept.
+
+    ``version`` and ``strange_state`` are for tests: another version of the registers, a state that no map knows.
+    """
 
     def __init__(self, head: PumpHead) -> None:
         self.target = head.number
@@ -80,6 +83,8 @@ class Dispenser:
         self.sales: deque[Record] = deque(maxlen=QUEUE)
         self.sale_id = 0
         self.preset = 0
+        self.version = MAP_VERSION
+        self.strange_state: int | None = None
         self._counter = Counter(10**12)
         _listen(head, self._sold)
 
@@ -116,8 +121,8 @@ class Dispenser:
         record = self.sales[0] if self.sales else Record(0, 0, 0, 0, 0)
         price = head.prices[head.nozzle]
         return (
-            MAP_VERSION,
-            self._state(),
+            self.version,
+            self._state() if self.strange_state is None else self.strange_state,
             head.nozzle if head.nozzle_out or head.state in {State.AUTHORIZED, State.FILLING} else 0,
             0,
             *words(price, 2),

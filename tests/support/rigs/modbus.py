@@ -21,6 +21,8 @@ class ModbusSubject(SimulatedDispenser):
     """Units 1, 2, ... with one nozzle each: a map tells one total."""
 
     protocol = "modbus"
+    simulated = "modbus"
+    """What the simulator calls the devices."""
     first_address = 1
     nozzles = (1,)
     totals_unit_ml = 1
@@ -45,7 +47,7 @@ class ModbusSubject(SimulatedDispenser):
         return Wording((*values, crc(b"\x01\x83\x02")), decode, oracle)
 
     def station(self, points: int) -> ForecourtConfig:
-        made = station(points, self.protocol, self.first_address)
+        made = station(points, self.simulated, self.first_address)
         (line,) = made.lines
         single = tuple(dataclasses.replace(point, nozzles=point.nozzles[:1]) for point in line.points)
         return dataclasses.replace(made, lines=(dataclasses.replace(line, points=single),))

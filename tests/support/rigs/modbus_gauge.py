@@ -23,13 +23,15 @@ class ModbusGaugeSubject(GaugeSubject):
     """Unit 1, metric."""
 
     protocol = "modbus-gauge"
+    simulated = "modbus-gauge"
+    """What the simulator calls the gauge."""
     changes_nothing = frozenset({"INQUIRY"})
     options: Mapping[str, object] = {"map": "pneumercator-tms", "values": {"units": "metric"}}
 
     def station(self) -> ForecourtConfig:
         """The usual station with the gauge on a line of its own."""
         made = station()
-        return dataclasses.replace(made, lines=(*made.lines, SimulatedLine(GAUGE, (), protocol=self.protocol)))
+        return dataclasses.replace(made, lines=(*made.lines, SimulatedLine(GAUGE, (), protocol=self.simulated)))
 
     def line_config(self, port: str = "virtual", *, control: bool = True, points: int = 4) -> LineConfig:
         return LineConfig("tanks", port, self.protocol, options=self.options, tanks=self.tanks)
