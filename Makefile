@@ -24,7 +24,7 @@ help:
 	@echo 'make check                    format, lint, types, imports, architecture (each also a target)'
 	@echo 'make simulate [ARGS="--seed 7"] one simulated station day again, or many: ARGS="--days 1000"'
 	@echo 'make bench [ARGS="--only P1"] measurements; never fails'
-	@echo 'make soak                     what takes long: real power cuts (as root), 1,000 simulated days, 50 random kills'
+	@echo 'make soak                     what takes long: real power cuts (as root), 1,000 simulated days, 50 random kills, damaged frames'
 	@echo 'make soak-power [ARGS=...]     real power cuts under the agent, as root; minutes'
 	@echo 'make lock [UPGRADE=--upgrade] the pinned requirements anew from pyproject.toml'
 	@echo 'make dist                     an archive that installs without a network, in dist/'
@@ -73,6 +73,7 @@ bench: $(VENV)/.test
 soak: soak-power
 	$(BIN)/python -m tests.simulation --seed 1000 --days 1000 --workers 2
 	FORECOURT_KILLS=50 $(BIN)/python -m pytest --timeout 1800 tests/process/test_kill_random.py
+	$(BIN)/python -m tests.soak.mutated_frames
 
 soak-power: $(VENV)/.test
 	@.ci/packages mosquitto=mosquitto mkfs.ext4=e2fsprogs

@@ -63,10 +63,12 @@ class DriverSpec:
 
 BUILT_IN: Mapping[str, str] = {
     "dart": "drivers.dart.driver:SPEC",
+    "lanfeng": "drivers.lanfeng.driver:SPEC",
     "veeder-root": "drivers.veeder_root.driver:SPEC",
     "serial-scanner": "drivers.scanner.driver:SPEC",
     "modbus": "drivers.modbus.driver:SPEC",
     "modbus-gauge": "drivers.modbus.driver:GAUGE_SPEC",
+    "zhengxing": "drivers.zhengxing.driver:SPEC",
 }
 
 

@@ -5,12 +5,10 @@ Knows no wire. Times are whole milliseconds, or text such as ``"35ms"`` or ``"2s
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
-from drivers.errors import WiringError
+from drivers import options
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,49 +68,12 @@ LIMITS: Mapping[str, tuple[int, int]] = {
 }
 """Smallest and largest value of each number; times in milliseconds."""
 
-_DURATION = re.compile(r"(\d{1,6})\s*(ms|s)")
-_NAMES = {field.name.removesuffix("_s"): field for field in fields(DartOptions)}
+
+def check(given: Mapping[str, object]) -> list[tuple[str, str, str]]:
+    """Every problem of ``given`` as (key, what is wrong, what to write instead); empty when all is well."""
+    return options.check(DartOptions, LIMITS, given)
 
 
-def check(options: Mapping[str, object]) -> list[tuple[str, str, str]]:
-    """Every problem of ``options`` as (key, what is wrong, what to write instead); empty when all is well."""
-    problems = []
-    for key, value in options.items():
-        try:
-            _read(key, value)
-        except WiringError as error:
-            problems.append((key, str(error), error.hint))
-    return problems
-
-
-def read(options: Mapping[str, object]) -> DartOptions:
+def read(given: Mapping[str, object]) -> DartOptions:
     """The checked options. Raises ``WiringError`` at the first problem."""
-    values: dict[str, Any] = {}
-    for key, value in options.items():
-        checked = _read(key, value)
-        values[_NAMES[key].name] = checked
-    return DartOptions(**values)
-
-
-def _read(key: str, value: object) -> int | float | bool:
-    field = _NAMES.get(key)
-    if field is None:
-        raise WiringError("there is no such option", hint=f"known options: {', '.join(sorted(_NAMES))}")
-    if isinstance(field.default, bool):
-        if not isinstance(value, bool):
-            raise WiringError(f"{value!r} is not true or false", hint="write true or false, without quotes")
-        return value
-    low, high = LIMITS[key]
-    is_time = field.name.endswith("_s")
-    unit = " ms" if is_time else ""
-    number = _milliseconds(value) if is_time else value
-    if isinstance(number, bool) or not isinstance(number, int) or not low <= number <= high:
-        raise WiringError(f"{value!r} is not allowed", hint=f"write a whole number from {low} to {high}{unit}")
-    return number / 1000 if is_time else number
-
-
-def _milliseconds(value: object) -> object:
-    if isinstance(value, str):
-        match = _DURATION.fullmatch(value.strip())
-        return int(match[1]) * (1000 if match[2] == "s" else 1) if match else None
-    return value
+    return options.read(DartOptions, LIMITS, given)

@@ -1,6 +1,6 @@
 """Gives the contract tests their protocols: every registered one, or the rig named by ``--rig``.
 
-Arguments: ``subject`` any protocol, ``talker`` one that asks, ``dispenser``, ``gauge``, ``alone`` one with a wire of its own,
+Arguments: ``subject`` any protocol, ``talker`` one that asks, ``dispenser``, ``gauge``, ``listener`` (a reader), ``alone`` one with a wire of its own,
 ``checked`` one whose frames carry a check, ``wired`` a protocol and the name of one of its real wires. Knows no protocol by name.
 """
 
@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.rigs import every
 from tests.support.rigs.base import Subject
-from tests.support.rigs.kinds import DispenserSubject, GaugeSubject
+from tests.support.rigs.kinds import DispenserSubject, GaugeSubject, ReaderSubject
 
 CHOICES: dict[str, Callable[[Subject], bool]] = {
     "subject": lambda _subject: True,
@@ -20,6 +20,7 @@ CHOICES: dict[str, Callable[[Subject], bool]] = {
     "dispenser": lambda subject: isinstance(subject, DispenserSubject),
     "gauge": lambda subject: isinstance(subject, GaugeSubject),
     "checked": lambda subject: subject.wording is not None,
+    "listener": lambda subject: isinstance(subject, ReaderSubject),
     "alone": lambda subject: not isinstance(subject, DispenserSubject),
 }
 

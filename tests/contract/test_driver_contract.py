@@ -170,8 +170,8 @@ def test_what_is_queued_at_a_reset_is_unknown(subject: Subject) -> None:
 
 @pytest.mark.parametrize("trouble", ["silence", "babble"])
 def test_a_device_in_trouble_costs_only_its_own_turns(dispenser: DispenserSubject, trouble: str) -> None:
-    """The others' poll period grows by a fifth at the most (99th percentile), once the dead one is known."""
-    rig = VirtualRig(dispenser)
+    """One of eight: the others' poll period grows by a fifth at the most (99th percentile), once it is known."""
+    rig = VirtualRig(dispenser, points=8)
     rig.online()
     began_s = rig.now_s()
     rig.turns(60)

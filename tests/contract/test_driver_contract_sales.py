@@ -3,64 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
 
 import pytest
 
-from drivers.commands import Acknowledge, Authorise, Preset, ReadHeldSale, ReadSale, SetPrices, Stop
-from drivers.readings import CommandOutcome, CompletedSale, FuellingPointReading, HeldSale, PointState
-from tests.support.rigs.base import VirtualRig
+from drivers.commands import Acknowledge, Authorise, Preset, SetPrices, Stop
+from drivers.readings import CommandOutcome, FuellingPointReading, PointState
+from tests.support.rigs.attendant import Attendant
 from tests.support.rigs.kinds import DispenserSubject
 
 FAULTS = ["", "lost-reply", "lost-ack", "bad-crc", "late-answer", "half-frames", "wrong-address", "slow-device"]
-
-
-class Attendant:
-    """Works point 1 of a virtual rig: release, fuel, read."""
-
-    def __init__(self, dispenser: DispenserSubject) -> None:
-        self.subject = dispenser
-        self.rig = VirtualRig(dispenser)
-        self.rig.online()
-        self.head = dispenser.head(self.rig, 1)
-        self._names = itertools.count(1)
-
-    def name(self) -> str:
-        """A command id that was not used."""
-        return f"c{next(self._names)}"
-
-    def level(self) -> FuellingPointReading:
-        """The newest level of the point."""
-        return [r for r in self.rig.of(FuellingPointReading) if r.fuelling_point == 1][-1]
-
-    def release(self, nozzle: int) -> None:
-        """Account for what is held, lift, authorise."""
-        assert self.rig.run(ReadHeldSale(self.name(), 1)) is CommandOutcome.APPLIED
-        held = self.rig.of(HeldSale)[-1]
-        assert self.rig.run(Acknowledge(self.name(), 1, held.token)) is CommandOutcome.APPLIED
-        self.head.lift(nozzle)
-        self.rig.until(lambda: self.level().nozzle_out is True)
-        assert self.rig.run(Authorise(self.name(), 1, (nozzle,))) is CommandOutcome.APPLIED
-
-    def fuel(self, units: int) -> None:
-        """Fuel ``units`` of 10 ml in portions, with turns between."""
-        for _ in range(4):
-            self.head.deliver(units // 4)
-            self.rig.turns(0.7)
-
-    def hang_up(self) -> None:
-        """The nozzle goes back, and the driver has told it."""
-        self.head.hang_up()
-        self.rig.until(lambda: self.level().nozzle_out is False and self.level().state is PointState.IDLE)
-
-    def read(self) -> CompletedSale:
-        """The bundle of all nozzles."""
-        assert self.rig.run(ReadSale(self.name(), 1, self.subject.nozzles)) is CommandOutcome.APPLIED
-        return self.rig.of(CompletedSale)[-1]
-
-    def sale(self) -> dict[str, Any]:
-        """The newest sale as it really was."""
-        return self.subject.sales(self.rig)[-1]
+FAULTS += ["duplicate-address"]
+LASTING = {"slow-device", "duplicate-address"}
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -68,8 +21,8 @@ def test_the_bundle_of_a_fuelling_is_exactly_the_truth(dispenser: DispenserSubje
     """Totals, held sale, totals again, on a good wire and on bad ones: nothing torn, nothing guessed."""
     attendant = Attendant(dispenser)
     attendant.release(dispenser.nozzle(2))
-    if fault:
-        dispenser.inject(attendant.rig, fault, 1, None if fault == "slow-device" else 6)
+    if fault in dispenser.faults:
+        dispenser.inject(attendant.rig, fault, 1, None if fault in LASTING else 6)
     attendant.fuel(2_000)
     attendant.hang_up()
     bundle, truth = attendant.read(), attendant.sale()

@@ -40,6 +40,7 @@ class VirtualPort:
     """A Port whose time moves only when somebody waits on it. ``peer`` answers each write.
 
     Bytes take the time of ``baudrate``; answers begin ``answer_after_s`` after the request. ``sent`` logs (time, bytes).
+    ``through``: what a bad wire makes of (request, reply), as a ``Change`` does, every time.
     """
 
     def __init__(self, peer: Callable[[bytes], bytes], *, baudrate: int = 9600, answer_after_s: float = 0.010) -> None:
@@ -52,6 +53,7 @@ class VirtualPort:
         self._character_s = 11 / baudrate
         self._answer_after_s = answer_after_s
         self._arriving: list[tuple[float, bytes]] = []
+        self.through: Callable[[bytes, bytes], list[tuple[float, bytes]]] | None = None
         self._faults: list[tuple[Callable[[bytes], bool], Change]] = []
 
     def fault(self, change: Change, request: Callable[[bytes], bool] = lambda _request: True) -> None:
@@ -67,9 +69,9 @@ class VirtualPort:
         self.sent.append((self.now_s, data))
         changes = [(index, change) for index, (match, change) in enumerate(self._faults) if match(data)]
         reply = self.peer(data)
-        if not reply and not changes:
+        if not reply and not changes and self.through is None:
             return
-        parts = [(0.0, reply)]
+        parts = [(0.0, reply)] if self.through is None else self.through(data, reply)
         if changes:
             index, change = changes[0]
             del self._faults[index]

@@ -110,6 +110,10 @@ class Subject(ABC):
         """The driver as the registry gives it."""
         return registry.spec(self.protocol)
 
+    @abstractmethod
+    def lies(self, rig: Rig) -> list[str]:
+        """Values told so far that are not true, while nobody has moved what stands there."""
+
     @property
     def wording(self) -> Wording | None:
         """Valid frames of the devices and two readings of them, for mutation; ``None`` where frames carry no check."""
@@ -245,12 +249,17 @@ class VirtualRig(Rig):
     def __init__(self, subject: Subject, *, control: bool = True, seed: int = 1, points: int = 4) -> None:
         super().__init__(subject)
         self.stand = subject.stand(seed, points)
-        self.port = VirtualPort(self._answer)
+        self.port = VirtualPort(self.answer)
         self.rng = random.Random(seed)
         self.silent = False
         self.babbling = False
-        config = subject.line_config(control=control, points=points)
-        self.line = make_line(config, self._open, self.port.monotonic)
+        self._config = subject.line_config(control=control, points=points)
+        self.line = make_line(self._config, self._open, self.port.monotonic)
+
+    def start_again(self) -> None:
+        """The agent's process has ended and begins again: a new driver at the same devices and wire, nothing remembered."""
+        self.seen.clear()
+        self.line = make_line(self._config, self._open, self.port.monotonic)
 
     def now_s(self) -> float:
         return self.port.now_s
@@ -268,7 +277,8 @@ class VirtualRig(Rig):
             raise PortLost("the virtual cable is pulled", hint="plug it in")
         return self.port
 
-    def _answer(self, data: bytes) -> bytes:
+    def answer(self, data: bytes) -> bytes:
+        """What comes back for bytes of the driver: the peer of ``port`` unless a test puts itself between."""
         answer = self.subject.answer(self, data)
         if self.silent:
             return b""

@@ -10,7 +10,17 @@ from typing import Any, Protocol
 
 from drivers.commands import ReadSale
 from drivers.device import DispenserCapabilities
-from drivers.readings import CodeScan, CommandOutcome, CompletedSale, DeviceStatus, TankReading
+from drivers.readings import (
+    CodeScan,
+    CommandOutcome,
+    CompletedSale,
+    DeviceStatus,
+    FuellingPointReading,
+    HeldSale,
+    Quality,
+    TankReading,
+    TotalizerReading,
+)
 from tests.support.rigs.base import Rig, Subject
 
 SCANNED = b"9156000000000017\r\n"
@@ -83,6 +93,17 @@ class DispenserSubject(Subject):
         """The nozzle in that place (1, 2, 3), or the last there is."""
         return self.nozzles[min(place, len(self.nozzles)) - 1]
 
+    def lies(self, rig: Rig) -> list[str]:
+        """Totals and displays of pumps that nobody has used since the start."""
+        told = [*rig.of(TotalizerReading), *(total for b in rig.of(CompletedSale) for total in (*b.before, *b.after))]
+        wrong = [f"{t}" for t in told if t.raw != self.totals(rig, t.fuelling_point).get(t.nozzle)]
+        shown = [*rig.of(FuellingPointReading), *rig.of(HeldSale), *(b.held for b in rig.of(CompletedSale) if b.held)]
+        for reading in shown:
+            head = self.head(rig, reading.fuelling_point)
+            if reading.volume_ml not in {None, 10 * head.volume} or reading.amount_minor not in {None, head.amount}:
+                wrong.append(f"{reading}")
+        return wrong
+
     def reads_the_truth(self, rig: Rig) -> None:
         """The totals of point 2 are those of its meter."""
         name = f"s{len(rig.seen)}"
@@ -103,6 +124,16 @@ class GaugeSubject(Subject):
     def true_volume_ml(self, rig: Rig, tank: int) -> int:
         """What is in a tank now."""
 
+    def lies(self, rig: Rig) -> list[str]:
+        """Volumes of good readings."""
+        good = [reading for reading in rig.of(TankReading) if reading.quality is Quality.GOOD]
+        return [
+            f"{reading}"
+            for reading in good
+            if reading.gauge_index not in self.tanks
+            or abs((reading.volume_ml or 0) - self.true_volume_ml(rig, reading.gauge_index)) > self.tolerance_ml
+        ]
+
     def reads_the_truth(self, rig: Rig) -> None:
         """Every tank, to the tolerance, as told since the gauge was last offline."""
 
@@ -121,6 +152,10 @@ class ReaderSubject(Subject):
     """A code reader: it only listens."""
 
     asks = False
+
+    def lies(self, rig: Rig) -> list[str]:
+        """Texts that nobody typed."""
+        return [scan.text for scan in rig.of(CodeScan) if scan.text != SCANNED.decode().strip()]
 
     def reads_the_truth(self, rig: Rig) -> None:
         """What is typed is told."""

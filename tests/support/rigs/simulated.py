@@ -21,7 +21,16 @@ from tests.support.simulated import nobody, running_forecourt
 
 LINE = "island-1"
 READER = "reader-1"
-FAULTS = ("lost-reply", "lost-ack", "bad-crc", "late-answer", "half-frames", "wrong-address", "slow-device")
+FAULTS = (
+    "lost-reply",
+    "lost-ack",
+    "bad-crc",
+    "late-answer",
+    "half-frames",
+    "wrong-address",
+    "slow-device",
+    "duplicate-address",
+)
 
 
 def station(points: int = 4, protocol: str = "dart", first_address: int = 0x50) -> ForecourtConfig:
@@ -116,6 +125,26 @@ class SimulatedDispenser(DispenserSubject):
 
     def inject(self, rig: Rig, fault: str, point: int, times: int | None) -> None:
         rig.forecourt.inject(fault, point=point, times=times)
+
+
+class SingleHoses(SimulatedDispenser):
+    """Points of one nozzle that the station has accepted as experimental; two decimals everywhere."""
+
+    nozzles = (1,)
+    first_address = 1
+    options: Mapping[str, object] = {"experimental": True}
+
+    def line_config(self, port: str = "virtual", *, control: bool = True, points: int = 4) -> LineConfig:
+        config = super().line_config(port, control=control, points=points)
+        return dataclasses.replace(
+            config, points=tuple(dataclasses.replace(point, unit_price_decimals=2) for point in config.points)
+        )
+
+    def station(self, points: int) -> ForecourtConfig:
+        config = super().station(points)
+        (line,) = config.lines
+        hoses = tuple(dataclasses.replace(point, nozzles=point.nozzles[:1]) for point in line.points)
+        return dataclasses.replace(config, lines=(dataclasses.replace(line, points=hoses),))
 
 
 def settle(rig: VirtualRig) -> None:

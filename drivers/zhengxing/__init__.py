@@ -1,0 +1,1 @@
+"""Zhengxing (Henan; Censtar classic) dispensers on a current loop. Experimental: see docs/devices/zhengxing.md."""

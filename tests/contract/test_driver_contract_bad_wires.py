@@ -1,0 +1,51 @@
+"""The contract of every driver on bad wires: nothing wrong is told while they are bad, and all is well when they are mended."""
+
+from __future__ import annotations
+
+import functools
+import random
+
+import pytest
+
+from drivers.commands import ReadSale
+from tests.support import bad_wires
+from tests.support.bad_wires import BadWire
+from tests.support.mutated_sales import MEND_S, sale_on_a_damaging_wire
+from tests.support.rigs.base import Subject, VirtualRig
+from tests.support.rigs.kinds import DispenserSubject
+
+BAD_S = 60
+
+
+def spoil(rig: VirtualRig, wire: BadWire, seed: int = 7) -> None:
+    """From now on the wire is bad."""
+    rig.port.through = functools.partial(wire, random.Random(seed))
+
+
+@pytest.mark.proves("noise")
+@pytest.mark.parametrize("wire", bad_wires.EVERY, ids=lambda wire: wire.__name__)
+def test_nothing_wrong_is_told_on_a_bad_wire(talker: Subject, wire: BadWire) -> None:
+    """A minute of it with everything read again and again; the wire mended, the truth is read without a restart."""
+    rig = VirtualRig(talker)
+    rig.online()
+    spoil(rig, wire)
+    for number in range(3):
+        if isinstance(talker, DispenserSubject):
+            for point in (1, 2):
+                rig.line.submit(ReadSale(f"bad {number} {point}", point, talker.nozzles))
+        rig.turns(BAD_S / 3)
+    assert talker.lies(rig) == []
+    rig.port.through = None
+    rig.until(lambda: all(rig.status(name) is True for name in rig.devices), MEND_S)
+    talker.reads_the_truth(rig)
+    assert talker.lies(rig) == []
+
+
+@pytest.mark.proves("noise")
+@pytest.mark.parametrize("seed", range(3))
+def test_a_sale_on_a_wire_that_damages_frames_is_the_truth_or_not_told(dispenser: DispenserSubject, seed: int) -> None:
+    """Released, fuelled and read while one reply in six is damaged: no bundle that comes out says what did not happen."""
+    told = sale_on_a_damaging_wire(dispenser, seed)
+    assert told.wrong == ()
+    assert told.released, "the wire was too bad to prove anything"
+    assert told.bundles
