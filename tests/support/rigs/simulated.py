@@ -6,7 +6,7 @@ Knows the simulator's faults and log. Knows no protocol: a dispenser's rig modul
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
