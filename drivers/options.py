@@ -28,7 +28,7 @@ def check(kind: type[T], limits: Limits, options: Mapping[str, object]) -> list[
     problems = []
     for key, value in options.items():
         try:
-            _read(_names(kind), limits, key, value)
+            _read(names(kind), limits, key, value)
         except WiringError as error:
             problems.append((key, str(error), error.hint))
     return problems
@@ -36,22 +36,23 @@ def check(kind: type[T], limits: Limits, options: Mapping[str, object]) -> list[
 
 def read(kind: type[T], limits: Limits, options: Mapping[str, object]) -> T:
     """The checked options as ``kind``. Raises ``WiringError`` at the first problem."""
-    names = _names(kind)
+    known = names(kind)
     values: dict[str, Any] = {}
     for key, value in options.items():
-        checked = _read(names, limits, key, value)
-        values[names[key].name] = checked
+        checked = _read(known, limits, key, value)
+        values[known[key].name] = checked
     return kind(**values)
 
 
-def _names(kind: type[T]) -> dict[str, Field[Any]]:
+def names(kind: type[T]) -> dict[str, Field[Any]]:
+    """The fields of ``kind`` by the names of their options."""
     return {field.name.removesuffix("_s"): field for field in fields(kind)}
 
 
-def _read(names: Mapping[str, Field[Any]], limits: Limits, key: str, value: object) -> int | float | bool | str:
-    field = names.get(key)
+def _read(known: Mapping[str, Field[Any]], limits: Limits, key: str, value: object) -> int | float | bool | str:
+    field = known.get(key)
     if field is None:
-        raise WiringError("there is no such option", hint=f"known options: {', '.join(sorted(names))}")
+        raise WiringError("there is no such option", hint=f"known options: {', '.join(sorted(known))}")
     if isinstance(field.default, bool):
         if not isinstance(value, bool):
             raise WiringError(f"{value!r} is not true or false", hint="write true or false, without quotes")

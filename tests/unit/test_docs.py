@@ -17,9 +17,12 @@ from agent.domain import answers
 from agent.domain.wetstock import alerts as tank_alerts
 from agent.settings import SettingsError, load
 from drivers import registry
-from drivers.dart import options as dart
+from drivers.dart.options import DartOptions
+from drivers.lanfeng.driver import LanfengOptions
+from drivers.options import names
 from drivers.scanner import driver as scanner
 from drivers.veeder_root import options as veeder_root
+from drivers.zhengxing.driver import ZhengxingOptions
 from headoffice.cli.app import app as head_office
 from tests.support.rigs.base import every_command
 from tests.support.wire import VirtualPort
@@ -148,10 +151,19 @@ def test_the_example_driver_keeps_the_contract_of_a_driver() -> None:
     assert spec.check_options({"x": 1})
 
 
-@pytest.mark.parametrize("options", [dart._NAMES, veeder_root.HELP, scanner.HELP])
-def test_every_option_of_a_driver_is_in_the_installers_page(options: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("page", "options"),
+    [
+        ("installer", names(DartOptions)),
+        ("installer", veeder_root.HELP),
+        ("installer", scanner.HELP),
+        ("devices/lanfeng", names(LanfengOptions)),
+        ("devices/zhengxing", names(ZhengxingOptions)),
+    ],
+)
+def test_every_option_of_a_driver_is_in_the_page_of_its_installer(page: str, options: dict[str, Any]) -> None:
     """Whoever wires a station finds each of them."""
-    text = (ROOT / "docs" / "installer.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
     assert [option for option in options if f"`{option}`" not in text] == []
 
 
