@@ -70,13 +70,6 @@ Steps = Generator[Ask[Q, A] | Say[Q] | Wait, None, T]
 Ending = tuple[CommandOutcome, str]
 
 
-def asked(question: Q, tries: int = 1) -> Generator[Ask[Q, A], None, A | None]:
-    """Step of an order: ask and hand back the answer, ``None`` when none came in ``tries`` turns."""
-    ask: Ask[Q, A] = Ask(question, tries)
-    yield ask
-    return ask.reply
-
-
 def waited(done: Callable[[], bool], limit_s: float, pace_s: float = 0.0) -> Generator[Wait, None, bool]:
     """Step of an order: look until ``done`` and hand back whether it came true in time."""
     wait = Wait(done, limit_s, pace_s)
@@ -110,7 +103,7 @@ class Speech(Protocol[Q, A]):
         ...
 
     def take(self) -> list[Reading]:
-        """Readings made since the last call by steps (totals, held sales, LINK_ACKED) or found by a look, oldest first."""
+        """Readings since the last call: of steps (totals, held sales, LINK_ACKED) or found by a look, oldest first."""
         ...
 
     def gap(self) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from drivers.asked import Ending, Steps, asked
+from drivers.asked import Ask, Ending, Steps
 from drivers.commands import (
     Acknowledge,
     Authorise,
@@ -88,6 +88,13 @@ def steps(point: RegisterPoint, command: Command) -> Steps[Request, Reply, Endin
             return _end(*_refused("a fuelling point has no units to confirm"))
 
 
+def sent(request: Request, tries: int = 1) -> Steps[Request, Reply, Reply | None]:
+    """Put ``request`` and hand back its reply, ``None`` when none came in ``tries`` turns."""
+    ask: Ask[Request, Reply] = Ask(request, tries)
+    yield ask
+    return ask.reply
+
+
 def _applied(detail: str = "") -> Ending:
     return CommandOutcome.APPLIED, detail
 
@@ -112,7 +119,7 @@ def _fresh(point: RegisterPoint, names: Iterable[str], tries: int = READ_TRIES) 
     """Read these fields now, each with all that is read in the same moment; whether all have come."""
     blocks = {read_request(block): block for block in map(point.registers.of_field, names)}
     for request, block in blocks.items():
-        reply = yield from asked(request, tries)
+        reply = yield from sent(request, tries)
         if reply is None:
             return False
         point.registers.take(block, reply.values)
@@ -318,7 +325,7 @@ def _write(
         planned = plan.write_request(known.write, value)
     except WiringError as error:
         return _refused(str(error))
-    reply = yield from asked(write_request(planned), WRITE_TRIES if known.idempotent else 1)
+    reply = yield from sent(write_request(planned), WRITE_TRIES if known.idempotent else 1)
     if reply is not None and reply.exception not in (0, ACKNOWLEDGED):
         return _refused(str(refusal(reply.exception, f"{name.value} at address {planned.address}")))
     if reply is not None and not silent and not isinstance(command, ConfirmUnits):
@@ -365,7 +372,7 @@ def _write_ack(point: RegisterPoint, command: Acknowledge) -> Steps[Request, Rep
         return _refused("the map of this device knows no acknowledging")
     point.memory.acknowledging = command.token
     planned = plan.write_request(record.ack, Fraction(int(command.token)))
-    reply = yield from asked(write_request(planned), WRITE_TRIES)
+    reply = yield from sent(write_request(planned), WRITE_TRIES)
     if reply is not None and reply.exception not in (0, ACKNOWLEDGED):
         return _refused(str(refusal(reply.exception, f"acknowledging sale {command.token}")))
     if reply is not None:

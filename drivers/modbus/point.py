@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from drivers.asked import Ask, Ending, Heard, Steps, asked
+from drivers.asked import Ask, Ending, Heard, Steps
 from drivers.commands import Command
 from drivers.config import PointConfig
 from drivers.errors import DriverError, WiringError
@@ -139,16 +139,16 @@ class RegisterPoint:
         setting = self._settings_left[0]
         wanted = plan.write_request(setting.write)
         block = plan.read_back(setting.write)
-        shown = yield from asked(read_request(block))
+        shown = yield from orders.sent(read_request(block))
         if shown is None:
             return
         if shown.values != wanted.words:
             if not self.writes:
                 self._unset = f"setting {wanted.address} differs and a watched device is not written to"
                 return
-            reply = yield from asked(write_request(wanted))
+            reply = yield from orders.sent(write_request(wanted))
             self._quiet_until_s = self.now_s + self.map.setup.pause_ms / 1000
-            again = yield from asked(read_request(block))
+            again = yield from orders.sent(read_request(block))
             if reply is None or again is None or (setting.verify and again.values != wanted.words):
                 self._unset = f"setting {wanted.address} was not taken"
                 return

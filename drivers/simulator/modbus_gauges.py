@@ -33,7 +33,7 @@ class BlockGauge:
     """Status register, then a block of 16 registers per tank, high word first; metric, or US where a fault says so."""
 
     def __init__(self, name: str, tanks: Mapping[int, Tank], board: FaultBoard) -> None:
-        self.target = name
+        self.target: int | str = name
         self._tanks = tanks
         self._board = board
         self._refreshed: dict[int, int] = {}
@@ -101,7 +101,7 @@ class SelectGauge:
     """Register 0 picks the tank; what is read afterwards does not say which tank it is."""
 
     def __init__(self, name: str, tanks: Mapping[int, Tank], board: FaultBoard) -> None:
-        self.target = name
+        self.target: int | str = name
         self.selected = 0
         self._tanks = tanks
         self._board = board

@@ -78,7 +78,7 @@ class Dispenser:
     """
 
     def __init__(self, head: PumpHead) -> None:
-        self.target = head.number
+        self.target: int | str = head.number
         self.head = head
         self.sales: deque[Record] = deque(maxlen=QUEUE)
         self.sale_id = 0
@@ -172,7 +172,7 @@ class PulseCounter:
     """A counter of pulses on a bowser, its valve open while the nozzle is out; the overflow register is the host's."""
 
     def __init__(self, head: PumpHead) -> None:
-        self.target = head.number
+        self.target: int | str = head.number
         self.head = head
         self.overflow = 0
         self._counter = Counter(10**12)
@@ -207,7 +207,7 @@ class FleetLog:
     """A fleet module: the oldest sale that nobody has acknowledged, by its number; no total, no price, no state."""
 
     def __init__(self, head: PumpHead, board: FaultBoard) -> None:
-        self.target = head.number
+        self.target: int | str = head.number
         self.head = head
         self.records: deque[tuple[int, datetime, int]] = deque()
         self.log_id = 0

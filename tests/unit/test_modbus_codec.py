@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from drivers.errors import FrameRejected
-from drivers.modbus.codec import Function, ReadRequest, Reply, ReplyDecoder, WriteRequest, encode
+from drivers.modbus.codec import Function, ReadRequest, Reply, ReplyDecoder, Request, WriteRequest, encode
 from drivers.simulator import modbus_frames as device
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "modbus.json").read_text(encoding="utf-8"))
 FRAMES = {frame["name"]: bytes.fromhex(frame["bytes"]) for frame in VECTORS["rtu_frames"]}
-SENT = {
+SENT: dict[str, Request] = {
     "m1-read-total": ReadRequest(Function.READ_HOLDING, 258, 2),
     "m1-reset-total": WriteRequest(Function.WRITE_COIL, 55, (1,)),
     "m1-slot-1": WriteRequest(Function.WRITE_REGISTER, 751, (2,)),
@@ -22,7 +22,7 @@ SENT = {
     "m5-read-log": ReadRequest(Function.READ_INPUT, 1, 12),
     "m5-ack-7": WriteRequest(Function.WRITE_REGISTERS, 104, (0, 7)),
 }
-RECEIVED = {
+RECEIVED: dict[str, tuple[Request, Reply]] = {
     "m1-total-123.45": (SENT["m1-read-total"], Reply((0xE666, 0x42F6))),
     "exception-illegal-address": (SENT["m1-read-total"], Reply(exception=2)),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -84,13 +85,18 @@ def test_a_late_reply_is_thrown_away_before_the_next_question() -> None:
     assert wire.take_counts() == {"frames_rejected.late": 1}
 
 
+def cut_in_two(at: int, reply: bytes) -> list[tuple[float, bytes]]:
+    """The second half of a reply comes when nobody waits for it any more."""
+    return [(0.0, reply[:at]), (1.2, reply[at:])]
+
+
 def test_over_tcp_a_late_reply_is_told_by_its_transaction() -> None:
     """It stands in front of the right one in the same stream and is passed over, cut at any byte."""
     for cut in range(1, 13):
         peer = Device(tcp=True)
         port = VirtualPort(peer)
         wire = ReadingWire(Channel("tcp", Timing(1.0)), 1)
-        port.fault(lambda reply, cut=cut: [(0.0, reply[:cut]), (1.2, reply[cut:])])
+        port.fault(partial(cut_in_two, cut))
         assert wire.read(port, REQUEST) is Heard.NOISE
         peer.values = [7, 8]
         port.pause(0.5)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -180,7 +180,7 @@ def test_held_values_are_a_memory_of_one_sale(tmp_path: Path) -> None:
 def pulses_ml(rig: VirtualRig) -> Fraction:
     """What the counter has counted, in millilitres, exactly."""
     unit: Any = rig.forecourt.bus("island-1")
-    return unit.units[1].pulses * 1000 / Fraction(PULSES_PER_LITRE)
+    return Fraction(unit.units[1].pulses * 1000) / Fraction(PULSES_PER_LITRE)
 
 
 def test_a_pulse_meter_tells_flow_and_its_end_and_the_total_is_the_sale() -> None:
@@ -202,6 +202,7 @@ def test_a_pulse_meter_tells_flow_and_its_end_and_the_total_is_the_sale() -> Non
     assert before.held is after.held is None
     (start,), (end,) = before.after, after.after
     assert start.unit_ml == 1
+    assert end.raw == int(pulses_ml(rig))
     sold_ml = (end.raw - start.raw) % end.modulus
     truth = SUBJECT.sales(rig)[-1]["volume_ml"]
     assert abs(sold_ml - truth) <= 1
@@ -259,6 +260,11 @@ def test_a_drop_of_vibration_is_no_fuelling() -> None:
 # A log without totals.
 
 
+def _told(rig: VirtualRig, token: str) -> bool:
+    """Whether the newest record told is that one."""
+    return bool(rig.of(HeldSale)) and rig.of(HeldSale)[-1].token == token
+
+
 def test_a_log_tells_each_record_once_and_in_order() -> None:
     """Equal sales too: each has its number, and the next shows when the one before is acknowledged."""
     rig = online(FleetLogs())
@@ -269,7 +275,7 @@ def test_a_log_tells_each_record_once_and_in_order() -> None:
         head(rig).hang_up()
         rig.turns(2)
     for number in (1, 2):
-        rig.until(lambda number=number: bool(rig.of(HeldSale)) and rig.of(HeldSale)[-1].token == str(number))
+        rig.until(partial(_told, rig, str(number)))
         told = rig.of(HeldSale)[-1]
         assert (told.volume_ml, told.amount_minor, told.unit_price_milli) == (15_000, None, None)
         out = bundle(rig, f"s{number}")
@@ -450,7 +456,7 @@ def test_the_total_is_read_from_words_that_arrive_in_the_order_of_the_map() -> N
     assert bundle(rig, "after").after == before
 
 
-WRONG_LINES = {
+WRONG_LINES: dict[str, tuple[dict[str, object], tuple[tuple[int, tuple[int, ...]], ...], str]] = {
     "no map": ({}, ((1, (1,)),), "map"),
     "unknown map": ({"map": "nothing-like-it"}, ((1, (1,)),), "no register map"),
     "missing value": ({"map": "seneca-z10-d-in"}, ((1, (1,)),), "k_factor"),
@@ -514,4 +520,3 @@ def test_every_option_is_checked_and_all_at_once() -> None:
     assert spec.check_options(good) == []
     wrong = {"reply_timeout": "fast", "tries": 0, "settle": 1, "values": 3, "map": "reference-dispenser"}
     assert {key for key, _, _ in spec.check_options(wrong)} == {"reply_timeout", "tries", "settle", "values"}
-    assert dataclasses.is_dataclass(SUBJECT.capabilities)
