@@ -35,7 +35,7 @@ from drivers.modbus.model import CommandName, DeviceCommand, Role, Unit
 from drivers.modbus.registers import read_request, write_request
 from drivers.modbus.units import ML_PER_UNIT
 from drivers.modbus.values import confirmed
-from drivers.readings import CommandOutcome, CommandResult, CompletedSale, HeldSale, PointState, TotalizerReading
+from drivers.readings import CommandOutcome, CommandResult, CompletedSale, PointState, TotalizerReading
 
 if TYPE_CHECKING:
     from drivers.modbus.point import RegisterPoint
@@ -157,12 +157,10 @@ def _read_held(point: RegisterPoint, _command: ReadHeldSale) -> Steps[Request, R
     if not names or not (yield from _fresh(point, names)):
         return _unknown("the device did not tell its last fuelling")
     held = point.level.held()
-    point.out.append(_nothing(point) if held is None else held)
+    if held is None:
+        return _applied("nothing is held")
+    point.out.append(held)
     return _applied()
-
-
-def _nothing(point: RegisterPoint) -> HeldSale:
-    return HeldSale(point.config.fuelling_point, None, None, None, None, "")
 
 
 def _read_sale(point: RegisterPoint, command: ReadSale) -> Steps[Request, Reply, Ending]:

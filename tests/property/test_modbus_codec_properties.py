@@ -6,6 +6,7 @@ from contextlib import suppress
 from itertools import pairwise
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import given, settings
 
 from drivers.errors import DriverError
@@ -56,6 +57,8 @@ def portions(data: bytes, cuts: list[int]) -> list[bytes]:
     return [data[a:b] for a, b in pairwise(places)]
 
 
+@pytest.mark.proves("every-split", "modbus")
+@pytest.mark.proves("every-split", "modbus-gauge")
 @given(TRANSPORTS, UNITS, exchanges(), st.integers(1, 0xFFFF), st.lists(st.integers(0, 300), max_size=12))
 @settings(max_examples=150, deadline=None)
 def test_every_split_of_a_reply_gives_the_same_reply(

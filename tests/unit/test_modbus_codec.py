@@ -28,11 +28,15 @@ RECEIVED: dict[str, tuple[Request, Reply]] = {
 }
 
 
+@pytest.mark.proves("vectors", "modbus")
+@pytest.mark.proves("vectors", "modbus-gauge")
 def test_every_telegram_of_the_examples_is_one_of_ours() -> None:
     """No worked example is left out here."""
     assert set(FRAMES) == set(SENT) | set(RECEIVED)
 
 
+@pytest.mark.proves("vectors", "modbus")
+@pytest.mark.proves("vectors", "modbus-gauge")
 @pytest.mark.parametrize("name", SENT)
 def test_a_request_is_encoded_as_in_the_example(name: str) -> None:
     """Function, address, values and checksum, byte by byte; the simulator reads the same out of it."""
@@ -41,6 +45,8 @@ def test_a_request_is_encoded_as_in_the_example(name: str) -> None:
     assert (request.function, request.address) == (SENT[name].function, SENT[name].address)
 
 
+@pytest.mark.proves("vectors", "modbus")
+@pytest.mark.proves("vectors", "modbus-gauge")
 @pytest.mark.parametrize("name", RECEIVED)
 def test_a_reply_is_read_as_in_the_example(name: str) -> None:
     """Registers or the exception."""

@@ -99,6 +99,8 @@ class Subject(ABC):
     """Options that a line of it cannot do without."""
     changes_nothing: frozenset[str] = frozenset()
     """Names in ``heard`` of what leaves a device as it was."""
+    answers_tell_windows = False
+    """Whether one question serves everything, so that only its answer tells one situation of a story from another."""
     longest_turn_s = 12.0
     """How long one turn of the line may take, watchdog in mind."""
 

@@ -3,18 +3,37 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
+from drivers.config import LineConfig
 from drivers.device import DispenserCapabilities
 from drivers.modbus.codec import Function, ReadRequest, ReplyDecoder
 from drivers.simulator.config import ForecourtConfig
+from drivers.simulator.server import ForecourtServer
 from tests.support.mutation import Wording, substrings
 from tests.support.rigs.base import Rig
-from tests.support.rigs.simulated import SimulatedDispenser, station
+from tests.support.rigs.simulated import LINE, LinePlug, SimulatedDispenser, station
+from tests.support.simulated import running_forecourt
+from tests.support.tcp_cable import TcpCable
 
 ASKED = ReadRequest(Function.READ_HOLDING, 20, 4)
 UNIT_ML = 10
+
+
+class NetworkLine(TcpCable):
+    """The line as Modbus TCP, with a cable that can be pulled."""
+
+    def __init__(self, server: ForecourtServer) -> None:
+        super().__init__(int(server.endpoints()["lines"][LINE].rpartition(":")[2]))
+        self.stand = server.forecourt
+        self.port = self.url
+
+    def arrive(self, data: bytes) -> None:
+        raise AssertionError(f"a dispenser types nothing: {data!r}")
 
 
 class ModbusSubject(SimulatedDispenser):
@@ -28,9 +47,11 @@ class ModbusSubject(SimulatedDispenser):
     totals_unit_ml = 1
     totals_modulus = 10**12
     forgets = frozenset({"ACKNOWLEDGE"})
+    answers_tell_windows = True
     options: Mapping[str, object] = {"map": "reference-dispenser"}
+    wires = ("pty", "TCP")
 
-    @property
+    @cached_property
     def capabilities(self) -> DispenserCapabilities:
         """Of the points: the map says what they can do."""
         (device, *_) = self.spec.make_devices(self.line_config())
@@ -45,6 +66,27 @@ class ModbusSubject(SimulatedDispenser):
             crc(b"\x01\x03\x08" + b"".join(word.to_bytes(2, "big") for word in registers)) for registers in replies
         ]
         return Wording((*values, crc(b"\x01\x83\x02")), decode, oracle)
+
+    def line_config(self, port: str = "virtual", *, control: bool = True, points: int = 4) -> LineConfig:
+        config = super().line_config(port, control=control, points=points)
+        if not port.startswith("socket://"):
+            return config
+        return dataclasses.replace(config, options={**self.options, "transport": "tcp"})
+
+    @contextmanager
+    def plugged(self, wire: str, state_dir: Path) -> Iterator[LinePlug | NetworkLine]:
+        made = self.station(4)
+        (line,) = made.lines
+        made = dataclasses.replace(made, lines=(dataclasses.replace(line, tcp=wire == "TCP"),))
+        with running_forecourt(state_dir, config=made) as server:
+            if wire == "pty":
+                yield LinePlug(server)
+                return
+            cable = NetworkLine(server)
+            try:
+                yield cable
+            finally:
+                cable.close()
 
     def station(self, points: int) -> ForecourtConfig:
         made = station(points, self.simulated, self.first_address)
