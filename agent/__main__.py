@@ -1,4 +1,4 @@
-"""Where every ``forecourt`` begins, the script and ``python -m agent``: a plain look loads nothing it does not need."""
+"""Where every ``forecourt`` begins, the script and ``python -m agent``: looks and ``run`` load only what they need."""
 
 import sys
 
@@ -9,6 +9,10 @@ def entry() -> None:
         from agent.cli.quick import answered
 
         if answered(sys.argv[1:]):
+            return
+        from agent.launch import started
+
+        if started(sys.argv[1:]):
             return
     except BrokenPipeError:
         sys.stderr.close()

@@ -21,29 +21,9 @@ def run(
     ] = DEFAULT_CONFIG,
 ) -> None:
     """Run the daemon in the foreground until SIGTERM or Ctrl-C."""
-    from agent.cli import show
-    from agent.settings import SettingsError, load
-    from agent.store.lock import InstanceLock, StoreError
-    from drivers.errors import WiringError
+    from agent.launch import run as launch
 
-    try:
-        settings = load(config)
-    except SettingsError as failure:
-        show.faults(failure.faults)
-        raise typer.Exit(2) from failure
-    lock = InstanceLock(settings.store.path)
-    try:
-        lock.take()
-    except StoreError as failure:
-        fail(str(failure), failure.hint, 2)
-    from agent import daemon
-
-    try:
-        begins_anew = daemon.run(settings, lock)
-    except (StoreError, daemon.SecretMissing, daemon.StationRefused, WiringError) as failure:
-        fail(str(failure), failure.hint, 2)
-    if begins_anew:  # an end that whoever watches this process must not take for a wish to stay down
-        raise typer.Exit(1)
+    raise typer.Exit(launch(config))
 
 
 @app.command()

@@ -24,6 +24,21 @@ if TYPE_CHECKING:
 
 ENTRY_POINT_GROUP = "forecourt.drivers"
 
+BROKEN = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    NameError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+)
+"""What a package of somebody else may raise while it is imported: the station says which one, and others work on."""
+
 OptionProblem = tuple[str, str, str]
 """(key, what is wrong with it, what to write instead)."""
 
@@ -157,9 +172,10 @@ def _third_party() -> dict[str, EntryPoint]:
 def _load(entry: EntryPoint) -> object:
     try:
         return entry.load()
-    except (ImportError, AttributeError) as error:
+    except BROKEN as error:
+        why = f"{type(error).__name__} {error}".strip()
         raise WiringError(
-            f"the driver of protocol {entry.name!r} cannot be loaded from {entry.value}: {error}",
+            f"the driver of protocol {entry.name!r} cannot be loaded from {entry.value}: {why}",
             hint="install the package that provides it, or remove its entry point",
         ) from error
 

@@ -45,6 +45,8 @@ def main(arguments: Sequence[str]) -> int:
     if ended not in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}:
         return 2
     print(dump(scale.as_json(protocols)) if chosen.json else "\n" + scale.as_table(protocols))
+    if chosen.k:
+        print(f"only tests chosen by -k {chosen.k!r} ran: the levels are of that part", file=sys.stderr)
     return 0 if ended == pytest.ExitCode.OK else 1
 
 

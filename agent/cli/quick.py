@@ -6,7 +6,7 @@ Answers exactly what the full command line would; whatever is not the plain form
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ def answered(words: Sequence[str]) -> bool:
     """Answer ``words`` if they are a plain look; returns whether. Ends the process where every command would."""
     if not words or words[0] not in LOOKS:
         return False
-    given = _given(words[1:])
+    given = options(words[1:], NAMED, flags=("--json",))
     if given is None:
         return False
     places = {name: given.get(name) or os.environ.get(variable) for name, variable in NAMED.items()}
@@ -40,15 +40,18 @@ def answered(words: Sequence[str]) -> bool:
     return True
 
 
-def _given(words: Sequence[str]) -> dict[str, str] | None:
-    """Return the options by name, ``None`` where there is anything else."""
+def options(words: Sequence[str], named: Container[str], *, flags: Sequence[str] = ()) -> dict[str, str] | None:
+    """Return the options by name, those without a value as "", ``None`` where there is anything else.
+
+    ``named``: those with a value; ``flags``: those without.
+    """
     given: dict[str, str] = {}
     waiting = list(words)
     while waiting:
         name, equals, value = waiting.pop(0).partition("=")
-        if name == "--json" and not equals:
+        if name in flags and not equals:
             given[name] = ""
-        elif name in NAMED and (equals or waiting):
+        elif name in named and (equals or waiting):
             given[name] = value if equals else waiting.pop(0)
         else:
             return None

@@ -79,6 +79,8 @@ def tanks(value: list[dict[str, Any]]) -> None:
                 t["grade"],
                 litres(t["volume_ml"], 0),
                 share,
+                _known(t.get("stock_ml")),
+                _known(t.get("reference_ml")),
                 "-" if water is None else f"{water // 1000} mm",
                 "-" if temperature is None else f"{degrees(temperature)} C",
                 "delivery" if t.get("delivery_in_progress") else "",
@@ -86,8 +88,25 @@ def tanks(value: list[dict[str, Any]]) -> None:
                 "-" if t["age_s"] is None else f"{t['age_s']} s",
             ]
         )
-    columns = ["tank", "grade", "litres", "full", "water", "temperature", "", "quality", "age"]
+    columns = [
+        "tank",
+        "grade",
+        "litres",
+        "full",
+        "product",
+        "reference",
+        "water",
+        "temperature",
+        "",
+        "quality",
+        "age",
+    ]
     print_table("Tanks", columns, rows)
+
+
+def _known(volume_ml: int | None) -> str:
+    """Return whole litres, or that they are not known: never the gross volume in their place."""
+    return "unknown" if volume_ml is None else litres(volume_ml, 0)
 
 
 def sales(value: list[dict[str, Any]]) -> None:

@@ -157,6 +157,13 @@ def advance(total: Totalizer, by_raw: int, modulus: int) -> Totalizer:
     return Totalizer(total.epoch + raw // modulus, raw % modulus)
 
 
+def is_comparable(meter: Meter, total: TotalizerReading, rules: Rules) -> bool:
+    """Return whether ``total`` can be the stored count gone on; else the meter waits for a person (METER_RESET)."""
+    if (total.unit_ml, total.modulus) != (meter.unit_ml, meter.modulus) or not 0 <= total.raw < total.modulus:
+        return False
+    return moved_raw(meter, total) * meter.unit_ml <= rules.max_delta_ml
+
+
 def compare(
     meter: Meter, total: TotalizerReading | None, held: HeldSale | None, evidence: Evidence, rules: Rules
 ) -> Comparison:
@@ -169,7 +176,7 @@ def compare(
         return Comparison(Verdict.SALE_PENDING, meter, detail="total not readable")
     moved_ml = moved_raw(meter, total) * meter.unit_ml
     numbers = f"total {meter.total} -> {total.raw}, moved {moved_ml} ml, held {_told(held)}"
-    if _incomparable(meter, total) or moved_ml > rules.max_delta_ml:
+    if not is_comparable(meter, total, rules):
         return Comparison(Verdict.METER_RESET, meter, detail=numbers)
     if meter.accepted_ml:
         return _after_acceptance(meter, total, held, evidence, rules)
@@ -179,10 +186,6 @@ def compare(
 
 def _told(held: HeldSale | None) -> str:
     return "none" if held is None else f"{held.volume_ml} ml for {held.amount_minor}"
-
-
-def _incomparable(meter: Meter, total: TotalizerReading) -> bool:
-    return (total.unit_ml, total.modulus) != (meter.unit_ml, meter.modulus) or not 0 <= total.raw < total.modulus
 
 
 def _after_acceptance(

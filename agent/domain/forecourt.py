@@ -338,8 +338,9 @@ def _on_accept(turn: Turn, wish: AcceptPending) -> None:
     turn.emit(Book(booking, lifted_ms, pending.since_ms if ended is None else ended, attendant))
     if fuelling is not None:
         turn.emit(CloseFuelling("booked"))
-    held = Fingerprint(pending.nozzle, booking.volume_ml, pending.amount_minor, pending.unit_price_milli)
-    after = account.accepted_meter(meter, booking.volume_ml, booking.amount_minor, replace(held, nozzle=meter.nozzle))
+    sold = Fingerprint(meter.nozzle, booking.volume_ml, pending.amount_minor, pending.unit_price_milli)
+    after = account.accepted_meter(meter, booking.volume_ml, booking.amount_minor, sold)
+    held = account.display_of(booking.volume_ml, pending.amount_minor)
     turn.keep(
         open=None,
         pending=Pending(since_ms=turn.now.wall_ms),

@@ -8,10 +8,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from agent.domain.booking import Booking, Comparison, Evidence, Fingerprint, Meter, Verdict, compare, moved_raw
+from agent.domain.booking import (
+    Booking,
+    Comparison,
+    Evidence,
+    Fingerprint,
+    Meter,
+    Verdict,
+    compare,
+    is_comparable,
+    moved_raw,
+)
 from agent.domain.point_events import Audit, Baseline, Book, CloseFuelling, HungZero, Turn
 from agent.domain.point_rebirth import rebase
-from agent.domain.point_state import HUNG, Live, Origin, Pending, Point
+from agent.domain.point_reset import Followed, Seen, confirm, follow
+from agent.domain.point_state import HUNG, Live, MeterReset, Origin, Pending, Point
 from agent.domain.sale import Totalizer
 from drivers.commands import Acknowledge, ReadSale
 from drivers.readings import CompletedSale, HeldSale, PointState, TotalizerReading
@@ -154,7 +165,8 @@ def _live_amount(turn: Turn) -> int | None:
 
 def _old_values(turn: Turn) -> tuple[Fingerprint, ...]:
     held = turn.durable.last_held
-    booked = tuple(m.last_sale for m in turn.durable.meters if m.last_sale is not None)
+    meters = (*turn.durable.meters, *(reset.meter for reset in turn.durable.replaced))
+    booked = tuple(m.last_sale for m in meters if m.last_sale is not None)
     return booked if held is None else (held, *booked)
 
 
@@ -164,77 +176,73 @@ def _is_old(turn: Turn, held: HeldSale) -> bool:
 
 def _account(turn: Turn, totals: Mapping[int, TotalizerReading], held: HeldSale | None) -> None:
     """Compare every nozzle with its stored total; write down what came of it; permit the pump to forget."""
-    based = rebase(turn, totals, held) | _set_baselines(turn, totals, held)
+    based = rebase(turn, totals, held) | _set_baselines(turn, totals)
     owner = _owner(turn, totals, held)
+    held = _named(held, owner)
     results = _compare_all(turn, totals, held, owner, based)
-    if any(r.mismatch for r in results) and _live_ml(turn) is not None:
+    resets = _follow_resets(turn, totals, held, owner, results)
+    is_mismatch = any(r.mismatch for r in results) or any(f.mismatch for f in resets)
+    if is_mismatch and _live_ml(turn) is not None:
         turn.note(mismatch_reads=turn.volatile.mismatch_reads + 1)
         if turn.volatile.mismatch_reads < MISMATCH_READS:
             turn.note(retry_at_ms=turn.now.mono_ms + MOVING_RETRY_MS)
             return
+    confirmed = _confirm(turn, resets)
+    results = [r for r in results if r.meter.nozzle not in {reset.nozzle for reset in confirmed}]
+    based |= {reset.nozzle for reset in confirmed}
     bookings = [(r, b) for r in results for b in r.bookings]
     for result, booking in bookings:
         turn.emit(_book(turn, result, booking))
     _write_meters(turn, results)
     _tell_mismatch(turn, results)
     more = any(r.more for r in results)
-    if bookings or not more:
-        _close_fuelling(turn, booked=bool(bookings), based=based)
-    if held is not None and held.volume_ml and not turn.durable.resets:
-        turn.keep(last_held=_held_fingerprint(held))
-    _settled(turn, len(bookings), more)
+    booked = len(bookings) + sum(len(reset.sales) for reset in confirmed)
+    if booked or not more:
+        _close_fuelling(turn, booked=bool(booked), based=based)
+    if held is not None and held.volume_ml:
+        turn.keep(last_held=display_of(held.volume_ml, held.amount_minor))
+    _settled(turn, booked, more)
     if not turn.durable.resets and (held is not None or not turn.point.config.queue):
         acknowledge(turn, "" if held is None else held.token)
 
 
-def _held_fingerprint(held: HeldSale) -> Fingerprint:
-    assert held.volume_ml is not None
-    return Fingerprint(held.nozzle, held.volume_ml, held.amount_minor, held.unit_price_milli)
+def display_of(volume_ml: int, amount_minor: int | None) -> Fingerprint:
+    """A display that is accounted for: known by volume and amount, as nozzle and price may follow the next lift."""
+    return Fingerprint(None, volume_ml, amount_minor, None)
 
 
-def _set_baselines(turn: Turn, totals: Mapping[int, TotalizerReading], held: HeldSale | None) -> frozenset[int]:
-    """First contact, or a supervisor's new base: the reading is the meter's start and no sale.
+def _named(held: HeldSale | None, owner: int | None) -> HeldSale | None:
+    """The held sale as its owner's; a device that names another nozzle shows that one's price, too."""
+    if held is None or owner is None or held.nozzle in (None, owner):
+        return held
+    return replace(held, nozzle=owner, unit_price_milli=None)
 
-    Where the pump holds a sale that is in no account yet, the confirmed meter has counted it: its base lies before it.
-    """
-    confirmed = dict(turn.volatile.confirms)
+
+def _set_baselines(turn: Turn, totals: Mapping[int, TotalizerReading]) -> frozenset[int]:
+    """First contact: the reading is the meter's start and no sale."""
     based: set[int] = set()
     for nozzle, total in totals.items():
-        known = turn.durable.meter(nozzle)
-        if nozzle not in turn.point.config.numbers or (known is not None and nozzle not in confirmed):
+        if nozzle not in turn.point.config.numbers or turn.durable.meter(nozzle) is not None:
             continue
-        epoch = 0 if known is None else known.total.epoch + 1
-        counted = 0 if known is None else _counted_since_replaced(turn, total, held)
-        base = Totalizer(epoch, total.raw - counted)
         meter = Meter(
             nozzle=nozzle,
-            total=base,
+            total=Totalizer(0, total.raw),
             unit_ml=total.unit_ml,
             modulus=total.modulus,
-            amount_raw=None if counted else total.amount_raw,
+            amount_raw=total.amount_raw,
             amount_modulus=total.amount_modulus,
             unit_price_milli=dict(turn.volatile.prices).get(nozzle),
         )
         turn.replace_meters((meter,))
-        turn.keep(resets=tuple(n for n in turn.durable.resets if n != nozzle))
-        reason = "first-contact" if known is None else f"confirmed by {confirmed[nozzle]}"
-        turn.emit(Baseline(nozzle, base, total.unit_ml, reason))
-        if not counted:
-            based.add(nozzle)
-    turn.note(confirms=())
+        turn.emit(Baseline(nozzle, meter.total, total.unit_ml, "first-contact"))
+        based.add(nozzle)
     return frozenset(based)
 
 
-def _counted_since_replaced(turn: Turn, total: TotalizerReading, held: HeldSale | None) -> int:
-    """Units of a held sale of this nozzle that nobody has booked; 0 where there is none that this meter can count."""
-    if held is None or not held.volume_ml or held.nozzle != total.nozzle or _is_old(turn, held):
-        return 0
-    units, rest = divmod(held.volume_ml, total.unit_ml)
-    return units if rest == 0 and units <= total.raw else 0
-
-
 def _unbooked_ml(turn: Turn, total: TotalizerReading) -> int:
-    meter = turn.durable.meter(total.nozzle)
+    meter, reset = turn.durable.meter(total.nozzle), turn.durable.reset(total.nozzle)
+    if meter is not None and reset is not None and not is_comparable(meter, total, turn.point.config.rules):
+        meter = reset.meter
     return 0 if meter is None else moved_raw(meter, total) * meter.unit_ml - meter.accepted_ml
 
 
@@ -301,6 +309,62 @@ def _evidence(turn: Turn, nozzle: int, meter: Meter, held: HeldSale | None, owne
         new_sequence=config.queue and held is not None and held.token not in ("", turn.durable.last_token),
         oldest_first=config.queue and held is not None,
     )
+
+
+def _follow_resets(
+    turn: Turn,
+    totals: Mapping[int, TotalizerReading],
+    held: HeldSale | None,
+    owner: int | None,
+    results: list[Comparison],
+) -> list[Followed]:
+    """What is sold over a meter in METER_RESET is kept until a supervisor confirms its base."""
+    followed = []
+    for meter in (r.meter for r in results if r.verdict is Verdict.METER_RESET):
+        nozzle = meter.nozzle
+        its = held if nozzle == owner else None
+        seen = _seen(turn, totals[nozzle], its, _evidence(turn, nozzle, meter, its, owner))
+        followed.append(follow(meter, turn.durable.reset(nozzle), seen))
+    return followed
+
+
+def _seen(turn: Turn, total: TotalizerReading, held: HeldSale | None, evidence: Evidence) -> Seen:
+    fuelling, ended, pending = turn.durable.open, turn.volatile.ended_wall_ms, turn.durable.pending
+    its = fuelling if fuelling is not None and evidence.fuelling else None
+    last = None
+    if pending is not None and pending.volume_ml and pending.nozzle in (None, total.nozzle):
+        last = pending
+    elif its is not None and evidence.live_ml is not None:
+        amount = _live_amount(turn)
+        last = Pending(0, total.nozzle, evidence.live_ml, amount, its.unit_price_milli, live=True)
+    return Seen(
+        total=total,
+        held=held,
+        last=last,
+        shown=turn.durable.last_held,
+        evidence=evidence,
+        rules=turn.point.config.rules,
+        doubtful=turn.volatile.blind and (its is not None or turn.point.monitored),
+        lifted_ms=None if its is None else its.lifted_ms,
+        ended_ms=turn.now.wall_ms if ended is None else ended,
+        attendant=None if its is None else its.attendant,
+    )
+
+
+def _confirm(turn: Turn, followed: list[Followed]) -> list[MeterReset]:
+    """Follow the supervisor's wishes; what still waits for one is kept."""
+    wishes = dict(turn.volatile.confirms)
+    for reset in (f.reset for f in followed):
+        before = turn.durable.reset(reset.nozzle)
+        for booking in (s.booking for s in reset.sales if before is None or s not in before.sales):
+            detail = f"nozzle {reset.nozzle}: {booking.volume_ml} ml for {booking.amount_minor} wait for confirm-meter"
+            turn.emit(Audit("sale_kept", detail))
+    confirmed = [f.reset for f in followed if f.reset.nozzle in wishes]
+    for reset in confirmed:
+        confirm(turn, reset, wishes[reset.nozzle])
+    turn.keep(replaced=tuple(f.reset for f in followed if f.reset.nozzle not in wishes))
+    turn.note(confirms=())
+    return confirmed
 
 
 def _book(turn: Turn, result: Comparison, booking: Booking) -> Book:

@@ -10,7 +10,8 @@ from dataclasses import replace
 
 from agent.domain.booking import Evidence, Fingerprint, Meter, Verdict, compare
 from agent.domain.point_events import Audit, Baseline, Book, EndsKnown, Gap, Turn
-from agent.domain.point_state import Durable, MeterGap
+from agent.domain.point_reset import book_kept
+from agent.domain.point_state import Durable, KeptSale, MeterGap, MeterReset
 from agent.domain.sale import Totalizer
 from agent.domain.units import half_up
 from drivers.readings import HeldSale, TotalizerReading
@@ -67,8 +68,23 @@ def _start_behind(turn: Turn, total: TotalizerReading, end: Totalizer | None) ->
         return
     if meter is not None:
         turn.emit(Gap(nozzle, meter.total, end, total.unit_ml, KNOWN_THERE))
+    _tell_not_booked(turn, nozzle, _take_kept(turn, nozzle))
     turn.emit(Baseline(nozzle, end, total.unit_ml, REINCARNATED))
     turn.replace_meters((_meter_at(turn, end, total, meter),))
+
+
+def _take_kept(turn: Turn, nozzle: int) -> tuple[KeptSale, ...]:
+    """What was kept for the confirmation of a meter that counts from another base now."""
+    reset = turn.durable.reset(nozzle)
+    turn.keep(replaced=tuple(r for r in turn.durable.replaced if r is not reset))
+    return () if reset is None else reset.sales
+
+
+def _tell_not_booked(turn: Turn, nozzle: int, kept: tuple[KeptSale, ...]) -> None:
+    """Head office has later sales: the meter may have been confirmed, and these be booked, after the backup."""
+    for booking in (sale.booking for sale in kept):
+        detail = f"nozzle {nozzle}: {booking.volume_ml} ml for {booking.amount_minor} may be known at head office"
+        turn.emit(Audit("kept_not_booked", detail))
 
 
 def _meter_at(turn: Turn, at: Totalizer, total: TotalizerReading, before: Meter | None) -> Meter:
@@ -92,7 +108,9 @@ def _lay_base(turn: Turn, total: TotalizerReading, held: HeldSale | None) -> boo
     """
     nozzle, meter = total.nozzle, turn.durable.meter(total.nozzle)
     seen = _seen_flowing(turn, total, held)
-    base = Totalizer(_epoch(turn, total, meter), total.raw - seen)
+    kept = turn.durable.reset(nozzle)
+    epoch = max(_epoch(turn, total, meter), 0 if kept is None else kept.meter.total.epoch)
+    base = Totalizer(epoch, total.raw - seen)
     if meter is not None and base == meter.total:
         return False
     at_base = total if seen == 0 else replace(total, raw=base.raw, amount_raw=None, amount_modulus=None)
@@ -105,6 +123,7 @@ def _lay_base(turn: Turn, total: TotalizerReading, held: HeldSale | None) -> boo
         held=held if seen == 0 and _is_of(turn, held, nozzle) else None,
         unit_price_milli=turn.point.config.price(nozzle) if price is None else price,
         read_ms=turn.now.wall_ms,
+        sales=_take_kept(turn, nozzle),
     )
     turn.emit(Baseline(nozzle, base, total.unit_ml, REINCARNATED))
     turn.replace_meters((replace(fresh, amount_raw=at_base.amount_raw),))
@@ -159,6 +178,8 @@ def _close(turn: Turn, gap: MeterGap, end: Totalizer | None) -> None:
     unit_ml = gap.read.unit_ml
     if restored is not None and start != restored:
         turn.emit(Gap(gap.nozzle, restored, start, unit_ml, KNOWN_THERE))
+    if start != restored:
+        _tell_not_booked(turn, gap.nozzle, gap.sales)
     if not (start.epoch == gap.base.epoch and start >= gap.base):
         _book_rest(turn, gap, start)
     _raise_epoch(turn, gap, end)
@@ -172,6 +193,10 @@ def _book_rest(turn: Turn, gap: MeterGap, start: Totalizer) -> None:
     # a meter that was replaced since cannot be compared with: what compare() would call METER_RESET is said, not booked
     result = compare(meter, gap.read, gap.held, evidence, turn.point.config.rules)
     if result.verdict is Verdict.METER_RESET:
+        if is_ours:
+            reset = MeterReset(_meter_at(turn, gap.base, gap.read, gap.meter), gap.sales)
+            start = book_kept(turn, start, reset, REINCARNATED, (REINCARNATED,))
+            _count_unpaid(turn, len(gap.sales))
         turn.emit(Gap(gap.nozzle, start, gap.base, gap.read.unit_ml, "not comparable, nothing booked"))
         turn.emit(Audit("gap_not_booked", f"nozzle {gap.nozzle}: {result.detail}"))
         return
@@ -180,9 +205,12 @@ def _book_rest(turn: Turn, gap: MeterGap, start: Totalizer) -> None:
     for booking in result.bookings:
         flagged = replace(booking, flags=tuple(sorted({*booking.flags, REINCARNATED})))
         turn.emit(Book(flagged, None, gap.read_ms))
-    if result.bookings:
-        unpaid = turn.volatile.unpaid
-        turn.note(unpaid=None if unpaid is None else unpaid + len(result.bookings))
+    _count_unpaid(turn, len(result.bookings))
+
+
+def _count_unpaid(turn: Turn, booked: int) -> None:
+    unpaid = turn.volatile.unpaid
+    turn.note(unpaid=None if unpaid is None else unpaid + booked)
 
 
 def _raise_epoch(turn: Turn, gap: MeterGap, end: Totalizer | None) -> None:

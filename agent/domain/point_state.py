@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from agent.domain.booking import Fingerprint, Meter, Rules
-from agent.domain.sale import Totalizer
+from agent.domain.booking import Booking, Fingerprint, Meter, Rules
+from agent.domain.sale import SaleKind, Totalizer
 from drivers.readings import FuellingPointReading, HeldSale, PointState, TotalizerReading
 
 DURABLE_VERSION = 1
@@ -134,11 +134,40 @@ class Unconfirmed:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptSale:
+    """A sale over a meter that waits for confirmation: everything its booking needs, whatever the pump forgets."""
+
+    booking: Booking
+    lifted_ms: int | None
+    ended_ms: int
+    attendant: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MeterReset:
+    """A nozzle in METER_RESET. ``meter``: the new count as last read, in an epoch of its own; ``sales``: what was sold
+    over it and is booked when a supervisor confirms the base, oldest first.
+
+    ``doubtful``: a fuelling may lie in the break whose display nobody read.
+    """
+
+    meter: Meter
+    sales: tuple[KeptSale, ...] = ()
+    doubtful: bool = False
+
+    @property
+    def nozzle(self) -> int:
+        """The nozzle whose meter it is."""
+        return self.meter.nozzle
+
+
+@dataclass(frozen=True, slots=True)
 class MeterGap:
     """Litres between a restored database's last total and the base a new incarnation counts from.
 
     They are booked when head office has told what it knows of them. ``meter``: as restored, ``None`` where nothing
-    was; ``read`` and ``held``: what the pump told when the base was laid, at ``read_ms``.
+    was; ``read`` and ``held``: what the pump told when the base was laid, at ``read_ms``; ``sales``: what was kept for
+    the confirmation of a meter.
     """
 
     meter: Meter | None
@@ -147,6 +176,7 @@ class MeterGap:
     held: HeldSale | None
     unit_price_milli: int
     read_ms: int
+    sales: tuple[KeptSale, ...] = ()
 
     @property
     def nozzle(self) -> int:
@@ -159,9 +189,10 @@ class Durable:
     """What is written in the same transaction as the effects of a step; all a restart knows.
 
     ``last_held``: held values last accounted for (they recognise an old display). ``last_token``/``acked``: the record
-    last acknowledged, and whether the device confirmed it. ``resets``: nozzles in METER_RESET. ``alerts``: those
-    standing. ``rebase``: nozzles whose stored total may be an old one, until their next read-out; ``ends``: what head
-    office said of their last sales, ``None`` until it did; ``gaps``: what it must still be asked about.
+    last acknowledged, and whether the device confirmed it. ``resets``: nozzles in METER_RESET, ``replaced``: what is
+    kept for each of them. ``alerts``: those standing. ``rebase``: nozzles whose stored total may be an old one, until
+    their next read-out; ``ends``: what head office said of their last sales, ``None`` until it did; ``gaps``: what it
+    must still be asked about.
     """
 
     meters: tuple[Meter, ...] = ()
@@ -171,6 +202,7 @@ class Durable:
     last_token: str = ""
     acked: bool = True
     resets: tuple[int, ...] = ()
+    replaced: tuple[MeterReset, ...] = ()
     unconfirmed: tuple[Unconfirmed, ...] = ()
     alerts: tuple[str, ...] = ()
     rebase: tuple[int, ...] = ()
@@ -180,6 +212,10 @@ class Durable:
     def meter(self, nozzle: int | None) -> Meter | None:
         """The stored meter of ``nozzle``."""
         return next((m for m in self.meters if m.nozzle == nozzle), None)
+
+    def reset(self, nozzle: int) -> MeterReset | None:
+        """What is kept for ``nozzle`` while its meter waits for confirmation."""
+        return next((r for r in self.replaced if r.nozzle == nozzle), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,6 +326,7 @@ def durable(point: Point) -> dict[str, Any]:
         "last_token": d.last_token,
         "acked": d.acked,
         "resets": list(d.resets),
+        "replaced": [_reset_out(reset) for reset in d.replaced],
         "unconfirmed": [_plain(u) for u in d.unconfirmed],
         "alerts": list(d.alerts),
         "rebase": list(d.rebase),
@@ -321,6 +358,7 @@ def restore(config: PointConfig, stored: Mapping[str, Any] | None, boot: str) ->
             last_token=stored["last_token"],
             acked=stored["acked"],
             resets=tuple(stored["resets"]),
+            replaced=tuple(_reset_in(reset) for reset in stored.get("replaced", ())),
             unconfirmed=tuple(Unconfirmed(**u) for u in stored["unconfirmed"]),
             alerts=tuple(stored["alerts"]),
             rebase=tuple(stored.get("rebase", ())),
@@ -336,7 +374,17 @@ def _with_boot(config: PointConfig, boot: str) -> PointConfig:
 
 
 def _plain(
-    record: Fuelling | Pending | Unconfirmed | Meter | Fingerprint | TotalizerReading | HeldSale | MeterGap,
+    record: Fuelling
+    | Pending
+    | Unconfirmed
+    | Meter
+    | Fingerprint
+    | TotalizerReading
+    | HeldSale
+    | MeterGap
+    | Booking
+    | KeptSale
+    | MeterReset,
 ) -> dict[str, Any]:
     return {name: getattr(record, name) for name in type(record).__slots__}
 
@@ -370,12 +418,40 @@ def _ends_in(stored: list[tuple[int, str]] | None) -> tuple[tuple[int, Totalizer
     return None if stored is None else tuple((nozzle, Totalizer.parse(end)) for nozzle, end in stored)
 
 
+def _booking_out(booking: Booking) -> dict[str, Any]:
+    ends = {"start": str(booking.start), "end": _text(booking.end)}
+    return _plain(booking) | ends | {"kind": booking.kind.value, "flags": list(booking.flags)}
+
+
+def _booking_in(stored: Mapping[str, Any]) -> Booking:
+    ends = {"start": Totalizer.parse(stored["start"]), "end": _total(stored["end"])}
+    return Booking(**{**stored, **ends, "kind": SaleKind(stored["kind"]), "flags": tuple(stored["flags"])})
+
+
+def _kept_out(sale: KeptSale) -> dict[str, Any]:
+    return _plain(sale) | {"booking": _booking_out(sale.booking)}
+
+
+def _kept_in(stored: Mapping[str, Any]) -> KeptSale:
+    return KeptSale(**{**stored, "booking": _booking_in(stored["booking"])})
+
+
+def _reset_out(reset: MeterReset) -> dict[str, Any]:
+    return _plain(reset) | {"meter": _meter_out(reset.meter), "sales": [_kept_out(sale) for sale in reset.sales]}
+
+
+def _reset_in(stored: Mapping[str, Any]) -> MeterReset:
+    meter, sales = _meter_in(stored["meter"]), tuple(_kept_in(sale) for sale in stored["sales"])
+    return MeterReset(meter, sales, stored["doubtful"])
+
+
 def _gap_out(gap: MeterGap) -> dict[str, Any]:
     return _plain(gap) | {
         "meter": None if gap.meter is None else _meter_out(gap.meter),
         "base": str(gap.base),
         "read": _plain(gap.read),
         "held": None if gap.held is None else _plain(gap.held),
+        "sales": [_kept_out(sale) for sale in gap.sales],
     }
 
 
@@ -386,5 +462,6 @@ def _gap_in(stored: Mapping[str, Any]) -> MeterGap:
         "base": Totalizer.parse(stored["base"]),
         "read": TotalizerReading(**stored["read"]),
         "held": None if held is None else HeldSale(**held),
+        "sales": tuple(_kept_in(sale) for sale in stored.get("sales", ())),
     }
     return MeterGap(**{**stored, **values})

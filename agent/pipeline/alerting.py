@@ -10,8 +10,10 @@ from agent.domain.alerts import DeviceAlertEvent, Edge
 from agent.domain.wetstock import alerts as tank_machine
 from agent.domain.wetstock.alerts import TankAlertEvent, TankAlerts, TankSample
 from agent.domain.wetstock.limits import TankLimits, tank_limits
+from agent.domain.wetstock.stock import Stock
 from agent.inbox import FromStorage
 from agent.logs import get_logger
+from agent.pipeline import stock
 from agent.pipeline.step import RequestRefused, Step
 from agent.settings import Settings, TankSettings
 from drivers.readings import GaugeAlarms, GaugeUnits, Quality, TankReading
@@ -67,9 +69,10 @@ def tank_reading(step: Step, reading: TankReading) -> None:
     step.memory.seen_mono_ms[reading.gauge] = step.now.mono_ms
     good = reading.quality in (Quality.GOOD, Quality.DISPLAY)
     alarms = step.memory.gauge_alarms.get(reading.gauge)
+    held = stock.of_reading(step.settings, tank, reading)
     sample = TankSample(
-        volume_ml=reading.volume_ml if good else None,
-        stock_ml=_stock_ml(reading) if good else None,
+        volume_ml=held.gross_ml if good else None,
+        stock_ml=held.net_ml if good else None,
         water_um=reading.water_height_um if good else None,
         temperature_mdegc=reading.temperature_mdegc if good else None,
         delivery_running=bool(reading.delivery_in_progress),
@@ -79,14 +82,7 @@ def tank_reading(step: Step, reading: TankReading) -> None:
         gauge_alarms=None if alarms is None else _own(alarms, tank.gauge_index),
     )
     judge_tank(step, tank, sample)
-    step.live.set_tank(tank.id, show_tank(tank, reading, step.stamp.wall_ms))
-
-
-def _stock_ml(reading: TankReading) -> int | None:
-    """Product without water; unknown where the gauge tells no water volume."""
-    if reading.volume_ml is None or reading.water_volume_ml is None:
-        return None
-    return reading.volume_ml - reading.water_volume_ml
+    step.live.set_tank(tank.id, show_tank(tank, reading, held, step.stamp.wall_ms))
 
 
 def _has(alarms: GaugeAlarms, device: int, number: int) -> bool:
@@ -97,19 +93,25 @@ def _own(alarms: GaugeAlarms, device: int) -> frozenset[tuple[int, int]]:
     return frozenset((a.category, a.number) for a in alarms.alarms if a.device == device and a.category == 2)
 
 
-def show_tank(tank: TankSettings, reading: TankReading, wall_ms: int) -> dict[str, Any]:
+def show_tank(tank: TankSettings, reading: TankReading, held: Stock, wall_ms: int) -> dict[str, Any]:
     """Return a tank as ``forecourt tanks --json`` shows it."""
     return {
         "tank": tank.id,
         "grade": tank.grade,
         "capacity_ml": tank.capacity_l,
         "quality": reading.quality.value,
-        "volume_ml": reading.volume_ml,
-        "stock_ml": _stock_ml(reading),
-        "ullage_ml": reading.ullage_ml,
+        "volume_ml": held.gross_ml,
+        "stock_ml": held.net_ml,
+        "ullage_ml": held.ullage_ml if reading.ullage_ml is None else reading.ullage_ml,
+        "safe_ullage_ml": held.safe_ullage_ml,
+        "reference_ml": held.reference_ml,
+        "tc_method": held.tc_method,
+        "console_tc_ml": reading.tc_volume_ml,
+        "volume_method": held.volume_method,
+        "flags": list(held.flags),
         "height_um": reading.height_um,
         "water_height_um": reading.water_height_um,
-        "water_volume_ml": reading.water_volume_ml,
+        "water_volume_ml": held.water_ml,
         "temperature_mdegc": reading.temperature_mdegc,
         "delivery_in_progress": reading.delivery_in_progress,
         "doubts": list(reading.doubts),

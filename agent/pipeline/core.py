@@ -32,7 +32,7 @@ from agent.inbox import (
 )
 from agent.live import LiveBoard
 from agent.logs import get_logger
-from agent.pipeline import alerting, asking, downlink, points, pricing, rulebook, scanning, settling
+from agent.pipeline import alerting, asking, downlink, points, pricing, rulebook, scanning, settling, stock
 from agent.pipeline.memory import Memory
 from agent.pipeline.step import Outlets, RequestRefused, Step
 from agent.settings import Settings
@@ -137,6 +137,7 @@ class Pipeline:
         downlink.go_on(step)
         step.audit("agent", "agent", "started", self._boot, reason=f"configuration {self._settings.hash}")
         self._tell_restored(step)
+        stock.tell_tables(step)
         if self._settings.sales.settle == "tender":
             for number in self._settings.fuelling_point:
                 points.tell_unpaid(step, number.id)

@@ -7,9 +7,8 @@ from typing import Any
 from agent.domain import forecourt
 from agent.domain import link_records as links
 from agent.domain import point_events as events
-from agent.domain.booking import Meter, Rules
+from agent.domain.booking import Rules
 from agent.domain.linking import settlement_due_ms
-from agent.domain.point_rebirth import REINCARNATED
 from agent.domain.point_state import ControlMode, NozzleConfig, Point, PointConfig, durable, restore
 from agent.domain.sale import Sale
 from agent.failpoints import failpoint
@@ -19,9 +18,6 @@ from agent.pipeline.step import Step
 from agent.settings import PointSettings, Settings
 from drivers.readings import CompletedSale, FuellingPointReading
 from sync.records import format_time
-
-FIRST_CONTACT = "first-contact"
-"""The reason of a baseline that nothing came before."""
 
 
 def build(settings: Settings, stored: dict[int, dict[str, Any]], prices: dict[str, int], boot: str) -> dict[int, Point]:
@@ -58,14 +54,14 @@ def handle(step: Step, number: int, event: events.Event) -> None:
     step.memory.points[number] = result.point
     bookings = [effect for effect in result.effects if isinstance(effect, events.Book)]
     for effect in result.effects:
-        _carry(step, point, result.point, effect, len(bookings))
+        _carry(step, result.point, effect, len(bookings))
     if result.durable_changed:
         step.tx.memory.save_point(number, durable(result.point))
     if bookings:
         tell_unpaid(step, number)
 
 
-def _carry(step: Step, before: Point, point: Point, effect: events.Effect, recovered: int) -> None:
+def _carry(step: Step, point: Point, effect: events.Effect, recovered: int) -> None:
     number = point.config.number
     match effect:
         case events.Send(command):
@@ -74,8 +70,6 @@ def _carry(step: Step, before: Point, point: Point, effect: events.Effect, recov
             _book(step, point, effect, recovered)
         case events.Baseline():
             write_baseline(step, number, effect)
-            if effect.reason not in (FIRST_CONTACT, REINCARNATED):
-                _gap(step, number, _broken(before.durable.meter(effect.nozzle), effect))
         case events.Gap():
             _gap(step, number, effect)
         case events.Lifted(nozzle):
@@ -202,12 +196,6 @@ def write_baseline(step: Step, number: int, effect: events.Baseline) -> None:
     )
 
 
-def _broken(meter: Meter | None, effect: events.Baseline) -> events.Gap:
-    """A new base breaks the chain of totals: say between which counts litres, if any, are in no sale."""
-    start = None if meter is None else meter.total
-    return events.Gap(effect.nozzle, start, effect.totalizer, effect.unit_ml, effect.reason)
-
-
 def _gap(step: Step, number: int, gap: events.Gap) -> None:
     step.journal(
         "fc.gap.v1",
@@ -257,6 +245,15 @@ def show(memory: Memory, number: int) -> dict[str, Any]:
         "ready": volatile.released,
         "alerts": list(point.durable.alerts),
         "meter_resets": list(point.durable.resets),
+        "meter_kept": [
+            {
+                "nozzle": sale.booking.nozzle,
+                "volume_ml": sale.booking.volume_ml,
+                "amount_minor": sale.booking.amount_minor,
+            }
+            for reset in point.durable.replaced
+            for sale in reset.sales
+        ],
         "meter_gaps": [
             {"nozzle": gap.nozzle, "from": None if gap.meter is None else str(gap.meter.total), "to": str(gap.base)}
             for gap in point.durable.gaps

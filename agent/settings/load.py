@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from agent.settings import checks, model
+from agent.settings import checks, model, tables
 from drivers.places import Path, Places, shown
 
 _SINGLE: dict[str, type[model.Section]] = {
@@ -23,6 +23,7 @@ _SINGLE: dict[str, type[model.Section]] = {
     "loyalty": model.LoyaltySettings,
     "control": model.ControlSettings,
     "backup": model.BackupSettings,
+    "stock": model.StockSettings,
 }
 _LISTS: dict[str, type[model.Section]] = {
     "line": model.LineSettings,
@@ -146,6 +147,7 @@ class _Reader:
             values[key] = self._many(kind, document.get(key, ()), key)
         values["grade"] = self._grades(document.get("grade", {}))
         checks.run(document, values, self.fault)
+        values["tables"] = tables.read(values["tank"], self.fault)
         if self.faults:
             return None
         return model.Settings.model_construct(**{key: value for key, value in values.items() if value is not None})

@@ -13,7 +13,18 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from agent.domain.link_records import Windows
-from agent.settings.values import DurationMs, LitresMl, MinutesOfDay, PriceMilli, SizeBytes, TimeZone, WireName
+from agent.domain.wetstock.geometry import Ends, LyingCylinder
+from agent.domain.wetstock.strapping import Table
+from agent.settings.values import (
+    DensityGM3,
+    DurationMs,
+    LitresMl,
+    MinutesOfDay,
+    PriceMilli,
+    SizeBytes,
+    TimeZone,
+    WireName,
+)
 from drivers.config import LineConfig, PointConfig, SerialSettings
 from drivers.registry import Decimals, spec
 
@@ -118,6 +129,26 @@ class PointSettings(Section):
     nozzle: tuple[NozzleSettings, ...] = Field(min_length=1, strict=False)
 
 
+class TankShapeSection(Section):
+    """[tank.shape]: a lying cylinder by its inner measures, for a tank without a strapping table."""
+
+    diameter_mm: Annotated[int, Field(ge=500, le=6_000)]
+    length_mm: Annotated[int, Field(ge=500, le=50_000)]
+    ends: Literal["flat", "ellipsoidal", "dished"] = "flat"
+    end_depth_mm: Annotated[int, Field(ge=0, le=3_000)] = 0
+
+    def cylinder(self) -> LyingCylinder:
+        """Return the same in micrometres."""
+        return LyingCylinder(1000 * self.diameter_mm, 1000 * self.length_mm, Ends(self.ends), 1000 * self.end_depth_mm)
+
+
+class StockSettings(Section):
+    """[stock]: at which temperature volumes are told, and whether tanks without a water reading count as dry."""
+
+    reference: Literal["15C", "20C", "60F"] = "15C"
+    assume_dry: bool = False
+
+
 class TankSettings(Section):
     """[[tank]]: limits are volumes in litres, water in mm, temperature in degrees Celsius; unset = the default.
 
@@ -139,6 +170,9 @@ class TankSettings(Section):
     water_alarm_mm: Annotated[int, Field(ge=0, le=500)] | None = None
     high_temperature_c: Annotated[int, Field(ge=-60, le=90)] | None = None
     low_temperature_c: Annotated[int, Field(ge=-60, le=90)] | None = None
+    strapping_file: Path | None = Field(default=None, strict=False)
+    shape: TankShapeSection | None = None
+    density_kg_m3: DensityGM3 | None = None
 
     def limit_overrides(self) -> dict[str, int]:
         """Return the limits given here by the names of ``TankLimits``: ml, um, thousandths of a degree."""
@@ -176,6 +210,8 @@ class GradeSettings(Section):
     name: str
     product: Literal["petrol", "diesel", "lpg", "cng", "other"] = "petrol"
     unit_price: PriceMilli
+    density_kg_m3: DensityGM3 | None = None
+    expansion_ppm: Annotated[int, Field(ge=100, le=3_000)] | None = None
 
 
 class SalesSettings(Section):
@@ -253,7 +289,7 @@ class BackupSettings(Section):
 
 
 class Settings(Section):
-    """The whole file."""
+    """The whole file; ``tables``: the strapping tables that it names, by tank, read when it is."""
 
     station: StationSettings
     store: StoreSettings = StoreSettings()
@@ -267,6 +303,8 @@ class Settings(Section):
     loyalty: LoyaltySettings = LoyaltySettings()
     control: ControlSettings = ControlSettings()
     backup: BackupSettings | None = None
+    stock: StockSettings = StockSettings()
+    tables: dict[int, Table] = Field(default_factory=dict)
     hash: str = ""
 
     def line_configs(self) -> tuple[LineConfig, ...]:

@@ -11,6 +11,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
+from agent.domain.wetstock.correction import DENSITY_G_M3
+
 _DURATION = re.compile(r"([0-9]{1,9})(ms|s|min|h|d)")
 _UNIT_MS = {"ms": 1, "s": 1_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 _SIZE = re.compile(r"0|([0-9]{1,4}) ?(MB|GB)")
@@ -73,6 +75,13 @@ def _litres_ml(value: Any) -> int:
     return volume
 
 
+def _density_g_m3(value: Any) -> int:
+    density = scaled_decimal(value, 3, "a density in kg/m3")
+    if density not in DENSITY_G_M3:
+        raise ValueError("a density is between 600 and 1075 kg/m3")
+    return density
+
+
 def _minutes_of_day(value: Any) -> int:
     match = _TIME.fullmatch(value) if isinstance(value, str) else None
     if match is None:
@@ -95,6 +104,7 @@ def _time_zone(value: Any) -> str:
 DurationMs = Annotated[int, BeforeValidator(duration_ms)]
 SizeBytes = Annotated[int, BeforeValidator(size_bytes)]
 PriceMilli = Annotated[int, BeforeValidator(_price_milli)]
+DensityGM3 = Annotated[int, BeforeValidator(_density_g_m3)]
 LitresMl = Annotated[int, BeforeValidator(_litres_ml)]
 MinutesOfDay = Annotated[int, BeforeValidator(_minutes_of_day)]
 TimeZone = Annotated[str, BeforeValidator(_time_zone)]

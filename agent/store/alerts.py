@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, insert, select, update
-from sqlmodel import col
 
-from agent.store.tables import AlertRow
+from agent.store.tables import ALERT
 
 OPEN_STATES = ("ACTIVE", "ACTIVE_ACKED", "CLEARED")
 """An alert leaves the screen only when it is both over and acknowledged (state NORMAL)."""
@@ -22,22 +21,18 @@ class AlertTable:
 
     def open_row(self, subject: str, name: str) -> RowMapping | None:
         """Return the row of an alert that is still on the screen."""
-        here = (col(AlertRow.subject) == subject) & (col(AlertRow.name) == name)
-        statement = (
-            select(AlertRow.__table__)  # type: ignore[attr-defined]
-            .where(here & col(AlertRow.state).in_(OPEN_STATES))
-            .order_by(col(AlertRow.id).desc())
-        )
+        here = (ALERT.c.subject == subject) & (ALERT.c.name == name)
+        statement = select(ALERT).where(here & ALERT.c.state.in_(OPEN_STATES)).order_by(ALERT.c.id.desc())
         return self._connection.execute(statement).mappings().first()
 
     def by_id(self, alert: int) -> RowMapping | None:
         """Return one alert."""
-        return self._connection.execute(select(AlertRow.__table__).where(col(AlertRow.id) == alert)).mappings().first()  # type: ignore[attr-defined]
+        return self._connection.execute(select(ALERT).where(ALERT.c.id == alert)).mappings().first()
 
     def add(self, values: Mapping[str, Any]) -> None:
         """Insert a raised alert."""
-        self._connection.execute(insert(AlertRow), dict(values))
+        self._connection.execute(insert(ALERT), dict(values))
 
     def change(self, alert: int, values: Mapping[str, Any]) -> None:
         """Change state and times of an alert."""
-        self._connection.execute(update(AlertRow).where(col(AlertRow.id) == alert).values(**values))
+        self._connection.execute(update(ALERT).where(ALERT.c.id == alert).values(**values))

@@ -8,10 +8,9 @@ from pathlib import Path
 
 from sqlalchemy import ColumnElement, Connection, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
-from sqlmodel import col
 
 from agent.store.rebirth import running_generation
-from agent.store.tables import Journal, Rejected, StreamHead
+from agent.store.tables import JOURNAL, REJECTED, STREAM_HEAD
 from sync.messages import StreamPosition
 from sync.ports import OutboxRow
 from sync.records import hash_0
@@ -30,37 +29,37 @@ class DeliveryTable:
     def acked(self, stream: str) -> int:
         """Return the highest seq of a stream that head office has committed."""
         return int(
-            self._connection.execute(select(col(StreamHead.acked)).where(col(StreamHead.stream) == stream)).scalar_one()
+            self._connection.execute(select(STREAM_HEAD.c.acked).where(STREAM_HEAD.c.stream == stream)).scalar_one()
         )
 
     def acknowledge(self, stream: str, cum: int, head_hash: bytes) -> None:
         """Mark everything up to ``cum`` as delivered; never goes back."""
-        reached = (col(Journal.seq) <= cum) & (col(Journal.seq) > self.acked(stream))
-        here = (col(Journal.generation) == running_generation()) & (col(Journal.stream) == stream) & reached
-        self._connection.execute(update(Journal).where(here).values(delivered=1))
-        behind = (col(StreamHead.stream) == stream) & (col(StreamHead.acked) < cum)
-        self._connection.execute(update(StreamHead).where(behind).values(acked=cum, acked_hash=head_hash))
+        reached = (JOURNAL.c.seq <= cum) & (JOURNAL.c.seq > self.acked(stream))
+        here = (JOURNAL.c.generation == running_generation()) & (JOURNAL.c.stream == stream) & reached
+        self._connection.execute(update(JOURNAL).where(here).values(delivered=1))
+        behind = (STREAM_HEAD.c.stream == stream) & (STREAM_HEAD.c.acked < cum)
+        self._connection.execute(update(STREAM_HEAD).where(behind).values(acked=cum, acked_hash=head_hash))
 
     def hash_at(self, stream: str, seq: int) -> bytes | None:
         """Return the hash of one record, ``None`` where it is not in the journal."""
-        found = self._connection.execute(select(col(Journal.hash)).where(_at(stream, seq))).scalar()
+        found = self._connection.execute(select(JOURNAL.c.hash).where(_at(stream, seq))).scalar()
         return None if found is None else bytes(found)
 
     def body(self, stream: str, seq: int) -> bytes | None:
         """Return the bytes of one record."""
-        found = self._connection.execute(select(col(Journal.body)).where(_at(stream, seq))).scalar()
+        found = self._connection.execute(select(JOURNAL.c.body).where(_at(stream, seq))).scalar()
         return None if found is None else bytes(found)
 
     def reject(self, stream: str, seq: int, reason: str, wall_ms: int) -> bool:
         """Keep a dead letter's reason; returns False when it was told before."""
-        statement = upsert(Rejected).values(stream=stream, seq=seq, reason=reason, told_ms=wall_ms)
+        statement = upsert(REJECTED).values(stream=stream, seq=seq, reason=reason, told_ms=wall_ms)
         return self._connection.execute(statement.on_conflict_do_nothing()).rowcount == 1
 
 
 def _at(stream: str, seq: int) -> ColumnElement[bool]:
     """The place of one record of the incarnation that runs."""
-    is_running = col(Journal.generation) == running_generation()
-    return is_running & (col(Journal.stream) == stream) & (col(Journal.seq) == seq)
+    is_running = JOURNAL.c.generation == running_generation()
+    return is_running & (JOURNAL.c.stream == stream) & (JOURNAL.c.seq == seq)
 
 
 class JournalOutbox:

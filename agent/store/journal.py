@@ -11,18 +11,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, select, update
-from sqlmodel import col
 
 from agent.ids import RandomBits, ulid
 from agent.store.prepared import Prepared, raw
-from agent.store.tables import Journal, StreamHead
+from agent.store.tables import JOURNAL, STREAM_HEAD
 from sync.records import format_time, hash_0, hash_next, make_record
 from sync.recordtypes import STREAMS, TYPES
 
-_INSERT = Prepared(insert(Journal))
+_INSERT = Prepared(insert(JOURNAL))
 _ADVANCE = Prepared(
-    update(StreamHead)
-    .where(col(StreamHead.stream) == bindparam("of_stream"))
+    update(STREAM_HEAD)
+    .where(STREAM_HEAD.c.stream == bindparam("of_stream"))
     .values(seq=bindparam("new_seq"), hash=bindparam("new_hash"))
 )
 
@@ -51,13 +50,13 @@ def create_streams(connection: Connection, station: str, incarnation: str) -> No
     for stream in STREAMS:
         start = hash_0(station, incarnation, stream)
         connection.execute(
-            insert(StreamHead), {"stream": stream, "seq": 0, "hash": start, "acked": 0, "acked_hash": start}
+            insert(STREAM_HEAD), {"stream": stream, "seq": 0, "hash": start, "acked": 0, "acked_hash": start}
         )
 
 
 def read_heads(connection: Connection) -> dict[str, tuple[int, bytes]]:
     """Return (last seq, last hash) per stream."""
-    rows = connection.execute(select(col(StreamHead.stream), col(StreamHead.seq), col(StreamHead.hash)))
+    rows = connection.execute(select(STREAM_HEAD.c.stream, STREAM_HEAD.c.seq, STREAM_HEAD.c.hash))
     return {stream: (seq, bytes(digest)) for stream, seq, digest in rows}
 
 

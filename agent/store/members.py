@@ -10,24 +10,23 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
-from sqlmodel import col
 
 from agent.store.prepared import Found, Prepared, raw
-from agent.store.tables import Member, MemberIndex, UseRow
+from agent.store.tables import MEMBER, MEMBER_INDEX, USE_COUNT
 
-_ROWS = select(Member.__table__)  # type: ignore[attr-defined]
+_ROWS = select(MEMBER)
 _BY_INDEX = Prepared(
-    _ROWS.join(MemberIndex, col(MemberIndex.member_ref) == col(Member.ref)).where(
-        col(MemberIndex.digest) == bindparam("of_digest")
+    _ROWS.join(MEMBER_INDEX, MEMBER_INDEX.c.member_ref == MEMBER.c.ref).where(
+        MEMBER_INDEX.c.digest == bindparam("of_digest")
     )
 )
-_BY_ID = Prepared(_ROWS.where(col(Member.id) == bindparam("of_member")))
-_BY_REF = Prepared(_ROWS.where(col(Member.ref) == bindparam("of_ref")))
-_USES = Prepared(select(UseRow.__table__).where(col(UseRow.subject) == bindparam("of_subject")))  # type: ignore[attr-defined]
+_BY_ID = Prepared(_ROWS.where(MEMBER.c.id == bindparam("of_member")))
+_BY_REF = Prepared(_ROWS.where(MEMBER.c.ref == bindparam("of_ref")))
+_USES = Prepared(select(USE_COUNT).where(USE_COUNT.c.subject == bindparam("of_subject")))
 
 
 _REPLACED = ("id", "tier", "growth", "tags", "mask", "birthday_md", "flags", "base_points", "known", "op")
-_INSERT = Prepared(insert(Member), without=("ref",))
+_INSERT = Prepared(insert(MEMBER), without=("ref",))
 _INSERT_ROW = (
     f"INSERT INTO member (ref, {', '.join(_REPLACED)}, visits, first_fill_used) VALUES ({', '.join('?' * 13)})"  # noqa: S608
 )
@@ -108,12 +107,12 @@ class MemberTable:
             existing = self.by_id(member.id)
             assert existing is not None
         else:
-            self._connection.execute(update(Member).where(col(Member.id) == member.id).values(**row))
+            self._connection.execute(update(MEMBER).where(MEMBER.c.id == member.id).values(**row))
         ref = int(existing["ref"])
-        self._connection.execute(delete(MemberIndex).where(col(MemberIndex.member_ref) == ref))
+        self._connection.execute(delete(MEMBER_INDEX).where(MEMBER_INDEX.c.member_ref == ref))
         for digest in member.indexes:
-            self._connection.execute(delete(MemberIndex).where(col(MemberIndex.digest) == digest))
-            self._connection.execute(insert(MemberIndex), {"digest": digest, "member_ref": ref})
+            self._connection.execute(delete(MEMBER_INDEX).where(MEMBER_INDEX.c.digest == digest))
+            self._connection.execute(insert(MEMBER_INDEX), {"digest": digest, "member_ref": ref})
         return ref
 
     def put_all(self, members: Sequence[Put]) -> None:
@@ -153,7 +152,7 @@ class MemberTable:
         if existing is not None:
             return int(existing["ref"])
         ref = self.put(Put(member, "", 0, (), "****", None, (), 0, (), 0))
-        self._connection.execute(update(Member).where(col(Member.ref) == ref).values(known=0))
+        self._connection.execute(update(MEMBER).where(MEMBER.c.ref == ref).values(known=0))
         return ref
 
     def forget(self, member: str) -> None:
@@ -162,7 +161,7 @@ class MemberTable:
         if existing is None:
             return
         ref = existing["ref"]
-        self._connection.execute(delete(MemberIndex).where(col(MemberIndex.member_ref) == ref))
+        self._connection.execute(delete(MEMBER_INDEX).where(MEMBER_INDEX.c.member_ref == ref))
         blank = {
             "tier": "",
             "growth": 0,
@@ -173,21 +172,21 @@ class MemberTable:
             "base_points": 0,
             "known": 0,
         }
-        self._connection.execute(update(Member).where(col(Member.ref) == ref).values(**blank))
+        self._connection.execute(update(MEMBER).where(MEMBER.c.ref == ref).values(**blank))
 
     def alias(self, member: str, to: str) -> None:
         """Head office merged ``member`` into ``to``: indexes move, ledger rows keep their surrogate."""
         old, target = self.by_id(member), self.ensure(to)
         if old is None or old["ref"] == target:
             return
-        here = col(MemberIndex.member_ref) == old["ref"]
-        self._connection.execute(update(MemberIndex).where(here).values(member_ref=target))
+        here = MEMBER_INDEX.c.member_ref == old["ref"]
+        self._connection.execute(update(MEMBER_INDEX).where(here).values(member_ref=target))
         self.forget(member)
 
     def count_use(self, ref: int, *, visits: int, growth: int) -> None:
         """Add a settled (or, negative, reversed) visit and growth of a member."""
-        values = {"visits": col(Member.visits) + visits, "growth": col(Member.growth) + growth}
-        self._connection.execute(update(Member).where(col(Member.ref) == ref).values(**values))
+        values = {"visits": MEMBER.c.visits + visits, "growth": MEMBER.c.growth + growth}
+        self._connection.execute(update(MEMBER).where(MEMBER.c.ref == ref).values(**values))
 
     def uses(self, subject: int) -> list[Found]:
         """Return the use counts of a member, or with ``subject`` 0 of this station."""
@@ -196,9 +195,9 @@ class MemberTable:
     def add_uses(self, subject: int, rows: Sequence[tuple[str, str, str, int, int]]) -> None:
         """Add (offer, window, period, uses, amount) to the counts of a member or, with 0, of this station."""
         for offer, window, period, uses, amount in rows:
-            statement = upsert(UseRow).values(
+            statement = upsert(USE_COUNT).values(
                 subject=subject, offer=offer, window=window, period=period, uses=uses, amount=amount
             )
-            added = {"uses": col(UseRow.uses) + uses, "amount": col(UseRow.amount) + amount}
+            added = {"uses": USE_COUNT.c.uses + uses, "amount": USE_COUNT.c.amount + amount}
             key = ["subject", "offer", "window", "period"]
             self._connection.execute(statement.on_conflict_do_update(key, set_=added))

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, LargeBinary, ScalarSelect, cast, delete, func, insert, literal, select, update
-from sqlmodel import col
 
-from agent.store.tables import Incarnation, Journal, Meta, Rejected, RejectedArchive, StreamHead
+from agent.store.tables import INCARNATION, JOURNAL, META, REJECTED, REJECTED_ARCHIVE, STREAM_HEAD
 from sync.records import format_time, hash_0, hash_next
 from sync.recordtypes import STREAMS
 
@@ -23,7 +22,7 @@ FOREIGN_GENERATION = 0
 
 def running_generation() -> ScalarSelect[int]:
     """Return the number of the incarnation that runs, as part of a statement."""
-    return select(func.max(col(Incarnation.generation))).scalar_subquery()
+    return select(func.max(INCARNATION.c.generation)).scalar_subquery()
 
 
 Heads = Mapping[str, tuple[int, str]]
@@ -50,18 +49,18 @@ class IncarnationTable:
 
     def known(self) -> frozenset[str]:
         """Return every incarnation this database has had, and the one it was told of."""
-        return frozenset(self._connection.execute(select(col(Incarnation.incarnation))).scalars())
+        return frozenset(self._connection.execute(select(INCARNATION.c.incarnation)).scalars())
 
     def begun_since(self, wall_ms: int) -> int:
         """Return how many incarnations were begun after an instant, the first of a database not counted."""
-        here = (col(Incarnation.begun_ms) > wall_ms) & (col(Incarnation.reason) != "new")
+        here = (INCARNATION.c.begun_ms > wall_ms) & (INCARNATION.c.reason != "new")
         return int(self._connection.execute(select(func.count()).where(here)).scalar_one())
 
     def name_parent(self, incarnation: str, reason: str, begun_ms: int, ended: Heads) -> None:
         """Note the incarnation that an empty database follows: only the high-water file knew it."""
         values = {"generation": FOREIGN_GENERATION, "incarnation": incarnation, "reason": reason}
         row = {**values, "begun_ms": begun_ms, "ended": _heads_text(ended)}
-        self._connection.execute(insert(Incarnation), row)
+        self._connection.execute(insert(INCARNATION), row)
 
     def end(self, incarnation: str, reason: str, begun_ms: int, install_id: str) -> int:
         """Note where this incarnation ended and name the next one; return the ended generation."""
@@ -69,48 +68,43 @@ class IncarnationTable:
         heads = {
             stream: (seq, bytes(digest).hex())
             for stream, seq, digest in self._connection.execute(
-                select(col(StreamHead.stream), col(StreamHead.seq), col(StreamHead.hash))
+                select(STREAM_HEAD.c.stream, STREAM_HEAD.c.seq, STREAM_HEAD.c.hash)
             )
         }
-        here = col(Incarnation.generation) == generation
-        self._connection.execute(update(Incarnation).where(here).values(ended=_heads_text(heads)))
-        told = select(
-            literal(generation), *(col(c) for c in (Rejected.stream, Rejected.seq, Rejected.reason, Rejected.told_ms))
-        )
-        columns = ["generation", "stream", "seq", "reason", "told_ms"]
-        self._connection.execute(insert(RejectedArchive).from_select(columns, told))
-        self._connection.execute(delete(Rejected))
+        here = INCARNATION.c.generation == generation
+        self._connection.execute(update(INCARNATION).where(here).values(ended=_heads_text(heads)))
+        told = select(literal(generation), *REJECTED.c)
+        columns = ["generation", *REJECTED.c.keys()]
+        self._connection.execute(insert(REJECTED_ARCHIVE).from_select(columns, told))
+        self._connection.execute(delete(REJECTED))
         values = {"generation": generation + 1, "incarnation": incarnation, "reason": reason}
-        self._connection.execute(insert(Incarnation), {**values, "begun_ms": begun_ms, "install_id": install_id})
-        self._connection.execute(update(Meta).where(col(Meta.key) == "incarnation").values(value=incarnation))
+        self._connection.execute(insert(INCARNATION), {**values, "begun_ms": begun_ms, "install_id": install_id})
+        self._connection.execute(update(META).where(META.c.key == "incarnation").values(value=incarnation))
         return generation
 
     def restart_chains(self, station: str, incarnation: str) -> dict[str, tuple[int, bytes]]:
         """Set every head to seq 0 of a new incarnation, nothing acknowledged; return the heads."""
         starts = {stream: hash_0(station, incarnation, stream) for stream in STREAMS}
         for stream, start in starts.items():
-            here = col(StreamHead.stream) == stream
+            here = STREAM_HEAD.c.stream == stream
             values = {"seq": 0, "hash": start, "acked": 0, "acked_hash": start}
-            self._connection.execute(update(StreamHead).where(here).values(**values))
+            self._connection.execute(update(STREAM_HEAD).where(here).values(**values))
         return {stream: (0, start) for stream, start in starts.items()}
 
     def acked(self) -> dict[str, tuple[int, bytes]]:
         """Return per stream how far head office has it, and the hash there, which was compared."""
-        rows = self._connection.execute(
-            select(col(StreamHead.stream), col(StreamHead.acked), col(StreamHead.acked_hash))
-        )
+        rows = self._connection.execute(select(STREAM_HEAD.c.stream, STREAM_HEAD.c.acked, STREAM_HEAD.c.acked_hash))
         return {stream: (acked, bytes(digest)) for stream, acked, digest in rows}
 
     def not_acknowledged(self, generation: int, stream: str, acked: tuple[int, bytes]) -> Iterator[EarlierRecord]:
         """Yield the records of an ended stream beyond ``acked`` in order, each judged by its hash."""
-        table = Journal
         digest = acked[1]
         # cast: a value that was tampered with may have become text
-        body, own_hash = cast(col(table.body), LargeBinary), cast(col(table.hash), LargeBinary)
+        body, own_hash = cast(JOURNAL.c.body, LargeBinary), cast(JOURNAL.c.hash, LargeBinary)
         rows = self._connection.execute(
-            select(col(table.seq), col(table.type), col(table.time_ms), body, own_hash)
-            .where((col(table.generation) == generation) & (col(table.stream) == stream) & (col(table.seq) > acked[0]))
-            .order_by(col(table.seq))
+            select(JOURNAL.c.seq, JOURNAL.c.type, JOURNAL.c.time_ms, body, own_hash)
+            .where((JOURNAL.c.generation == generation) & (JOURNAL.c.stream == stream) & (JOURNAL.c.seq > acked[0]))
+            .order_by(JOURNAL.c.seq)
         ).all()
         for seq, type_name, time_ms, raw, stored in rows:
             intact = hash_next(digest, seq, bytes(raw)) == bytes(stored)
@@ -119,10 +113,9 @@ class IncarnationTable:
 
     def telemetry_left(self, generation: int, acked: int) -> dict[str, Any] | None:
         """Return first time, last time and count of ended telemetry that head office did not acknowledge."""
-        table = Journal
-        here = (col(table.generation) == generation) & (col(table.stream) == "T") & (col(table.seq) > acked)
+        here = (JOURNAL.c.generation == generation) & (JOURNAL.c.stream == "T") & (JOURNAL.c.seq > acked)
         first, last, count = self._connection.execute(
-            select(func.min(col(table.time_ms)), func.max(col(table.time_ms)), func.count()).where(here)
+            select(func.min(JOURNAL.c.time_ms), func.max(JOURNAL.c.time_ms), func.count()).where(here)
         ).one()
         return {"from": format_time(first), "to": format_time(last), "count": count} if count else None
 

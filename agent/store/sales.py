@@ -6,22 +6,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, RowMapping, bindparam, delete, func, insert, select, update
-from sqlmodel import col
 
 from agent.domain.sale import Sale, SaleKind, SaleState, Totalizer
 from agent.store.prepared import Found, Prepared, raw
 from agent.store.tables import (
-    Correction,
-    LinkRow,
-    Lot,
-    Member,
-    PointsHolder,
-    Posting,
-    SaleRow,
-    ScanEvent,
-    SettlementRow,
-    Superseded,
-    TenderRow,
+    CORRECTION,
+    LINK,
+    LOT,
+    MEMBER,
+    POINTS_HOLDER,
+    POSTING,
+    SALE,
+    SCAN_EVENT,
+    SETTLEMENT,
+    SUPERSEDED,
+    TENDER,
 )
 
 Row: TypeAlias = RowMapping | Found
@@ -30,20 +29,16 @@ Row: TypeAlias = RowMapping | Found
 UNSETTLED = (SaleState.PAYABLE.value, SaleState.LOCKED.value)
 """Named one by one: "not Cleared" would read every sale there ever was, these are found by index."""
 
-_INSERT_SALE = Prepared(insert(SaleRow))
-_INSERT_LINK = Prepared(insert(LinkRow))
-_INSERT_SETTLEMENT = Prepared(insert(SettlementRow))
-_INSERT_TENDER = Prepared(insert(TenderRow))
-_INSERT_POSTING = Prepared(insert(Posting), without=("id",))
-_INSERT_LOT = Prepared(insert(Lot).prefix_with("OR IGNORE"))
-_INSERT_SCAN = Prepared(insert(ScanEvent))
-_ROW = Prepared(select(SaleRow.__table__).where(col(SaleRow.id) == bindparam("of_sale")))  # type: ignore[attr-defined]
-_SET_STATE = Prepared(
-    update(SaleRow).where(col(SaleRow.id) == bindparam("of_sale")).values(state=bindparam("new_state"))
-)
-_SET_DUE = Prepared(
-    update(SaleRow).where(col(SaleRow.id) == bindparam("of_sale")).values(settle_due_ms=bindparam("new_due_ms"))
-)
+_INSERT_SALE = Prepared(insert(SALE))
+_INSERT_LINK = Prepared(insert(LINK))
+_INSERT_SETTLEMENT = Prepared(insert(SETTLEMENT))
+_INSERT_TENDER = Prepared(insert(TENDER))
+_INSERT_POSTING = Prepared(insert(POSTING), without=("id",))
+_INSERT_LOT = Prepared(insert(LOT).prefix_with("OR IGNORE"))
+_INSERT_SCAN = Prepared(insert(SCAN_EVENT))
+_ROW = Prepared(select(SALE).where(SALE.c.id == bindparam("of_sale")))
+_SET_STATE = Prepared(update(SALE).where(SALE.c.id == bindparam("of_sale")).values(state=bindparam("new_state")))
+_SET_DUE = Prepared(update(SALE).where(SALE.c.id == bindparam("of_sale")).values(settle_due_ms=bindparam("new_due_ms")))
 
 
 def sale_of(row: Row) -> Sale:
@@ -76,17 +71,17 @@ def sale_of(row: Row) -> Sale:
 
 _ACTIVE_LINK: Any = (
     select(
-        col(LinkRow.id),
-        col(LinkRow.member_ref),
-        col(LinkRow.level),
-        col(LinkRow.made_ms),
-        col(LinkRow.by),
-        col(LinkRow.delay_s),
-        col(Member.id).label("member"),
-        col(Member.mask),
+        LINK.c.id,
+        LINK.c.member_ref,
+        LINK.c.level,
+        LINK.c.made_ms,
+        LINK.c.by,
+        LINK.c.delay_s,
+        MEMBER.c.id.label("member"),
+        MEMBER.c.mask,
     )
-    .join(Member, col(Member.ref) == col(LinkRow.member_ref))
-    .where((col(LinkRow.sale) == bindparam("of_sale")) & (col(LinkRow.active) == 1))
+    .join(MEMBER, MEMBER.c.ref == LINK.c.member_ref)
+    .where((LINK.c.sale == bindparam("of_sale")) & (LINK.c.active == 1))
 )
 
 
@@ -139,13 +134,13 @@ class SaleTable:
 
     def supersede(self, sale: str, rest: str | None, wall_ms: int) -> None:
         """Note that head office knew the litres of a sale, all but those of the sale ``rest``."""
-        self._connection.execute(insert(Superseded), {"sale": sale, "rest": rest, "made_ms": wall_ms})
+        self._connection.execute(insert(SUPERSEDED), {"sale": sale, "rest": rest, "made_ms": wall_ms})
 
     def ids_like(self, prefix: str) -> list[str]:
         """Return up to three sale ids that start with ``prefix`` (people type the first characters)."""
         first = prefix.upper()  # ids are digits and capitals: all that begin so lie between here and "first~"
-        here = (col(SaleRow.id) >= first) & (col(SaleRow.id) < f"{first}~")
-        rows = self._connection.execute(select(col(SaleRow.id)).where(here).limit(3))
+        here = (SALE.c.id >= first) & (SALE.c.id < f"{first}~")
+        rows = self._connection.execute(select(SALE.c.id).where(here).limit(3))
         return [row[0] for row in rows]
 
     def set_state(self, sale: str, state: SaleState) -> None:
@@ -159,23 +154,23 @@ class SaleTable:
     def set_reversed(self, sale: str, *, voided: bool, refunded_minor: int) -> None:
         """Note how much of a settled sale has been given back."""
         values = {"voided": int(voided), "refunded_minor": refunded_minor}
-        self._connection.execute(update(SaleRow).where(col(SaleRow.id) == sale).values(**values))
+        self._connection.execute(update(SALE).where(SALE.c.id == sale).values(**values))
 
     def scheduled(self) -> list[tuple[str, int]]:
         """Return payable sales with the wall time of their automatic settlement, soonest first."""
         rows = self._connection.execute(
-            select(col(SaleRow.id), col(SaleRow.settle_due_ms))
-            .where((col(SaleRow.state) == SaleState.PAYABLE.value) & (col(SaleRow.settle_due_ms).is_not(None)))
-            .order_by(col(SaleRow.settle_due_ms))
+            select(SALE.c.id, SALE.c.settle_due_ms)
+            .where((SALE.c.state == SaleState.PAYABLE.value) & (SALE.c.settle_due_ms.is_not(None)))
+            .order_by(SALE.c.settle_due_ms)
         )
         return [(sale, int(due)) for sale, due in rows if due is not None]
 
     def unpaid_per_point(self) -> dict[int, int]:
         """Return how many sales are not Cleared per fuelling point."""
         rows = self._connection.execute(
-            select(col(SaleRow.fuelling_point), func.count())
-            .where(col(SaleRow.state).in_(UNSETTLED))
-            .group_by(col(SaleRow.fuelling_point))
+            select(SALE.c.fuelling_point, func.count())
+            .where(SALE.c.state.in_(UNSETTLED))
+            .group_by(SALE.c.fuelling_point)
         )
         return dict(rows.tuples().all())
 
@@ -185,7 +180,7 @@ class SaleTable:
 
     def end_link(self, link: str) -> None:
         """A correction takes the place of this link."""
-        self._connection.execute(update(LinkRow).where(col(LinkRow.id) == link).values(active=0))
+        self._connection.execute(update(LINK).where(LINK.c.id == link).values(active=0))
 
     def active_link(self, sale: str) -> Row | None:
         """Return the active link of a sale with the member's id and mask."""
@@ -193,7 +188,7 @@ class SaleTable:
 
     def count_links(self, sale: str) -> int:
         """Return how many links a sale has had."""
-        return int(self._connection.execute(select(func.count()).where(col(LinkRow.sale) == sale)).scalar_one())
+        return int(self._connection.execute(select(func.count()).where(LINK.c.sale == sale)).scalar_one())
 
     def add_scan(self, values: Mapping[str, Any]) -> None:
         """Keep what a scan came to; never its text."""
@@ -210,35 +205,35 @@ class SaleTable:
 
     def settlement(self, sale: str) -> Row | None:
         """Return the settlement of a sale."""
-        statement = select(SettlementRow.__table__).where(col(SettlementRow.sale) == sale)  # type: ignore[attr-defined]
+        statement = select(SETTLEMENT).where(SETTLEMENT.c.sale == sale)
         return self._connection.execute(statement).mappings().first()
 
     def set_holder(self, values: Mapping[str, Any]) -> None:
         """Name who holds the points of a settled sale from now on."""
-        self._connection.execute(insert(PointsHolder).prefix_with("OR REPLACE"), dict(values))
+        self._connection.execute(insert(POINTS_HOLDER).prefix_with("OR REPLACE"), dict(values))
 
     def end_holder(self, sale: str) -> None:
         """Nobody holds the points of this sale any more."""
-        self._connection.execute(delete(PointsHolder).where(col(PointsHolder.sale) == sale))
+        self._connection.execute(delete(POINTS_HOLDER).where(POINTS_HOLDER.c.sale == sale))
 
     def holder(self, sale: str) -> Row | None:
         """Return who holds the points of a settled sale, with the member's id."""
-        columns = select(PointsHolder.__table__, col(Member.id).label("member"))  # type: ignore[attr-defined, var-annotated]
-        statement = columns.join(Member, col(Member.ref) == col(PointsHolder.member_ref))
-        return self._connection.execute(statement.where(col(PointsHolder.sale) == sale)).mappings().first()
+        columns = select(POINTS_HOLDER, MEMBER.c.id.label("member"))
+        statement = columns.join(MEMBER, MEMBER.c.ref == POINTS_HOLDER.c.member_ref)
+        return self._connection.execute(statement.where(POINTS_HOLDER.c.sale == sale)).mappings().first()
 
     def tenders(self, sale: str) -> list[RowMapping]:
         """Return how a sale was paid."""
-        statement = select(TenderRow.__table__).where(col(TenderRow.sale) == sale).order_by(col(TenderRow.n))  # type: ignore[attr-defined]
+        statement = select(TENDER).where(TENDER.c.sale == sale).order_by(TENDER.c.n)
         return list(self._connection.execute(statement).mappings())
 
     def add_correction(self, values: Mapping[str, Any]) -> None:
         """Insert a correction beside the facts it corrects."""
-        self._connection.execute(insert(Correction), dict(values))
+        self._connection.execute(insert(CORRECTION), dict(values))
 
     def corrections(self, sale: str) -> list[RowMapping]:
         """Return the corrections of a sale, oldest first."""
-        statement = select(Correction.__table__).where(col(Correction.sale) == sale).order_by(col(Correction.id))  # type: ignore[attr-defined]
+        statement = select(CORRECTION).where(CORRECTION.c.sale == sale).order_by(CORRECTION.c.id)
         return list(self._connection.execute(statement).mappings())
 
     def add_posting(self, values: Mapping[str, Any]) -> None:
@@ -247,7 +242,7 @@ class SaleTable:
 
     def postings_of(self, sale: str) -> list[RowMapping]:
         """Return every posting that a sale caused, in order."""
-        statement = select(Posting.__table__).where(col(Posting.sale) == sale).order_by(col(Posting.id))  # type: ignore[attr-defined]
+        statement = select(POSTING).where(POSTING.c.sale == sale).order_by(POSTING.c.id)
         return list(self._connection.execute(statement).mappings())
 
     def add_lot(self, values: Mapping[str, Any]) -> None:
@@ -257,29 +252,29 @@ class SaleTable:
     def lots_of(self, member_ref: int) -> list[RowMapping]:
         """Return the member's lots with what is left on each (the sum of its postings)."""
         left = (
-            select(col(Posting.lot), func.sum(col(Posting.points)).label("points"))
-            .where((col(Posting.member_ref) == member_ref) & (col(Posting.account) != "member:debt"))
-            .group_by(col(Posting.lot))
+            select(POSTING.c.lot, func.sum(POSTING.c.points).label("points"))
+            .where((POSTING.c.member_ref == member_ref) & (POSTING.c.account != "member:debt"))
+            .group_by(POSTING.c.lot)
             .subquery()
         )
         statement = (
-            select(Lot.__table__, func.coalesce(left.c.points, 0).label("points"))  # type: ignore[attr-defined]
-            .join(left, left.c.lot == col(Lot.id), isouter=True)
-            .where(col(Lot.member_ref) == member_ref)
-            .order_by(col(Lot.expires_on), col(Lot.earned_ms), col(Lot.id))
+            select(LOT, func.coalesce(left.c.points, 0).label("points"))
+            .join(left, left.c.lot == LOT.c.id, isouter=True)
+            .where(LOT.c.member_ref == member_ref)
+            .order_by(LOT.c.expires_on, LOT.c.earned_ms, LOT.c.id)
         )
         return list(self._connection.execute(statement).mappings())
 
     def debt_of(self, member_ref: int) -> int:
         """Return how many points a member owes (0 or more)."""
-        here = (col(Posting.member_ref) == member_ref) & (col(Posting.account) == "member:debt")
+        here = (POSTING.c.member_ref == member_ref) & (POSTING.c.account == "member:debt")
         return -int(
-            self._connection.execute(select(func.coalesce(func.sum(col(Posting.points)), 0)).where(here)).scalar_one()
+            self._connection.execute(select(func.coalesce(func.sum(POSTING.c.points), 0)).where(here)).scalar_one()
         )
 
     def replace_tenders(self, sale: str, tenders: Sequence[tuple[str, int, str | None]]) -> None:
         """A tender correction: the journal keeps the old ones, this table shows what counts."""
-        self._connection.execute(delete(TenderRow).where(col(TenderRow.sale) == sale))
+        self._connection.execute(delete(TENDER).where(TENDER.c.sale == sale))
         for n, (kind, amount_minor, ref) in enumerate(tenders, 1):
             _INSERT_TENDER.run(
                 self._raw, {"sale": sale, "n": n, "kind": kind, "amount_minor": amount_minor, "ref": ref}

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import Connection, func, insert, select, text
-from sqlmodel import col
 
 from agent.failpoints import failpoint
 from agent.ids import RandomBits
@@ -26,7 +25,7 @@ from agent.store.migrate import upgrade
 from agent.store.prepared import Prepared, raw
 from agent.store.rebirth import IncarnationTable, running_generation
 from agent.store.sales import UNSETTLED, SaleTable
-from agent.store.tables import Incarnation, Journal, Meta, SaleRow
+from agent.store.tables import INCARNATION, JOURNAL, META, SALE
 
 # Most transactions are prepared statements only. Then SQLAlchemy, which would cost more than they do, takes no part.
 _COMMIT = Prepared(text("COMMIT"))
@@ -71,19 +70,19 @@ class Store:
         self._connection = self._engine.connect()
         with self._connection.begin():
             self._adopt(station)
-            newest = self._connection.execute(select(func.max(col(Journal.time_ms)))).scalar()
+            newest = self._connection.execute(select(func.max(JOURNAL.c.time_ms))).scalar()
         self.newest_ms: int = newest or 0
 
     def _adopt(self, station: str) -> None:
-        meta = dict(self._connection.execute(select(col(Meta.key), col(Meta.value))).tuples().all())
+        meta = dict(self._connection.execute(select(META.c.key, META.c.value)).tuples().all())
         if not meta:
             incarnation = f"{self._random.getrandbits(128):032x}"
             meta = {"station": station, "incarnation": incarnation, "connect_n": "0"}
             for key, value in meta.items():
-                self._connection.execute(insert(Meta), {"key": key, "value": value})
+                self._connection.execute(insert(META), {"key": key, "value": value})
             journal.create_streams(self._connection, station, incarnation)
             first = {"generation": 1, "incarnation": incarnation, "reason": "new", "begun_ms": 0}
-            self._connection.execute(insert(Incarnation), first)
+            self._connection.execute(insert(INCARNATION), first)
             self.is_new = True
         if meta["station"] != station:
             raise StoreError(
@@ -138,9 +137,9 @@ class Store:
 
     def unsettled(self) -> list[tuple[int, int, str, int]]:
         """Return (fuelling point, nozzle, grade, tank) of sales that are not Cleared, each once."""
-        columns = (col(SaleRow.fuelling_point), col(SaleRow.nozzle), col(SaleRow.grade), col(SaleRow.tank))
+        columns = (SALE.c.fuelling_point, SALE.c.nozzle, SALE.c.grade, SALE.c.tank)
         with self._connection.begin():
-            rows = self._connection.execute(select(*columns).where(col(SaleRow.state).in_(UNSETTLED)).distinct())
+            rows = self._connection.execute(select(*columns).where(SALE.c.state.in_(UNSETTLED)).distinct())
             return [(row[0], row[1], row[2], row[3]) for row in rows]
 
     def reincarnated(self) -> None:
@@ -151,7 +150,7 @@ class Store:
     def meta(self, key: str) -> str | None:
         """Return one committed fact about this database."""
         with self._connection.begin():
-            return self._connection.execute(select(col(Meta.value)).where(col(Meta.key) == key)).scalar()
+            return self._connection.execute(select(META.c.value).where(META.c.key == key)).scalar()
 
     def close(self) -> None:
         """Close the connection and let the lock go."""

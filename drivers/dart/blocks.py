@@ -151,6 +151,16 @@ def preset_amount(digits: int) -> bytes:
     return b"\x04\x04" + int_to_bcd(digits, 4)
 
 
+def suspend() -> bytes:
+    """CD14: halt the delivery, on heads that have a transaction of its own for it."""
+    return b"\x0e\x01\x00"
+
+
+def resume() -> bytes:
+    """CD15: let a delivery that CD14 has halted go on."""
+    return b"\x0f\x01\x00"
+
+
 def prices(digits: Sequence[int]) -> bytes:
     """CD5: unit prices of nozzles 1, 2, ... Raises ``FrameRejected`` past 6 digits."""
     return bytes((0x05, 3 * len(digits))) + b"".join(int_to_bcd(price, 3) for price in digits)

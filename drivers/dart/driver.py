@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from threading import Lock
 
 from drivers.commands import Command, Stop
@@ -35,18 +36,6 @@ CAPABILITIES = DispenserCapabilities(
     sets_prices=True,
     stops=True,
 )
-CAPABILITIES_WITH_AMOUNTS = DispenserCapabilities(
-    sale_memory="last",
-    memory_ends="reset",
-    release="reset",
-    totals="volume+amount",
-    totals_during_flow="unknown",
-    power_off="unknown",
-    presets=("volume", "amount"),
-    sets_prices=True,
-    stops=True,
-)
-
 MAX_POLLS = 8  # blocks that a pump may hand over in one turn
 MAX_POLLS_FILLING = 2  # a pump that fills has news at every poll: it must not hold the wire
 MAX_QUEUED = 32  # commands; the agent has a handful under way, more means that nobody looks at the results
@@ -65,7 +54,11 @@ class DartPump:
 
     def __init__(self, config: PointConfig, wire: Wire) -> None:
         self.device_id = f"point:{config.fuelling_point}"
-        self.capabilities = CAPABILITIES_WITH_AMOUNTS if wire.options.amount_totals else CAPABILITIES
+        self.capabilities = replace(
+            CAPABILITIES,
+            totals="volume+amount" if wire.options.amount_totals else "volume",
+            suspends=wire.options.suspend != "none",
+        )
         self._config = config
         self._wire = wire
         self._options = wire.options

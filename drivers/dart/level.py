@@ -34,6 +34,7 @@ ALARMS = {
     0x0D: "low leak",
     0x0E: "high leak",
     0x0F: "hose leak",
+    **{code: f"vapour recovery alarm {code:02X}" for code in (0x10, 0x11, 0x12, 0x13, 0x19, 0x20)},
 }
 RESTART_ALARMS = (1, 0x0A)
 DECIMALS_ALARM = "decimals differ from configuration"

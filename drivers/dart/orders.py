@@ -16,8 +16,10 @@ from drivers.commands import (
     ReadHeldSale,
     ReadSale,
     ReadTotalizer,
+    Resume,
     SetPrices,
     Stop,
+    Suspend,
 )
 from drivers.dart import blocks
 from drivers.dart.blocks import AMOUNT_COUNTER, MAX_TOTAL_NOZZLE, Dcc, State, Totals
@@ -82,6 +84,10 @@ def steps(point: Point, command: Command) -> Steps:
             return _set_prices(point, command)
         case Stop():
             return _stop(point, command)
+        case Suspend():
+            return _suspend(point, command)
+        case Resume():
+            return _resume(point, command)
         case Preset():
             return _preset(point, command)
         case ReadTotalizer():
@@ -246,6 +252,49 @@ def _stop(point: Point, command: Stop) -> Steps:
     if (yield _state_wait(point, lambda: level.state not in flowing)):
         return _applied()
     return _unknown(f"the pump is still in {_name(level)}")
+
+
+def _suspend(point: Point, command: Suspend) -> Steps:
+    level = point.level
+    if _is_suspended(level):
+        return _applied("it is suspended")
+    objection = _why_not_halt(point, (State.AUTHORIZED, State.FILLING))
+    if objection:
+        return _refused(objection)
+    by_command = point.options.suspend == "command"
+    if (yield Send(blocks.command(Dcc.SUSPEND) if by_command else blocks.suspend())):
+        point.link_acked(command)
+    yield _state_wait(point, lambda: level.state not in (State.AUTHORIZED, State.FILLING))
+    if _is_suspended(level):
+        return _applied()
+    return _unknown(f"the pump is in {_name(level)}; stop it if it must not deliver")
+
+
+def _resume(point: Point, command: Resume) -> Steps:
+    level = point.level
+    objection = _why_not_halt(point, (State.SUSPENDED,))
+    if objection:
+        return _refused(objection)
+    by_command = point.options.suspend == "command"
+    if (yield Send(blocks.command(Dcc.RESUME) if by_command else blocks.resume())):
+        point.link_acked(command)
+    yield _state_wait(point, lambda: level.state is not State.SUSPENDED)
+    if level.state in (State.AUTHORIZED, State.FILLING):
+        return _applied()
+    return _unknown(f"the pump is in {_name(level)}")
+
+
+def _is_suspended(level: Level) -> bool:
+    return level.state is State.SUSPENDED
+
+
+def _why_not_halt(point: Point, states: tuple[State, ...]) -> str:
+    level = point.level
+    if not level.config.sends_commands:
+        return "this point is only watched (control mode monitor)"
+    if point.options.suspend == "none":
+        return 'these heads are not known to suspend: write suspend = "command" in the options of the line, or stop'
+    return "" if level.state in states else f"the pump is in {_name(level)}"
 
 
 def _preset(point: Point, command: Preset) -> Steps:

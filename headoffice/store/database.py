@@ -133,6 +133,9 @@ def _set_pragmas(raw: Any, *, read_only: bool) -> None:
 
 def _migrate(connection: Connection) -> None:
     """Bring the tables up to date, all steps in one transaction; a database of newer software is left alone."""
+    with connection.begin():
+        if _version(connection) == SCHEMA_VERSION:  # most starts: then the migration tool would be loaded for nothing
+            return
     from alembic import command
     from alembic.config import Config
     from alembic.script import ScriptDirectory

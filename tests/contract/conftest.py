@@ -31,7 +31,20 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     subjects: list[Subject] = [every.of_module(name) for name in named] if named else every.built_in()
     for argument, wanted in CHOICES.items():
         if argument in metafunc.fixturenames:
-            metafunc.parametrize(argument, [s for s in subjects if wanted(s)], ids=str)
+            metafunc.parametrize(argument, [s for s in subjects if wanted(s)] or [None], ids=str)
     if "wired" in metafunc.fixturenames:
         wired = [(subject, wire) for subject in subjects for wire in subject.wires]
         metafunc.parametrize("wired", wired, ids=[f"{subject} over {wire}" for subject, wire in wired])
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A test of a kind of device that none of the chosen rigs is, is no test at all."""
+    nobody = [item for item in items if isinstance(item, pytest.Function) and _is_of_nobody(item)]
+    config.hook.pytest_deselected(items=nobody)
+    items[:] = [item for item in items if item not in nobody]
+
+
+def _is_of_nobody(item: pytest.Function) -> bool:
+    values = item.callspec.params if hasattr(item, "callspec") else {}
+    return any(values.get(argument, "") is None for argument in CHOICES)

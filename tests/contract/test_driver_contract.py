@@ -174,12 +174,12 @@ def test_a_device_in_trouble_costs_only_its_own_turns(dispenser: DispenserSubjec
     rig = VirtualRig(dispenser, points=8)
     rig.online()
     began_s = rig.now_s()
-    rig.turns(60)
+    rig.turns(30)
     before = p99(periods_s(rig, dispenser, began_s))
     device = dispenser.silence(rig) if trouble == "silence" else dispenser.babble(rig)
     rig.until(lambda: rig.status(device) is False)
     began_s = rig.now_s()
-    rig.turns(120)
+    rig.turns(60)
     assert p99(periods_s(rig, dispenser, began_s)) <= 1.2 * before
 
 

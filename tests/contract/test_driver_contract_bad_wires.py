@@ -15,6 +15,7 @@ from tests.support.rigs.base import Subject, VirtualRig
 from tests.support.rigs.kinds import DispenserSubject
 
 BAD_S = 60
+BAD_DISPENSER_S = 24  # it is asked many times a second
 
 
 def spoil(rig: VirtualRig, wire: BadWire, seed: int = 7) -> None:
@@ -25,7 +26,7 @@ def spoil(rig: VirtualRig, wire: BadWire, seed: int = 7) -> None:
 @pytest.mark.proves("noise")
 @pytest.mark.parametrize("wire", bad_wires.EVERY, ids=lambda wire: wire.__name__)
 def test_nothing_wrong_is_told_on_a_bad_wire(talker: Subject, wire: BadWire) -> None:
-    """A minute of it with everything read again and again; the wire mended, the truth is read without a restart."""
+    """Much of it with everything read again and again; the wire mended, the truth is read without a restart."""
     rig = VirtualRig(talker)
     rig.online()
     spoil(rig, wire)
@@ -33,7 +34,7 @@ def test_nothing_wrong_is_told_on_a_bad_wire(talker: Subject, wire: BadWire) -> 
         if isinstance(talker, DispenserSubject):
             for point in (1, 2):
                 rig.line.submit(ReadSale(f"bad {number} {point}", point, talker.nozzles))
-        rig.turns(BAD_S / 3)
+        rig.turns((BAD_DISPENSER_S if isinstance(talker, DispenserSubject) else BAD_S) / 3)
     assert talker.lies(rig) == []
     rig.port.through = None
     rig.until(lambda: all(rig.status(name) is True for name in rig.devices), MEND_S)

@@ -154,7 +154,8 @@ def test_half_a_code_is_never_told_whatever_byte_was_the_last(listener: ReaderSu
             rig.start_again()
         else:
             rig.port.gone = True
-            rig.until(lambda rig=rig: rig.status(rig.devices[0]) is False)
+            rig.turns(0.5)
+            assert rig.status(rig.devices[0]) is False
             rig.port.gone = False
         rig.online()
         rig.turns(2)

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from drivers.commands import Acknowledge, Authorise, Preset, SetPrices, Stop
+from drivers.commands import Acknowledge, Authorise, Preset, Resume, SetPrices, Stop, Suspend
 from drivers.readings import CommandOutcome, FuellingPointReading, PointState
 from tests.support.rigs.attendant import Attendant
 from tests.support.rigs.kinds import DispenserSubject
@@ -87,6 +87,23 @@ def test_what_the_capabilities_promise_works(dispenser: DispenserSubject) -> Non
     head.deliver(300)
     assert (rig.run(Stop("stop", 1)) is CommandOutcome.APPLIED) is promised.stops
     assert head.deliver(300) == 0
+
+
+def test_suspend_and_resume_do_what_is_promised_or_are_refused(dispenser: DispenserSubject) -> None:
+    """A device that cannot halt goes on; one that can halts, and goes on only when it is told to."""
+    attendant = Attendant(dispenser)
+    halts = dispenser.capabilities.suspends
+    expected = CommandOutcome.APPLIED if halts else CommandOutcome.REFUSED
+    attendant.release(dispenser.nozzle(1))
+    assert attendant.head.deliver(300) == 300
+    attendant.rig.turns(1)
+    assert attendant.rig.run(Suspend("halt", 1)) is expected
+    assert attendant.head.deliver(300) == (0 if halts else 300)
+    assert attendant.rig.run(Resume("go on", 1)) is expected
+    assert attendant.head.deliver(300) == 300
+    attendant.hang_up()
+    attendant.read()
+    assert attendant.sale()["volume_ml"] == (6_000 if halts else 9_000)
 
 
 def forgotten(attendant: Attendant) -> int:

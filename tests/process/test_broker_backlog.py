@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,5 +43,6 @@ def test_two_thousand_sales_arrive_once_and_an_alert_overtakes_them(site: Site) 
     ((sales_before,),) = site.at_hq("SELECT count(*) FROM sale WHERE record < ?", first_alert)
     assert sales_before < SALES // 2
     assert agent.end() == 0
-    site.verify_station()
+    said = site.command("verify", "--database", str(site.database), "--json")
+    assert (said.returncode, json.loads(said.stdout)["verified"], json.loads(said.stdout)["sales"]) == (0, True, SALES)
     site.verify_hq()

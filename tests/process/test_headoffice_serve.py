@@ -18,6 +18,7 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from headoffice.cli import entry
 from headoffice.store import reports
 from headoffice.store.database import Database
 from headoffice.store.verify import verify
@@ -219,9 +220,17 @@ def test_what_is_published_while_serving_reaches_the_stations(
         ("stations", "unfence", "A", "B"),
     ],
 )
-def test_a_wrong_command_ends_with_code_2_and_two_lines(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+def test_a_wrong_command_ends_with_code_2_and_two_lines(
+    tmp_path: Path, arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Never a traceback: what is wrong, and what to do."""
-    lines = run(tmp_path, *arguments, code=2).strip().splitlines()
+    monkeypatch.setenv("FORECOURT_HQ_STATE", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["forecourt-hq", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        entry()
+    told = capsys.readouterr()
+    lines = told.err.strip().splitlines()
+    assert (ended.value.code, told.out) == (2, "")
     assert len(lines) <= 2
     assert lines[0].startswith("forecourt-hq: ")
 

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, note, settings
 from agent.domain.booking import Booking, Rules
 from agent.domain.forecourt import durable, restore, step
 from agent.domain.instant import Now
-from agent.domain.point_events import Audit, Baseline, Book, NeedsReconciliation, Send, Ticked
+from agent.domain.point_events import Audit, Baseline, Book, ConfirmMeter, NeedsReconciliation, Send, Ticked
 from agent.domain.point_state import ControlMode, NozzleConfig, Point, PointConfig
 from drivers.commands import Acknowledge, Authorise, ReadSale, SetPrices
 from drivers.readings import (
@@ -28,6 +28,7 @@ from drivers.readings import (
 MODULUS = 100_000
 UNIT_ML = 10
 PRICE = 7850
+USUAL = Rules(max_delta_ml=900_000)
 
 
 @dataclass
@@ -35,6 +36,7 @@ class Pump:
     """A head with one memory: it forgets its last sale at RESET, and authorises only after it."""
 
     alone: bool = False
+    renames: bool = False
     totals: dict[int, int] = field(default_factory=lambda: {1: MODULUS - 3_000, 2: 500})
     fraction: dict[int, int] = field(default_factory=lambda: {1: 0, 2: 0})
     state: str = "reset"  # reset | authorised | filling | completed
@@ -103,17 +105,19 @@ class Pump:
         return (2 * self.volume * PRICE * 100 + 1_000_000) // 2_000_000
 
     def bundle(self, command: ReadSale) -> CompletedSale:
+        """``renames``: the nozzle that is out is named beside the display of the one before it."""
         totals = tuple(TotalizerReading(1, n, self.totals[n], UNIT_ML, MODULUS) for n in command.nozzles)
-        held = HeldSale(1, self.nozzle, self.volume, self.amount(), PRICE, token=f"{self.nozzle}/{self.volume}")
+        named = self.out or self.nozzle if self.renames else self.nozzle
+        held = HeldSale(1, named, self.volume, self.amount(), PRICE, token=f"{self.nozzle}/{self.volume}")
         return CompletedSale(command.command_id, 1, totals, held, totals)
 
 
 class Station:
     """The pipeline in small: commit durable part and sales together, then send; a kill loses what was not committed."""
 
-    def __init__(self, mode: ControlMode) -> None:
+    def __init__(self, mode: ControlMode, rules: Rules = USUAL) -> None:
         nozzles = (NozzleConfig(1, "92", 1, PRICE), NozzleConfig(2, "95", 2, PRICE))
-        self.config = PointConfig(1, mode, nozzles, "b0", Rules(max_delta_ml=900_000))
+        self.config = PointConfig(1, mode, nozzles, "b0", rules)
         self.pump = Pump(alone=mode is ControlMode.MONITOR)
         self.disk: str | None = None
         self.sales: list[Booking] = []
@@ -202,12 +206,12 @@ class Station:
             self.event(CommandResult(command.command_id, 1, CommandOutcome.UNKNOWN))  # type: ignore[attr-defined]
         self.event(DeviceStatus("point:1", online=online, gap=online))
 
-    def settle(self) -> None:
+    def settle(self, turns: int = 150) -> None:
         """Let everything come to rest and be read out."""
         if self.cut:
             self.line(online=True)
         self.pump.hang()
-        for _ in range(150):
+        for _ in range(turns):
             self.turn()
 
 
@@ -318,6 +322,59 @@ def test_a_kill_at_any_effect_boundary_changes_no_sale(fills: list[tuple[int, in
     station.settle()
     assert [(b.nozzle, b.volume_ml) for b in station.sales] == [(n, u * UNIT_ML) for n, u in fills]
     assert all(b.kind == "NORMAL" for b in station.sales)
+
+
+WHILE_IT_WAITS = st.one_of(
+    st.tuples(st.just("turn"), st.sampled_from(("", "", "", "before", "after")), st.sampled_from((False, False, True))),
+    st.tuples(st.just("lift"), st.sampled_from((1, 2))),
+    st.tuples(st.just("hang")),
+    st.tuples(st.just("kill")),
+    st.tuples(st.just("restart")),
+    st.tuples(st.just("confirm")),
+)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+@given(
+    st.sampled_from((2, 20, 200, 2_999)),
+    st.sampled_from((0, 1, 150, 30_000, 70_000)),
+    st.booleans(),
+    st.lists(WHILE_IT_WAITS, max_size=25),
+)
+def test_a_meter_replaced_under_a_held_sale_costs_and_doubles_nothing(
+    units: int, count: int, renames: bool, actions: list[tuple[object, ...]]
+) -> None:
+    """The agent dies at hang-up, the meter is replaced; whatever happens before and after a supervisor comes, the sale
+    is booked once.
+    """
+    station = Station(ControlMode.AUTO, Rules(max_delta_ml=100_000))
+    station.pump.renames = renames
+    station.pump.totals[1] = 50_000
+    for _ in range(6):
+        station.turn()
+    act(station, ("fill", 2, 30))
+    for _ in range(8):
+        station.turn()
+    station.pump.lift(1)
+    for _ in range(8):
+        station.turn()
+    station.pump.flow(units)
+    station.pump.hang()
+    station.restart_agent()
+    station.pump.totals[1] = count
+    for action in actions:
+        if action[0] == "confirm":
+            station.event(ConfirmMeter(1, "sue"))
+        elif action[0] != "restart" or station.point.durable.replaced:  # a display lost before is nowhere
+            act(station, action)
+    station.settle(50)
+    station.event(ConfirmMeter(1, "sue"))
+    station.settle(50)
+    assert not station.point.durable.resets
+    act(station, ("fill", 1, 200))
+    station.settle(50)
+    assert [(b.nozzle, b.volume_ml) for b in station.sales] == [(2, 300), (1, units * UNIT_ML), (1, 2_000)]
+    assert station.unbooked_ml() == 0
 
 
 @given(st.integers(0, 40))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
+import shutil
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from headoffice.store.database import Database
 from headoffice.store.verify import verify
 from sync.envelope import encode_batch, station_source
 from sync.messages import Ack, Batch
+from tests.support import template
 from tests.support.headoffice_station import NOW_MS, STATION, TIME, Stream, answered, sale_data, settled_data, ulid
 
 KINDS = st.lists(st.sampled_from(["sale", "settled", "unknown", "overlap", "again", "misplaced"]), max_size=25)
@@ -23,6 +25,17 @@ DELIVERIES = st.lists(
     st.tuples(st.integers(1, 26), st.integers(1, 8), st.sampled_from(["true", "true", "true", "forked", "torn"])),
     max_size=30,
 )
+
+
+@contextmanager
+def head_office() -> Iterator[Database]:
+    """A new database in memory."""
+    folder = template.new_folder()
+    try:
+        with closing(template.head_office(folder / "hq.sqlite")) as database:
+            yield database
+    finally:
+        shutil.rmtree(folder)
 
 
 def build(kinds: list[str]) -> tuple[Stream, list[str]]:
@@ -95,8 +108,7 @@ def test_any_order_of_batches_stores_every_record_exactly_once(
     """[W-20] [W-21] [W-23] [W-24] [W-25] Lost, doubled, reordered, overlapping, torn and forked batches against a model."""
     stream, fates = build(kinds)
     total = len(stream.raws)
-    with tempfile.TemporaryDirectory() as folder:
-        database = Database(Path(folder) / "hq.sqlite", migrate=True)
+    with head_office() as database:
         cum = 0
         for start, length, manner in deliveries:
             first = min(start, total)
@@ -121,7 +133,6 @@ def test_any_order_of_batches_stores_every_record_exactly_once(
             10_000 for fate, raw in zip(fates, stream.raws, strict=True) if fate == "fact" and b"fc.sale.v1" in raw
         )
         assert reports.totals(database)["volume_ml"] == volume_ml
-        database.close()
 
 
 @settings(max_examples=40, deadline=None)
@@ -140,9 +151,7 @@ def test_accepted_intervals_never_overlap_and_no_fitting_one_is_refused(interval
             accepted.append((start, end))
     if not intervals:
         return
-    with tempfile.TemporaryDirectory() as folder:
-        database = Database(Path(folder) / "hq.sqlite", migrate=True)
+    with head_office() as database:
         ack = deliver(database, stream.batch(1))
         assert [one.seq for one in ack.rejected] == [seq for seq, fate in enumerate(fates, 1) if fate == "overlap"]
         assert verify(database).findings == ()
-        database.close()

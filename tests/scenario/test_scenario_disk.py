@@ -10,11 +10,11 @@ import pytest
 
 from agent.inbox import FromStorage, Ticked
 from agent.store.failures import Failure, StorageFailed
+from tests.support import template
 from tests.support.disks import MB, TinyDisk, tiny_disk
 from tests.support.station import VirtualStation
 from tests.support.station_checks import SENSITIVE, alert_edges, check_invariants
 from tests.support.station_plans import by_hand
-from tests.support.station_settings import copy_template
 
 
 @pytest.fixture
@@ -24,8 +24,9 @@ def disk(tmp_path: Path) -> Iterator[TinyDisk]:
 
 
 @pytest.fixture
-def station(disk: TinyDisk, template: Path) -> Iterator[VirtualStation]:
-    copy_template(template, disk.path / "station")
+def station(disk: TinyDisk) -> Iterator[VirtualStation]:
+    (disk.path / "station").mkdir()
+    template.copy_to(disk.path / "station")
     made = VirtualStation(81, disk.path / "station", replace(by_hand(), telemetry_every="1s"))
     made.run_for(8)
     made.fuel(1, 10_000)

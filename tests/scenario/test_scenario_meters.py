@@ -122,6 +122,38 @@ def test_a_replaced_meter_waits_for_a_supervisor(make_station: MakeStation) -> N
     assert [row["reason"] for row in baselines] == ["first-contact", "confirmed by wang"]
 
 
+@pytest.mark.parametrize("dies_again", [False, True])
+def test_a_sale_under_a_replaced_meter_survives_the_next_customer(make_station: MakeStation, dies_again: bool) -> None:
+    """Dead between hang-up and booking, meter replaced, another nozzle lifted: booked once, as soon as it is confirmed."""
+    station = _ready(make_station, 88)
+    station.fuel(1, 1_000)
+    station.lift(1)
+    station.wait_for_flow(1)
+    station.flow(1, 7_000)
+    station.crash()
+    station.hang_up(1)
+    station.forecourt.inject("meter-replaced", point=1)
+    station.world_only(1)
+    station.restart(1.0)
+    station.wait(lambda: ("point:1", "METER_RESET", "raised") in alert_edges(station), "the alert")
+    station.lift(1, 2)
+    station.run_for(5)
+    if dies_again:
+        station.crash()
+        station.restart(1.0)
+        station.run_for(5)
+    station.hang_up(1)
+    station.run_for(5)
+    assert _volumes(station) == [1_000]
+    for _ in range(2):
+        station.ask("pumps.confirm-meter", fuelling_point=1, nozzle=1)
+    station.wait(lambda: len(station.sales()) == 2, "the sale is booked", 60)
+    station.run_for(8)
+    station.fuel(1, 2_000)
+    assert _volumes(station) == [1_000, 7_000, 2_000]
+    check_invariants(station)
+
+
 def test_totals_unreadable_for_long_block_the_point_until_they_come_back(make_station: MakeStation) -> None:
     """No authorisation while totals are unreadable; when they return the sale is booked once and the point sells."""
     station = _ready(make_station, 86)

@@ -19,14 +19,14 @@ from agent.failpoints import SimulatedCrash
 from agent.store.lock import StoreError
 from drivers.simulator.config import DeliveryConfig, ForecourtConfig, default_config
 from drivers.simulator.forecourt import Forecourt
-from tests.simulation import checker, template
+from tests.simulation import checker
 from tests.simulation.clock import SimClock
 from tests.simulation.faults import Faults
 from tests.simulation.journal import KEPT
 from tests.simulation.network import Office, new_broker
 from tests.simulation.plan import DayPlan, draw
 from tests.simulation.station import SimStation
-from tests.support import head_office_says
+from tests.support import head_office_says, template
 from tests.support.station_settings import STATION
 
 SALES = 100

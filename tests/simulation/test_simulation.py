@@ -6,11 +6,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from agent.domain import booking
+from agent.domain import booking, point_reset
 from agent.failpoints import SimulatedCrash
 from agent.store.memory import MemoryTable
 from headoffice import ingest
@@ -82,6 +83,18 @@ def test_a_sale_without_a_display_that_is_not_booked_is_found(monkeypatch: pytes
     monkeypatch.setattr(booking, "_decide", careless)
     told = _first_complaint("pump-restart", "I1")
     assert "python -m tests.simulation --seed" in told
+
+
+def test_a_sale_over_a_replaced_meter_that_is_not_kept_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planted: only a base is laid when the meter is confirmed. A gap record alone excuses no missing fuelling."""
+    honest = point_reset.follow
+
+    def careless(*args: Any) -> point_reset.Followed:
+        followed = honest(*args)
+        return replace(followed, reset=replace(followed.reset, sales=()))
+
+    monkeypatch.setattr("agent.domain.point_account.follow", careless)
+    assert _first_complaint("meter-replaced", "I1")
 
 
 def test_an_end_total_outside_the_sales_transaction_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,13 +49,14 @@ def frames(subject: Subject, count: int, seed: int) -> int:
 
 def sales(dispenser: DispenserSubject, count: int, first_seed: int) -> int:
     """How many bundles told what did not happen."""
-    bundles = released = wrong = 0
+    bundles = torn = released = wrong = 0
     for seed in range(first_seed, first_seed + count):
         told = sale_on_a_damaging_wire(dispenser, seed)
-        bundles, released, wrong = bundles + told.bundles, released + told.released, wrong + len(told.wrong)
+        bundles, torn, wrong = bundles + told.bundles, torn + told.torn, wrong + len(told.wrong)
+        released += told.released
         for bundle in told.wrong:
             print(f"  seed {seed}: {bundle}", flush=True)
-    print(f"{dispenser}: {count} sales, {released} released, {bundles} bundles, wrong {wrong}", flush=True)
+    print(f"{dispenser}: {count} sales, {released} released, {bundles} bundles, {torn} torn, {wrong} wrong", flush=True)
     return wrong
 
 

@@ -69,6 +69,11 @@ def mutants(rng: random.Random, _request: bytes, reply: bytes) -> Arriving:
     return [(0.0, mutate(rng, reply)[1])]
 
 
+def misheard(rng: random.Random, request: bytes) -> bytes:
+    """What the device hears where one request in twelve is damaged."""
+    return request if rng.randrange(4 * ODDS) else mutate(rng, request)[1]
+
+
 EVERY: tuple[BadWire, ...] = (
     noise,
     half_frames,

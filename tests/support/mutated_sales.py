@@ -1,4 +1,4 @@
-"""A whole sale on a wire that damages frames: what the driver tells must be what happened, or nothing.
+"""A whole sale on a wire that damages frames of both ends: what the driver tells must be what happened, or nothing.
 
 Knows no protocol.
 """
@@ -21,9 +21,12 @@ MEND_S = 120
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """Bundles that came out while the wire was bad, those of them that are not what happened, and whether fuel flowed."""
+    """Bundles that came out while the wire was bad, how many of them are torn (totals that moved between two readings: the
+    agent reads again and books nothing), those that would be booked and are not what happened, and whether fuel flowed.
+    """
 
     bundles: int
+    torn: int
     wrong: tuple[CompletedSale, ...]
     released: bool
 
@@ -32,7 +35,9 @@ def sale_on_a_damaging_wire(dispenser: DispenserSubject, seed: int) -> Told:
     """Released, fuelled, hung up and read again and again; on the mended wire the truth is read, or an assertion fails."""
     attendant = Attendant(dispenser)
     rig = attendant.rig
-    rig.port.through = functools.partial(bad_wires.mutants, random.Random(seed))
+    rng = random.Random(seed)
+    rig.port.through = functools.partial(bad_wires.mutants, rng)
+    rig.port.peer = lambda data: rig.answer(bad_wires.misheard(rng, data))
     released = attendant.patiently(dispenser.nozzle(2))
     attendant.fuel(2_000)
     attendant.head.hang_up()
@@ -40,13 +45,15 @@ def sale_on_a_damaging_wire(dispenser: DispenserSubject, seed: int) -> Told:
     began = len(rig.of(CompletedSale))
     for _ in range(READINGS):
         rig.run(ReadSale(attendant.name(), 1, dispenser.nozzles))
-    rig.port.through = None
+    rig.port.through, rig.port.peer = None, rig.answer
     rig.online(MEND_S)
     rig.turns(5)
     bundles = rig.of(CompletedSale)[began:]
     if released:
         is_the_truth(attendant, attendant.read())
-    return Told(len(bundles), tuple(b for b in bundles if not _is_true(attendant, b, sold=released)), released)
+    whole = [bundle for bundle in bundles if bundle.before == bundle.after]
+    wrong = tuple(bundle for bundle in whole if not _is_true(attendant, bundle, sold=released))
+    return Told(len(bundles), len(bundles) - len(whole), wrong, released)
 
 
 def _is_true(attendant: Attendant, bundle: CompletedSale, *, sold: bool) -> bool:

@@ -25,11 +25,15 @@ from typing import Any, Self, TypeVar
 from agent.clock import ScaledClock, boottime_ms
 from agent.control import ControlError, ask
 from agent.failpoints import ENVIRONMENT_NAME as FAILPOINT
+from agent.store import verify as at_station
 from drivers.simulator.config import ForecourtConfig, PumpConfig, default_config, dump_config
 from headoffice.documents import publish_rules
 from headoffice.keys import load_keys, make_keys
 from headoffice.members import import_file
+from headoffice.store import reports
+from headoffice.store import verify as at_head_office
 from headoffice.store.database import Database
+from tests.support import template
 from tests.support.broker import Mosquitto
 
 T = TypeVar("T")
@@ -37,7 +41,7 @@ T = TypeVar("T")
 STATION = "SH-0421"
 POLL_S = 0.05
 STOP_WITHIN_S = 10.0
-AGENT = "from agent.main import entry; entry()"
+AGENT = "from agent.__main__ import entry; entry()"
 HEAD_OFFICE = "from headoffice.cli import entry; entry()"
 
 Sums = dict[tuple[int, int], tuple[int, int]]
@@ -131,6 +135,7 @@ class Site:
     def __enter__(self) -> Self:
         self.broker.start()
         make_keys(self.hq / "keys")
+        template.head_office(self.hq / "database.sqlite").close()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -164,7 +169,7 @@ class Site:
         """Hand out a rule set that earns one point for each 1.00."""
         file = self.folder / f"rules-{version}.json"
         file.write_text(json.dumps({**RULES, "version": version}), encoding="utf-8")
-        with closing(Database(str(self.hq / "database.sqlite"), migrate=True)) as database:
+        with closing(Database(self.hq / "database.sqlite")) as database:
             publish_rules(database, file, self.clock.wall_ms())
 
     def import_members(self, cards: tuple[str, ...]) -> None:
@@ -172,7 +177,7 @@ class Site:
         file = self.folder / "members.jsonl"
         lines = [json.dumps({"member": f"{n:016x}", "cards": [card]}) for n, card in enumerate(cards, 1)]
         file.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        with closing(Database(str(self.hq / "database.sqlite"), migrate=True)) as database:
+        with closing(Database(self.hq / "database.sqlite")) as database:
             import_file(database, file, load_keys(self.hq / "keys").index_key)
 
     def start_hq(self, *, failpoint: str = "") -> Running:
@@ -198,15 +203,12 @@ class Site:
         rows = self.at_hq("SELECT fuelling_point, nozzle, count(*), sum(volume_ml) FROM sale GROUP BY 1, 2")
         return {(point, nozzle): (count, volume) for point, nozzle, count, volume in rows}
 
-    def hq_exists(self) -> bool:
-        """Whether head office has a database."""
-        return (self.hq / "database.sqlite").exists()
-
     def verify_hq(self) -> None:
         """Head office's own check of chains, intervals, sums and postings; nothing doubled, refused or put aside."""
-        found = json.loads(self.hq_command("verify", "--json"))
-        assert found["verified"], found
-        totals = json.loads(self.hq_command("totals", "--json"))
+        with closing(Database(self.hq / "database.sqlite")) as database:
+            findings = at_head_office.verify(database).findings
+            totals = reports.totals(database)
+        assert not findings, findings
         assert (totals["dead_letters"], totals["quarantined"], totals["own_alerts"]) == (0, 0, 0), totals
 
     # --- forecourt --------------------------------------------------------------------------------------------------
@@ -286,10 +288,9 @@ class Site:
         )
 
     def verify_station(self) -> None:
-        """``forecourt verify`` on the station's database file."""
-        done = self.command("verify", "--database", str(self.database), "--json")
-        assert done.returncode == 0, (done.stdout, done.stderr)
-        assert json.loads(done.stdout)["verified"] is True
+        """What ``forecourt verify`` recomputes of the station's database file."""
+        report = at_station.verify(self.database)
+        assert report.ok, report.findings
 
     def at_station(self, statement: str, *values: object) -> list[Any]:
         """Rows of a question to the station's database."""

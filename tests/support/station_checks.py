@@ -13,6 +13,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
 
+from agent.domain.booking import LIVE_VALUES
+from agent.domain.point_reset import WITH_FUELLING
 from agent.settings import Settings
 from agent.store.verify import verify
 from drivers.simulator.buses import MasterCommand
@@ -128,29 +130,45 @@ def _sales(station: CheckedStation) -> list[str]:
         real, sales = truth.get(nozzle, []), booked.get(nozzle, [])
         volumes = [sale["volume_ml"] for sale in sales]
         several = any("covers_several" in sale["flags"] for sale in sales)
-        if nozzle in gaps and _one_in_the_gap(real, volumes):
-            continue
-        if sum(real) != sum(volumes) or (not several and real != volumes):
+        unread = _unread(real, sales) if nozzle in gaps else 0
+        if unread > gaps[nozzle] or (unread == 0 and (sum(real) != sum(volumes) or (not several and real != volumes))):
             complaints.append(f"I1 point, nozzle {nozzle}: pumped {real}, booked {volumes}")
         complaints += [f"I1 {nozzle}: empty sale {sale['id']}" for sale in sales if sale["volume_ml"] <= 0]
-        ends = [sale for sale in sales if sale["end_raw"] is not None]
+        stands = None if sales and sales[-1]["end_raw"] is None else _last_count(station, nozzle)
         total = station.forecourt.world.heads[nozzle[0]].totals[nozzle[1]]
-        if ends and sales[-1]["end_raw"] is not None and ends[-1]["end_raw"] != total:
-            complaints.append(f"I4 {nozzle}: sales end at {ends[-1]['end_raw']}, the meter stands at {total}")
+        if stands is not None and stands != total:
+            complaints.append(f"I4 {nozzle}: the books end at {stands}, the meter stands at {total}")
     return complaints
 
 
-def _gaps(station: CheckedStation) -> set[tuple[int, int]]:
-    """Nozzles whose chain of totals a person had to begin anew: a gap record says between which counts."""
+def _gaps(station: CheckedStation) -> Counter[tuple[int, int]]:
+    """Per nozzle the gap records that name a fuelling which nobody could read: display lost and meter replaced."""
     bodies = station.rows("SELECT body FROM journal WHERE type = 'fc.gap.v1'")
     gaps = [json.loads(row["body"])["data"] for row in bodies]
-    return {(gap["fuelling_point"], gap["nozzle"]) for gap in gaps}
+    return Counter((gap["fuelling_point"], gap["nozzle"]) for gap in gaps if gap["reason"].startswith(WITH_FUELLING))
 
 
-def _one_in_the_gap(real: list[int], volumes: list[int]) -> bool:
-    """Whether the only fuelling without a sale is one that nobody had read out when its meter was replaced."""
-    missing = Counter(real) - Counter(volumes)
-    return not Counter(volumes) - Counter(real) and missing.total() == 1
+def _unread(real: list[int], sales: list[dict[str, Any]]) -> int:
+    """How many fuellings have no sale of their own litres; a sale of live values may stand for less than one of them.
+
+    Every other difference counts as more than any gap explains.
+    """
+    missing = Counter(real) - Counter(sale["volume_ml"] for sale in sales)
+    surplus = Counter(sale["volume_ml"] for sale in sales) - Counter(real)
+    live = Counter(sale["volume_ml"] for sale in sales if LIVE_VALUES in sale["flags"])
+    is_short = all(volume <= longest for volume, longest in zip(sorted(surplus), sorted(missing), strict=False))
+    return missing.total() if surplus <= live and is_short else len(real) + 1
+
+
+def _last_count(station: CheckedStation, nozzle: tuple[int, int]) -> int | None:
+    """Where the books of a nozzle end: at its newest base or behind its newest sale."""
+    where = f"fuelling_point = {nozzle[0]} AND nozzle = {nozzle[1]}"
+    query = f"""
+        SELECT epoch, raw FROM baseline WHERE {where}
+        UNION ALL SELECT end_epoch, end_raw FROM sale WHERE {where} AND end_raw IS NOT NULL
+    """
+    counts = [(row["epoch"], row["raw"]) for row in station.rows(query)]
+    return max(counts)[1] if counts else None
 
 
 def _chain(station: CheckedStation) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,11 +87,3 @@ def _toml(config: ForecourtConfig, plan: Plan) -> str:
         head = f'id = "{reader.name}"\nport = "/dev/{reader.name}"\nfuelling_points = {list(reader.points)}'
         parts.append(f"[[reader]]\n{head}")
     return "\n\n".join(parts) + "\n"
-
-
-def copy_template(template: Path, directory: Path) -> None:
-    """Begin with a migrated empty database instead of migrating one anew."""
-    directory.mkdir(parents=True, exist_ok=True)
-    for name in ("station.db", "hq.db"):
-        if (template / name).exists():
-            shutil.copy(template / name, directory / name)

@@ -14,6 +14,8 @@ import pytest
 from agent.cli.quick import answered
 from agent.control import ControlServer
 from agent.inbox import Person, success
+from agent.launch import started
+from tests.support.station_file import STATION
 
 SYNC = {
     "broker": "mqtt://hq",
@@ -111,3 +113,43 @@ def test_a_look_loads_neither_the_command_line_library_nor_the_store() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout == "\n", done.stdout + done.stderr
+
+
+def test_the_daemon_loads_no_library_it_never_uses(tmp_path: Path) -> None:
+    """``run`` comes as far as its store and pipeline without the command line's library, an ORM or the archive's."""
+    config = tmp_path / "station.toml"
+    places = f'[store]\npath = "{tmp_path}/station.db"\nmark = "{tmp_path}/mark/mark.json"\n'
+    config.write_text(STATION + places, encoding="utf-8")
+    unwanted = "{'typer', 'click', 'rich', 'sqlmodel', 'sqlalchemy.orm', 'alembic', 'amqtt'}"
+    program = (
+        f"import sys\nsys.argv = ['forecourt', 'run', '--config', {str(config)!r}]\n"
+        "from agent.__main__ import entry\ntry:\n    entry()\nexcept SystemExit as end:\n    code = end.code\n"
+        f"print(code, 'agent.pipeline.core' in sys.modules, *sorted({unwanted} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "2 True\n", done.stdout + done.stderr
+    assert "index-key" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [[], ["run", "--help"], ["run", "--config"], ["run", "now"], ["run", "--json"], ["demo"]]
+)
+def test_other_forms_of_run_are_left_to_the_whole_command_line(words: list[str]) -> None:
+    """Help and mistakes are answered by what knows every option."""
+    assert not started(words)
+
+
+@pytest.mark.parametrize("by", ["option", "environment"])
+def test_run_ends_as_the_whole_command_line_ends(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    """A configuration with a fault is code 2 with the same words, named by option or by environment."""
+    config = tmp_path / "none.toml"
+    if by == "environment":
+        monkeypatch.setenv("FORECOURT_CONFIG", str(config))
+    words = ["run", "--config", str(config)] if by == "option" else ["run"]
+    with pytest.raises(SystemExit) as ended:
+        started(words)
+    there = whole(*words)
+    assert (ended.value.code, capsys.readouterr().err) == (there.returncode, there.stderr)
+    assert there.returncode == 2

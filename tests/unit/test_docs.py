@@ -16,7 +16,6 @@ from agent.cli import application
 from agent.domain import answers
 from agent.domain.wetstock import alerts as tank_alerts
 from agent.settings import SettingsError, load
-from drivers import registry
 from drivers.dart.options import DartOptions
 from drivers.lanfeng.driver import LanfengOptions
 from drivers.modbus.options import DISPENSER as MODBUS_POINTS
@@ -26,12 +25,12 @@ from drivers.scanner import driver as scanner
 from drivers.veeder_root import options as veeder_root
 from drivers.zhengxing.driver import ZhengxingOptions
 from headoffice.cli.app import app as head_office
-from tests.support.rigs.base import every_command
-from tests.support.wire import VirtualPort
+from tests.support import quality
 
 ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "tests" / "support" / "example_driver"
 PAGES = sorted((ROOT / "docs").glob("*.md"))
-NAMES = {"forecourt": application(), "forecourt-hq": head_office}
+NAMES = {"forecourt": typer.main.get_command(application()), "forecourt-hq": typer.main.get_command(head_office)}
 FENCE = re.compile(r"^```([a-z]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`(?:\$ )?((?:forecourt|forecourt-hq) [^`\n]*)`")
 LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)#\s]+)(?:#[^)]*)?\)")
@@ -54,7 +53,7 @@ def commands(page: Path) -> list[str]:
 def problem(line: str) -> str:
     """Why a command line cannot be typed: an unknown command, an unknown option; empty when it can."""
     words = shlex.split(line, comments=True)
-    command: Any = typer.main.get_command(NAMES[words[0]])
+    command: Any = NAMES[words[0]]
     rest = words[1:]
     values = 0
     given = 0
@@ -106,7 +105,7 @@ def test_every_command_is_described_with_its_options() -> None:
             missing.append(typed)
         return missing + [item for name, child in below.items() for item in walk(f"{typed} {name}", child)]
 
-    missing = [item for name, app in NAMES.items() for item in walk(name, typer.main.get_command(app))]
+    missing = [item for name, app in NAMES.items() for item in walk(name, app)]
     assert missing == []
 
 
@@ -131,26 +130,26 @@ def test_every_link_leads_to_a_file(page: Path) -> None:
     assert [target for target in targets if not (page.parent / target).exists()] == []
 
 
-def test_the_example_driver_keeps_the_contract_of_a_driver() -> None:
-    """The code of the page runs: it makes a device, refuses commands and checks options."""
-    text = (ROOT / "docs" / "driver-author.md").read_text(encoding="utf-8")
-    (code,) = [block for language, block in FENCE.findall(text) if language == "python"]
-    names: dict[str, Any] = {}
-    exec(compile(code, "docs/driver-author.md", "exec"), names)
-    spec = names["SPEC"]
-    assert isinstance(spec, registry.DriverSpec)
-    device: Any
-    (device,) = spec.make_devices(names["LineConfig"]("tanks", "virtual", "v-gauge", tanks=(1,)))
-    port = VirtualPort(lambda data: b"18400\r" if data == b"V\r" else b"")
-    status, reading = device.turn(port)
-    assert (status.online, reading.volume_ml) == (True, 18_400_000)
-    port.peer = lambda _data: b""
-    assert [told.online for told in device.turn(port)] == [False]
-    assert device.turn(port) == []
-    for command in every_command():
-        device.submit(command)
-    assert {end.outcome.value for end in device.turn(port)} == {"REFUSED"}
-    assert spec.check_options({"x": 1})
+def test_every_snippet_about_drivers_stands_in_the_example() -> None:
+    """Code, examples and entry point of the page are those of the package that is built and judged in every run."""
+    text = (ROOT / "docs" / "write-a-driver.md").read_text(encoding="utf-8")
+    files = {file.relative_to(EXAMPLE).as_posix(): file for file in EXAMPLE.rglob("*.*") if file.is_file()}
+    sources = [file.read_text(encoding="utf-8") for file in files.values() if file.suffix in {".py", ".toml", ".json"}]
+    snippets = [block for language, block in FENCE.findall(text) if language in {"python", "toml", "json"}]
+    assert len(snippets) >= 8
+    assert [snippet for snippet in snippets if not any(snippet in source for source in sources)] == []
+    shown = re.findall(r"`((?:forecourt_dipstick|tests)/[a-z_.]+|pyproject\.toml)`", text)
+    assert [name for name in shown if name not in files] == []
+
+
+def test_the_page_about_drivers_names_all_evidence() -> None:
+    """What a test may prove and the levels are those that are computed."""
+    text = (ROOT / "docs" / "write-a-driver.md").read_text(encoding="utf-8")
+    rows = {level: [set(need) for need in needs] for level, needs in quality.LEVELS}
+    for level, needs in rows.items():
+        (row,) = [line for line in text.splitlines() if line.startswith(f"| {level} |")]
+        assert set(re.findall(r"`([a-z-]+)`", row)) == set().union(*needs)
+    assert set(quality.EVIDENCE) == {name for needs in rows.values() for need in needs for name in need}
 
 
 @pytest.mark.parametrize(

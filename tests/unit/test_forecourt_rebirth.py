@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.domain.point_events import Audit, Baseline, Book, EndsKnown, Gap, Lifted, RaiseAlert
+from agent.domain.point_events import Audit, Baseline, Book, ConfirmMeter, EndsKnown, Gap, Lifted, RaiseAlert
 from agent.domain.point_rebirth import DAY_MS, reborn
 from agent.domain.point_state import restore
 from agent.domain.sale import Totalizer
@@ -179,6 +179,61 @@ def test_what_cannot_be_compared_is_said_and_not_booked() -> None:
     assert booked(script) == []
     assert [gap.reason for gap in script.of(Gap)] == ["not comparable, nothing booked"]
     assert [audit.action for audit in script.of(Audit)] == ["gap_not_booked"]
+
+
+def waiting_for_confirmation() -> Script:
+    """A meter was replaced under a sale that the pump still shows; then the database became a new incarnation."""
+    script = Script().ready(9_000).restarted()
+    script.at(IDLE, 2_000)
+    script.answer(300, 2_000)
+    return born_again(script)
+
+
+@pytest.mark.parametrize("told", [None, "0:9000"])
+def test_a_sale_kept_for_the_confirmation_of_a_meter_is_booked_when_head_office_has_nothing_newer(
+    told: str | None,
+) -> None:
+    """Head office was away and the count has begun anew: what was kept lies between the old base and the new one."""
+    script = waiting_for_confirmation()
+    script.at(IDLE, 0)
+    script.answer(300, 0)
+    script.restarted()
+    script(ends(told))
+    assert booked(script) == [("NORMAL", "1:100", "1:300", 2_000)]
+    assert script.of(Book)[0].booking.flags == ("reincarnated",)
+    assert based(script) == [("1:100", "reincarnated")]
+    assert [str(gap.end) for gap in script.of(Gap)] == ["1:100", f"{DAY}:300"]
+
+
+@pytest.mark.parametrize("is_told_first", [True, False])
+def test_a_sale_kept_for_the_confirmation_of_a_meter_is_not_booked_when_head_office_may_have_it(
+    is_told_first: bool,
+) -> None:
+    """An end beyond ours: the meter may have been confirmed after the backup. Said, and not booked a second time."""
+    script = waiting_for_confirmation()
+    for event in ("told", "read") if is_told_first else ("read", "told"):
+        if event == "told":
+            script(ends("1:300"))
+        else:
+            script.at(IDLE, 0)
+            script.answer(300, 0)
+        assert booked(script) == []
+        if script.of(Audit):
+            break
+    assert [audit.action for audit in script.of(Audit)] == ["kept_not_booked"]
+    assert script.point.durable.replaced == ()
+
+
+def test_a_meter_waits_on_for_confirmation_where_head_office_knows_no_more() -> None:
+    """Told first that nothing is newer, the new incarnation goes on where the old one stood."""
+    script = waiting_for_confirmation()
+    script(ends("0:9000"))
+    script.at(IDLE, 0)
+    script.answer(300, 0)
+    assert booked(script) == []
+    script(ConfirmMeter(1, "sue"))
+    script.answer(300, 0)
+    assert booked(script) == [("NORMAL", "1:100", "1:300", 2_000)]
 
 
 def test_a_later_epoch_at_head_office_is_gone_on_in() -> None:

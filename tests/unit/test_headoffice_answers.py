@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,7 @@ from sync.group import MAX_PAGE_BYTES, HeadClaims, MembersAnswer, MembersDelta, 
 from sync.messages import Hello, NozzleEnd, StreamPosition, Welcome, hash_0
 from sync.notices import Head, HoState, Req, Res, State
 from sync.signing import PinnedKeys, open_signed
+from tests.support import template
 from tests.support.headoffice_station import (
     INCARNATION,
     INSTALL,
@@ -57,7 +60,7 @@ PHONE = "13812345678"
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database(tmp_path / "hq.sqlite", migrate=True)
+    opened = template.head_office(tmp_path / "hq.sqlite")
     yield opened
     opened.close()
 
@@ -348,6 +351,16 @@ def test_the_migrations_build_exactly_the_tables_of_the_schema(database: Databas
     with database.read() as connection:
         assert MigrationContext.configure(connection).get_current_revision() == SCHEMA_VERSION
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_a_current_database_starts_without_the_migration_tool(database: Database, tmp_path: Path) -> None:
+    """Loading it would double the start of every `serve`."""
+    program = (
+        "import sys\nfrom headoffice.store.database import Database\n"
+        f"Database({str(tmp_path / 'hq.sqlite')!r}, migrate=True).close()\nprint('alembic' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr) == ("False\n", "")
 
 
 def test_every_connection_keeps_what_was_committed(database: Database) -> None:

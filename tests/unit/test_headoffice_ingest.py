@@ -21,6 +21,7 @@ from sync.envelope import Event as CloudEvent
 from sync.envelope import encode_batch, encode_event, station_source
 from sync.messages import Ack, DeadLetter, StreamPosition, hash_0
 from sync.topics import StationTopic
+from tests.support import template
 from tests.support.headoffice_station import (
     INCARNATION,
     INSTALL,
@@ -44,7 +45,7 @@ VECTORS = Path(__file__).parent.parent / "vectors"
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database(tmp_path / "hq.sqlite", migrate=True)
+    opened = template.head_office(tmp_path / "hq.sqlite")
     yield opened
     opened.close()
 

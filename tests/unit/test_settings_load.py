@@ -68,7 +68,15 @@ def test_the_example_names_every_key_there_is() -> None:
     sections = [settings.station, settings.store, settings.sales, settings.head_office, settings.loyalty]
     sections += [settings.control, settings.line[0], settings.line[0].serial, settings.fuelling_point[0]]
     sections += [settings.fuelling_point[0].decimals, settings.fuelling_point[0].nozzle[0], settings.tank[0]]
-    sections += [settings.reader[0], settings.grade["92"], settings.loyalty.card[0]]
+    sections += [
+        settings.reader[0],
+        settings.grade["92"],
+        settings.loyalty.card[0],
+        settings.stock,
+        settings.tank[0].shape,
+    ]
+    assert settings.tank[0].shape is not None
+    sections.append(settings.tank[0].shape)
     names = {name for section in sections for name in type(section).model_fields}
     assert {name for name in names if f"{name} = " not in text and f"{name}]" not in text} == set()
 

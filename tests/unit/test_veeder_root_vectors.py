@@ -16,6 +16,7 @@ from drivers.veeder_root.fields import console_time, float32
 from drivers.veeder_root.tables import parse
 from drivers.veeder_root.units import units_of
 
+captured = pytest.mark.proves("real-capture", "veeder-root")
 VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "veeder_root.json").read_text())["vectors"]
 
 INVENTORY_FIELDS = [
@@ -79,7 +80,12 @@ def parsed(code: str, data: str) -> Any:
 
 
 def of_kind(kind: Any) -> Any:
-    return [pytest.param(vector, id=vector["name"]) for vector in VECTORS if vector["kind"] == kind]
+    """The vectors of a kind; those recorded from a real console say that they prove it."""
+    return [
+        pytest.param(vector, id=vector["name"], marks=captured if "field capture" in vector["standing"] else ())
+        for vector in VECTORS
+        if vector["kind"] == kind
+    ]
 
 
 def plain(value: Any) -> Any:

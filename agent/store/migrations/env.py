@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from alembic import context
-from sqlmodel import SQLModel
 
-import agent.store.tables  # registers the tables in the metadata
+from agent.store.tables import metadata
 
-assert agent.store.tables is not None
 connection = context.config.attributes["connection"]
-context.configure(
-    connection=connection, target_metadata=SQLModel.metadata, transactional_ddl=True, render_as_batch=True
-)
+context.configure(connection=connection, target_metadata=metadata, transactional_ddl=True, render_as_batch=True)
 with context.begin_transaction():
     context.run_migrations()

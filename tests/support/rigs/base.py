@@ -25,8 +25,10 @@ from drivers.commands import (
     ReadHeldSale,
     ReadSale,
     ReadTotalizer,
+    Resume,
     SetPrices,
     Stop,
+    Suspend,
 )
 from drivers.config import LineConfig
 from drivers.errors import PortLost
@@ -54,6 +56,8 @@ def every_command(gauge: str = "gauge:tanks") -> list[Command]:
         Acknowledge("acknowledge", 1, "a token of nobody"),
         SetPrices("prices", 1, prices),
         Stop("stop", 1),
+        Suspend("suspend", 1),
+        Resume("resume", 1),
         Preset("preset", 1, volume_ml=10_000),
         ReadTotalizer("total", 1, 1),
         ReadHeldSale("held", 1),

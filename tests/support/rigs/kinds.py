@@ -97,7 +97,11 @@ class DispenserSubject(Subject):
         """Totals and displays of pumps that nobody has used since the start."""
         told = [*rig.of(TotalizerReading), *(total for b in rig.of(CompletedSale) for total in (*b.before, *b.after))]
         wrong = [f"{t}" for t in told if t.raw != self.totals(rig, t.fuelling_point).get(t.nozzle)]
-        shown = [*rig.of(FuellingPointReading), *rig.of(HeldSale), *(b.held for b in rig.of(CompletedSale) if b.held)]
+        shown: list[FuellingPointReading | HeldSale] = [
+            *rig.of(FuellingPointReading),
+            *rig.of(HeldSale),
+            *(b.held for b in rig.of(CompletedSale) if b.held),
+        ]
         for reading in shown:
             head = self.head(rig, reading.fuelling_point)
             if reading.volume_ml not in {None, 10 * head.volume} or reading.amount_minor not in {None, head.amount}:

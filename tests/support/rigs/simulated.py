@@ -14,7 +14,7 @@ from typing import Any
 from drivers.config import LineConfig, PointConfig
 from drivers.simulator.config import ConsoleConfig, ForecourtConfig, default_config
 from drivers.simulator.forecourt import Forecourt
-from drivers.simulator.server import ForecourtServer
+from drivers.simulator.server import SILENCE_S, ForecourtServer
 from tests.support.rigs.base import Rig, VirtualRig
 from tests.support.rigs.kinds import DispenserSubject, Head
 from tests.support.simulated import nobody, running_forecourt
@@ -92,7 +92,10 @@ class SimulatedDispenser(DispenserSubject):
 
     def answer(self, rig: VirtualRig, data: bytes) -> bytes:
         settle(rig)
-        return rig.forecourt.bus(LINE).receive(data)
+        bus = rig.forecourt.bus(LINE)
+        if len(rig.port.sent) > 1 and rig.now_s() - rig.port.sent[-2][0] > SILENCE_S:
+            bus.silence()
+        return bus.receive(data)
 
     def heard(self, rig: Rig, point: int | None = None) -> list[str]:
         return rig.forecourt.log.names(point)

@@ -1,4 +1,4 @@
-"""What every simulated day begins with: migrated databases, made once per process."""
+"""What virtual stations and head offices begin with: migrated databases, made once per process, in memory."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ SHARED_MEMORY = Path("/dev/shm")
 
 
 def new_folder() -> Path:
-    """A folder for one day."""
+    """A folder for one day or story; whoever asked removes it."""
     base = SHARED_MEMORY if SHARED_MEMORY.is_dir() else None
-    return Path(tempfile.mkdtemp(prefix="forecourt-day-", dir=base))
+    return Path(tempfile.mkdtemp(prefix="forecourt-", dir=base))
 
 
 @cache
@@ -37,3 +37,9 @@ def copy_to(folder: Path) -> None:
     """Begin a day."""
     for name in ("station.db", "hq.db"):
         shutil.copy(template() / name, folder / name)
+
+
+def head_office(path: Path) -> Database:
+    """Open a new database of head office at ``path``; the caller closes it."""
+    shutil.copy(template() / "hq.db", path)
+    return Database(path)

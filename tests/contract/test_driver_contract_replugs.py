@@ -1,0 +1,31 @@
+"""The contract of every driver about a cable that goes and comes a hundred times: it leaks nothing and is online again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.rigs.base import Subject, descriptors, real_rig
+from tests.support.simulated import wait_for
+
+PULLS = 100
+FAST = 40
+"""Hastens only the line's own waits between attempts to open the port, so that a hundred pulls take seconds."""
+
+
+@pytest.mark.proves("replugs")
+def test_a_hundred_pulled_cables_leak_no_descriptor(wired: tuple[Subject, str], tmp_path: Path) -> None:
+    """However often the wire goes and comes: as many open descriptors as before, and the device still online."""
+    with real_rig(*wired, tmp_path, speed=FAST) as rig:
+        rig.online()
+        before = descriptors()
+        for _ in range(PULLS):
+            rig.pull()
+            rig.until(lambda: not rig.line.is_open, 10)
+            rig.plug()
+            rig.until(lambda: rig.line.is_open, 10)
+        rig.online()
+        wait_for(lambda: descriptors() <= before, "the descriptors of the dropped connections to close")
+        assert descriptors() == before
+        assert rig.line.counters()["port_lost"] >= PULLS
