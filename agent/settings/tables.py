@@ -11,7 +11,7 @@ from pathlib import Path as FilePath
 from agent.domain.wetstock import strapping
 from agent.domain.wetstock.strapping import Table
 from agent.settings import model
-from agent.settings.places import Path
+from drivers.places import Path
 
 Report = Callable[[Path, str, str], None]
 

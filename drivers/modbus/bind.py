@@ -118,7 +118,9 @@ class _Station:
         return bound
 
     def write(self, one: Write) -> Write:
-        bound = replace(one, address=self.address(one.address, 1), word_order=one.word_order or self.word_order())
+        bound = replace(
+            one, address=self.address(one.address, one.count), word_order=one.word_order or self.word_order()
+        )
         name = one.value_from
         if not name or name in OWN_VALUES or name not in self.values:
             return bound
@@ -130,11 +132,10 @@ class _Station:
             )
             return bound
         bound = replace(bound, value=raw.numerator, value_from="")
-        if bound.word_order is not None:
-            try:
-                encode(bound)
-            except WiringError as error:
-                self.refuse(name, str(error), error.hint)
+        try:
+            encode(replace(bound, word_order=WordOrder.ABCD))  # whether it fits does not depend on the order
+        except WiringError as error:
+            self.refuse(name, str(error), error.hint)
         return bound
 
     def address(self, one: Address, count: int) -> Address:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from itertools import pairwise
 
-from drivers.modbus.fields import COUNTERS
+from drivers.modbus.fields import COUNTERS, units_of
 from drivers.modbus.model import (
     LAST_ADDRESS,
     TANK,
@@ -65,7 +65,7 @@ def run(map_: RegisterMap, select_confirmed: bool, fault: Fault) -> None:
 def open_values(map_: RegisterMap) -> tuple[str, ...]:
     """Names of what only the station can say, each once: declared, then what the map leaves open."""
     names = list(map_.requires)
-    writes = _writes(map_)
+    writes = [write for _, write in _writes(map_)]
     orders = [field.word_order for field in map_.fields.values()] + [write.word_order for write in writes]
     if None in orders:
         names.append(WORD_ORDER)
@@ -96,20 +96,20 @@ def limit(map_: RegisterMap, field: Field) -> int:
     return table.most_read if table.of_bits else min(map_.max_registers, table.most_read)
 
 
-def _writes(map_: RegisterMap) -> list[Write]:
-    writes = [command.write for command in map_.commands.values()] + [one.write for one in map_.setup.writes]
+def _writes(map_: RegisterMap) -> list[tuple[Path, Write]]:
+    """Every write of the map and where it stands in the file."""
+    writes: list[tuple[Path, Write]] = [(("command", name), one.write) for name, one in map_.commands.items()]
+    writes += [(("setup", "write", number), one.write) for number, one in enumerate(map_.setup.writes)]
     if map_.record is not None and map_.record.ack is not None:
-        writes.append(map_.record.ack)
-    return writes + ([map_.select] if map_.select is not None else [])
+        writes.append((("record", "ack"), map_.record.ack))
+    return writes + ([(("select",), map_.select)] if map_.select is not None else [])
 
 
 def _addresses(map_: RegisterMap, fault: Fault) -> None:
     for field in map_.fields.values():
-        path = ("field", field.name, "address")
-        _fits(field.address, field.count, path, fault)
-    for name, command in map_.commands.items():
-        written = Field("", command.write.address, command.write.type, size_bytes=command.write.size_bytes)
-        _fits(command.write.address, written.count, ("command", name, "address"), fault)
+        _fits(field.address, field.count, ("field", field.name, "address"), fault)
+    for path, write in _writes(map_):
+        _fits(write.address, write.count, (*path, "address"), fault)
 
 
 def _fits(address: Address, count: int, path: Path, fault: Fault) -> None:
@@ -128,8 +128,11 @@ def _references(map_: RegisterMap, fault: Fault) -> None:
             other = map_.fields.get(name)
             if other is None or group_of.get(name) != group_of.get(field.name):
                 fault(path, f"{name} is no field of the same group", "put both into one group")
-            elif key == "unit_from" and set(other.enum.values()) - {unit.value for unit in Unit}:
-                fault(path, f"the enum of {name} holds words that are no unit", "use the words of unit")
+            elif key == "unit_from" and (
+                odd := set(other.enum.values()) - {unit.value for unit in units_of(field.role)}
+            ):
+                hint = "use " + ", ".join(sorted(units_of(field.role)))
+                fault(path, f"the enum of {name} has {', '.join(sorted(odd))}, which is no unit for it", hint)
             elif key == "unit_from" and not other.enum:
                 fault(path, f"{name} has no enum", 'say which code is which unit: enum = {1 = "l"}')
         condition = field.valid_when
@@ -275,6 +278,10 @@ def _gauge(map_: RegisterMap, select_confirmed: bool, fault: Fault) -> None:
     guard = map_.guard
     if guard is None:
         return
+    for group in map_.groups if map_.select is not None else ():
+        if guard.field in group.fields and any(map_.fields[name].role for name in group.fields if name in map_.fields):
+            hint = "make two groups of it: only the guard's group is read without a select"
+            fault(("group", group.name), "has values of a tank beside the guard", hint)
     field = map_.fields.get(guard.field)
     if field is None or field.address.terms or field.type.is_float or not field.type.is_number:
         fault(("guard", "field"), f"{guard.field} is no whole number of the device itself", "name its status register")

@@ -52,7 +52,6 @@ _UNITS_OF: Mapping[Role, frozenset[Unit]] = {
 _MEASURED = frozenset(Unit) - {Unit.STATION}
 COUNTERS = frozenset({Role.TOTALIZER, Role.TOTALIZER_AMOUNT})
 _PLAIN = frozenset({Role.STATE, Role.NOZZLE, Role.ALARM, Role.ALARMS, Role.STATUS, Role.IDENTITY, Role.FLOW})
-_TEXTS = frozenset({Role.IDENTITY, Role.SALE_ID})
 _SYSTEMS = ("us", "metric", "imperial")
 
 
@@ -291,8 +290,10 @@ def _judge(keys: Keys, field: Field) -> None:
         states = {state.value for state in PointState}
         if not field.enum or set(field.enum.values()) - states:
             keys.fault("enum", "a state is one of the project's words", "use " + ", ".join(sorted(states)))
-    if role is not None and role not in _PLAIN | _TEXTS and not field.type.is_number:
+    if role is not None and role not in _PLAIN and not field.type.is_number:
         keys.fault("role", f"{role.value} is a number, {field.type.value} is none", "use a number type")
+    if (field.expect or field.expect_unit) and role is not Role.IDENTITY:
+        keys.fault("expect", "is for a field that tells which device this is", 'write role = "identity" beside it')
     _judge_unit(keys, field)
 
 

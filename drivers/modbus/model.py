@@ -334,6 +334,11 @@ class Write:
     any_value: bool = False
     set_bits: int = 0
 
+    @property
+    def count(self) -> int:
+        """How many registers (coils) it writes."""
+        return Field("", self.address, self.type, size_bytes=self.size_bytes).count
+
 
 @dataclass(frozen=True, slots=True)
 class Confirm:

@@ -38,6 +38,7 @@ COMMON: Mapping[str, Number] = {
 }
 DISPENSER: Mapping[str, Number] = {
     **COMMON,
+    "tries": Number(1, 10, 5),  # a totalizer is read up to five times before it counts as unreadable
     "settle": Number(500, 120_000, 5_000, is_time=True),
     "start_ml": Number(0, 10_000, 20),
 }

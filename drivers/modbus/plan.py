@@ -12,8 +12,25 @@ from fractions import Fraction
 from drivers.checks import crc16_modbus
 from drivers.errors import WiringError
 from drivers.modbus.checks import limit
-from drivers.modbus.model import LAST_ADDRESS, TANK, Field, RegisterMap, Table, Write
+from drivers.modbus.model import LAST_ADDRESS, TANK, Field, Profile, RegisterMap, Role, Table, Write
 from drivers.modbus.values import Key, encode
+
+_OF_A_TANK = frozenset(
+    {
+        Role.HEIGHT,
+        Role.GROSS_VOLUME,
+        Role.NET_VOLUME,
+        Role.TC_VOLUME,
+        Role.ULLAGE,
+        Role.PERCENT,
+        Role.WATER_HEIGHT,
+        Role.WATER_VOLUME,
+        Role.TEMPERATURE,
+        Role.DENSITY,
+        Role.MASS,
+        Role.STATUS,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +104,14 @@ def cycles(map_: RegisterMap, tanks: Sequence[int] = (0,)) -> tuple[Cycle, ...]:
     """The reads of a bound map, shortest period first; ``tanks`` count from 0.
 
     The guard is in the first block of every cycle, so what is read after it is judged by the same turn. Raises
-    ``WiringError`` for a tank whose registers would lie beyond the last address.
+    ``WiringError`` for a tank whose registers would lie beyond the last address, and for a second tank where the map
+    knows one only: its values would be taken for another tank's.
     """
+    if len(tanks) > 1 and (alone_field := _of_one_tank(map_)):
+        raise WiringError(
+            f"map {map_.id} reads {alone_field} of one tank, and this line has {len(tanks)}",
+            hint='give the address a term with index "tank", or put each tank on a line of its own',
+        )
     found = []
     for period_ms in sorted({group.period_ms for group in map_.groups}):
         alone: list[list[Part]] = []
@@ -126,8 +149,7 @@ def write_request(
 
 def read_back(write: Write, indices: Mapping[str, int] | None = None) -> Block:
     """The read that shows what a write left behind, for set-up values."""
-    count = len(encode(write))
-    return Block(write.kind.table, write.address.at(indices or {}), count, ())
+    return Block(write.kind.table, write.address.at(indices or {}), write.count, ())
 
 
 def rtu(unit: int, pdu: bytes) -> bytes:
@@ -156,6 +178,13 @@ def _repeats(map_: RegisterMap, names: Sequence[str]) -> bool:
     """Whether a group is read once per tank."""
     guarded = map_.guard is not None and map_.guard.field in names
     return (map_.select is not None and not guarded) or any(map_.fields[name].address.per_tank for name in names)
+
+
+def _of_one_tank(map_: RegisterMap) -> str:
+    """A value of a tank whose address does not depend on the tank; empty where there is none."""
+    if map_.profile is not Profile.GAUGE or map_.select is not None:
+        return ""
+    return next((f.name for f in map_.fields.values() if f.role in _OF_A_TANK and not f.address.per_tank), "")
 
 
 def _part(field: Field, tank: int | None) -> Part:

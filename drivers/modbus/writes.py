@@ -6,6 +6,7 @@ Knows the keys of these tables and the fields they name. What a kind of device m
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from drivers.errors import WiringError
@@ -26,6 +27,7 @@ from drivers.modbus.model import (
     Table,
     Unit,
     Unusable,
+    WordOrder,
     Write,
     WriteKind,
 )
@@ -177,13 +179,13 @@ def _judge(keys: Keys, write: Write, given: str) -> None:
     field = Field("", write.address, write.type, size_bytes=write.size_bytes)
     if write.type not in _PLAIN_TYPES:
         keys.fault("type", f"{write.type.value} is not written", "use a number type")
-    elif write.kind is WriteKind.REGISTER and field.count != 1:
-        keys.fault("write", f"{write.type.value} needs {field.count} registers", 'write = "registers"')
+    elif write.kind is WriteKind.REGISTER and write.count != 1:
+        keys.fault("write", f"{write.type.value} needs {write.count} registers", 'write = "registers"')
     elif write.set_bits >= 1 << field.width_bits:
         keys.fault("set_bits", f"is wider than {write.type.value}", "use bits of the written value")
-    elif write.value is not None and write.word_order is not None:
+    elif write.value is not None:
         try:
-            encode(write)
+            encode(replace(write, word_order=WordOrder.ABCD))  # whether it fits does not depend on the order
         except WiringError as error:
             keys.fault("value", str(error), error.hint)
     if given and write.value_from not in (given, "") and given != TANK:

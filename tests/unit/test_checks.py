@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from drivers.checks import bcd_to_int, crc16_arc, int_to_bcd
+from drivers.checks import bcd_to_int, crc16_arc, crc16_modbus, int_to_bcd
 from drivers.errors import FrameRejected
 
 VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "dart.json").read_text())
@@ -17,6 +17,13 @@ VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "dart.json").re
 def test_crc16_arc_gives_the_published_values(vector: dict[str, str]) -> None:
     """The check value, the residue and the worked example."""
     assert f"{crc16_arc(bytes.fromhex(vector['bytes'])):04X}" == vector["crc"]
+
+
+def test_crc16_modbus_gives_its_check_value_and_a_published_frame() -> None:
+    """As ARC with another start; on the wire the low byte comes first."""
+    assert crc16_modbus(b"123456789") == 0x4B37
+    assert crc16_modbus(bytes.fromhex("010301020002")) == 0x3764
+    assert crc16_modbus(bytes.fromhex("0103010200026437")) == 0
 
 
 def test_packed_decimals_both_ways() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,8 @@ from drivers.modbus import checks, shelf
 from drivers.modbus.bind import bind
 from drivers.modbus.keys import MapError
 from drivers.modbus.load import load
-from drivers.modbus.model import RegisterMap
-from tests.support.register_maps import read, text_of
+from drivers.modbus.model import RegisterMap, Unit, WordOrder
+from tests.support.register_maps import bound, read, text_of
 
 METER = """\
 [map]
@@ -152,7 +153,9 @@ def test_the_maps_of_this_file_are_right(text: str) -> None:
         (FLOW, FLOW + "\nbit = 3", "field.flow.bit", "belong together"),
         (FLOW, FLOW + "\nbytes = 2", "field.flow.bytes", "has its own size"),
         (FLOW, 'type = "bcd"\nbytes = 3', "field.flow.bytes", "no whole registers"),
-        (FLOW, FLOW + "\nno_value = [70000]", "field.flow.no_value", "is no raw value of u16"),
+        (FLOW, FLOW + "\nno_value = [65536]", "field.flow.no_value", "is no raw value of u16"),
+        (FLOW, FLOW + "\nno_value = [-32769]", "field.flow.no_value", "is no raw value of u16"),
+        (FLOW, FLOW + "\nno_value = [65535, -32768]", "", ""),
         (FLOW, FLOW + '\nno_value = ["none"]', "field.flow.no_value", "is no raw value of u16"),
         (FLOW, FLOW + "\nflags = { open = { bit = 16 } }", "field.flow.flags.open.bit", "cannot be used"),
         (FLOW, FLOW + '\nflags = { open = { bit = 1, active = "no" } }', "field.flow.flags.open.active", "not known"),
@@ -161,6 +164,7 @@ def test_the_maps_of_this_file_are_right(text: str) -> None:
         (FLOW, FLOW + '\nvalid_when = { field = "x", equals = 0 }', "field.flow.valid_when", "there is no field x"),
         (FLOW, FLOW + '\nvalid_when = { field = "total", none_of = ["x"] }', "field.flow.valid_when", "has no flag x"),
         (FLOW, FLOW + '\nexpect = "me"', "field.flow.expect", "cannot be expected"),
+        (FLOW, FLOW + "\nexpect = 7", "field.flow.expect", "which device this is"),
         (FLOW, FLOW + '\ndecimals_from = "other"', "field.flow.decimals_from", "no field of the same group"),
         ('"flow"\n', '"state"\n', "field.flow.enum", "one of the project's words"),
         ('role = "flow"', 'role = "totalizer"', "field.flow.role", "already another field"),
@@ -217,6 +221,17 @@ CONFIRMED = COMMAND + 'confirm = { field = "flow", equals = 0, within_ms = 1000 
             "cannot be written",
         ),
         (CONFIRMED.replace("address = 30", "address = 70000"), "command.stop.address", "is no holding address"),
+        (
+            CONFIRMED.replace("address = 30", 'address = 65535\ntype = "u32"').replace('"register"', '"registers"'),
+            "command.stop.address",
+            "beyond",
+        ),
+        (
+            '[setup]\n[[setup.write]]\nwrite = "registers"\ntype = "u64"\naddress = 65533\nvalue = 1\n',
+            "setup.write[1].address",
+            "beyond",
+        ),
+        (CONFIRMED.replace("value = 1", 'value = -1\nword_order = "?"'), "command.stop.value", "does not fit"),
         (CONFIRMED.replace("stop", "preset_volume"), "", ""),
         (
             CONFIRMED.replace("stop", "preset_volume").replace("value = 1", 'value_from = "volume"'),
@@ -318,6 +333,23 @@ def test_groups_that_no_request_can_bring() -> None:
     assert "longer than one" in problems(METER.replace("max_gap = 4", "max_registers = 1"))["group.total"]
 
 
+def test_a_unit_from_a_register_is_one_of_the_role() -> None:
+    """A code for millimetres makes no total of litres."""
+    code = '[field.code]\ntable = "holding"\naddress = 30\ntype = "u16"\nenum = { 0 = "l", 1 = "mm" }\n'
+    text = METER.replace('"flow"]', '"flow", "code"]').replace('unit = "l"', 'unit_from = "code"') + code
+    assert "the enum of code has mm" in problems(text)["field.total.unit_from"]
+    assert load("own.toml", text.replace('"mm"', '"gal"').encode())
+
+
+def test_only_the_guard_is_read_without_a_select() -> None:
+    """A tank value in the guard's group would be that of whichever tank was selected last."""
+    select = 'select_confirmed = true\n[select]\naddress = 40100\nvalue_from = "tank"\n'
+    text = GAUGE.replace("[group.tank]", select + "[group.tank]", 1)
+    assert load("own.toml", text.encode())
+    beside = text.replace('["height"]', '["link", "height"]').replace('[group.link]\nfields = ["link"]\n', "")
+    assert "beside the guard" in problems(beside)["group.tank"]
+
+
 def test_two_meanings_of_a_register_need_alias() -> None:
     """Bits of one register are no conflict; a number over them is, until the map says that it is meant."""
     bits = "".join(f'[field.b{n}]\ntable = "holding"\naddress = 30\ntype = "bit"\nbit = {n}\n' for n in (0, 1))
@@ -408,6 +440,19 @@ def test_a_map_takes_only_right_values_of_the_station() -> None:
     assert bind(batch, {"word_order": "ABCD", "preset": 7, "additive": 3}).fields["additive"].address.base == 6023
 
 
+def test_what_the_station_says_arrives_in_the_fields() -> None:
+    """Units, factors of a system of units, orders and conversions: nothing stays open."""
+    log = bound("gas-station-module", word_order="DCBA", unit_used_amount="l")
+    assert (log.fields["used_amount"].unit, log.fields["used_amount"].word_order) == (Unit.L, WordOrder.DCBA)
+    assert log.record is not None
+    assert log.record.ack is not None
+    assert log.record.ack.word_order is WordOrder.DCBA
+    us, metric = (bound("pneumercator-tms", units=units).fields["height"] for units in ("us", "metric"))
+    assert [(one.unit, one.scale) for one in (us, metric)] == [(Unit.IN, Fraction(1, 10)), (Unit.MM, 1)]
+    assert bound("seneca-z10-d-in").conversions.k_factor == Fraction("3666739.2")
+    assert bound("micro-motion-lng", density_kg_m3=440).conversions.density_kg_m3 == 440
+
+
 def test_a_value_that_the_station_lets_write() -> None:
     """A set-up value comes from the station; one that the register cannot hold is refused."""
     setup = '[setup]\n[[setup.write]]\nwrite = "register"\naddress = 5\nvalue_from = "speed"\n'
@@ -416,3 +461,11 @@ def test_a_value_that_the_station_lets_write() -> None:
     assert bind(map_, {"speed": 7}).setup.writes[0].write.value == 7
     assert "does not fit" in refused_values(map_, speed=70000)["speed"]
     assert "cannot be written" in refused_values(map_, speed="fast")["speed"]
+
+
+def test_an_index_may_lead_to_the_last_address_and_no_further() -> None:
+    """A value that ends at the last register is one; the next index is refused."""
+    text = METER.replace("address = 10", 'address = { base = 10, terms = [{ stride = 1, index = "arm" }] }')
+    map_ = load("own.toml", text.encode())
+    assert bind(map_, {"arm": 65_524}).fields["total"].address.base == 65_534
+    assert "leads to wire address 65535" in refused_values(map_, arm=65_525)["arm"]

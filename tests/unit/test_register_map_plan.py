@@ -9,6 +9,7 @@ import pytest
 
 from drivers.errors import WiringError
 from drivers.modbus import plan
+from drivers.modbus.bind import bind
 from drivers.modbus.load import load
 from drivers.modbus.model import RegisterMap
 from tests.support.register_maps import bound, text_of
@@ -95,9 +96,27 @@ def test_the_guard_is_read_before_what_it_judges_in_every_cycle() -> None:
 
 
 def test_a_tank_beyond_the_last_address_is_refused() -> None:
-    """A wrong tank number is told before anything is sent."""
+    """A wrong tank number is told before anything is sent; the last address itself is one."""
+    last = load("x", text_of("franklin-evo").replace(b"base = 204", b"base = 65498"))
+    last = bind(last, {"manifold": 0})
+    assert (4, 65534, 2) in requests(last, 1)
+    with pytest.raises(WiringError, match="tank 3"):
+        plan.cycles(last, (2,))
     with pytest.raises(WiringError, match="tank 9001") as refused:
         plan.cycles(bound("pneumercator-tms"), (9000,))
+    assert refused.value.hint
+
+
+def test_a_map_of_one_tank_serves_one_tank() -> None:
+    """Its values would otherwise be reported for every tank of the line."""
+    text = (
+        '[map]\nid = "x"\nversion = 1\nprofile = "gauge"\naddress_base = 0\n[group.g]\nfields = ["h"]\n'
+        '[field.h]\ntable = "input"\naddress = 0\ntype = "u16"\nrole = "height"\nunit = "mm"\n'
+    )
+    map_ = load("x", text.encode())
+    assert requests(map_, 4) == [(4, 0, 1)]
+    with pytest.raises(WiringError, match="of one tank") as refused:
+        plan.cycles(map_, (0, 1))
     assert refused.value.hint
 
 

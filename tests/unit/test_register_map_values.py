@@ -244,6 +244,8 @@ def test_a_float_is_a_value_right_up_to_the_step_it_was_promised() -> None:
     """131071.99 l still has a step of 1/128; rounding is half to even from the exact binary value."""
     field = Field("x", HERE, RawType.F32, resolution=Fraction("0.01"))
     assert decode(field, (0x47FF, 0xFFFF)).value == Fraction("131071.99")
+    quarter = Field("x", HERE, RawType.F32, resolution=Fraction("0.02"))
+    assert [decode(quarter, (high, 0)).reason for high in (0x4800, 0x4880)] == ["", "coarse"]  # steps of 1/64, 1/32
     half = Field("x", HERE, RawType.F32, resolution=Fraction(1))
     assert [decode(half, (high, 0)).value for high in (0x3F00, 0x3FC0, 0x4020)] == [0, 2, 2]  # 0.5, 1.5, 2.5
 
@@ -265,6 +267,15 @@ def test_the_highest_of_a_type_is_what_devices_fill_in() -> None:
         0x9999,
     ]
     assert [highest(Field("x", HERE, kind)) for kind in (RawType.F32, RawType.S64)] == [0x7F7FFFFF, (1 << 63) - 1]
+
+
+@pytest.mark.parametrize(
+    ("order", "registers"), [("ABCD", (0x452D, 0x3132)), ("CDAB", (0x452D, 0x3132)), ("BADC", (0x2D45, 0x3231))]
+)
+def test_text_keeps_the_order_of_its_registers(order: str, registers: tuple[int, ...]) -> None:
+    """Only the bytes of a register may be swapped in a text."""
+    field = Field("x", HERE, RawType.ASCII, WordOrder(order), size_bytes=4)
+    assert decode(field, registers) == Sample(word="E-12")
 
 
 def test_what_a_value_takes_from_others() -> None:
