@@ -59,9 +59,8 @@ def dissect(data: bytes, direction: Direction = None) -> list[Piece]:
 
 def _frame(data: bytes, at: int, direction: Direction, expected: Direction) -> Piece | None:
     """The frame that begins at ``at`` and is certain, or (TCP) has the form of one."""
-    first = "from_device" if expected == "from_device" else "to_device"
-    other = "to_device" if first == "from_device" else "from_device"
-    senders: tuple[Direction, ...] = (direction,) if direction is not None else (first, other)
+    both: tuple[Direction, ...] = ("from_device", "to_device")
+    senders = (direction,) if direction is not None else both if expected == "from_device" else both[::-1]
     for sender in senders:
         for size in _sizes(data[at:], sender):
             raw = data[at : at + size]

@@ -15,7 +15,7 @@ from drivers.modbus.codec import Function, ReadRequest, ReplyDecoder
 from drivers.simulator.config import ForecourtConfig
 from drivers.simulator.server import ForecourtServer
 from tests.support.mutation import Wording, substrings
-from tests.support.rigs.base import Rig
+from tests.support.rigs.base import Plug, Rig
 from tests.support.rigs.simulated import LINE, LinePlug, SimulatedDispenser, station
 from tests.support.simulated import running_forecourt
 from tests.support.tcp_cable import TcpCable
@@ -74,7 +74,7 @@ class ModbusSubject(SimulatedDispenser):
         return dataclasses.replace(config, options={**self.options, "transport": "tcp"})
 
     @contextmanager
-    def plugged(self, wire: str, state_dir: Path) -> Iterator[LinePlug | NetworkLine]:
+    def plugged(self, wire: str, state_dir: Path) -> Iterator[Plug]:
         made = self.station(4)
         (line,) = made.lines
         made = dataclasses.replace(made, lines=(dataclasses.replace(line, tcp=wire == "TCP"),))

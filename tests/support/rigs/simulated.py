@@ -15,7 +15,7 @@ from drivers.config import LineConfig, PointConfig
 from drivers.simulator.config import ConsoleConfig, ForecourtConfig, default_config
 from drivers.simulator.forecourt import Forecourt
 from drivers.simulator.server import SILENCE_S, ForecourtServer
-from tests.support.rigs.base import Rig, VirtualRig
+from tests.support.rigs.base import Plug, Rig, VirtualRig
 from tests.support.rigs.kinds import DispenserSubject, Head
 from tests.support.simulated import nobody, running_forecourt
 
@@ -101,7 +101,7 @@ class SimulatedDispenser(DispenserSubject):
         return rig.forecourt.log.names(point)
 
     @contextmanager
-    def plugged(self, wire: str, state_dir: Path) -> Iterator[LinePlug]:
+    def plugged(self, wire: str, state_dir: Path) -> Iterator[Plug]:
         assert wire == "pty"
         with running_forecourt(state_dir, config=self.station(4)) as server:
             yield LinePlug(server)
