@@ -9,14 +9,22 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Literal
+from typing import Literal
 
 from pymodbus.framer import FramerBase, FramerRTU, FramerSocket
 from pymodbus.pdu import DecodePDU, ModbusPDU
-from pymodbus.pdu.bit_message import ReadCoilsRequest, ReadDiscreteInputsRequest, WriteSingleCoilRequest
+from pymodbus.pdu.bit_message import (
+    ReadCoilsRequest,
+    ReadCoilsResponse,
+    ReadDiscreteInputsRequest,
+    ReadDiscreteInputsResponse,
+    WriteSingleCoilRequest,
+)
 from pymodbus.pdu.register_message import (
     ReadHoldingRegistersRequest,
+    ReadHoldingRegistersResponse,
     ReadInputRegistersRequest,
+    ReadInputRegistersResponse,
     WriteMultipleRegistersRequest,
     WriteSingleRegisterRequest,
 )
@@ -83,8 +91,16 @@ _READS: dict[Function, Callable[..., ModbusPDU]] = {
     Function.READ_HOLDING: ReadHoldingRegistersRequest,
     Function.READ_INPUT: ReadInputRegistersRequest,
 }
-_DECODER = DecodePDU(is_server=False)
-_FRAMERS: dict[Transport, FramerBase] = {"rtu": FramerRTU(_DECODER), "tcp": FramerSocket(_DECODER)}
+_REPLIES: dict[Function, Callable[..., ModbusPDU]] = {
+    Function.READ_COILS: ReadCoilsResponse,
+    Function.READ_DISCRETE: ReadDiscreteInputsResponse,
+    Function.READ_HOLDING: ReadHoldingRegistersResponse,
+    Function.READ_INPUT: ReadInputRegistersResponse,
+}
+_FRAMERS: dict[Transport, FramerBase] = {
+    "rtu": FramerRTU(DecodePDU(is_server=False)),
+    "tcp": FramerSocket(DecodePDU(is_server=False)),
+}
 
 
 def encode(transport: Transport, unit: int, request: Request, transaction: int = 0) -> bytes:
@@ -248,7 +264,8 @@ class ReplyDecoder:
         if pdu[1] != _data_bytes(request):
             self.rejected["length"] += 1
             return None
-        message: Any = _DECODER.decode(pdu)
+        message = _REPLIES[request.function]()
+        message.decode(pdu[1:])
         values = message.bits if request.function in BIT_READS else message.registers
         return Reply(tuple(int(value) for value in values[: request.count]))
 
