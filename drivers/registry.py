@@ -78,6 +78,7 @@ class DriverSpec:
 
 BUILT_IN: Mapping[str, str] = {
     "dart": "drivers.dart.driver:SPEC",
+    "gilbarco": "drivers.gilbarco.driver:SPEC",
     "lanfeng": "drivers.lanfeng.driver:SPEC",
     "veeder-root": "drivers.veeder_root.driver:SPEC",
     "serial-scanner": "drivers.scanner.driver:SPEC",

@@ -99,7 +99,7 @@ def _dispenser(result: Result, places: tuple[int, int, int] | None) -> dict[str,
                 "nozzle": total.nozzle,
                 "volume_raw": total.raw,
                 "amount_raw": total.amount_raw,
-                "volume_ml": _scaled(total.raw, volume_places),
+                "volume_ml": _scaled(total.raw * total.unit_ml, volume_places),
             }
             for total in totals
         ],

@@ -307,6 +307,8 @@ def _check_point(point: PumpConfig, protocol: str, tanks: set[int]) -> None:
     where = f"fuelling point {point.number}"
     if protocol == "dart" and not 0x50 <= point.address <= 0x6F:
         raise ConfigError(f"{where}: address {point.address} must be 80..111 (50..6F hex)")
+    if protocol == "gilbarco" and not 1 <= point.address <= 16:
+        raise ConfigError(f"{where}: address {point.address} must be 1..16")
     if point.totals_layout not in {13, 16}:
         raise ConfigError(f"{where}: totals_layout must be 13 or 16")
     if not point.nozzles or [n.number for n in point.nozzles] != list(range(1, len(point.nozzles) + 1)):

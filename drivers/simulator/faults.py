@@ -62,6 +62,14 @@ _ALL = (
     ),
     Fault("bad-crc", "pump", "pump reply", "one bit of a data block is flipped", times=2, again_s=3),
     Fault(
+        "swapped-digits",
+        "pump",
+        "pump reply",
+        "two digits of a Two-Wire block change places, which its check does not see",
+        times=1,
+        again_s=3,
+    ),
+    Fault(
         "slow-state", "pump", "pump head", "RESET and AUTHORIZE are acknowledged and take effect 1 s later", lasts_s=15
     ),
     Fault(

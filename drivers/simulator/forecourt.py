@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from drivers.simulator import dart_pump, lanfeng_pump, modbus_gauges, modbus_pumps, zhengxing_pump
+from drivers.simulator import dart_pump, gilbarco_pump, lanfeng_pump, modbus_gauges, modbus_pumps, zhengxing_pump
 from drivers.simulator.buses import Bus, CommandLog, MakeBus, MakeGauge
 from drivers.simulator.config import ConfigError, ForecourtConfig, LineConfig
 from drivers.simulator.customers import Scan
@@ -28,6 +28,7 @@ CONSOLE_FAULTS = frozenset({"gauge-silent", "units-changed", "gauge-clock-drift"
 
 BUSES: Mapping[str, MakeBus] = {
     "dart": dart_pump.make_bus,
+    "gilbarco": gilbarco_pump.make_bus,
     "lanfeng": lanfeng_pump.make_bus,
     "modbus": modbus_pumps.make_dispensers,
     "modbus-pulse": modbus_pumps.make_pulse_counters,

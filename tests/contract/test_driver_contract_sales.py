@@ -32,7 +32,7 @@ def test_the_bundle_of_a_fuelling_is_exactly_the_truth(dispenser: DispenserSubje
     assert bundle.held is not None
     assert (bundle.held.volume_ml, bundle.held.amount_minor) == (truth["volume_ml"], truth["amount_minor"])
     assert bundle.held.nozzle == truth["nozzle"] == dispenser.nozzle(2)
-    assert totals[dispenser.nozzle(2)] == truth["totalizer_end"]
+    assert totals[dispenser.nozzle(2)] == truth["totalizer_end"] % dispenser.totals_modulus
     assert truth["volume_ml"] == 20_000
 
 
@@ -61,6 +61,7 @@ def test_levels_follow_a_fuelling(dispenser: DispenserSubject) -> None:
     levels = [r for r in attendant.rig.of(FuellingPointReading) if r.fuelling_point == 1]
     states = [state for state, _ in itertools.groupby(level.state for level in levels)]
     assert PointState.CALLING in states
+    states = [state for state in states if state is not PointState.SUSPENDED_FUELLING]  # until it is sure that it ended
     assert states[-2:] == [PointState.FUELLING, PointState.IDLE]
     flowing = [level.volume_ml or 0 for level in levels if level.state is PointState.FUELLING]
     assert flowing == sorted(flowing)

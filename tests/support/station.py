@@ -33,7 +33,7 @@ from sync import ports
 from tests.support.head_office_says import INDEX_KEY, members_of, rule_set
 from tests.support.station_checks import rows, sales_of
 from tests.support.station_copies import begin, database_image, write_mark
-from tests.support.station_settings import STATION, Plan, station_settings
+from tests.support.station_settings import STATION, Plan, forecourt_config, station_settings
 from tests.support.virtual_link import INSTALL, Broker, HeadOffice, VirtualLink, link_of
 from tests.support.virtual_wire import VirtualWire
 
@@ -104,7 +104,7 @@ class VirtualStation:
         self.directory = directory
         self.clock = VirtualClock()
         self.random = Random(f"station:{seed}")
-        config = default_config("", islands=self.plan.islands)
+        config = forecourt_config(default_config("", islands=self.plan.islands), self.plan.protocol)
         customers = CustomerConfig() if self.plan.customers is None else self.plan.customers
         self.config: ForecourtConfig = dataclasses.replace(
             config, customers=customers, cards=config.cards[: self.plan.card_count]

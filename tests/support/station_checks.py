@@ -21,8 +21,11 @@ from drivers.simulator.buses import MasterCommand
 from drivers.simulator.config import ForecourtConfig
 from drivers.simulator.forecourt import Forecourt
 from drivers.simulator.pump_head import TOTAL_MODULUS, UNIT_ML
+from tests.support.station_settings import spoken
 
-SENSITIVE = frozenset({"RESET", "AUTHORIZE", "PRICES", "PRESET_VOLUME", "PRESET_AMOUNT"})
+SENSITIVE = frozenset(
+    {"RESET", "AUTHORIZE", "AUTHORISE", "PRICES", "LEVEL", "PRESET_VOLUME", "PRESET_AMOUNT", "PRESET"}
+)
 """What may make a pump forget, deliver or change its prices."""
 
 
@@ -135,7 +138,8 @@ def _sales(station: CheckedStation) -> list[str]:
             complaints.append(f"I1 point, nozzle {nozzle}: pumped {real}, booked {volumes}")
         complaints += [f"I1 {nozzle}: empty sale {sale['id']}" for sale in sales if sale["volume_ml"] <= 0]
         stands = None if sales and sales[-1]["end_raw"] is None else _last_count(station, nozzle)
-        total = station.forecourt.world.heads[nozzle[0]].totals[nozzle[1]]
+        modulus = spoken(station.config, nozzle[0]).totals_modulus
+        total = station.forecourt.world.heads[nozzle[0]].totals[nozzle[1]] % modulus
         if stands is not None and stands != total:
             complaints.append(f"I4 {nozzle}: the books end at {stands}, the meter stands at {total}")
     return complaints
@@ -221,7 +225,8 @@ def _first_orders(station: CheckedStation) -> list[str]:
                 if entry.name == "TOTALS" and not entry.duplicate:
                     asked[entry.detail] += 1
                 if entry.name in SENSITIVE:
-                    if len(asked) < len(point.nozzles) or min(asked.values()) < 2:
+                    questions = 1 if spoken(station.config, point.number).totals_at_once else len(point.nozzles)
+                    if len(asked) < questions or min(asked.values()) < 2:
                         complaints.append(
                             f"start at command {start}: {entry.name} to point {point.number} at {entry.t_ms}"
                         )

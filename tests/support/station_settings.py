@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from agent.settings import Settings, load
 from agent.settings.model import StoreSettings
@@ -24,10 +27,37 @@ RULES: dict[str, Any] = {
 }
 
 
+class Spoken(NamedTuple):
+    """How a dispenser protocol stands in station.toml.
+
+    ``first_address``: wire address of fuelling point 1, the others follow. ``options``: line options it needs here.
+    ``amount_totals``: the options that make it tell amount totals, where it does not always. ``totals_modulus``: where
+    its totals roll over. ``totals_at_once``: one answer tells those of all nozzles. ``hoses``: the most
+    that a fuelling point has, ``None`` = as many as there are.
+    """
+
+    first_address: int
+    options: Mapping[str, str] = MappingProxyType({})
+    amount_totals: Mapping[str, str] = MappingProxyType({})
+    totals_modulus: int = 10**10
+    totals_at_once: bool = False
+    hoses: int | None = None
+
+
+SPOKEN = {
+    "dart": Spoken(0x50, amount_totals={"amount_totals": "true"}),
+    "gilbarco": Spoken(1, totals_modulus=10**8, totals_at_once=True),
+    "lanfeng": Spoken(1, options={"experimental": "true"}, totals_modulus=10**12, totals_at_once=True, hoses=1),
+    "zhengxing": Spoken(1, options={"experimental": "true"}, totals_modulus=2**32, totals_at_once=True, hoses=1),
+}
+"""Every dispenser protocol that a scenario may choose by ``Plan.protocol``."""
+
+
 @dataclass
 class Plan:
     """What kind of station: who settles, how points are controlled, who comes, how often pumps are polled.
 
+    ``protocol``: what all its dispensers speak.
     ``has_mark``: the high-water file is written and looked at, as the daemon does.
     """
 
@@ -45,6 +75,31 @@ class Plan:
     timezone: str = "Asia/Shanghai"
     telemetry_every: str = "5min"
     has_mark: bool = False
+    protocol: str = "dart"
+
+
+def forecourt_config(config: ForecourtConfig, protocol: str) -> ForecourtConfig:
+    """The same forecourt with all its dispensers speaking ``protocol``."""
+    words = SPOKEN[protocol]
+    before = words.first_address - 1
+    lines = tuple(
+        dataclasses.replace(
+            line,
+            protocol=protocol,
+            points=tuple(
+                dataclasses.replace(point, address=before + point.number, nozzles=point.nozzles[: words.hoses])
+                for point in line.points
+            ),
+        )
+        for line in config.lines
+    )
+    return dataclasses.replace(config, lines=lines)
+
+
+def spoken(config: ForecourtConfig, point: int) -> Spoken:
+    """How the protocol of a fuelling point stands in station.toml."""
+    (protocol,) = [line.protocol for line in config.lines for one in line.points if one.number == point]
+    return SPOKEN[protocol]
 
 
 def station_settings(directory: Path, config: ForecourtConfig, plan: Plan) -> Settings:
@@ -67,9 +122,11 @@ def _toml(config: ForecourtConfig, plan: Plan) -> str:
         price = f"{nozzle.unit_price_milli // 1000}.{nozzle.unit_price_milli % 1000:03d}"
         parts.append(f'[grade.{code}]\nname = "{code}"\nunit_price = "{price}"')
     for line in config.lines:
-        options = f"poll_interval = {plan.poll_ms}\namount_totals = {str(plan.amount_totals).lower()}"
-        parts.append(f'[[line]]\nid = "{line.name}"\nport = "/dev/{line.name}"\nprotocol = "dart"')
-        parts.append(f"[line.options]\n{options}")
+        words = SPOKEN[line.protocol]
+        options = {"poll_interval": str(plan.poll_ms), **words.options}
+        options |= words.amount_totals if plan.amount_totals else {}
+        parts.append(f'[[line]]\nid = "{line.name}"\nport = "/dev/{line.name}"\nprotocol = "{line.protocol}"')
+        parts.append("\n".join(["[line.options]", *(f"{key} = {value}" for key, value in options.items())]))
     parts.append('[[line]]\nid = "gauge"\nport = "/dev/gauge"\nprotocol = "veeder-root"')
     for line in config.lines:
         for point in line.points:
@@ -80,7 +137,9 @@ def _toml(config: ForecourtConfig, plan: Plan) -> str:
                 for n in point.nozzles
             ]
     for tank in config.tanks:
-        grade = next(n.grade for n in grades.values() if n.tank == tank.number)
+        grade = next((n.grade for n in grades.values() if n.tank == tank.number), None)
+        if grade is None:
+            continue  # nobody sells from it
         head = f'id = {tank.number}\ngrade = "{grade}"\nline = "gauge"\ngauge_index = {tank.number}'
         parts.append(f"[[tank]]\n{head}\ncapacity_l = {tank.full_ml // 1000}")
     for reader in config.readers:

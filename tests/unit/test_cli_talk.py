@@ -117,6 +117,7 @@ def test_tanks_show_what_is_known_and_a_dash_for_the_rest(capsys: pytest.Capture
         "age_s": 3,
     }
     known |= {"water_height_um": 4_000, "temperature_mdegc": -500, "delivery_in_progress": True}
+    known |= {"stock_ml": 18_300_000, "reference_ml": None}
     unknown = {
         "tank": 2,
         "grade": "95",
@@ -127,5 +128,21 @@ def test_tanks_show_what_is_known_and_a_dash_for_the_rest(capsys: pytest.Capture
     }
     show.tanks([known, unknown])
     first, second = capsys.readouterr().out.splitlines()[1:]
-    assert first.split() == ["1", "92", "18400", "61", "%", "4", "mm", "-0.5", "C", "delivery", "good", "3", "s"]
-    assert second.split() == ["2", "95", "-", "-", "-", "-", "no_reading", "-"]
+    assert first.split() == [
+        "1",
+        "92",
+        "18400",
+        "61",
+        "%",
+        "18300",
+        "unknown",
+        "4",
+        "mm",
+        "-0.5",
+        "C",
+        "delivery",
+        "good",
+        "3",
+        "s",
+    ]
+    assert second.split() == ["2", "95", "-", "-", "unknown", "unknown", "-", "-", "no_reading", "-"]

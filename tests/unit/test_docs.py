@@ -17,6 +17,7 @@ from agent.domain import answers
 from agent.domain.wetstock import alerts as tank_alerts
 from agent.settings import SettingsError, load
 from drivers.dart.options import DartOptions
+from drivers.gilbarco.options import GilbarcoOptions
 from drivers.lanfeng.driver import LanfengOptions
 from drivers.modbus.options import DISPENSER as MODBUS_POINTS
 from drivers.modbus.options import GAUGE as MODBUS_GAUGE
@@ -158,6 +159,7 @@ def test_the_page_about_drivers_names_all_evidence() -> None:
         ("installer", names(DartOptions)),
         ("installer", veeder_root.HELP),
         ("installer", scanner.HELP),
+        ("devices/gilbarco", names(GilbarcoOptions)),
         ("devices/lanfeng", names(LanfengOptions)),
         ("devices/zhengxing", names(ZhengxingOptions)),
         ("devices/modbus", {**MODBUS_POINTS, **MODBUS_GAUGE, "map": "", "values": "", "transport": ""}),

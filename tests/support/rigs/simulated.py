@@ -72,7 +72,7 @@ class SimulatedDispenser(DispenserSubject):
     ``first_address``, ``changes_nothing``, ``forgets`` and ``is_poll``; options of the line, totals, where they differ.
     """
 
-    faults = FAULTS
+    faults: tuple[str, ...] = FAULTS
     first_address: int
 
     def line_config(self, port: str = "virtual", *, control: bool = True, points: int = 4) -> LineConfig:
