@@ -117,6 +117,10 @@ _ALL = (
     Fault("water-spike", "gauge", "console", "the water height of a tank jumps by 80 mm", lasts_s=6),
     Fault("units-changed", "gauge", "console", "somebody switches the console from metric to US units", lasts_s=600),
     Fault("gauge-clock-drift", "gauge", "console", "the clock of the console is 17 minutes ahead", lasts_s=600),
+    Fault("gauge-wrong-century", "gauge", "console", "the clock of the console has fallen back to 1988", lasts_s=600),
+    Fault("gauge-reply-cut", "gauge", "console", "a long reply of the console is cut off", times=2, again_s=5),
+    Fault("gauge-bad-checksum", "gauge", "console", "a bit of a reply is another one", times=2, again_s=5),
+    Fault("gauge-question-marks", "gauge", "console", "a tank's record is filled with '?'", lasts_s=8),
     Fault("scanner-noise", "scanner", "reader", "control bytes and half a code come before a scan", times=3, again_s=3),
     Fault(
         "scanner-unplugged",

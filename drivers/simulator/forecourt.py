@@ -24,7 +24,16 @@ from drivers.simulator.world import World
 
 DEFAULT_EPOCH = datetime(2026, 1, 5, 6, 0, tzinfo=UTC)
 # faults of the console itself; the other gauge faults name a tank
-CONSOLE_FAULTS = frozenset({"gauge-silent", "units-changed", "gauge-clock-drift"})
+CONSOLE_FAULTS = frozenset(
+    {
+        "gauge-silent",
+        "units-changed",
+        "gauge-clock-drift",
+        "gauge-wrong-century",
+        "gauge-reply-cut",
+        "gauge-bad-checksum",
+    }
+)
 
 BUSES: Mapping[str, MakeBus] = {
     "dart": dart_pump.make_bus,
