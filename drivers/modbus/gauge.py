@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 
 from drivers.asked import Heard
-from drivers.commands import Command, ConfirmUnits
+from drivers.commands import Command, ConfirmUnits, GaugeCommand, ReadDeliveries
 from drivers.config import LineConfig
 from drivers.device import TankGaugeCapabilities
 from drivers.errors import DeviceRefused, DriverError
@@ -249,7 +249,9 @@ class RegisterGauge:
         while self._commands:
             command = self._commands.popleft()
             if not isinstance(command, ConfirmUnits):
-                self._end(command, CommandOutcome.REFUSED, "a tank gauge is only read")
+                keeps_none = isinstance(command, ReadDeliveries)
+                why = "this gauge keeps no deliveries" if keeps_none else "a tank gauge is only read"
+                self._end(command, CommandOutcome.REFUSED, why)
                 continue
             if f"gauge:{command.gauge.removeprefix('gauge:')}" != self.device_id:
                 self._end(command, CommandOutcome.REFUSED, "this is another gauge")
@@ -261,7 +263,7 @@ class RegisterGauge:
             self._end(command, CommandOutcome.APPLIED)
 
     def _end(self, command: Command, outcome: CommandOutcome, detail: str = "") -> None:
-        point = 0 if isinstance(command, ConfirmUnits) else command.fuelling_point
+        point = 0 if isinstance(command, GaugeCommand) else command.fuelling_point
         self._out.append(CommandResult(command.command_id, point, outcome, detail))
 
     def _count(self, name: str) -> None:

@@ -18,6 +18,7 @@ from drivers.commands import (
     Command,
     ConfirmUnits,
     Preset,
+    ReadDeliveries,
     ReadHeldSale,
     ReadSale,
     ReadTotalizer,
@@ -84,8 +85,8 @@ def steps(point: RegisterPoint, command: Command) -> Steps[Request, Reply, Endin
             return _read_held(point, command)
         case ReadSale():
             return _read_sale(point, command)
-        case ConfirmUnits():
-            return _end(*_refused("a fuelling point has no units to confirm"))
+        case ConfirmUnits() | ReadDeliveries():
+            return _end(*_refused("this is a question for a tank gauge"))
 
 
 def sent(request: Request, tries: int = 1) -> Steps[Request, Reply, Reply | None]:
@@ -326,7 +327,7 @@ def _write(
     reply = yield from sent(write_request(planned), WRITE_TRIES if known.idempotent else 1)
     if reply is not None and reply.exception not in (0, ACKNOWLEDGED):
         return _refused(str(refusal(reply.exception, f"{name.value} at address {planned.address}")))
-    if reply is not None and not silent and not isinstance(command, ConfirmUnits):
+    if reply is not None and not silent:
         acked = CommandResult(command.command_id, point.config.fuelling_point, CommandOutcome.LINK_ACKED)
         point.out.append(acked)
     return (yield from _confirmed(point, known, value))
