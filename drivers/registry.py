@@ -67,7 +67,7 @@ class DriverSpec:
     ``make_devices`` builds the devices of one line (points, the gauge or the reader) without touching a port; raises
     ``WiringError`` when the line as a whole cannot work (two devices with one address, a wrong number of decimals).
     ``field_kit``: optional, ``"module:NAME"`` of a ``drivers.dissection.FieldKit`` for ``forecourt device``; a station
-    that runs never loads it.
+    that runs never loads it. ``one_nozzle``: a fuelling point of this protocol has exactly one nozzle.
     """
 
     protocol: str
@@ -79,6 +79,7 @@ class DriverSpec:
     warn_options: Callable[[Mapping[str, object]], list[OptionProblem]] = _no_warnings
     field_kit: str = ""
     decimals: Decimals = Decimals()
+    one_nozzle: bool = False
 
 
 BUILT_IN: Mapping[str, str] = {
@@ -90,6 +91,8 @@ BUILT_IN: Mapping[str, str] = {
     "veeder-root": "drivers.veeder_root.driver:SPEC",
     "sens-pmp": "drivers.sens.driver:SPEC",
     "serial-scanner": "drivers.scanner.driver:SPEC",
+    "modbus": "drivers.modbus.driver:SPEC",
+    "modbus-gauge": "drivers.modbus.driver:GAUGE_SPEC",
     "zhengxing": "drivers.zhengxing.driver:SPEC",
 }
 

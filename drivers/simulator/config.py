@@ -52,13 +52,15 @@ class PumpConfig:
 class LineConfig:
     """One dispenser wire. ``pace_baud``: 0 = replies go out at once, else with the character times of that rate.
 
-    ``protocol``: what its pumps speak (``buses.MAKERS``).
+    ``protocol``: what its pumps speak (``forecourt.BUSES``), or its gauge (``forecourt.GAUGES``: a line without
+    points). ``tcp``: served on a TCP port instead of a pty (Modbus).
     """
 
     name: str
     points: tuple[PumpConfig, ...]
     pace_baud: int = 0
     protocol: str = "dart"
+    tcp: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,6 +138,17 @@ _ALL = (
 )
 SIMULATOR_FAULTS: Mapping[str, Fault] = MappingProxyType({fault.name: fault for fault in _ALL})
 
+_MODBUS = (
+    Fault("wrong-map", "pump", "pump reply", "a Modbus device answers with exception 2: no such register", lasts_s=10),
+    Fault("device-failure", "pump", "pump reply", "a Modbus device answers with exception 4", times=2, again_s=4),
+    Fault("device-busy", "pump", "pump reply", "a Modbus device answers with exception 6", times=2, again_s=4),
+    Fault("words-swapped", "pump", "pump reply", "a Modbus device sends the low word of a value first", lasts_s=600),
+    Fault("gauge-link-lost", "gauge", "console", "the Modbus card of a gauge has lost the gauge", lasts_s=12),
+    Fault("gauge-scan-suspended", "gauge", "console", "somebody is in the set-up menu of the gauge", lasts_s=12),
+)
+PROTOCOL_FAULTS: Mapping[str, Fault] = MappingProxyType({fault.name: fault for fault in _MODBUS})
+"""Faults that only one protocol knows: for its tests and training, not offered by the demonstration."""
+
 # units of 10 ml
 SHAVED_UNITS = 20
 ROLLOVER_MARGIN_UNITS = 500
@@ -148,7 +159,7 @@ LATE_REPLY_MS = 250
 
 def check_fault(name: str) -> Fault:
     """The fault of that name; ``UnknownFault`` lists the names when there is none."""
-    fault = SIMULATOR_FAULTS.get(name)
+    fault = SIMULATOR_FAULTS.get(name) or PROTOCOL_FAULTS.get(name)
     if fault is None:
         raise UnknownFault(f"unknown simulator fault {name!r}; known are: {', '.join(sorted(SIMULATOR_FAULTS))}")
     return fault

@@ -39,6 +39,7 @@ def asked(server: ForecourtServer, command: str) -> Any:
     return parse(text)
 
 
+@pytest.mark.proves("independent-peer", "veeder-root")
 def test_a_foreign_client_reads_what_our_console_says(server: ForecourtServer) -> None:
     """Inventory, alarms, labels and the delivery that has just ended, each with the numbers of the simulated tanks."""
     tanks = server.forecourt.world.tanks
@@ -60,6 +61,7 @@ def test_a_foreign_client_reads_what_our_console_says(server: ForecourtServer) -
     assert len(asked(server, "i11300")["alarms"]) == 0
 
 
+@pytest.mark.proves("independent-peer", "veeder-root")
 def test_a_foreign_client_is_refused_what_our_console_does_not_know(server: ForecourtServer) -> None:
     """9999 is understood as such, and a set function gets nothing else."""
     for command in ("i74700", "s50100"):
