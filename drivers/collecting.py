@@ -21,7 +21,7 @@ F = TypeVar("F")
 
 
 class Collecting(Generic[F]):
-    """The wire of one line. ``read`` turns collected bytes into frames, or raises ``FrameRejected`` when they hold none.
+    """The wire of one line. ``read`` turns collected bytes into frames; ``FrameRejected`` when they hold none.
 
     Our own question at the beginning of what came (an adapter that echoes) is taken off before.
     """

@@ -5,10 +5,11 @@ Knows plausibility and the label. Knows no wire: readings come in with the time 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
+from drivers import options
 from drivers.config import LineConfig
 from drivers.errors import WiringError
 from drivers.readings import Quality, TankReading
@@ -17,18 +18,26 @@ from drivers.veeder_root.plausibility import Pace, Tank, doubts
 LABEL = "experimental"
 MAX_VOLUME_ML = 10**9 - 1  # a thousand cubic metres: no tank of a station
 ENOUGH = 3
+REFUSED = "this driver was never tried on a real gauge by us"
+ACCEPT = "write experimental = true and compare what it tells with the gauge's own display"
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 T = TypeVar("T")
+K = TypeVar("K", bound="DataclassInstance")
+
+
+def check_options(kind: type[K], limits: options.Limits, given: Mapping[str, object]) -> list[tuple[str, str, str]]:
+    """As ``DriverSpec.check_options``: without ``experimental = true`` such a line is refused."""
+    problems = options.check(kind, limits, given)
+    return problems if given.get("experimental") else [*problems, ("experimental", REFUSED, ACCEPT)]
 
 
 def check_accepted(config: LineConfig, *, experimental: bool) -> None:
     """Raise ``WiringError`` unless the station has accepted that nobody of this project has tried such a gauge."""
     if not experimental:
-        raise WiringError(
-            f"line {config.id!r}: the driver of {config.protocol!r} was never tried on a real gauge by us",
-            hint="compare its readings with the gauge's own display first; to use it all the same write "
-            "experimental = true in the options of this line",
-        )
+        raise WiringError(f"line {config.id!r}, option 'experimental': {REFUSED}", hint=ACCEPT)
 
 
 class Judge:

@@ -22,6 +22,7 @@ from drivers.readings import CommandOutcome, CommandResult, DeviceStatus, Readin
 MAX_COMMANDS = 16  # every one of them is refused in the next turn; more waiting is a fault of the caller
 PROBE_WAITS_S = (1.0, 2.0, 3.0)  # offline: last one for ever
 WATCH_S = 2.0  # between two looks the port is touched so often: a pulled cable is noticed without a question
+MISSING_S = 5.0  # so soon all are asked again when one has not answered
 SILENT_TRIES = 3
 NOISY_TRIES = 2  # a bad frame: one repeat
 
@@ -128,7 +129,10 @@ class InquiredGauge(Generic[Q, A]):
     def reset(self) -> Sequence[Reading]:
         """As ``Device.reset``: a new look begins at once."""
         self._forget()
-        return [_result(command, CommandOutcome.UNKNOWN, "the port was lost") for command in self._take_commands()]
+        for command in self._take_commands():
+            self._out.append(_result(command, CommandOutcome.UNKNOWN, "the port was lost"))
+        taken, self._out = self._out, []
+        return taken
 
     def counters(self) -> Mapping[str, int]:
         """``silent_polls``, ``noisy_polls`` and those of the protocol, since the start."""
@@ -200,7 +204,7 @@ class InquiredGauge(Generic[Q, A]):
         elif self._probes:
             self._probes = 0  # only one tank was asked: now all
         else:
-            self._due_s = now + self._inquiry.poll_s
+            self._due_s = now + (min(self._inquiry.poll_s, MISSING_S) if self._dead else self._inquiry.poll_s)
 
     def _online(self) -> None:
         self._answered = True

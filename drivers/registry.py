@@ -83,8 +83,8 @@ class DriverSpec:
 
 
 BUILT_IN: Mapping[str, str] = {
-    "dart": "drivers.dart.driver:SPEC",
     "aoke-pd3": "drivers.pd3.driver:SPEC",
+    "dart": "drivers.dart.driver:SPEC",
     "gilbarco": "drivers.gilbarco.driver:SPEC",
     "h-protocol": "drivers.h_protocol.driver:SPEC",
     "lanfeng": "drivers.lanfeng.driver:SPEC",

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import partial
 
-from drivers import options
+from drivers import experimental, options
 from drivers.asked import Heard
 from drivers.collecting import Collecting
 from drivers.config import LineConfig, SerialSettings
@@ -176,7 +176,7 @@ def _height(digits: str, unit: str) -> int | None:
 
 def check_options(given: Mapping[str, object]) -> list[tuple[str, str, str]]:
     """As ``DriverSpec.check_options``."""
-    return options.check(HOptions, LIMITS, given)
+    return experimental.check_options(HOptions, LIMITS, given)
 
 
 def make_devices(config: LineConfig) -> list[Device]:

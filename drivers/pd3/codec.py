@@ -28,7 +28,7 @@ CODES = {
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One entry. ``time``: the gauge's own clock as ``2005-10-06T10:28:01``, or its bytes where ``is_dated`` is false."""
+    """One entry. ``time``: the gauge's own clock as ``2005-10-06T10:28:01``, or its bytes if not ``is_dated``."""
 
     tank: int
     time: str

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from drivers import options
+from drivers import experimental, options
 from drivers.asked import Heard
 from drivers.collecting import Collecting
 from drivers.config import LineConfig, SerialSettings
@@ -125,7 +125,7 @@ def _event(record: Record) -> GaugeEvent:
 
 def check_options(given: Mapping[str, object]) -> list[tuple[str, str, str]]:
     """As ``DriverSpec.check_options``."""
-    return options.check(Pd3Options, LIMITS, given)
+    return experimental.check_options(Pd3Options, LIMITS, given)
 
 
 def make_devices(config: LineConfig) -> list[Device]:

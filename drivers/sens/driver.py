@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from drivers import options
+from drivers import experimental, options
 from drivers.asked import Heard
 from drivers.collecting import Collecting
 from drivers.config import LineConfig, SerialSettings
@@ -146,7 +146,7 @@ def _scaled(value: float | None, factor: int, largest: int) -> int | None:
 
 def check_options(given: Mapping[str, object]) -> list[tuple[str, str, str]]:
     """As ``DriverSpec.check_options``."""
-    return options.check(SensOptions, LIMITS, given)
+    return experimental.check_options(SensOptions, LIMITS, given)
 
 
 def make_devices(config: LineConfig) -> list[Device]:

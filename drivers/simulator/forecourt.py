@@ -11,7 +11,17 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from drivers.simulator import dart_pump, gilbarco_pump, lanfeng_pump, modbus_gauges, modbus_pumps, zhengxing_pump
+from drivers.simulator import (
+    dart_pump,
+    gilbarco_pump,
+    h_gauge,
+    lanfeng_pump,
+    modbus_gauges,
+    modbus_pumps,
+    pd3_gauge,
+    sens_probes,
+    zhengxing_pump,
+)
 from drivers.simulator.buses import Bus, CommandLog, MakeBus, MakeGauge
 from drivers.simulator.config import ConfigError, ForecourtConfig, LineConfig
 from drivers.simulator.customers import Scan
@@ -47,8 +57,11 @@ BUSES: Mapping[str, MakeBus] = {
 """Who makes the wire of a line, by its protocol."""
 
 GAUGES: Mapping[str, MakeGauge] = {
+    "aoke-pd3": pd3_gauge.make_gauge,
+    "h-protocol": h_gauge.make_gauge,
     "modbus-gauge": modbus_gauges.make_block_gauge,
     "modbus-gauge-select": modbus_gauges.make_select_gauge,
+    "sens-pmp": sens_probes.make_probes,
 }
 """Who makes the wire of a gauge that is not the console."""
 
