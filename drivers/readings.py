@@ -245,9 +245,14 @@ class GaugeDeliveries:
     console_time: str = ""
 
 
+OWN_CODE = 0
+
+
 @dataclass(frozen=True, slots=True)
 class GaugeEvent:
     """One entry of a console's alarm history. Identity: (category, number, device, state, time).
+
+    ``category`` ``OWN_CODE``: not a category of TLS consoles but the gauge's own code, kept as history and no alarm.
 
     ``state``: "occurred" | "cleared" | "" (not told); ``time``: the console's digits as they came.
     """

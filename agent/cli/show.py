@@ -84,7 +84,7 @@ def tanks(value: list[dict[str, Any]]) -> None:
                 "-" if water is None else f"{water // 1000} mm",
                 "-" if temperature is None else f"{degrees(temperature)} C",
                 "delivery" if t.get("delivery_in_progress") else "",
-                t["quality"],
+                ", ".join([t["quality"], *t.get("doubts", ())]),
                 "-" if t["age_s"] is None else f"{t['age_s']} s",
             ]
         )

@@ -17,7 +17,7 @@ from agent.pipeline.memory import Memory, Still
 from agent.pipeline.step import Step
 from agent.settings import Settings
 from agent.store.store import Tx
-from drivers.readings import GaugeAlarms, GaugeEvent, GaugeHistory, Quality, TankChart, TankReading
+from drivers.readings import OWN_CODE, GaugeAlarms, GaugeEvent, GaugeHistory, Quality, TankChart, TankReading
 from sync.records import format_time
 
 CLOCK_ALERT = "GAUGE_CLOCK"
@@ -112,7 +112,8 @@ def gauge_alarms(step: Step, alarms: GaugeAlarms) -> None:
 def history(step: Step, told: GaugeHistory) -> None:
     """Keep a console's alarm history; what came and went while nobody listened is journalled, each entry once.
 
-    The first history of a console is how it was before this station knew it: kept, not told.
+    The first history of a console is how it was before this station knew it: kept, not told. So are the own codes of
+    a gauge: whether they came or went nobody knows.
     """
     lost_ms = step.memory.gauge_lost_ms.pop(told.gauge, None)
     knows_it = step.tx.gauges.has_events(told.gauge) or lost_ms is not None
@@ -121,7 +122,8 @@ def history(step: Step, told: GaugeHistory) -> None:
         resolved = console_time.resolve(event.local_time, clock, step.now, zone)
         at_ms = None if resolved is None else resolved[0]
         missed = at_ms is None or (lost_ms is not None and at_ms >= lost_ms - LOST_BEFORE_MS)
-        is_news = knows_it and missed and not _was_seen(step, told.gauge, event, at_ms)
+        may_tell = knows_it and missed and event.category != OWN_CODE
+        is_news = may_tell and not _was_seen(step, told.gauge, event, at_ms)
         row = {
             "gauge": told.gauge,
             "category": event.category,

@@ -79,7 +79,7 @@ def telemetry(step: Step) -> None:
         return
     step.memory.telemetry_at_ms = step.now.mono_ms + step.settings.head_office.telemetry_every
     for number, reading in sorted(step.live.tanks.items()):
-        record = {key: value for key, value in reading.items() if key not in ("doubts", "at_ms")}
+        record = {key: value for key, value in reading.items() if key != "at_ms" and (key != "doubts" or value)}
         step.journal("fc.tank.reading.v1", {**record, "tank": number})
     online = sum(1 for device in step.live.devices.values() if device["online"])
     step.journal(

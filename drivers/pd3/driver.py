@@ -17,14 +17,13 @@ from drivers.experimental import check_accepted, no_reading
 from drivers.inquiry import InquiredGauge
 from drivers.pd3.codec import QUESTION, Record, Reply, replies
 from drivers.port import Port
-from drivers.readings import GaugeEvent, GaugeHistory, Reading
+from drivers.readings import OWN_CODE, GaugeEvent, GaugeHistory, Reading
 from drivers.registry import DriverSpec
 from drivers.turns import Pace
 
 SERIAL_DEFAULTS = SerialSettings(9600, 8, "none", 1)
 CAPABILITIES = TankGaugeCapabilities(reads_only=True, inventory=False, tc_volume=False, water=False, alarms=False)
 BITS = 10
-OWN_CODE = 0  # as ``GaugeEvent.category``: none of a console's categories
 EVERY_TANK = 0
 TO_THE_MINUTE = len("2005-10-06T10:28")
 

@@ -22,6 +22,7 @@ from agent.store.queries import Queries
 from agent.store.verify import verify
 from drivers.commands import ReadDeliveries
 from drivers.readings import (
+    OWN_CODE,
     CommandOutcome,
     CommandResult,
     DeviceStatus,
@@ -314,6 +315,34 @@ def test_alarms_that_came_and_went_while_the_gauge_was_away_are_told_once(statio
     shown = Queries(station.settings.store.path).gauge_events(limit=50)
     assert sum(entry["told"] for entry in shown) == 3
     assert len(shown) == 7
+
+
+def test_the_own_codes_of_a_gauge_are_history_and_never_an_alarm(station: VirtualStation) -> None:
+    """A gauge that tells records of which nobody knows whether they stand: shown with its own time, told to nobody."""
+    begun(station, 5)
+    first, second = (event(minutes, "", number=14, category=OWN_CODE) for minutes in (-500, 20))
+    tell(station, GaugeHistory(GAUGE, (first,)), DeviceStatus(GAUGE, online=False, gap=True, reason="no answer"))
+    station.clock.now_s += 3_600
+    tell(station, DeviceStatus(GAUGE, online=True, gap=True), level(minutes=65), GaugeHistory(GAUGE, (first, second)))
+    assert histories(station) == []
+    shown = Queries(station.settings.store.path).gauge_events(limit=50)
+    assert {(entry["number"], entry["console_time"], entry["told"]) for entry in shown} == {
+        (14, first.time, False),
+        (14, second.time, False),
+    }
+
+
+def test_head_office_hears_the_doubts_about_a_reading(station: VirtualStation) -> None:
+    """The label of a gauge that nobody has tried travels with its values; where nothing is doubted, nothing is said."""
+    doubtful = replace(level(), doubts=("experimental",))
+    tell(station, doubtful, replace(doubtful, gauge_index=2, doubts=()))
+    station.clock.now_s += 3_600
+    station.handle(Ticked("minute"))
+    rows = station.rows("SELECT body FROM journal WHERE type = 'fc.tank.reading.v1' ORDER BY seq")
+    records = [json.loads(row["body"])["data"] for row in rows]
+    told = {record["tank"]: (record["quality"], record.get("doubts")) for record in records}
+    assert told[1] == ("good", ["experimental"])
+    assert told[2] == ("good", None)
 
 
 def test_alarms_during_a_time_without_the_agent_are_told(station: VirtualStation) -> None:
