@@ -87,6 +87,10 @@ class InquiredGauge(Generic[Q, A]):
     the gauge is offline.
     """
 
+    _now: float | None
+    _due_s: float | None  # None = at once
+    _reported: bool | None
+
     def __init__(self, line_id: str, inquiry: Inquiry[Q, A]) -> None:
         self.device_id = f"gauge:{line_id}"
         self.capabilities = inquiry.capabilities
@@ -141,9 +145,7 @@ class InquiredGauge(Generic[Q, A]):
     def _forget(self) -> None:
         self._left.clear()
         self._dead.clear()
-        self._now: float | None = None
-        self._due_s: float | None = None  # None = at once
-        self._reported: bool | None = None
+        self._now = self._due_s = self._reported = None
         self._answered = False
         self._gave_up = False
         self._probes = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,7 +55,7 @@ def test_a_station_file_without_the_acceptance_does_not_load(protocol: str, tmp_
     ids=["as-written", "one-digit", "checksum-with-separators"],
 )
 def test_an_h_gauge_is_read_whichever_way_its_text_is_meant(
-    options: dict[str, object], switches: dict[str, object], counter: str
+    options: dict[str, object], switches: dict[str, Any], counter: str
 ) -> None:
     """Volume, level and temperature of every tank; which checksum it had is counted."""
     stand = Stand("h-protocol", {**options, "ullage": True, "water_unit": "mm"}, **switches)
