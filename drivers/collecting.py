@@ -39,8 +39,13 @@ class Collecting(Generic[F]):
         return taken
 
     def ask(self, port: Port, raw: bytes, wanted: Callable[[F], bool] = lambda _frame: True) -> F | Heard:
-        """Send ``raw`` and return the last ``wanted`` frame of what came: an earlier one answers an older question."""
-        self._prepare(port)
+        """Send ``raw`` and return the last ``wanted`` frame of what came: an earlier one answers an older question.
+
+        Bytes that came while nobody was asked are noise, and nothing is asked: the answer to this question could not be
+        told from another late one.
+        """
+        if not self._is_quiet(port):
+            return Heard.NOISE
         port.write(raw)
         window_ends_s = port.monotonic() + len(raw) * self._character_s + self._pace.window_s
         ends_s = port.monotonic() + MAX_ANSWER_S
@@ -64,13 +69,16 @@ class Collecting(Generic[F]):
         self._busy_until = port.monotonic()
         return self._failed(data.removeprefix(raw), reason)
 
-    def _prepare(self, port: Port) -> None:
+    def _is_quiet(self, port: Port) -> bool:
         if self._busy_until is not None:
             wait_s = self._busy_until + self._pace.pause_s - port.monotonic()
             if wait_s > 0:
                 port.pause(wait_s)
         if port.discard():
+            self._busy_until = port.monotonic()
             self._count("late")
+            return False
+        return True
 
     def _frame(self, data: bytes, raw: bytes, wanted: Callable[[F], bool]) -> tuple[F | None, str]:
         """The frame, or ``None`` and why there is none."""

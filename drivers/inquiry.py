@@ -111,8 +111,8 @@ class InquiredGauge(Generic[Q, A]):
             if not self._left:
                 self._begin()
             self._ask(port, self._left[0])
-        else:
-            port.discard()
+        elif port.discard():
+            self._count("frames_rejected.late")
         taken, self._out = self._out, []
         return taken
 
@@ -184,6 +184,7 @@ class InquiredGauge(Generic[Q, A]):
     def _fail(self, asked: _Asked[Q, A], heard: Heard, now: float) -> None:
         self._count("silent_polls" if heard is Heard.NOTHING else "noisy_polls")
         self._due_s = now + self._inquiry.rest_s
+        asked.heard.clear()  # what is compared must have come without a silence between
         asked.failures += 1
         hopeless = asked.tank in self._dead or self._reported is False or (self._gave_up and not self._answered)
         if not hopeless and asked.failures < (SILENT_TRIES if heard is Heard.NOTHING else NOISY_TRIES):

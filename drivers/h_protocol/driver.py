@@ -64,7 +64,7 @@ class HOptions:
     level: bool = True
     ullage: bool = False
     reply_window_s: float = 3.0
-    rest_s: float = 1.0
+    rest_s: float = 5.0
     pause_s: float = 0.1
     gap_s: float = 0.1
     poll_interval_s: float = 30.0
@@ -73,7 +73,7 @@ class HOptions:
 LIMITS: options.Limits = {
     "id_digits": (1, 2),
     "reply_window": (100, 5_000),
-    "rest": (0, 10_000),
+    "rest": (1_000, 30_000),
     "pause": (0, 5_000),
     "gap": (20, 1_000),
     "poll_interval": (1_000, 3_600_000),

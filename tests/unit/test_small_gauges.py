@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,15 @@ import pytest
 
 from agent.settings import SettingsError, load
 from drivers import registry
+from drivers.collecting import Collecting
 from drivers.config import LineConfig
 from drivers.errors import WiringError
+from drivers.h_protocol import codec as h
 from drivers.readings import DeviceStatus, GaugeAlarms, GaugeHistory, Quality, TankReading
 from drivers.simulator.pd3_gauge import Pd3Gauge
+from drivers.turns import Pace
 from tests.support.small_gauges import SIMULATED, Stand
-from tests.support.wire import flipped, late, lost
+from tests.support.wire import flipped, lost
 
 GAUGES = ("h-protocol", "sens-pmp")
 STATION = Path(__file__).parents[2] / "config" / "station.example.toml"
@@ -161,13 +165,13 @@ def test_a_dead_tank_is_told_as_such_and_does_not_hold_up_the_others(protocol: s
 
 
 def test_a_gauge_with_no_tank_answering_is_offline_soon() -> None:
-    """The first tank is asked three times, the others once: three tanks in less than half a minute."""
+    """The first tank is asked three times, the others once: three tanks in less than a minute."""
     stand = Stand("h-protocol")
     stand.next(TankReading, 3)
     stand.board.inject("gauge-silent", "gauge", for_s=0)
     began_s, began = stand.port.now_s, stand.counted("silent_polls")
     assert not stand.next(DeviceStatus).online
-    assert stand.port.now_s - began_s < 30 + 25
+    assert stand.port.now_s - began_s < 30 + 5 * 8 + 1
     assert stand.counted("silent_polls") - began == 5
 
 
@@ -182,16 +186,42 @@ def test_a_bad_frame_is_asked_again_once() -> None:
     assert stand.next(TankReading, 2).doubts == ("experimental", "no intact answer")
 
 
-@pytest.mark.parametrize("after_s", [3.5, 4.2, 8.0])
-def test_a_late_answer_is_not_taken_for_another_tank(after_s: float) -> None:
-    """A reply names neither tank nor question: after a silence the wire rests, and the middle of three counts."""
-    stand = Stand("h-protocol")
-    for number in range(4):
-        stand.port.fault(late(after_s + number / 10))
-    stand.turns(90)
+@pytest.mark.parametrize("after_s", [3.1, 4.2, 5.0, 6.5, 7.9])
+@pytest.mark.parametrize("one_in", [1, 2, 5])
+def test_a_late_answer_is_not_taken_for_another_tank(after_s: float, one_in: int) -> None:
+    """A reply names neither tank nor question: what comes within window and rest is thrown away."""
+    stand = Stand("h-protocol", {"poll_interval": "5s"})
+    rng = random.Random(one_in)
+    stand.port.through = lambda _question, reply: [(0.0 if rng.randrange(one_in) else after_s, reply)]
+    stand.turns(240)
     told = [reading for reading in stand.seen if isinstance(reading, TankReading) and reading.volume_ml is not None]
-    assert {reading.gauge_index for reading in told} == {1, 2, 3}
-    assert all(reading.volume_ml == stand.tanks[reading.gauge_index].volume_ml for reading in told)
+    for reading in told:
+        tank = stand.tanks[reading.gauge_index]
+        assert reading.volume_ml == tank.volume_ml
+        assert reading.height_um is not None
+        assert abs(reading.height_um - tank.height_um(tank.volume_ml)) <= 5
+    assert stand.counted("frames_rejected.late") > 0
+    assert told or one_in == 1
+    stand.port.through = None
+    assert stand.next(TankReading, 2).volume_ml == stand.tanks[2].volume_ml
+
+
+def test_after_a_silence_the_wire_rests() -> None:
+    """Nobody is asked before the window and the rest are over."""
+    stand = Stand("h-protocol", {"rest": "2s"})
+    stand.port.fault(lost)
+    stand.next(TankReading, 1)
+    (first, _), (second, _), *_ = stand.port.sent
+    assert second - first >= 3.0 + 2.0
+
+
+def test_of_two_answers_at_once_the_later_one_is_that_of_the_question() -> None:
+    """The other one was on its way before."""
+    stand = Stand("h-protocol")
+    stand.port.peer = lambda question: stand.gauge.receive(b"$B01\r\n") + stand.gauge.receive(question)
+    answer = Collecting(h.replies, Pace(1200, 10, 0.0, 1.0, 1.0, 0.1)).ask(stand.port, h.encode(h.Asks.VOLUME, 2))
+    assert isinstance(answer, h.Reply)
+    assert int(answer.data) * 1_000 == stand.tanks[2].volume_ml
 
 
 def exchanged(reply: bytes) -> list[tuple[float, bytes]]:
