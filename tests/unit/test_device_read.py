@@ -235,7 +235,7 @@ class OddConsole:
 def test_any_server_that_speaks_tls_is_read(habit: str, tcp: bool) -> None:
     """Display only, no ESC, no checksum, prompts and lower case, no ETX, another end of the question."""
     with Peer(OddConsole(habit), tcp=tcp) as peer:
-        result = ask("veeder-root", peer.port, 2.5)
+        result = ask("veeder-root", peer.port, 5.0)
     assert result.finding is None, result.finding
     text = " ".join(f.meaning for piece in result.told for f in piece.fields)
     assert "5329" in text
