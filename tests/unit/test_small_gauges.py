@@ -40,13 +40,14 @@ def test_a_line_is_refused_until_the_station_accepts_the_experiment(protocol: st
 
 @pytest.mark.parametrize("protocol", SIMULATED)
 def test_a_station_file_without_the_acceptance_does_not_load(protocol: str, tmp_path: Path) -> None:
-    """Nothing starts; the message names the option."""
-    text = STATION.read_text(encoding="utf-8")
-    assert 'protocol = "veeder-root"' in text
+    """Nothing starts, and the message names the option; with it the same file is sound."""
+    text = STATION.read_text(encoding="utf-8").replace('protocol = "veeder-root"', f'protocol = "{protocol}"')
     file = tmp_path / "station.toml"
-    file.write_text(text.replace('protocol = "veeder-root"', f'protocol = "{protocol}"'), encoding="utf-8")
+    file.write_text(text.replace("\nunits = 2 ", "\n"), encoding="utf-8")
     with pytest.raises(SettingsError, match="experimental"):
         load(file)
+    file.write_text(text.replace("\nunits = 2 ", "\nexperimental = true "), encoding="utf-8")
+    assert protocol in {line.protocol for line in load(file).line}
 
 
 @pytest.mark.parametrize(
