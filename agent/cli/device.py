@@ -26,7 +26,7 @@ device = typer.Typer(
 )
 app.add_typer(device, name="device")
 
-ProtocolOption = Annotated[str, typer.Option("--protocol", help="As in the station file: dart, gilbarco, modbus, veeder-root, ...")]
+ProtocolOption = Annotated[str, typer.Option("--protocol", help="As in the station file: dart, modbus, ...")]
 BaudrateOption = Annotated[
     int | None, typer.Option("--baudrate", min=50, max=4_000_000, help="Default: the protocol's.")
 ]
