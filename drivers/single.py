@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Mapping
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from drivers import commands
-from drivers.asked import Ask, Ending, Say, Steps, Wait, waited
+from drivers.asked import Ask, Ending, Heard, Patience, Say, Steps, Wait, waited
 from drivers.commands import Command
 from drivers.config import LineConfig, PointConfig
 from drivers.errors import WiringError
+from drivers.options import Limits
+from drivers.port import Port
 from drivers.readings import (
     CommandOutcome,
     CommandResult,
@@ -25,6 +28,7 @@ from drivers.readings import (
     Reading,
     TotalizerReading,
 )
+from drivers.turns import Pace, Turns
 
 READ_TRIES = 5  # docs/sale-safety.md, step 5
 STOP_TRIES = 3  # stop may be repeated freely
@@ -38,14 +42,59 @@ T = TypeVar("T")
 Doing = Generator[Ask[Q, A] | Say[Q] | Wait, None, T]
 
 
+@dataclass(frozen=True, slots=True)
+class SingleOptions:
+    """Options that such lines share; times in seconds.
+
+    ``experimental``: the station accepts a driver that was never tried on a pump by us; without it nothing but reading
+    happens. ``pause_s``: quiet between two commands. ``reply_window_s``: to the first byte of an answer.
+    ``state_wait_s``: how long to wait for a state after a command. ``silent_polls``, ``silent_time_s``,
+    ``good_cycles``: when a panel is offline and online again.
+    """
+
+    experimental: bool = False
+    pause_s: float = 0.150
+    reply_window_s: float = 0.500
+    probe_window_s: float = 0.200
+    gap_in_frame_s: float = 0.050
+    state_wait_s: float = 3.0
+    silent_polls: int = 5
+    silent_time_s: float = 8.0
+    good_cycles: int = 3
+    poll_interval_s: float = 0.0
+
+    def pace(self, baudrate: int, bits: int, *, echo: bool = False) -> Pace:
+        """The times of the wire. ``bits``: of one character."""
+        window_s, probe_s = self.reply_window_s, self.probe_window_s
+        return Pace(baudrate, bits, self.pause_s, window_s, probe_s, self.gap_in_frame_s, echo)
+
+    def patience(self) -> Patience:
+        """When a panel is offline and online again."""
+        return Patience(self.silent_polls, self.silent_time_s, self.good_cycles, self.poll_interval_s)
+
+
+LIMITS: Limits = {
+    "pause": (0, 2_000),
+    "reply_window": (10, 5_000),
+    "probe_window": (10, 5_000),
+    "gap_in_frame": (5, 500),
+    "state_wait": (800, 30_000),
+    "silent_polls": (1, 50),
+    "silent_time": (1_000, 60_000),
+    "good_cycles": (1, 20),
+    "poll_interval": (0, 5_000),
+}
+
+
 class Single(ABC, Generic[Q, A]):
     """Half a ``drivers.asked.Speech``: the other half is the protocol's."""
 
     has_token = False
     """Whether what the pump holds is numbered by the pump itself."""
 
-    def __init__(self, config: PointConfig, *, experimental: bool, state_wait_s: float) -> None:
+    def __init__(self, config: PointConfig, wire: Turns[A], *, experimental: bool, state_wait_s: float) -> None:
         self.config = config
+        self._wire = wire
         self.nozzle = config.nozzles[0]
         self.unit_ml: int = 10 ** (3 - config.volume_decimals)
         self.unit_minor: int = 10 ** (config.currency_exponent - config.amount_decimals)
@@ -58,6 +107,17 @@ class Single(ABC, Generic[Q, A]):
         self._counts: dict[str, int] = {}
 
     # What the kernel asks.
+
+    def exchange(self, port: Port, question: Q, *, probe: bool) -> A | Heard:
+        """As ``Speech.exchange``."""
+        heard = self._wire.ask(port, self.encode(question), lambda reply: self.is_answer(question, reply), probe=probe)
+        for reason, count in self._wire.take_rejected().items():
+            self.count(f"frames_rejected.{reason}", count)
+        return heard
+
+    def say(self, port: Port, word: Q) -> None:
+        """As ``Speech.say``."""
+        self._wire.say(port, self.encode(word))
 
     def steps(self, command: Command) -> Steps[Q, A, Ending]:
         """As ``Speech.steps``."""
@@ -91,6 +151,14 @@ class Single(ABC, Generic[Q, A]):
         return taken
 
     # What the protocol brings.
+
+    @abstractmethod
+    def encode(self, question: Q) -> bytes:
+        """The bytes of a question to this panel."""
+
+    @abstractmethod
+    def is_answer(self, question: Q, reply: A) -> bool:
+        """Whether a frame is this panel's answer to the question."""
 
     @abstractmethod
     def state(self) -> PointState | None:

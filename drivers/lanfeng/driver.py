@@ -6,18 +6,17 @@ Knows section A of the protocol sheet, every point of which rests on a single so
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from drivers import options
-from drivers.asked import AskedPoint, Heard, Patience, Steps, waited
+from drivers.asked import AskedPoint, Heard, Steps, waited
 from drivers.config import LineConfig, PointConfig, SerialSettings
 from drivers.device import Device, DispenserCapabilities
 from drivers.lanfeng.codec import PANELS, Code, Decoder, Reply, Request, Status, encode, fits, status, total
 from drivers.port import Port
 from drivers.readings import FuellingPointReading, HeldSale, PointState, TotalizerReading
 from drivers.registry import Decimals, DriverSpec
-from drivers.single import READ_TRIES, Doing, Single, check_points
-from drivers.turns import Pace, Turns
+from drivers.single import LIMITS, READ_TRIES, Doing, Single, SingleOptions, check_points
+from drivers.turns import Turns
 
 SERIAL_DEFAULTS = SerialSettings(9600, 8, "none", 1)
 CAPABILITIES = DispenserCapabilities(
@@ -36,49 +35,13 @@ NOZZLE_UP, HOST_CONTROL, STOPPED, RUNNING = 0x80, 0x40, 0x01, 0x02
 STRANGE_STATES = 5  # unlisted state bytes in a row before somebody is told
 
 
-@dataclass(frozen=True, slots=True)
-class LanfengOptions:
-    """Checked options of one line; times in seconds.
-
-    ``experimental``: the station accepts a driver that was never tried on a pump by us; without it nothing but reading
-    happens. ``pause_s``: quiet between two commands. ``reply_window_s``: to the first byte of an answer.
-    ``state_wait_s``: how long to wait for a state after a command; the source saw 600 ms after AUTHORISE and 800 ms
-    after STOP. ``silent_polls``, ``silent_time_s``, ``good_cycles``: when a panel is offline and online again.
-    """
-
-    experimental: bool = False
-    pause_s: float = 0.150
-    reply_window_s: float = 0.500
-    probe_window_s: float = 0.200
-    gap_in_frame_s: float = 0.050
-    state_wait_s: float = 3.0
-    silent_polls: int = 5
-    silent_time_s: float = 8.0
-    good_cycles: int = 3
-    poll_interval_s: float = 0.0
-
-
-LIMITS: options.Limits = {
-    "pause": (0, 2_000),
-    "reply_window": (10, 5_000),
-    "probe_window": (10, 5_000),
-    "gap_in_frame": (5, 500),
-    "state_wait": (800, 30_000),
-    "silent_polls": (1, 50),
-    "silent_time": (1_000, 60_000),
-    "good_cycles": (1, 20),
-    "poll_interval": (0, 5_000),
-}
-
-
 class Panel(Single[Request, Reply]):
     """One panel with its hose."""
 
     capabilities = CAPABILITIES
 
-    def __init__(self, config: PointConfig, wire: Turns[Reply], chosen: LanfengOptions) -> None:
-        super().__init__(config, experimental=chosen.experimental, state_wait_s=chosen.state_wait_s)
-        self._wire = wire
+    def __init__(self, config: PointConfig, wire: Turns[Reply], chosen: SingleOptions) -> None:
+        super().__init__(config, wire, experimental=chosen.experimental, state_wait_s=chosen.state_wait_s)
         self._last: Status | None = None
         self._state: int | None = None
         self._resting: tuple[int, int] | None = None  # the display before the fuelling under way
@@ -90,26 +53,20 @@ class Panel(Single[Request, Reply]):
 
     # The wire.
 
+    def encode(self, question: Request) -> bytes:
+        """As ``Single.encode``."""
+        return encode(self.config.address, question)
+
+    def is_answer(self, question: Request, reply: Reply) -> bool:
+        """As ``Single.is_answer``. Our own frame come back is a frame like any other: only control may look so."""
+        echo = reply.body == self.encode(question)[1:-1] and question.code is not Code.TAKE_CONTROL
+        return reply.panel == self.config.address and not echo and fits(question, reply)
+
     def exchange(self, port: Port, question: Request, *, probe: bool) -> Reply | Heard:
-        """As ``Speech.exchange``."""
+        """As ``Speech.exchange``; the first one names this start in the tokens."""
         if not self._token_base:
             self._token_base = f"{int(port.monotonic() * 1000):x}"
-        panel = self.config.address
-        raw = encode(panel, question)
-
-        def wanted(reply: Reply) -> bool:
-            # Our own frame come back is a frame like any other: only control, which the state confirms, may look so.
-            echo = reply.body == raw[1:-1] and question.code is not Code.TAKE_CONTROL
-            return reply.panel == panel and not echo and fits(question, reply)
-
-        heard = self._wire.ask(port, raw, wanted, probe=probe)
-        for reason, count in self._wire.take_rejected().items():
-            self.count(f"frames_rejected.{reason}", count)
-        return heard
-
-    def say(self, port: Port, word: Request) -> None:
-        """As ``Speech.say``."""
-        self._wire.say(port, encode(self.config.address, word))
+        return super().exchange(port, question, probe=probe)
 
     def look(self) -> Steps[Request, Reply, None]:
         """As ``Speech.look``: what is news and no flow is believed when it was told twice."""
@@ -307,24 +264,16 @@ def _agree(first: Status, then: Status) -> bool:
 
 def make_devices(config: LineConfig) -> list[Device]:
     """One panel per point of ``config``. Raises ``WiringError`` for wrong options, panels, nozzles or decimals."""
-    chosen = options.read(LanfengOptions, LIMITS, config.options)
+    chosen = options.read(SingleOptions, LIMITS, config.options)
     check_points(config, PANELS)
-    pace = Pace(
-        baudrate=config.serial.baudrate or SERIAL_DEFAULTS.baudrate or 9600,
-        bits=10,
-        pause_s=chosen.pause_s,
-        window_s=chosen.reply_window_s,
-        probe_window_s=chosen.probe_window_s,
-        gap_s=chosen.gap_in_frame_s,
-    )
-    wire: Turns[Reply] = Turns(Decoder([point.address for point in config.points]), pace)
-    patience = Patience(chosen.silent_polls, chosen.silent_time_s, chosen.good_cycles, chosen.poll_interval_s)
-    return [AskedPoint(point, Panel(point, wire, chosen), patience) for point in config.points]
+    baudrate = config.serial.baudrate or SERIAL_DEFAULTS.baudrate or 9600
+    wire: Turns[Reply] = Turns(Decoder([point.address for point in config.points]), chosen.pace(baudrate, 10))
+    return [AskedPoint(point, Panel(point, wire, chosen), chosen.patience()) for point in config.points]
 
 
 def check_options(given: Mapping[str, object]) -> list[tuple[str, str, str]]:
     """As ``DriverSpec.check_options``."""
-    return options.check(LanfengOptions, LIMITS, given)
+    return options.check(SingleOptions, LIMITS, given)
 
 
 SPEC = DriverSpec(

@@ -9,14 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from drivers import options
-from drivers.asked import AskedPoint, Heard, Patience, Steps, waited
+from drivers.asked import AskedPoint, Heard, Steps, waited
 from drivers.config import LineConfig, PointConfig, SerialSettings
 from drivers.device import Device, DispenserCapabilities
-from drivers.port import Port
 from drivers.readings import FuellingPointReading, HeldSale, PointState, TotalizerReading
 from drivers.registry import Decimals, DriverSpec
-from drivers.single import READ_TRIES, Doing, Single, check_points
-from drivers.turns import Pace, Turns
+from drivers.single import LIMITS, READ_TRIES, Doing, Single, SingleOptions, check_points
+from drivers.turns import Turns
 from drivers.zhengxing import codec
 from drivers.zhengxing.codec import PANELS, Code, Decoder, Record, Reply, Request
 
@@ -51,41 +50,15 @@ PRICE_EVERY_LOOKS = 200  # the price is asked again so often, in case somebody c
 
 
 @dataclass(frozen=True, slots=True)
-class ZhengxingOptions:
-    """Checked options of one line; times in seconds.
+class ZhengxingOptions(SingleOptions):
+    """Without ``experimental`` stored sales are not acknowledged either; the source waited up to 2 s for an answer.
 
-    ``experimental``: the station accepts a driver that was never tried on a pump by us; without it nothing but reading
-    happens, and stored sales are not acknowledged. ``pause_s``: quiet between two commands. ``reply_window_s``: to the
-    first byte of an answer; the source allowed 2 s. ``echo``: the converter returns every byte we send.
-    ``host_mode``: send mode AA when the pump is taken over. ``state_wait_s``: how long to wait for a state after a
-    command. ``silent_polls``, ``silent_time_s``, ``good_cycles``: when a panel is offline and online again.
+    ``echo``: the converter returns every byte we send. ``host_mode``: send mode AA when the pump is taken over.
     """
 
-    experimental: bool = False
     pause_s: float = 0.100
-    reply_window_s: float = 0.500
-    probe_window_s: float = 0.200
-    gap_in_frame_s: float = 0.050
     echo: bool = False
     host_mode: bool = True
-    state_wait_s: float = 3.0
-    silent_polls: int = 5
-    silent_time_s: float = 8.0
-    good_cycles: int = 3
-    poll_interval_s: float = 0.0
-
-
-LIMITS: options.Limits = {
-    "pause": (0, 2_000),
-    "reply_window": (10, 5_000),
-    "probe_window": (10, 5_000),
-    "gap_in_frame": (5, 500),
-    "state_wait": (500, 30_000),
-    "silent_polls": (1, 50),
-    "silent_time": (1_000, 60_000),
-    "good_cycles": (1, 20),
-    "poll_interval": (0, 5_000),
-}
 
 
 class Panel(Single[Request, Reply]):
@@ -95,8 +68,7 @@ class Panel(Single[Request, Reply]):
     has_token = True
 
     def __init__(self, config: PointConfig, wire: Turns[Reply], chosen: ZhengxingOptions) -> None:
-        super().__init__(config, experimental=chosen.experimental, state_wait_s=chosen.state_wait_s)
-        self._wire = wire
+        super().__init__(config, wire, experimental=chosen.experimental, state_wait_s=chosen.state_wait_s)
         self._host_mode = chosen.host_mode
         self._state: PointState | None = None
         self._nozzle_out: bool | None = None
@@ -112,22 +84,13 @@ class Panel(Single[Request, Reply]):
 
     # The wire.
 
-    def exchange(self, port: Port, question: Request, *, probe: bool) -> Reply | Heard:
-        """As ``Speech.exchange``."""
-        panel = self.config.address
-        heard = self._wire.ask(
-            port,
-            codec.encode(panel, question),
-            lambda reply: reply.panel == panel and codec.fits(question, reply),
-            probe=probe,
-        )
-        for reason, count in self._wire.take_rejected().items():
-            self.count(f"frames_rejected.{reason}", count)
-        return heard
+    def encode(self, question: Request) -> bytes:
+        """As ``Single.encode``."""
+        return codec.encode(self.config.address, question)
 
-    def say(self, port: Port, word: Request) -> None:
-        """As ``Speech.say``."""
-        self._wire.say(port, codec.encode(self.config.address, word))
+    def is_answer(self, question: Request, reply: Reply) -> bool:
+        """As ``Single.is_answer``."""
+        return reply.panel == self.config.address and codec.fits(question, reply)
 
     def look(self) -> Steps[Request, Reply, None]:
         """As ``Speech.look``: status; while fuel may flow the display, else now and then the price."""
@@ -345,18 +308,11 @@ def make_devices(config: LineConfig) -> list[Device]:
     """One panel per point of ``config``. Raises ``WiringError`` for wrong options, panels, nozzles or decimals."""
     chosen = options.read(ZhengxingOptions, LIMITS, config.options)
     check_points(config, PANELS)
-    pace = Pace(
-        baudrate=config.serial.baudrate or SERIAL_DEFAULTS.baudrate or 9600,
-        bits=11,
-        pause_s=chosen.pause_s,
-        window_s=chosen.reply_window_s,
-        probe_window_s=chosen.probe_window_s,
-        gap_s=chosen.gap_in_frame_s,
-        echo=chosen.echo,
+    baudrate = config.serial.baudrate or SERIAL_DEFAULTS.baudrate or 9600
+    wire: Turns[Reply] = Turns(
+        Decoder([point.address for point in config.points]), chosen.pace(baudrate, 11, echo=chosen.echo)
     )
-    wire: Turns[Reply] = Turns(Decoder([point.address for point in config.points]), pace)
-    patience = Patience(chosen.silent_polls, chosen.silent_time_s, chosen.good_cycles, chosen.poll_interval_s)
-    return [AskedPoint(point, Panel(point, wire, chosen), patience) for point in config.points]
+    return [AskedPoint(point, Panel(point, wire, chosen), chosen.patience()) for point in config.points]
 
 
 def check_options(given: Mapping[str, object]) -> list[tuple[str, str, str]]:

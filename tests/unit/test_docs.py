@@ -19,13 +19,13 @@ from agent.settings import SettingsError, load
 from drivers.dart.options import DartOptions
 from drivers.gilbarco.options import GilbarcoOptions
 from drivers.h_protocol.driver import HOptions
-from drivers.lanfeng.driver import LanfengOptions
 from drivers.modbus.options import DISPENSER as MODBUS_POINTS
 from drivers.modbus.options import GAUGE as MODBUS_GAUGE
 from drivers.options import names
 from drivers.pd3.driver import Pd3Options
 from drivers.scanner import driver as scanner
 from drivers.sens.driver import SensOptions
+from drivers.single import SingleOptions
 from drivers.veeder_root import options as veeder_root
 from drivers.zhengxing.driver import ZhengxingOptions
 from headoffice.cli.app import app as head_office
@@ -163,7 +163,7 @@ def test_the_page_about_drivers_names_all_evidence() -> None:
         ("installer", veeder_root.HELP),
         ("installer", scanner.HELP),
         ("devices/gilbarco", names(GilbarcoOptions)),
-        ("devices/lanfeng", names(LanfengOptions)),
+        ("devices/lanfeng", names(SingleOptions)),
         ("devices/other-gauges", {**names(HOptions), **names(Pd3Options), **names(SensOptions)}),
         ("devices/zhengxing", names(ZhengxingOptions)),
         ("devices/modbus", {**MODBUS_POINTS, **MODBUS_GAUGE, "map": "", "values": "", "transport": ""}),
