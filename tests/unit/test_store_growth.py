@@ -94,7 +94,6 @@ def test_what_every_sale_needs_is_prepared(store: Store) -> None:
         tx.sales.active_link("x")
         tx.sales.lots_of(1)
         tx.sales.debt_of(1)
-        tx.members.put_all([])
         tx.members.count_use(1, visits=1, growth=2)
         tx.members.add_uses(0, [("offer", "day", "2026-05-01", 1, 200)])
         tx.members.uses(0)
