@@ -39,9 +39,11 @@ demo: $(VENV)/.demo
 test: $(VENV)/.test
 	@$(BYTECODE)
 	@.ci/packages mosquitto=mosquitto age=age zstd=zstd sqlite3=sqlite3 cc=gcc cc=libc6-dev systemd-analyze=systemd
+	@.ci/peers
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 15 $(ARGS)
 
 drivers: $(VENV)/.test
+	@.ci/peers
 	@$(BIN)/python -m tests.drivers_scale $(ARGS)
 
 check: format lint types imports architecture

@@ -56,6 +56,9 @@ class Answers:
             "status": self._status,
             "pumps": lambda _: self._pumps(),
             "tanks": lambda _: self._tanks(),
+            "tanks.deliveries": lambda a: self._queries.deliveries(limit=_limit(a), tank=_whole(a, "tank")),
+            "tanks.gauge-alarms": lambda a: self._queries.gauge_events(limit=_limit(a)),
+            "tanks.gauge-chart": lambda a: self._queries.chart(_whole(a, "tank") or 0),
             "sales": lambda a: self._queries.sales(limit=_limit(a), state=_word(a, "state"), point=_whole(a, "point")),
             "sales.show": lambda a: self._queries.sale(str(a.get("sale", "")).upper()),
             "alerts": lambda a: self._queries.alerts(all_states=bool(a.get("all")), limit=_limit(a)),
@@ -64,6 +67,8 @@ class Answers:
             "journal": self._journal,
             "sync": lambda _: self._sync(),
             "prices": lambda _: self._queries.prices(),
+            "prices.points": lambda _: self._price_points(),
+            "prices.history": lambda a: self._queries.price_history(point=_whole(a, "point"), limit=_limit(a)),
             "station": lambda _: self._station(),
             "counts": lambda _: self._queries.counts(),
             "answers": lambda _: list(self._live.answers),
@@ -119,6 +124,20 @@ class Answers:
                 rest = {key: item for key, item in known.items() if key != "at_ms"}
                 found.append({**rest, "at": utc(known["at_ms"]), "age_s": max(0, now_ms - known["at_ms"]) // 1000})
         return found
+
+    def _price_points(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "fuelling_point": pump["fuelling_point"],
+                "nozzle": nozzle["nozzle"],
+                "grade": nozzle["grade"],
+                "wanted_milli": nozzle["unit_price_milli"],
+                "in_force_milli": nozzle["in_force_milli"],
+                "state": nozzle["price_state"],
+            }
+            for pump in self._pumps()
+            for nozzle in pump["nozzles"]
+        ]
 
     def _journal(self, args: dict[str, Any]) -> list[dict[str, Any]]:
         stream = _word(args, "stream")

@@ -26,7 +26,7 @@ from agent.pipeline import Pipeline, rebirth
 from agent.pipeline.core import CONNECTS_PER_START
 from agent.pipeline.step import Outlets
 from agent.schedule import Ticks
-from agent.settings import Settings
+from agent.settings import Settings, wiring
 from agent.store import mark as marks
 from agent.store import swap
 from agent.store.examine import examine
@@ -37,7 +37,8 @@ from agent.store.reserve import Reserve
 from agent.store.store import Store
 from agent.supervisor import Heart, Shell, Supervisor, sd_notify
 from agent.uplink import Uplink, install_id
-from drivers.commands import Command, ConfirmUnits
+from drivers.commands import Command, GaugeCommand
+from drivers.device import of_points
 from drivers.errors import DriverError
 from drivers.line import Line
 from drivers.readings import FuellingPointReading, Reading, TankReading
@@ -155,6 +156,8 @@ class Daemon:
         self._live = LiveBoard(started_ms=self._clock.wall_ms())
         self._supervisor = Supervisor()
         self._lines = {config.id: make_line(config) for config in settings.line_configs()}
+        for config, key, problem, hint in wiring.warnings(settings):
+            _log.warning("option to be changed", line=config, option=key, problem=problem, hint=hint)
         self._by_point = {p.id: p.line for p in settings.fuelling_point}
         self._uplink: Uplink | None = None
         self._checkup = self._make_checkup(trusted=trusted)
@@ -177,6 +180,7 @@ class Daemon:
             random=self._rng,
             live=self._live,
             index_key=self._key,
+            capabilities=of_points(device for line in self._lines.values() for device in line.devices),
             outlets=Outlets(self._send, self._wake, self._begin_anew),
         )
 
@@ -357,7 +361,7 @@ class Daemon:
             self._keep_mark()
 
     def _send(self, command: Command) -> None:
-        line = command.gauge.removeprefix("gauge:") if isinstance(command, ConfirmUnits) else None
+        line = command.gauge.removeprefix("gauge:") if isinstance(command, GaugeCommand) else None
         name = line if line is not None else self._by_point[command.fuelling_point]  # type: ignore[union-attr]
         try:
             self._lines[name].submit(command)

@@ -24,6 +24,8 @@ NAMES: dict[str, str] = {
     "link.after_commit": "a link is committed, the reader has no answer",
     "tender.before_commit": "a settlement is written, the transaction is still open",
     "tender.after_commit": "a settlement is committed, the person has no answer",
+    "delivery.before_commit": "deliveries are journalled, the transaction is still open",
+    "delivery.after_commit": "deliveries are journalled and committed",
     "rules.before_commit": "a rule set is activated, the transaction is still open",
     "rules.after_commit": "a rule set is active and committed",
     "sync.before_publish": "a batch is encoded and not handed to the broker",

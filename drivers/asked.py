@@ -103,7 +103,7 @@ class Speech(Protocol[Q, A]):
         ...
 
     def take(self) -> list[Reading]:
-        """Readings that steps have made since the last call (totals, held sales, LINK_ACKED), oldest first."""
+        """Readings since the last call: of steps (totals, held sales, LINK_ACKED) or found by a look, oldest first."""
         ...
 
     def gap(self) -> None:
@@ -178,6 +178,8 @@ class AskedPoint(Generic[Q, A]):
         self._tell_level(now)
         if heard is None and self._wait_ended(now):
             self._tell_level(now)
+        if self._online:
+            self._out += self._speech.take()  # what a look has found that nobody asked for comes after the level
         taken, self._out = self._out, []
         return taken
 

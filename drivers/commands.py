@@ -106,6 +106,22 @@ class ConfirmUnits:
     gauge: str
 
 
+@dataclass(frozen=True, slots=True)
+class ReadDeliveries:
+    """Read a tank's older deliveries, from the console's local time ``since`` ("2026-11-21T23:03") on.
+
+    Yields ``GaugeDeliveries``, then APPLIED; REFUSED where the console cannot be asked for a range.
+    """
+
+    command_id: str
+    gauge: str
+    gauge_index: int
+    since: str
+
+
+GaugeCommand = ConfirmUnits | ReadDeliveries
+"""Commands for a gauge; every other one names a fuelling point."""
+
 Command = (
     Authorise
     | Acknowledge
@@ -117,5 +133,5 @@ Command = (
     | ReadTotalizer
     | ReadHeldSale
     | ReadSale
-    | ConfirmUnits
+    | GaugeCommand
 )

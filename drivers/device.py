@@ -6,7 +6,7 @@ port, must return within its protocol's reply windows and retries, and never sle
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -116,3 +116,14 @@ class CodeReader(Device, Protocol):
     """One reader of member codes or control barcodes."""
 
     capabilities: CodeReaderCapabilities
+
+
+def of_points(devices: Iterable[Device]) -> dict[int, DispenserCapabilities]:
+    """What the dispensers among ``devices`` can do, by the number of their fuelling point."""
+    found: dict[int, DispenserCapabilities] = {}
+    for device in devices:
+        kind, _, name = device.device_id.partition(":")
+        can = getattr(device, "capabilities", None)
+        if kind == "point" and isinstance(can, DispenserCapabilities):
+            found[int(name)] = can
+    return found

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from threading import Lock
 
-from drivers.commands import Command, ConfirmUnits
+from drivers.commands import Command, GaugeCommand
 from drivers.config import LineConfig
 from drivers.device import Counting, Device, Episodic
 from drivers.errors import DriverError, PortLost, WiringError
@@ -120,7 +120,7 @@ class Line:
         self._open_at = None
 
     def _target(self, command: Command) -> str:
-        if isinstance(command, ConfirmUnits):
+        if isinstance(command, GaugeCommand):
             return command.gauge if command.gauge.startswith("gauge:") else f"gauge:{command.gauge}"
         return f"point:{command.fuelling_point}"
 

@@ -205,6 +205,87 @@ class GaugeLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class GaugeDelivery:
+    """One delivery as a console remembers it. ``key`` names it for ever among the deliveries of its tank there.
+
+    ``start``/``end``: the console's own local time without zone ("2026-11-21T23:03"), empty where it is no date.
+    ``raw``: the console's own text of the whole record.
+    """
+
+    key: str
+    start: str
+    end: str
+    start_volume_ml: int | None = None
+    end_volume_ml: int | None = None
+    start_tc_volume_ml: int | None = None
+    end_tc_volume_ml: int | None = None
+    start_height_um: int | None = None
+    end_height_um: int | None = None
+    start_water_height_um: int | None = None
+    end_water_height_um: int | None = None
+    start_temperature_mdegc: int | None = None
+    end_temperature_mdegc: int | None = None
+    raw: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GaugeDeliveries:
+    """Deliveries of one tank that a console remembers, as a level: the same list is told again after a reconnect.
+
+    ``full``: the console keeps no more than these, older ones may have fallen out. ``delay_min``: how long after its
+    end a delivery may still be lengthened, ``None`` = not told. ``console_time``: the console's clock at the reply.
+    """
+
+    gauge: str
+    gauge_index: int
+    deliveries: tuple[GaugeDelivery, ...]
+    quality: Quality = Quality.GOOD
+    full: bool = False
+    delay_min: int | None = None
+    console_time: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GaugeEvent:
+    """One entry of a console's alarm history. Identity: (category, number, device, state, time).
+
+    ``state``: "occurred" | "cleared" | "" (not told); ``time``: the console's digits as they came.
+    """
+
+    category: int
+    number: int
+    device: int
+    state: str
+    time: str
+    local_time: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GaugeHistory:
+    """The alarm history a console still has, read once after each connect: what came and went while nobody looked."""
+
+    gauge: str
+    events: tuple[GaugeEvent, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TankChart:
+    """Strapping points of one tank as the console has them: (``height_um``, ``volume_ml``), lowest first.
+
+    ``source``: the function that told them. ``doubts``: why they cannot be used as they are, in words.
+    """
+
+    gauge: str
+    gauge_index: int
+    points: tuple[tuple[int, int], ...]
+    source: str
+    diameter_um: int | None = None
+    full_volume_ml: int | None = None
+    doubts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class CodeScan:
     """One frame from a reader, text as Latin-1, AIM symbology id removed. The text is secret until it is classified."""
 
@@ -224,5 +305,8 @@ Reading = (
     | GaugeAlarms
     | GaugeUnits
     | GaugeLimits
+    | GaugeDeliveries
+    | GaugeHistory
+    | TankChart
     | CodeScan
 )

@@ -45,6 +45,10 @@ OptionProblem = tuple[str, str, str]
 Capabilities = DispenserCapabilities | TankGaugeCapabilities | CodeReaderCapabilities
 
 
+def _no_warnings(_options: Mapping[str, object]) -> list[OptionProblem]:
+    return []
+
+
 @dataclass(frozen=True, slots=True)
 class Decimals:
     """Digits after the point of what travels on the wire of a dispenser, where the station's file does not say."""
@@ -59,10 +63,11 @@ class DriverSpec:
     """What one protocol's driver offers. Each driver module exports one as ``SPEC``.
 
     ``check_options`` looks at ``LineConfig.options`` and returns every problem at once, an empty list when all is well.
+    ``warn_options`` returns in the same form what works and should still be changed.
     ``make_devices`` builds the devices of one line (points, the gauge or the reader) without touching a port; raises
     ``WiringError`` when the line as a whole cannot work (two devices with one address, a wrong number of decimals).
     ``field_kit``: optional, ``"module:NAME"`` of a ``drivers.dissection.FieldKit`` for ``forecourt device``; a station
-    that runs never loads it.
+    that runs never loads it. ``one_nozzle``: a fuelling point of this protocol has exactly one nozzle.
     """
 
     protocol: str
@@ -71,8 +76,10 @@ class DriverSpec:
     check_options: Callable[[Mapping[str, object]], list[OptionProblem]]
     make_devices: Callable[[LineConfig], list[Device]]
     capabilities: Capabilities
+    warn_options: Callable[[Mapping[str, object]], list[OptionProblem]] = _no_warnings
     field_kit: str = ""
     decimals: Decimals = Decimals()
+    one_nozzle: bool = False
 
 
 BUILT_IN: Mapping[str, str] = {
@@ -81,6 +88,8 @@ BUILT_IN: Mapping[str, str] = {
     "lanfeng": "drivers.lanfeng.driver:SPEC",
     "veeder-root": "drivers.veeder_root.driver:SPEC",
     "serial-scanner": "drivers.scanner.driver:SPEC",
+    "modbus": "drivers.modbus.driver:SPEC",
+    "modbus-gauge": "drivers.modbus.driver:GAUGE_SPEC",
     "zhengxing": "drivers.zhengxing.driver:SPEC",
 }
 

@@ -15,6 +15,7 @@ from sync.shapes import (
     DAY,
     HASH_HEX,
     INCARNATION,
+    LOCAL_TIME,
     MEMBER_ID,
     NAME,
     POSITIVE,
@@ -139,7 +140,14 @@ _DELIVERY = Members(
         "delivered_ml": OrNull(Int()),
         "temperature_mdegc": OrNull(Int()),
         "note_ml": OrNull(Int()),
-    }
+    },
+    {
+        "console_start": OrNull(LOCAL_TIME),
+        "console_end": OrNull(LOCAL_TIME),
+        "start_tc_volume_ml": OrNull(Int()),
+        "end_tc_volume_ml": OrNull(Int()),
+        "quality": NAME,
+    },
 )
 _BASELINE = Members(
     {

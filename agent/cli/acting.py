@@ -184,6 +184,22 @@ def pumps_stop(
     _done(question(config, socket, "pumps.stop", fuelling_point=point), as_json)
 
 
+@pumps.command("suspend")
+def pumps_suspend(
+    point: int, as_json: JsonOption = False, config: ConfigOption = None, socket: SocketOption = None
+) -> None:
+    """Halt delivery at a point for a while."""
+    _done(question(config, socket, "pumps.suspend", fuelling_point=point), as_json)
+
+
+@pumps.command("resume")
+def pumps_resume(
+    point: int, as_json: JsonOption = False, config: ConfigOption = None, socket: SocketOption = None
+) -> None:
+    """Let a halted delivery go on."""
+    _done(question(config, socket, "pumps.resume", fuelling_point=point), as_json)
+
+
 @alerts.command("ack")
 def alerts_ack(
     alert: int, as_json: JsonOption = False, config: ConfigOption = None, socket: SocketOption = None

@@ -70,11 +70,35 @@ def pumps_list(
 
 @tanks.callback()
 def tanks_list(
-    context: typer.Context, as_json: JsonOption = False, config: ConfigOption = None, socket: SocketOption = None
+    context: typer.Context,
+    deliveries: Annotated[bool, typer.Option("--deliveries", help="List deliveries instead, newest first.")] = False,
+    gauge_alarms: Annotated[
+        bool, typer.Option("--gauge-alarms", help="List the alarm history of the gauges instead.")
+    ] = False,
+    limit: LimitOption = 20,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    socket: SocketOption = None,
 ) -> None:
     """List the tanks with their newest reading."""
-    if _asked(context):
+    if deliveries and gauge_alarms:
+        fail("--deliveries and --gauge-alarms are two lists", "ask for one of them", 2)
+    if not _asked(context):
+        return
+    if deliveries:
+        _print(question(config, socket, "tanks.deliveries", limit=limit), as_json, show.deliveries)
+    elif gauge_alarms:
+        _print(question(config, socket, "tanks.gauge-alarms", limit=limit), as_json, show.gauge_alarms)
+    else:
         _print(question(config, socket, "tanks"), as_json, show.tanks)
+
+
+@tanks.command("gauge-chart")
+def tanks_gauge_chart(
+    tank: int, as_json: JsonOption = False, config: ConfigOption = None, socket: SocketOption = None
+) -> None:
+    """Print a tank's strapping table as the gauge told it, in the form of a strapping file."""
+    _print(question(config, socket, "tanks.gauge-chart", tank=tank), as_json, show.gauge_chart)
 
 
 @sales.callback()
@@ -163,6 +187,24 @@ def prices_list(
         _print(question(config, socket, "prices"), as_json, show.prices)
 
 
+@prices.command("points")
+def prices_points(as_json: JsonOption = False, config: ConfigOption = None, socket: SocketOption = None) -> None:
+    """Show which price is in force at each nozzle, and whether a wanted one waits or was refused."""
+    _print(question(config, socket, "prices.points"), as_json, show.price_points)
+
+
+@prices.command("history")
+def prices_history(
+    point: Annotated[int | None, typer.Option(help="Only this fuelling point.")] = None,
+    limit: LimitOption = 20,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    socket: SocketOption = None,
+) -> None:
+    """List from when on each nozzle has sold at which price, newest first."""
+    _print(question(config, socket, "prices.history", point=point, limit=limit), as_json, show.price_history)
+
+
 @app.command()
 def verify(
     database: Annotated[Path | None, typer.Option(help="Check this file without the daemon.")] = None,
@@ -200,6 +242,7 @@ def _verify_file(database: Path) -> dict[str, Any]:
 def check_config(file: Path, as_json: JsonOption = False) -> None:
     """Check a station file: every fault at once, with line, key and hint; exit 2 if there is one."""
     from agent.settings import SettingsError, load
+    from agent.settings.wiring import warnings
 
     try:
         settings = load(file)
@@ -213,10 +256,12 @@ def check_config(file: Path, as_json: JsonOption = False) -> None:
         else:
             show.faults(failure.faults)
         raise typer.Exit(2) from failure
+    found = [dict(zip(("line", "option", "problem", "hint"), item, strict=True)) for item in warnings(settings)]
     if as_json:
-        print_json({"ok": True, "faults": [], "hash": settings.hash})
+        print_json({"ok": True, "faults": [], "warnings": found, "hash": settings.hash})
     else:
         show.settings_ok(str(file), settings)
+        show.warnings(found)
 
 
 def _print(value: Any, as_json: bool, shower: Any) -> None:

@@ -61,8 +61,8 @@ def reading_json(request: Request, result: Result, places: tuple[int, int, int] 
 
 
 def _is_pace(key: str) -> bool:
-    """Whether an option only says how long to wait: those of this command are shorter than those of a station."""
-    return key.endswith("_s") or key == "tries"
+    """Whether an option only says how long to wait or how much to read: this command takes less of both."""
+    return key.endswith("_s") or key in ("tries", "charts")
 
 
 def _finding(finding: Finding) -> dict[str, Any]:

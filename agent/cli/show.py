@@ -58,7 +58,7 @@ def pumps(value: list[dict[str, Any]]) -> None:
             money(p["amount_minor"], p["exponent"]),
             price(p["unit_price_milli"]),
             p["control"],
-            ", ".join(p["alerts"]),
+            ", ".join([*p["alerts"], *(f"NEEDS_RECONCILIATION {u['command']}" for u in p["unresolved_commands"])]),
         ]
         for p in value
     ]
@@ -102,6 +102,62 @@ def tanks(value: list[dict[str, Any]]) -> None:
         "age",
     ]
     print_table("Tanks", columns, rows)
+
+
+def deliveries(value: list[dict[str, Any]]) -> None:
+    """Print deliveries."""
+    rows = [
+        [
+            d["tank"],
+            d["grade"],
+            clock_time(d["start"]),
+            d["console_start"] or "-",
+            d["console_end"] or "-",
+            litres(d["start_volume_ml"], 0),
+            litres(d["end_volume_ml"], 0),
+            litres(d["rise_ml"], 0),
+            litres(d["delivered_ml"], 0),
+            "" if d["final"] else "may still grow",
+            d["quality"],
+        ]
+        for d in value
+    ]
+    columns = ["tank", "grade", "start", "gauge start", "gauge end", "from", "to", "rise", "delivered", "", "quality"]
+    print_table("Deliveries", columns, rows)
+
+
+def gauge_alarms(value: list[dict[str, Any]]) -> None:
+    """Print the alarm history of gauges."""
+    rows = [
+        [
+            e["gauge"],
+            clock_time(e["at"]),
+            e["console_time"],
+            e["text"],
+            e["device"],
+            e["state"],
+            "yes" if e["told"] else "",
+        ]
+        for e in value
+    ]
+    print_table("Gauge alarms", ["gauge", "when", "gauge time", "alarm", "device", "state", "told"], rows)
+
+
+def gauge_chart(value: dict[str, Any]) -> None:
+    """Print a strapping table as a strapping file; what else is known of it goes to stderr."""
+    about = f"tank {value['tank']}: {len(value['points'])} points by function {value['source']}, sha256 {value['hash']}"
+    print(about, file=sys.stderr)
+    if value["doubts"]:
+        print(f"    not to be used as it is: {value['doubts']}", file=sys.stderr)
+    print("height_mm;volume_l")
+    for point in value["points"]:
+        print(f"{thousandths(point['height_um'])};{thousandths(point['volume_ml'])}")
+
+
+def thousandths(value: int) -> str:
+    """Return a number of thousandths as a decimal."""
+    whole, part = divmod(abs(value), 1000)
+    return f"{'-' if value < 0 else ''}{whole}.{part:03d}"
 
 
 def _known(volume_ml: int | None) -> str:
@@ -154,7 +210,10 @@ def sale(value: dict[str, Any]) -> None:
         f" {litres(value['volume_ml'], 3)} L"
         f" x {price(value['unit_price_milli'])} = {money(value['amount_minor'], exponent)} {value['currency']}"
     )
-    print(f"totalizer {value['totalizer_start']} -> {value['totalizer_end']}; ended {clock_time(value['ended_at'])}")
+    key = f"totalizer {value['totalizer_start']} -> {value['totalizer_end']}"
+    if value["counter"] is not None:
+        key = f"number {value['counter']} of this point, which keeps no totals"
+    print(f"{key}; ended {clock_time(value['ended_at'])}")
     if value["flags"]:
         print(f"flags: {', '.join(value['flags'])}")
     for link in value["links"]:
@@ -250,6 +309,36 @@ def prices(value: list[dict[str, Any]]) -> None:
     print_table("Prices", ["grade", "price per litre", "effective from", "source", "person"], rows)
 
 
+_PRICE_STATES = {
+    "in_force": "in force",
+    "waiting": "waits until the point is at rest",
+    "refused": "refused by the pump",
+    "not_ours": "not set by us",
+    "unknown": "not known yet",
+}
+
+
+def price_points(value: list[dict[str, Any]]) -> None:
+    """Print the price of each nozzle."""
+    rows = [
+        [
+            f"{p['fuelling_point']}/{p['nozzle']}",
+            p["grade"],
+            price(p["in_force_milli"]),
+            price(p["wanted_milli"]),
+            _PRICE_STATES[p["state"]],
+        ]
+        for p in value
+    ]
+    print_table("Prices at the nozzles", ["point", "grade", "in force", "wanted", "state"], rows)
+
+
+def price_history(value: list[dict[str, Any]]) -> None:
+    """Print from when on each nozzle has sold at which price."""
+    rows = [[p["since"], f"{p['fuelling_point']}/{p['nozzle']}", price(p["unit_price_milli"])] for p in value]
+    print_table("Prices in force", ["since", "point", "price per litre"], rows)
+
+
 def verification(value: dict[str, Any]) -> None:
     """Print what verify found."""
     counted = f"{value['records']} records, {value['sales']} sales, {value['postings']} postings"
@@ -268,6 +357,13 @@ def faults(found: Sequence[Any]) -> None:
         print(f"    {fault.hint}", file=sys.stderr)
     word = "fault" if len(found) == 1 else "faults"
     print(f"{len(found)} {word}", file=sys.stderr)
+
+
+def warnings(found: Sequence[dict[str, str]]) -> None:
+    """Print on stderr what works and should still be changed."""
+    for item in found:
+        print(f"line {item['line']}, option {item['option']}: {item['problem']}", file=sys.stderr)
+        print(f"    {item['hint']}", file=sys.stderr)
 
 
 def settings_ok(file: str, settings: Any) -> None:

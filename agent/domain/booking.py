@@ -19,6 +19,7 @@ AMOUNT_ESTIMATED = "amount_estimated"
 COVERS_SEVERAL = "covers_several"
 ACCEPTED_BY_HAND = "accepted_by_hand"
 LIVE_VALUES = "live_values"
+NO_TOTALS = "no_totals"
 
 AMOUNT_TOTAL_FACTOR = 10
 """An amount total that says more than ten times (or less than a tenth of) volume times price has itself been
@@ -116,7 +117,8 @@ class Rules:
 class Booking:
     """One sale to be written. ``end`` is ``None`` only where a supervisor accepted it while totals were unreadable.
 
-    ``sub`` is set only where start equals end. ``flags``: sorted words of this module.
+    ``sub`` is set only where start equals end. ``counter``: the key of a sale of a device without totals, which has
+    neither start nor end. ``flags``: sorted words of this module.
     """
 
     nozzle: int
@@ -124,9 +126,10 @@ class Booking:
     volume_ml: int
     amount_minor: int
     unit_price_milli: int
-    start: Totalizer
+    start: Totalizer | None
     end: Totalizer | None
     sub: int | None = None
+    counter: int | None = None
     flags: tuple[str, ...] = ()
 
 
@@ -377,7 +380,9 @@ def _normal(case: _Case, start: Totalizer, end: Totalizer) -> Booking:
         amount = amount_of(volume_ml, price, case.rules.exponent)
         flags.add(AMOUNT_ESTIMATED)
     sub = None if start != end else (case.meter.subs if start == case.meter.total else 0) + 1
-    return Booking(case.meter.nozzle, SaleKind.NORMAL, volume_ml, amount, price, start, end, sub, tuple(sorted(flags)))
+    return Booking(
+        case.meter.nozzle, SaleKind.NORMAL, volume_ml, amount, price, start, end, sub, flags=tuple(sorted(flags))
+    )
 
 
 def _recovered(case: _Case, volume_ml: int, end: Totalizer | None = None, beside: HeldSale | None = None) -> Booking:

@@ -12,7 +12,10 @@ from typing import Any
 
 from agent.domain import point_account as account
 from agent.domain import point_control as control
+from agent.domain import point_counted as counted
+from agent.domain import point_prices as prices
 from agent.domain import point_rebirth as rebirth
+from agent.domain import point_wishes as wishes
 from agent.domain.booking import ACCEPTED_BY_HAND, AMOUNT_ESTIMATED, LIVE_VALUES, Booking, Fingerprint
 from agent.domain.instant import Now
 from agent.domain.point_events import (
@@ -28,11 +31,12 @@ from agent.domain.point_events import (
     FlowStarted,
     HungZero,
     Lifted,
-    NeedsReconciliation,
     OpenFuelling,
     PricesWanted,
+    ResumeByPerson,
     SaveLive,
     StopByPerson,
+    SuspendByPerson,
     Ticked,
     Turn,
     UnpaidCount,
@@ -98,7 +102,7 @@ def _started(turn: Turn) -> None:
     """Commands of the last start whose end is unknown are shown, never sent again."""
     turn.note(fresh=False)
     for command in turn.durable.unconfirmed:
-        turn.emit(NeedsReconciliation(command))
+        control.unresolved(turn, command)
     turn.keep(unconfirmed=())
 
 
@@ -121,10 +125,11 @@ def _decide(turn: Turn) -> None:
         _read_if_due(turn)
         return
     if not turn.point.monitored:
-        control.synchronise_prices(turn)
+        prices.synchronise(turn)
         control.release(turn)
         control.answer_call(turn)
-    control.tell_price_mismatch(turn)
+    prices.settle_in_force(turn)
+    prices.tell_mismatch(turn)
 
 
 def _end_if_hung(turn: Turn) -> None:
@@ -151,7 +156,7 @@ def _on_reading(turn: Turn, reading: FuellingPointReading) -> None:
     turn.note(reading=reading, restarts=reading.restarts, online=True)
     turn.alert("POINT_OFFLINE", False)
     _tell_device_alarms(turn, previous, reading)
-    _note_price(turn, reading)
+    prices.note_shown(turn, reading)
     _note_lift(turn, previous, reading)
     if reading.state in DELIVERING:
         _under_way(turn, reading)
@@ -175,21 +180,6 @@ def _tell_device_alarms(turn: Turn, previous: FuellingPointReading | None, readi
     if before and reading.device_alarms and before != reading.device_alarms:
         turn.alert("DEVICE_ALARM", False)
     turn.alert("DEVICE_ALARM", bool(reading.device_alarms), ", ".join(reading.device_alarms))
-
-
-def _note_price(turn: Turn, reading: FuellingPointReading) -> None:
-    """The price the device shows; at rest and accounted for, it is the price in force at the stored total."""
-    nozzle, price = reading.nozzle, reading.unit_price_milli
-    if nozzle not in turn.point.config.numbers or price is None or reading.needs_prices:
-        return
-    if turn.waiting_for("SetPrices"):
-        return  # old or new: its result tells
-    turn.note(prices=tuple(sorted({**dict(turn.volatile.prices), nozzle: price}.items())))
-    meter = turn.durable.meter(nozzle)
-    at_rest = turn.volatile.accounted and turn.durable.open is None and reading.state in HUNG
-    if at_rest and meter is not None and meter.unit_price_milli != price:
-        changed = replace(meter, unit_price_milli=price)
-        turn.keep(meters=tuple(changed if m is meter else m for m in turn.durable.meters))
 
 
 def _note_lift(turn: Turn, previous: FuellingPointReading | None, reading: FuellingPointReading) -> None:
@@ -272,12 +262,15 @@ def _note_live(turn: Turn, reading: FuellingPointReading) -> None:
     if reading.state is PointState.SUSPENDED_FUELLING and not live.flowing:
         return
     floor = volume if live.floor_ml is None else min(live.floor_ml, volume)
-    rising = reading.state in (PointState.FUELLING, PointState.SUSPENDED_FUELLING) and volume > floor
+    rising = reading.state in (PointState.FUELLING, PointState.SUSPENDED_FUELLING) and (
+        volume > floor or _shows_another(turn, reading)
+    )
     if not rising or (live.volume_ml is not None and volume < live.volume_ml):
         turn.note(live=replace(live, floor_ml=floor))
         return
     if not live.flowing:
-        live = Live(saved_at_ms=turn.now.mono_ms)
+        # without totals nothing else tells after a crash that fuel flowed: the first sight of it is kept at once
+        live = Live(saved_at_ms=turn.now.mono_ms if turn.point.config.totals else turn.now.mono_ms - SAVE_LIVE_MS)
         turn.emit(FlowStarted(turn.durable.open.nozzle))
     live = replace(live, floor_ml=floor, volume_ml=volume, amount_minor=reading.amount_minor)
     if turn.now.mono_ms - live.saved_at_ms >= SAVE_LIVE_MS or volume - live.saved_ml >= SAVE_LIVE_ML:
@@ -285,6 +278,22 @@ def _note_live(turn: Turn, reading: FuellingPointReading) -> None:
         turn.keep(open=replace(turn.durable.open, live_volume_ml=volume, live_amount_minor=reading.amount_minor))
         turn.emit(SaveLive(volume, reading.amount_minor))
     turn.note(live=live)
+
+
+def _shows_another(turn: Turn, reading: FuellingPointReading) -> bool:
+    """Without totals a display that left the last sale's value while fuelling is the proof of a flow."""
+    last = turn.durable.last_held
+    return (
+        not turn.point.config.totals
+        and bool(reading.volume_ml)
+        and last is not None
+        and (reading.volume_ml != last.volume_ml)
+    )
+
+
+def _on_bundle(turn: Turn, bundle: CompletedSale) -> None:
+    accounting = account if turn.point.config.totals else counted
+    accounting.on_bundle(turn, bundle)
 
 
 def _on_status(turn: Turn, status: DeviceStatus) -> None:
@@ -324,12 +333,15 @@ def _on_accept(turn: Turn, wish: AcceptPending) -> None:
     pending, config = turn.durable.pending, turn.point.config
     nozzle = wish.nozzle if pending is None or pending.nozzle is None else pending.nozzle
     meter = turn.durable.meter(nozzle)
-    if pending is None or pending.volume_ml is None or meter is None:
+    if pending is None or pending.volume_ml is None or (config.totals and meter is None):
         turn.emit(Audit("accept_pending_refused", f"{wish.person}: no sale with values and a known nozzle is pending"))
         return
     waited_ms = turn.now.wall_ms - pending.since_ms
     if waited_ms < config.accept_after_ms:
         turn.emit(Audit("accept_pending_refused", f"{wish.person}: unreadable for {waited_ms} ms only"))
+        return
+    if meter is None:
+        counted.accept(turn, wish.person, pending)
         return
     booking = _by_hand(turn, pending, meter.nozzle)
     fuelling, ended = turn.durable.open, turn.volatile.ended_wall_ms
@@ -383,17 +395,13 @@ def _on_unpaid(turn: Turn, told: UnpaidCount) -> None:
     turn.note(unpaid=told.count)
 
 
-def _on_stop(turn: Turn, wish: StopByPerson) -> None:
-    control.stop(turn, f"by {wish.person}")
-
-
 def _on_tick(_turn: Turn, _event: Ticked) -> None:
     """Time alone: what it brings is decided after every event."""
 
 
 _HANDLERS: dict[type[Any], Callable[[Turn, Any], None]] = {
     FuellingPointReading: _on_reading,
-    CompletedSale: account.on_bundle,
+    CompletedSale: _on_bundle,
     CommandResult: control.on_result,
     TotalizerReading: _on_totalizer,
     HeldSale: _on_held,
@@ -403,7 +411,9 @@ _HANDLERS: dict[type[Any], Callable[[Turn, Any], None]] = {
     AcceptPending: _on_accept,
     PricesWanted: _on_prices,
     UnpaidCount: _on_unpaid,
-    AuthoriseByPerson: control.by_person,
-    StopByPerson: _on_stop,
+    AuthoriseByPerson: wishes.authorise,
+    StopByPerson: wishes.stop,
+    SuspendByPerson: wishes.suspend,
+    ResumeByPerson: wishes.resume,
     EndsKnown: rebirth.on_ends,
 }

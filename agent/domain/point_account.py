@@ -39,6 +39,8 @@ MISMATCH_READS = 3
 WIDE_EVERY_MS = 600_000
 """The totals of all nozzles are compared at least so often, with the next sale."""
 
+UNREADABLE = "totals not readable; no authorising until they are"
+
 ACK_ATTEMPTS = 3
 """Acknowledgements of the same content before an alert is raised and the pace slows."""
 
@@ -78,30 +80,53 @@ def _nozzles_to_read(turn: Turn) -> tuple[int, ...]:
     return (fuelling.nozzle,)
 
 
-def on_bundle(turn: Turn, bundle: CompletedSale) -> None:
-    """Account for a read-out; one that was not asked for, or that flow has overtaken, changes nothing."""
-    before_turn = turn.volatile
-    if before_turn.read is None or before_turn.read.command_id != bundle.command_id:
-        return
+def took(turn: Turn, bundle: CompletedSale) -> bool:
+    """Whether a read-out is to be accounted for: one not asked for, or that flow has overtaken, changes nothing."""
+    seen = turn.volatile
+    if seen.read is None or seen.read.command_id != bundle.command_id:
+        return False
     turn.note(read=None, read_failures=0)
-    if before_turn.read_disturbed or not may_read(turn.point):
+    return not seen.read_disturbed and may_read(turn.point)
+
+
+def told(turn: Turn, held: HeldSale | None) -> HeldSale | None:
+    """What is new in a held sale. A queue that we may not empty tells the record we know until somebody else does."""
+    if turn.point.monitored and turn.point.config.queue and held is not None and held.token == turn.durable.last_token:
+        return None
+    return held
+
+
+def is_repeated(turn: Turn, held: HeldSale | None) -> bool:
+    """Whether a queue tells the record again that we have booked and whose acknowledgement is not confirmed."""
+    known = turn.durable
+    is_queue = turn.point.config.queue and held is not None and held.token != ""
+    return is_queue and held is not None and held.token == known.last_token and not known.acked
+
+
+def on_bundle(turn: Turn, bundle: CompletedSale) -> None:
+    """Account for a read-out of totals, held sale and totals again."""
+    asked = turn.volatile.read_nozzles
+    if not took(turn, bundle):
         return
     before = {total.nozzle: total for total in bundle.before}
     after = {total.nozzle: total for total in bundle.after}
-    asked = before_turn.read_nozzles
     if any(n in before and n in after and before[n] != after[n] for n in asked):
         turn.note(retry_at_ms=turn.now.mono_ms + MOVING_RETRY_MS)
         return
     if not all(n in before and n in after for n in asked):
         hold_pending(turn, bundle.held)
         return
-    if turn.point.config.queue and bundle.held is not None and _only_to_acknowledge(turn, bundle.held):
-        acknowledge(turn, bundle.held.token)
+    held = told(turn, bundle.held)
+    if turn.point.config.queue and held is not None and only_to_acknowledge(turn, held):
+        acknowledge(turn, held.token)
         return
-    if asked != turn.point.config.numbers and not _is_clear(turn, after[asked[0]], bundle.held):
+    if asked != turn.point.config.numbers and not _is_clear(turn, after[asked[0]], held):
         turn.note(wide=True, retry_at_ms=0)
         return
-    _account(turn, {n: after[n] for n in asked}, bundle.held)
+    fresh = None if is_repeated(turn, held) else held
+    is_settled = _account(turn, {n: after[n] for n in asked}, fresh)
+    if is_settled and not turn.durable.resets:
+        acknowledge(turn, "" if held is None else held.token)
 
 
 def _is_clear(turn: Turn, total: TotalizerReading, held: HeldSale | None) -> bool:
@@ -110,32 +135,30 @@ def _is_clear(turn: Turn, total: TotalizerReading, held: HeldSale | None) -> boo
     if held is None or held.volume_ml is None or held.nozzle not in (None, total.nozzle):
         return False
     if moved_ml == 0:
-        return _live_ml(turn) is None and (held.volume_ml == 0 or _is_old(turn, held))
+        return flowed_ml(turn) is None and (held.volume_ml == 0 or is_old(turn, held))
     return abs(moved_ml - held.volume_ml) < total.unit_ml
 
 
-def _only_to_acknowledge(turn: Turn, held: HeldSale) -> bool:
+def only_to_acknowledge(turn: Turn, held: HeldSale) -> bool:
     """Whether a queue record needs no comparing: already booked and not confirmed, or a zero sale."""
-    known = turn.durable
-    repeated = held.token != "" and held.token == known.last_token and not known.acked
-    return not held.volume_ml or (repeated and turn.volatile.ack_failures < ACK_ATTEMPTS)
+    return not held.volume_ml or (is_repeated(turn, held) and turn.volatile.ack_failures < ACK_ATTEMPTS)
 
 
-def hold_pending(turn: Turn, held: HeldSale | None) -> None:
-    """Totals are not readable: keep what is told as a provisional sale, block the point, ask again later."""
+def hold_pending(turn: Turn, held: HeldSale | None, why: str = UNREADABLE) -> None:
+    """The witness is silent: keep what is told as a provisional sale, block the point, ask again later."""
     known = turn.durable.pending or Pending(since_ms=turn.now.wall_ms)
     if known.volume_ml is None or known.live:
         known = _provisional(turn, held, known)
     if known != turn.durable.pending:
         turn.keep(pending=known)
-    turn.alert("SALE_PENDING", True, "totals not readable; no authorising until they are")
+    turn.alert("SALE_PENDING", True, why)
     turn.note(retry_at_ms=turn.now.mono_ms + PENDING_RETRY_MS)
 
 
 def _provisional(turn: Turn, held: HeldSale | None, known: Pending) -> Pending:
-    fuelling, live_ml = turn.durable.open, _live_ml(turn)
+    fuelling, live_ml = turn.durable.open, flowed_ml(turn)
     nozzle = None if fuelling is None else fuelling.nozzle
-    if held is not None and held.volume_ml and (live_ml is not None or not _is_old(turn, held)):
+    if held is not None and held.volume_ml and (live_ml is not None or not is_old(turn, held)):
         return Pending(
             known.since_ms,
             nozzle if held.nozzle is None else held.nozzle,
@@ -150,7 +173,7 @@ def _provisional(turn: Turn, held: HeldSale | None, known: Pending) -> Pending:
     return known
 
 
-def _live_ml(turn: Turn) -> int | None:
+def flowed_ml(turn: Turn) -> int | None:
     """Highest live volume of the open fuelling, saved or seen; ``None`` = no flow seen."""
     saved = None if turn.durable.open is None else turn.durable.open.live_volume_ml
     seen = turn.volatile.live.volume_ml
@@ -170,23 +193,24 @@ def _old_values(turn: Turn) -> tuple[Fingerprint, ...]:
     return booked if held is None else (held, *booked)
 
 
-def _is_old(turn: Turn, held: HeldSale) -> bool:
+def is_old(turn: Turn, held: HeldSale) -> bool:
+    """Whether the held values are known to be accounted for."""
     return any(known.shows(held) for known in _old_values(turn))
 
 
-def _account(turn: Turn, totals: Mapping[int, TotalizerReading], held: HeldSale | None) -> None:
-    """Compare every nozzle with its stored total; write down what came of it; permit the pump to forget."""
+def _account(turn: Turn, totals: Mapping[int, TotalizerReading], held: HeldSale | None) -> bool:
+    """Compare every nozzle with its stored total and write down what came of it; False where it is read again first."""
     based = rebase(turn, totals, held) | _set_baselines(turn, totals)
     owner = _owner(turn, totals, held)
     held = _named(held, owner)
     results = _compare_all(turn, totals, held, owner, based)
     resets = _follow_resets(turn, totals, held, owner, results)
     is_mismatch = any(r.mismatch for r in results) or any(f.mismatch for f in resets)
-    if is_mismatch and _live_ml(turn) is not None:
+    if is_mismatch and flowed_ml(turn) is not None:
         turn.note(mismatch_reads=turn.volatile.mismatch_reads + 1)
         if turn.volatile.mismatch_reads < MISMATCH_READS:
             turn.note(retry_at_ms=turn.now.mono_ms + MOVING_RETRY_MS)
-            return
+            return False
     confirmed = _confirm(turn, resets)
     results = [r for r in results if r.meter.nozzle not in {reset.nozzle for reset in confirmed}]
     based |= {reset.nozzle for reset in confirmed}
@@ -198,12 +222,11 @@ def _account(turn: Turn, totals: Mapping[int, TotalizerReading], held: HeldSale 
     more = any(r.more for r in results)
     booked = len(bookings) + sum(len(reset.sales) for reset in confirmed)
     if booked or not more:
-        _close_fuelling(turn, booked=bool(booked), based=based)
+        close_fuelling(turn, booked=bool(booked), based=based)
     if held is not None and held.volume_ml:
         turn.keep(last_held=display_of(held.volume_ml, held.amount_minor))
-    _settled(turn, booked, more)
-    if not turn.durable.resets and (held is not None or not turn.point.config.queue):
-        acknowledge(turn, "" if held is None else held.token)
+    settled(turn, booked, more)
+    return True
 
 
 def display_of(volume_ml: int, amount_minor: int | None) -> Fingerprint:
@@ -265,7 +288,7 @@ def _owner(turn: Turn, totals: Mapping[int, TotalizerReading], held: HeldSale | 
     if named in moved:
         return named
     if not moved:
-        return fuelling.nozzle if fuelling is not None and _live_ml(turn) is not None else named
+        return fuelling.nozzle if fuelling is not None and flowed_ml(turn) is not None else named
     return next(iter(moved)) if len(moved) == 1 else None
 
 
@@ -302,7 +325,7 @@ def _evidence(turn: Turn, nozzle: int, meter: Meter, held: HeldSale | None, owne
     prices = (dict(turn.volatile.prices).get(nozzle), told, meter.unit_price_milli, config.price(nozzle))
     return Evidence(
         unit_price_milli=next(p for p in prices if p is not None),
-        live_ml=_live_ml(turn) if ours else None,
+        live_ml=flowed_ml(turn) if ours else None,
         fuelling=ours,
         several=not ours or (turn.volatile.blind and not decided),
         old=_old_values(turn),
@@ -400,11 +423,12 @@ def _tell_mismatch(turn: Turn, results: list[Comparison]) -> None:
         turn.alert("MISMATCH", False)
 
 
-def _close_fuelling(turn: Turn, booked: bool, based: frozenset[int]) -> None:
+def close_fuelling(turn: Turn, booked: bool, based: frozenset[int]) -> None:
+    """End the open fuelling, if there is one, with the reason it ended for. ``based``: nozzles that got a baseline."""
     fuelling = turn.durable.open
     if fuelling is None:
         return
-    lifted = fuelling.lifted_ms is not None or turn.volatile.busy_seen or _live_ml(turn) is not None
+    lifted = fuelling.lifted_ms is not None or turn.volatile.busy_seen or flowed_ml(turn) is not None
     if booked:
         reason = "booked"
     elif turn.durable.resets:
@@ -421,7 +445,7 @@ def _close_fuelling(turn: Turn, booked: bool, based: frozenset[int]) -> None:
         turn.emit(HungZero(fuelling.nozzle))
 
 
-def _settled(turn: Turn, booked: int, more: bool) -> None:
+def settled(turn: Turn, booked: int, more: bool) -> None:
     """What the pump holds is accounted for: forget what was only needed for it."""
     volatile = turn.volatile
     if turn.durable.pending is not None:
@@ -451,6 +475,7 @@ def _settled(turn: Turn, booked: int, more: bool) -> None:
 def acknowledge(turn: Turn, token: str) -> None:
     """Permit the device to forget what is accounted for; never where we only read. The newest permission counts."""
     if turn.point.monitored:
+        turn.keep(last_token=token or turn.durable.last_token)
         return
     superseded = {sent.command_id for sent in turn.volatile.inflight if sent.kind == Acknowledge.__name__}
     turn.note(inflight=tuple(s for s in turn.volatile.inflight if s.command_id not in superseded))

@@ -5,9 +5,9 @@ Every decision is taken from the state that was read, never from a command's mem
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+from agent.domain import point_prices as prices
 from agent.domain.point_account import ACK_ATTEMPTS, MOVING_RETRY_MS, PENDING_RETRY_MS, hold_pending
+from agent.domain.point_counted import next_counter
 from agent.domain.point_events import (
     Audit,
     AuthoriseByPerson,
@@ -16,10 +16,17 @@ from agent.domain.point_events import (
     Turn,
 )
 from agent.domain.point_state import BUSY, HUNG, ControlMode, Fuelling, Inflight, Origin, Unconfirmed
-from drivers.commands import Authorise, Preset, SetPrices, Stop
+from drivers.commands import Authorise, Stop
 from drivers.readings import CommandOutcome, CommandResult, PointState
 
-COMMAND_LIMITS_MS = {"Authorise": 30_000, "Preset": 30_000, "Stop": 30_000, "SetPrices": 60_000}
+COMMAND_LIMITS_MS = {
+    "Authorise": 30_000,
+    "Preset": 30_000,
+    "Stop": 30_000,
+    "Suspend": 30_000,
+    "Resume": 30_000,
+    "SetPrices": 60_000,
+}
 """A command without an end after this long counts as UNKNOWN: far above every protocol's own limit."""
 
 QUEUE_ACK_LIMIT_MS = 30_000
@@ -43,30 +50,35 @@ AUTHORISE_ATTEMPTS = 3
 STOP_AGAIN_MS = 10_000
 """STOP may be repeated freely; so often it is."""
 
-PRICE_ATTEMPTS = 3
-"""Quick attempts to set the same prices; afterwards the pace is slow and the difference is an alert."""
-
-PRICES_AGAIN_MS = 10_000
-PRICES_SLOW_MS = 300_000
 ACK_SLOW_MS = 60_000
+
+
+MONITORED = "control is monitor, which only reads"
+UNRESOLVED_SHOWN = 5
+"""Commands whose end nobody knows, kept for people to see: the newest of this start."""
 
 
 def blocked_by(turn: Turn) -> str | None:
     """Return why this point may not be authorised now, ``None`` when it may."""
-    point, known, seen = turn.point, turn.durable, turn.volatile
+    known, seen = turn.durable, turn.volatile
     reasons = (
         (not seen.online or seen.reading is None, "the point is offline"),
         (bool(known.resets), "a meter waits for confirmation (pumps confirm-meter)"),
-        (known.pending is not None, "totals are not readable"),
+        (known.pending is not None, "the last sale is pending (sales accept-pending)"),
         (not seen.accounted, "the last sale is being read out"),
         (not seen.released, "prices are being synchronised after a start or a gap"),
         (known.open is not None, "a fuelling is already open"),
         (turn.waiting_for("SetPrices", "Authorise", "Preset"), "a command is under way"),
         (seen.reading is not None and seen.reading.needs_prices, "the pump has no prices"),
         (_unpaid_limit(turn), f"{seen.unpaid} sales are unpaid"),
-        (any(known.meter(n) is None for n in point.config.numbers), "a nozzle has no baseline"),
+        (_no_base(turn), "a nozzle has no baseline"),
     )
     return next((text for stands, text in reasons if stands), None)
+
+
+def _no_base(turn: Turn) -> bool:
+    config, known = turn.point.config, turn.durable
+    return any(known.meter(n) is None for n in config.numbers) if config.totals else known.counter is None
 
 
 def _unpaid_limit(turn: Turn) -> bool:
@@ -116,7 +128,7 @@ def answer_call(turn: Turn) -> None:
         return
     turn.note(armed=False)
     open_fuelling(turn, nozzle, Origin.AUTO)
-    _authorise(turn)
+    authorise(turn)
 
 
 def open_fuelling(turn: Turn, nozzle: int | None, origin: Origin, wish: AuthoriseByPerson | None = None) -> None:
@@ -133,13 +145,15 @@ def open_fuelling(turn: Turn, nozzle: int | None, origin: Origin, wish: Authoris
         attendant=None if wish is None else wish.person,
         preset_volume_ml=None if wish is None else wish.preset_volume_ml,
         preset_amount_minor=None if wish is None else wish.preset_amount_minor,
+        counter=next_counter(turn),
     )
     turn.keep(open=fuelling)
     turn.note(busy_seen=False)
     turn.emit(OpenFuelling(fuelling))
 
 
-def _authorise(turn: Turn) -> None:
+def authorise(turn: Turn) -> None:
+    """Let the open fuelling, which is on disk by the time this leaves, deliver."""
     fuelling = turn.durable.open
     assert fuelling is not None
     nozzles = () if fuelling.nozzle is None else (fuelling.nozzle,)
@@ -147,44 +161,17 @@ def _authorise(turn: Turn) -> None:
     turn.note(authorised_at_ms=turn.now.mono_ms, authorise_tried=turn.volatile.authorise_tried + 1)
 
 
-def by_person(turn: Turn, wish: AuthoriseByPerson) -> None:
-    """A person lets one fuelling go; a wish that cannot be followed is answered by an audit entry with the reason."""
-    config = turn.point.config
-    presets = [p for p in (wish.preset_volume_ml, wish.preset_amount_minor) if p is not None]
-    reason = blocked_by(turn)
-    if config.mode not in (ControlMode.RELEASED, ControlMode.PRESET):
-        reason = f"control is {config.mode.value}; a person authorises only in released and preset"
-    elif config.mode is ControlMode.PRESET and len(presets) != 1:
-        reason = "give exactly one of volume and amount"
-    elif len(presets) > 1 or any(p <= 0 for p in presets):
-        reason = "a preset is one positive volume or amount"
-    elif wish.nozzle is not None and wish.nozzle not in config.numbers:
-        reason = f"there is no nozzle {wish.nozzle} at this point"
-    elif reason is None and turn.point.state not in (PointState.IDLE, PointState.CALLING):
-        reason = f"the point is {turn.point.state}"
-    if reason is not None:
-        turn.emit(Audit("authorise_refused", f"{wish.person}: {reason}"))
-        return
-    reading = turn.volatile.reading
-    lifted = reading.nozzle if reading is not None and reading.state is PointState.CALLING else None
-    nozzle = wish.nozzle or lifted or (config.numbers[0] if len(config.numbers) == 1 else None)
-    turn.note(armed=False, authorise_tried=0)
-    turn.emit(Audit("authorise", f"{wish.person}: nozzle {nozzle or 'any'}"))
-    open_fuelling(turn, nozzle, Origin.PERSON, wish)
-    if presets:
-        turn.send(Preset(turn.next_id(), config.number, wish.preset_volume_ml, wish.preset_amount_minor))
-    else:
-        _authorise(turn)
-
-
 def stop(turn: Turn, why: str) -> None:
-    """End delivery now; refused only where we do nothing but read."""
-    if turn.point.monitored:
-        turn.emit(Audit("stop_refused", f"{why}: control is monitor, which only reads"))
+    """End delivery now; refused only where we do nothing but read, or the pump takes no such order."""
+    turn.note(stop_at_ms=turn.now.mono_ms + STOP_AGAIN_MS)
+    reason = MONITORED if turn.point.monitored else None
+    if reason is None and not turn.point.config.stops:
+        reason = "this pump takes no stop from us; stop it at the pump"
+    if reason is not None:
+        turn.emit(Audit("stop_refused", f"{why}: {reason}"))
         return
     turn.emit(Audit("stop", why))
     turn.send(Stop(turn.next_id(), turn.point.config.number))
-    turn.note(stop_at_ms=turn.now.mono_ms + STOP_AGAIN_MS)
 
 
 def watch_authorised(turn: Turn) -> None:
@@ -214,8 +201,20 @@ def watch_authorised(turn: Turn) -> None:
     hung_again = fuelling.lifted_ms is not None and reading is not None and reading.nozzle_out is False
     overdue = turn.point.state is PointState.IDLE and waited_ms >= limit_ms
     unwanted = turn.point.state is PointState.AUTHORISED and (hung_again or waited_ms >= limit_ms)
-    if (overdue or unwanted) and turn.now.mono_ms >= seen.stop_at_ms and not turn.waiting_for("Stop"):
+    if not (overdue or unwanted):
+        return
+    if not turn.point.config.stops:
+        _cannot_stop(turn, waiting=unwanted)
+    elif turn.now.mono_ms >= seen.stop_at_ms and not turn.waiting_for("Stop"):
         stop(turn, "authorised and not lifted in time")
+
+
+def _cannot_stop(turn: Turn, *, waiting: bool) -> None:
+    """The limit has passed at a pump that takes no stop: a person must see to it, or the state says it is over."""
+    if waiting:
+        turn.alert("AUTHORISE_FAILED", True, "authorised and not lifted in time; this pump takes no stop from us")
+    else:
+        mark_ended(turn)
 
 
 def _not_taken(turn: Turn, why: str) -> None:
@@ -237,53 +236,18 @@ def watch_adopted(turn: Turn) -> None:
     if fuelling.origin not in (Origin.AUTO, Origin.PERSON) or turn.volatile.live.flowing:
         return
     passed_ms = turn.now.wall_ms - fuelling.opened_ms
-    if passed_ms >= turn.point.config.authorised_limit_ms and turn.now.mono_ms >= turn.volatile.stop_at_ms:
+    if passed_ms < turn.point.config.authorised_limit_ms:
+        return
+    if not turn.point.config.stops:
+        _cannot_stop(turn, waiting=True)
+    elif turn.now.mono_ms >= turn.volatile.stop_at_ms:
         stop(turn, "authorised before the start and not lifted in time")
-
-
-def synchronise_prices(turn: Turn) -> None:
-    """Set prices where the device's differ; never with a nozzle out, an open fuelling or totals not accounted for."""
-    config, seen = turn.point.config, turn.volatile
-    wanted = tuple((n.number, n.unit_price_milli) for n in config.nozzles)
-    can = config.sets_prices and turn.point.state in HUNG and not seen.out and turn.durable.open is None
-    under_way = turn.waiting_for("SetPrices", "Authorise", "Preset")
-    if (
-        prices_differ(turn)
-        and can
-        and not under_way
-        and not turn.durable.resets
-        and turn.now.mono_ms >= seen.prices_at_ms
-    ):
-        tried = seen.prices_tried + 1
-        pause_ms = PRICES_AGAIN_MS if tried < PRICE_ATTEMPTS else PRICES_SLOW_MS
-        turn.note(prices_sent=wanted, prices_tried=tried, prices_at_ms=turn.now.mono_ms + pause_ms)
-        turn.send(SetPrices(turn.next_id(), config.number, wanted), str(wanted))
-
-
-def tell_price_mismatch(turn: Turn) -> None:
-    """A price the device shows and configuration does not: an alert, unless it is about to be set."""
-    config, seen = turn.point.config, turn.volatile
-    wrong = [(n, p, config.price(n)) for n, p in seen.prices if p != config.price(n)]
-    about_to = config.sets_prices and not turn.point.monitored and seen.prices_tried < PRICE_ATTEMPTS
-    if not wrong:
-        turn.alert("PRICE_MISMATCH", False)
-    elif not (about_to or turn.waiting_for("SetPrices")) or turn.point.state in BUSY:
-        detail = "; ".join(f"nozzle {n} shows {shown}, wanted {wanted}" for n, shown, wanted in wrong)
-        turn.alert("PRICE_MISMATCH", True, detail)
-
-
-def prices_differ(turn: Turn) -> bool:
-    """Whether prices should be set: the device lacks them, shows others, or does not tell."""
-    reading, shown = turn.volatile.reading, dict(turn.volatile.prices)
-    if reading is not None and reading.needs_prices:
-        return True
-    return any(shown.get(n.number) != n.unit_price_milli for n in turn.point.config.nozzles)
 
 
 def release(turn: Turn) -> None:
     """Section 7, last step: from now on lifts are answered; one that was already out must be hung up first."""
     seen = turn.volatile
-    settable = turn.point.config.sets_prices and seen.prices_tried < PRICE_ATTEMPTS and prices_differ(turn)
+    settable = turn.point.config.sets_prices and seen.prices_tried < prices.ATTEMPTS and prices.differ(turn)
     if seen.released or turn.durable.resets or settable or turn.waiting_for("SetPrices"):
         return
     turn.note(released=True, armed=turn.point.state is PointState.IDLE and not seen.out)
@@ -321,19 +285,27 @@ def expire(turn: Turn) -> None:
             _ended(turn, sent, CommandOutcome.UNKNOWN, "no end within its limit")
 
 
+def unresolved(turn: Turn, command: Unconfirmed) -> None:
+    """A command whose end nobody knows: shown until one of its kind has succeeded, and never sent again."""
+    turn.note(unresolved=(*turn.volatile.unresolved, command)[-UNRESOLVED_SHOWN:])
+    turn.emit(NeedsReconciliation(command))
+
+
 def _ended(turn: Turn, sent: Inflight, outcome: CommandOutcome, detail: str) -> None:
     written = next((u for u in turn.durable.unconfirmed if u.command_id == sent.command_id), None)
     turn.note(inflight=tuple(s for s in turn.volatile.inflight if s != sent))
     turn.keep(unconfirmed=tuple(u for u in turn.durable.unconfirmed if u != written))
     if outcome is CommandOutcome.UNKNOWN:
-        turn.emit(NeedsReconciliation(written or Unconfirmed(sent.command_id, sent.kind)))
+        unresolved(turn, written or Unconfirmed(sent.command_id, sent.kind))
     elif outcome is CommandOutcome.REFUSED:
         turn.emit(Audit("command_refused", f"{sent.kind} {sent.command_id}: {detail}"))
     applied = outcome is CommandOutcome.APPLIED
+    if applied:
+        turn.note(unresolved=tuple(u for u in turn.volatile.unresolved if u.kind != sent.kind))
     if sent.kind == "Acknowledge":
         _acknowledged(turn, sent, applied)
     elif sent.kind == "SetPrices":
-        _prices_set(turn, applied)
+        prices.were_set(turn, applied=applied)
     elif sent.kind == "Preset":
         _preset_ended(turn, applied, detail)
     elif sent.kind == "Authorise":
@@ -347,8 +319,8 @@ def _acknowledged(turn: Turn, sent: Inflight, applied: bool) -> None:
         turn.keep(acked=True)
         turn.note(ack_failures=0)
         turn.alert("ACKNOWLEDGE_FAILED", False)
-        if turn.point.config.queue:
-            turn.note(accounted=False, retry_at_ms=0)
+        if turn.point.config.queue and turn.durable.last_token:
+            turn.note(accounted=False, retry_at_ms=0)  # the next record, or nothing more
         return
     failures = turn.volatile.ack_failures + 1
     slow = failures >= ACK_ATTEMPTS
@@ -358,25 +330,13 @@ def _acknowledged(turn: Turn, sent: Inflight, applied: bool) -> None:
     turn.note(ack_failures=failures, accounted=False, retry_at_ms=turn.now.mono_ms + pause_ms)
 
 
-def _prices_set(turn: Turn, applied: bool) -> None:
-    if not applied:
-        return
-    turn.note(prices=turn.volatile.prices_sent)
-    shown = dict(turn.volatile.prices)
-    if turn.volatile.accounted and turn.durable.open is None:
-        meters = tuple(
-            replace(m, unit_price_milli=shown.get(m.nozzle, m.unit_price_milli)) for m in turn.durable.meters
-        )
-        turn.keep(meters=meters)
-
-
 def _preset_ended(turn: Turn, applied: bool, detail: str) -> None:
     """The preset stands: only now may the pump deliver. It does not: nothing is authorised."""
     if turn.durable.open is None:
         return
     ready = turn.volatile.accounted and turn.volatile.released and turn.point.state not in BUSY
     if applied and ready:
-        _authorise(turn)
+        authorise(turn)
         return
     turn.emit(Audit("preset_failed", detail or "the preset was not confirmed; nothing was authorised"))
     if turn.point.state not in BUSY:

@@ -78,6 +78,20 @@ class StopByPerson:
 
 
 @dataclass(frozen=True, slots=True)
+class SuspendByPerson:
+    """A person halts delivery; the fuelling stays open."""
+
+    person: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeByPerson:
+    """A person lets a halted delivery go on."""
+
+    person: str
+
+
+@dataclass(frozen=True, slots=True)
 class EndsKnown:
     """After a new incarnation head office has told the last end of each nozzle it has sales of."""
 
@@ -98,6 +112,8 @@ Event = (
     | UnpaidCount
     | AuthoriseByPerson
     | StopByPerson
+    | SuspendByPerson
+    | ResumeByPerson
     | EndsKnown
 )
 
@@ -168,6 +184,14 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
+class PriceInForce:
+    """A nozzle at rest sells at this unit price from now on; told at each change."""
+
+    nozzle: int
+    unit_price_milli: int
+
+
+@dataclass(frozen=True, slots=True)
 class Lifted:
     """A nozzle was lifted; ``None`` where the device does not tell which."""
 
@@ -226,6 +250,7 @@ Effect = (
     | SaveLive
     | Baseline
     | Gap
+    | PriceInForce
     | Lifted
     | FlowStarted
     | HungZero

@@ -88,6 +88,7 @@ def book_kept(turn: Turn, at: Totalizer, reset: MeterReset, reason: str, flags: 
     """Book what was kept, behind ``at``, each break of the count with a base of its own; return where it ends."""
     for sale in reset.sales:
         booking = replace(sale.booking, flags=tuple(sorted({*sale.booking.flags, *flags})))
+        assert booking.start is not None, "only a nozzle with totals waits for a confirmation"
         if booking.start != at:
             _base(turn, at, reset, booking.start, reason)
         turn.emit(Book(booking, sale.lifted_ms, sale.ended_ms, sale.attendant))

@@ -47,11 +47,12 @@ class NozzleConfig:
 class PointConfig:
     """What is configured. ``boot``: unique per start of the agent, so that command ids never repeat.
 
-    ``unpaid_max``: unpaid sales at which no further authorisation is given, ``None`` where no till settles.
-    ``queue``: the device numbers its sales and tells the oldest first (``sale_memory`` is ``queue``).
-    ``sets_prices``: the driver can set prices. ``accept_after_ms``: how long totals must have been unreadable before a
-    supervisor may accept a sale by hand. ``authorised_limit_ms``: an authorised nozzle that is not lifted is stopped
-    then.
+    ``unpaid_max``: unpaid sales at which no further authorisation is given, ``None`` where no till settles. ``queue``:
+    the device numbers its sales and tells the oldest first (``sale_memory`` is ``queue``). ``totals``: it keeps a
+    count per nozzle. ``holds``: it can tell a finished sale. ``sets_prices``, ``stops``, ``suspends``, ``presets``
+    (``volume``, ``amount``): what its driver can do. ``accept_after_ms``: how long totals must have been unreadable
+    before a supervisor may accept a sale by hand. ``authorised_limit_ms``: an authorised nozzle that is not lifted is
+    stopped then.
     """
 
     number: int
@@ -61,7 +62,12 @@ class PointConfig:
     rules: Rules = field(default_factory=Rules)
     unpaid_max: int | None = None
     queue: bool = False
+    totals: bool = True
+    holds: bool = True
     sets_prices: bool = True
+    stops: bool = True
+    suspends: bool = False
+    presets: tuple[str, ...] = ("volume", "amount")
     accept_after_ms: int = 600_000
     authorised_limit_ms: int = 120_000
 
@@ -88,8 +94,8 @@ class Origin(StrEnum):
 class Fuelling:
     """A fuelling that may deliver or delivers. ``start``: the nozzle's last committed total, ``None`` where unknown.
 
-    ``live_*``: live values as last saved, ``live_volume_ml`` is ``None`` until a flow was saved. Times are Unix
-    milliseconds.
+    ``counter``: the key its sale will have where the device keeps no totals. ``live_*``: live values as last saved,
+    ``live_volume_ml`` is ``None`` until a flow was saved. Times are Unix milliseconds.
     """
 
     nozzle: int | None
@@ -104,6 +110,7 @@ class Fuelling:
     preset_amount_minor: int | None = None
     live_volume_ml: int | None = None
     live_amount_minor: int | None = None
+    counter: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +199,8 @@ class Durable:
     last acknowledged, and whether the device confirmed it. ``resets``: nozzles in METER_RESET, ``replaced``: what is
     kept for each of them. ``alerts``: those standing. ``rebase``: nozzles whose stored total may be an old one, until
     their next read-out; ``ends``: what head office said of their last sales, ``None`` until it did; ``gaps``: what it
-    must still be asked about.
+    must still be asked about. ``counter``: the last number given to a sale of a device without totals, ``None`` before
+    its first contact. ``in_force``: the unit price each nozzle is known to sell at.
     """
 
     meters: tuple[Meter, ...] = ()
@@ -208,6 +216,8 @@ class Durable:
     rebase: tuple[int, ...] = ()
     ends: tuple[tuple[int, Totalizer], ...] | None = None
     gaps: tuple[MeterGap, ...] = ()
+    counter: int | None = None
+    in_force: tuple[tuple[int, int], ...] = ()
 
     def meter(self, nozzle: int | None) -> Meter | None:
         """The stored meter of ``nozzle``."""
@@ -251,7 +261,8 @@ class Volatile:
     a read-out due. ``ended_wall_ms``: end
     of flow seen, its totals not yet compared. ``released``: section 7 is done since the start or the last gap.
     ``armed``: hung up since then, so that the next lift may be answered. ``blind``: readings may have been missed since
-    the last accounting. ``prices``: price the device is known to have per nozzle.
+    the last accounting. ``prices``: price the device is known to have per nozzle. ``unresolved``: commands whose end
+    nobody knows, for people to see.
     """
 
     fresh: bool = True
@@ -291,6 +302,7 @@ class Volatile:
     mismatch_reads: int = 0
     ack_failures: int = 0
     confirms: tuple[tuple[int, str], ...] = ()
+    unresolved: tuple[Unconfirmed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,6 +344,8 @@ def durable(point: Point) -> dict[str, Any]:
         "rebase": list(d.rebase),
         "ends": None if d.ends is None else [[nozzle, str(end)] for nozzle, end in d.ends],
         "gaps": [_gap_out(gap) for gap in d.gaps],
+        "counter": d.counter,
+        "in_force": [list(entry) for entry in d.in_force],
     }
 
 
@@ -364,6 +378,8 @@ def restore(config: PointConfig, stored: Mapping[str, Any] | None, boot: str) ->
             rebase=tuple(stored.get("rebase", ())),
             ends=_ends_in(stored.get("ends")),
             gaps=tuple(_gap_in(gap) for gap in stored.get("gaps", ())),
+            counter=stored.get("counter"),
+            in_force=tuple((nozzle, price) for nozzle, price in stored.get("in_force", ())),
         ),
     )
 

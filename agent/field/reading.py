@@ -252,7 +252,7 @@ def _config(request: Request, driver: DriverSpec, options: Mapping[str, object])
             PointConfig(
                 POINT,
                 request.address or 0,
-                ALL_NOZZLES,
+                ALL_NOZZLES[:1] if driver.one_nozzle else ALL_NOZZLES,
                 volume_decimals=3,
                 amount_decimals=3,
                 unit_price_decimals=3,

@@ -31,6 +31,7 @@ SEVERITIES = {
     "METER_RESET": "critical",
     "SALE_PENDING": "alarm",
     "MISMATCH": "alarm",
+    "DELIVERIES_MISSING": "alarm",
     "UNKNOWN_AUTHORISATION": "alarm",
     "PRICE_MISMATCH": "warning",
     "DISK_FULL": "critical",
@@ -60,9 +61,14 @@ def _tanks_of(step: Step, gauge: str) -> list[TankSettings]:
     return [tank for tank in step.settings.tank if tank.line == line]
 
 
-def tank_reading(step: Step, reading: TankReading) -> None:
-    """Judge one gauge reading of one tank."""
-    tank = next((t for t in _tanks_of(step, reading.gauge) if t.gauge_index == reading.gauge_index), None)
+def tank_at(step: Step, gauge: str, index: int) -> TankSettings | None:
+    """Return the configured tank that a console calls ``index``."""
+    return next((tank for tank in _tanks_of(step, gauge) if tank.gauge_index == index), None)
+
+
+def tank_reading(step: Step, reading: TankReading, *, frozen: bool = False) -> None:
+    """Judge one gauge reading of one tank. ``frozen``: the gauge stands still, so its numbers mean nothing."""
+    tank = tank_at(step, reading.gauge, reading.gauge_index)
     if tank is None:
         return
     step.memory.tank_readings[tank.id] = reading
@@ -79,6 +85,7 @@ def tank_reading(step: Step, reading: TankReading) -> None:
         probe_out=None if alarms is None else _has(alarms, tank.gauge_index, 9),
         invalid_level=reading.invalid_level,
         gauge_silent=False,
+        frozen=frozen,
         gauge_alarms=None if alarms is None else _own(alarms, tank.gauge_index),
     )
     judge_tank(step, tank, sample)

@@ -162,6 +162,14 @@ def _stop(step: Step, asked: Asked, _key: bytes) -> dict[str, Any]:
     return _point_event(step, asked, lambda _: events.StopByPerson(asked.person.name))
 
 
+def _suspend(step: Step, asked: Asked, _key: bytes) -> dict[str, Any]:
+    return _point_event(step, asked, lambda _: events.SuspendByPerson(asked.person.name))
+
+
+def _resume(step: Step, asked: Asked, _key: bytes) -> dict[str, Any]:
+    return _point_event(step, asked, lambda _: events.ResumeByPerson(asked.person.name))
+
+
 def _acknowledge(step: Step, asked: Asked, _key: bytes) -> dict[str, Any]:
     return alerting.acknowledge(step, _number(asked, "alert"), asked.person.name)
 
@@ -195,6 +203,8 @@ OPERATIONS: dict[str, tuple[Operation, str]] = {
     "pumps.confirm-meter": (_confirm_meter, SUPERVISOR),
     "pumps.authorise": (_authorise, "attendant"),
     "pumps.stop": (_stop, "attendant"),
+    "pumps.suspend": (_suspend, "attendant"),
+    "pumps.resume": (_resume, "attendant"),
     "alerts.ack": (_acknowledge, "attendant"),
     "prices.set": (_price, SUPERVISOR),
     "tanks.confirm-units": (_confirm_units, SUPERVISOR),

@@ -7,7 +7,9 @@ memory and database may disagree: the exception goes up and the process starts a
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 from agent.clock import Clock, read
 from agent.domain import link_memory
@@ -32,7 +34,19 @@ from agent.inbox import (
 )
 from agent.live import LiveBoard
 from agent.logs import get_logger
-from agent.pipeline import alerting, asking, downlink, points, pricing, rulebook, scanning, settling, stock
+from agent.pipeline import (
+    alerting,
+    asking,
+    downlink,
+    gauging,
+    points,
+    pricing,
+    receiving,
+    rulebook,
+    scanning,
+    settling,
+    stock,
+)
 from agent.pipeline.memory import Memory
 from agent.pipeline.step import Outlets, RequestRefused, Step
 from agent.settings import Settings
@@ -40,6 +54,7 @@ from agent.store.journal import Stamp
 from agent.store.store import Store, Tx
 from agent.store.swap import RESTORED
 from drivers.commands import Acknowledge
+from drivers.device import DispenserCapabilities
 from drivers.readings import (
     CodeScan,
     CommandResult,
@@ -47,10 +62,13 @@ from drivers.readings import (
     DeviceStatus,
     FuellingPointReading,
     GaugeAlarms,
+    GaugeDeliveries,
+    GaugeHistory,
     GaugeLimits,
     GaugeUnits,
     HeldSale,
     Reading,
+    TankChart,
     TankReading,
     TotalizerReading,
 )
@@ -81,9 +99,11 @@ class Pipeline:
         random: RandomBits,
         live: LiveBoard,
         index_key: bytes,
+        capabilities: Mapping[int, DispenserCapabilities],
         outlets: Outlets,
     ) -> None:
         self._store = store
+        self._can = capabilities
         self._settings = settings
         self._clock = clock
         self._boot = boot
@@ -106,12 +126,13 @@ class Pipeline:
         devices = stored.get(alerting.DEVICE_SUBJECT)
         memory = Memory(
             desk=self._desk(tx.memory.desk(), now),
-            points=points.build(self._settings, tx.memory.points(), prices, self._start),
+            points=points.build(self._settings, tx.memory.points(), prices, self._start, self._can),
             tanks=alerting.build(self._settings, stored),
             device_alerts=DeviceAlerts() if devices is None else restore_alerts(devices),
             prices=prices,
             rules=rulebook.load_active(tx, station.currency, station.exponent),
         )
+        gauging.build(self._settings, tx, memory)
         for sale, due_ms in tx.sales.scheduled():
             memory.due[sale] = now.mono_ms + max(0, due_ms - now.wall_ms)
         return memory
@@ -137,6 +158,10 @@ class Pipeline:
         downlink.go_on(step)
         step.audit("agent", "agent", "started", self._boot, reason=f"configuration {self._settings.hash}")
         self._tell_restored(step)
+        for weak in points.without_totals(step.memory):
+            reason = "the device keeps no totals: its sales are keyed by a number of ours, which is weaker"
+            step.audit("agent", "agent", "no_totals", f"point:{weak}", reason=reason)
+            step.after.append(partial(_log.warning, "point keeps no totals, its sales have weak keys", point=weak))
         stock.tell_tables(step)
         if self._settings.sales.settle == "tender":
             for number in self._settings.fuelling_point:
@@ -186,15 +211,23 @@ class Pipeline:
             case CodeScan():
                 scanning.scanned(step, reading, self._index_key)
             case TankReading():
-                alerting.tank_reading(step, reading)
+                gauging.tank_reading(step, reading)
             case GaugeAlarms():
-                alerting.gauge_alarms(step, reading)
+                gauging.gauge_alarms(step, reading)
+            case GaugeDeliveries():
+                receiving.deliveries(step, reading)
+            case GaugeHistory():
+                gauging.history(step, reading)
+            case TankChart():
+                gauging.chart(step, reading)
             case GaugeUnits():
                 alerting.gauge_units(step, reading)
             case GaugeLimits():
                 pass  # the station file is a person's word; the console's own limits are shown by field tools
             case DeviceStatus():
                 self._status(step, reading)
+            case CommandResult(fuelling_point=0):
+                receiving.answered(step, reading)
             case (
                 FuellingPointReading(fuelling_point=number)
                 | CompletedSale(fuelling_point=number)
@@ -224,6 +257,7 @@ class Pipeline:
             alerting.device(step, status.device, alert, standing=not status.online, detail=status.reason)
             if kind == "gauge" and not status.online:
                 alerting.gauge_silent(step, status.device)
+                gauging.lost(step, status.device)
 
     def _tick(self, kind: str) -> None:
         now = read(self._clock)
@@ -237,6 +271,7 @@ class Pipeline:
             self._watch_clock(step, now)
             pricing.refresh(step)
         else:
+            receiving.settle(step)
             pricing.telemetry(step)
         self._finish(step)
 
@@ -281,6 +316,8 @@ class Pipeline:
     def _finish(self, step: Step) -> None:
         if "sale" in step.passed:
             failpoint("sale.before_commit")
+        if "delivery" in step.passed:
+            failpoint("delivery.before_commit")
         wrote = step.commit()
         before, self._memory = self._memory, step.memory
         self._passed(step)
@@ -314,5 +351,6 @@ _AFTER = (
     ("link", "link.after_commit"),
     ("tender", "tender.after_commit"),
     ("rules", "rules.after_commit"),
+    ("delivery", "delivery.after_commit"),
     ("ack", "sync.after_ack_applied"),
 )

@@ -15,6 +15,7 @@ from agent.domain.link_records import LinkDesk
 from agent.domain.point_state import Point
 from agent.domain.rules.model import RuleSet
 from agent.domain.wetstock.alerts import TankAlerts
+from agent.domain.wetstock.console_time import ConsoleClock
 from drivers.readings import FuellingPointReading, GaugeAlarms, TankReading
 
 
@@ -25,6 +26,15 @@ class ActiveRules:
     rules: RuleSet
     version: int
     hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Still:
+    """A gauge reading that stands still: its values, since when, and what had been sold out of the tank by then."""
+
+    values: tuple[int | None, ...]
+    since_mono_ms: int
+    sold_ml: int
 
 
 class DeskText:
@@ -65,7 +75,11 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 @dataclass(slots=True)
 class Memory:
-    """All of it. Dictionaries are copied by ``draft``; what they hold is frozen."""
+    """All of it. Dictionaries are copied by ``draft``; what they hold is frozen.
+
+    Of gauges: ``gauge_lost_ms`` since when each was not heard, ``sold_ml`` by tank since the start, ``still`` readings
+    that do not change, ``backfills`` ranges being read (command to tank).
+    """
 
     desk: LinkDesk
     desk_text: DeskText = field(default_factory=DeskText)
@@ -82,6 +96,11 @@ class Memory:
     look_at_ms: int = 0
     telemetry_at_ms: int = 0
     disk_is_full: bool = False
+    console_clocks: dict[str, ConsoleClock] = field(default_factory=dict)
+    gauge_lost_ms: dict[str, int] = field(default_factory=dict)
+    sold_ml: dict[int, int] = field(default_factory=dict)
+    still: dict[int, Still] = field(default_factory=dict)
+    backfills: dict[str, int] = field(default_factory=dict)
 
     def draft(self) -> Memory:
         """Return a copy whose dictionaries may be changed."""
@@ -95,4 +114,9 @@ class Memory:
             seen_mono_ms=dict(self.seen_mono_ms),
             due=dict(self.due),
             prices=dict(self.prices),
+            console_clocks=dict(self.console_clocks),
+            gauge_lost_ms=dict(self.gauge_lost_ms),
+            sold_ml=dict(self.sold_ml),
+            still=dict(self.still),
+            backfills=dict(self.backfills),
         )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from agent.domain import forecourt
 from agent.domain import link_records as links
 from agent.domain import point_events as events
+from agent.domain import point_prices as prices
 from agent.domain.booking import Rules
 from agent.domain.linking import settlement_due_ms
 from agent.domain.point_state import ControlMode, NozzleConfig, Point, PointConfig, durable, restore
@@ -16,25 +19,51 @@ from agent.pipeline import alerting, scanning
 from agent.pipeline.memory import Memory
 from agent.pipeline.step import Step
 from agent.settings import PointSettings, Settings
+from drivers.device import DispenserCapabilities
 from drivers.readings import CompletedSale, FuellingPointReading
 from sync.records import format_time
 
 
-def build(settings: Settings, stored: dict[int, dict[str, Any]], prices: dict[str, int], boot: str) -> dict[int, Point]:
-    """Return every configured fuelling point as the database left it."""
-    return {
-        point.id: restore(_config(settings, point, prices, boot), stored.get(point.id), boot)
-        for point in settings.fuelling_point
-    }
+def build(
+    settings: Settings,
+    stored: dict[int, dict[str, Any]],
+    in_force: dict[str, int],
+    boot: str,
+    can: Mapping[int, DispenserCapabilities],
+) -> dict[int, Point]:
+    """Return every configured fuelling point as the database left it.
+
+    ``in_force``: unit price per grade. ``can``: what the driver of each point declares.
+    """
+    built = {}
+    for point in settings.fuelling_point:
+        config = _config(settings, point, in_force, boot)
+        if point.id in can:
+            config = _with(config, can[point.id])
+        built[point.id] = restore(config, stored.get(point.id), boot)
+    return built
 
 
-def _config(settings: Settings, point: PointSettings, prices: dict[str, int], boot: str) -> PointConfig:
+def _with(config: PointConfig, can: DispenserCapabilities) -> PointConfig:
+    return replace(
+        config,
+        queue=can.sale_memory == "queue",
+        totals=can.totals != "none",
+        holds=can.sale_memory != "none",
+        sets_prices=can.sets_prices,
+        stops=can.stops,
+        suspends=can.suspends,
+        presets=can.presets,
+    )
+
+
+def _config(settings: Settings, point: PointSettings, in_force: dict[str, int], boot: str) -> PointConfig:
     protocol = next(line.protocol for line in settings.line if line.id == point.line)
     resolution_ml: int = 10 ** max(0, 3 - point.decimals.filled(protocol).volume)
     return PointConfig(
         number=point.id,
         mode=ControlMode(point.control),
-        nozzles=tuple(NozzleConfig(n.id, n.grade, n.tank, prices[n.grade]) for n in point.nozzle),
+        nozzles=tuple(NozzleConfig(n.id, n.grade, n.tank, in_force[n.grade]) for n in point.nozzle),
         boot=boot,
         rules=Rules(settings.station.exponent, resolution_ml, point.max_gap_l),
         unpaid_max=settings.sales.unpaid_max if settings.sales.settle == "tender" else None,
@@ -72,9 +101,10 @@ def _carry(step: Step, point: Point, effect: events.Effect, recovered: int) -> N
             write_baseline(step, number, effect)
         case events.Gap():
             _gap(step, number, effect)
+        case events.PriceInForce(nozzle, price):
+            _price_in_force(step, point.config, nozzle, price)
         case events.Lifted(nozzle):
-            meter = point.durable.meter(nozzle)
-            scanning.tell(step, links.NozzleLifted(number, nozzle, None if meter is None else str(meter.total)))
+            scanning.tell(step, links.NozzleLifted(number, nozzle, _key_of_next(point, nozzle)))
         case events.FlowStarted():
             scanning.tell(step, links.FlowSeen(number))
         case events.HungZero(nozzle):
@@ -93,6 +123,14 @@ def _carry(step: Step, point: Point, effect: events.Effect, recovered: int) -> N
             step.audit("agent", "agent", "needs_reconciliation", f"point:{number}", reason=text, result="unknown")
         case events.OpenFuelling() | events.CloseFuelling() | events.SaveLive():
             pass  # all three live in the durable state of the point, saved once per step
+
+
+def _key_of_next(point: Point, nozzle: int | None) -> str | None:
+    """What the sale of a fuelling that begins now will start with: the total, or the counter where there is none."""
+    if not point.config.totals:
+        return f"#{(point.durable.counter or 0) + 1}"
+    meter = point.durable.meter(nozzle)
+    return None if meter is None else str(meter.total)
 
 
 def _book(step: Step, point: Point, effect: events.Book, recovered: int) -> None:
@@ -114,7 +152,7 @@ def _book(step: Step, point: Point, effect: events.Book, recovered: int) -> None
         totalizer_start=booking.start,
         totalizer_end=booking.end,
         sub=booking.sub,
-        counter=None,
+        counter=booking.counter,
         lifted_ms=effect.lifted_ms,
         ended_ms=effect.ended_ms,
         business_day=step.business_day(effect.ended_ms),
@@ -133,7 +171,10 @@ def write_sale(step: Step, sale: Sale, recovered: int) -> None:
         due = settlement_due_ms(sale.ended_ms, None, windows)
         step.memory.due[sale.id] = step.now.mono_ms + max(0, due - step.now.wall_ms)
     step.tx.sales.add(sale, settle_due_ms=due, journal_seq=written.seq)
+    step.memory.sold_ml[sale.tank] = step.memory.sold_ml.get(sale.tank, 0) + sale.volume_ml
     start = None if sale.totalizer_start is None else str(sale.totalizer_start)
+    if sale.counter is not None:
+        start = f"#{sale.counter}"
     scanning.tell(
         step,
         links.SaleBooked(
@@ -167,6 +208,14 @@ def record(sale: Sale) -> dict[str, Any]:
         "attendant": sale.attendant,
         "flags": list(sale.flags),
     }
+
+
+def _price_in_force(step: Step, config: PointConfig, nozzle: int, unit_price_milli: int) -> None:
+    """Keep from when on a nozzle sells at a price, and say so."""
+    step.tx.memory.put_in_force(config.number, nozzle, unit_price_milli, step.now.wall_ms)
+    wanted = config.price(nozzle)
+    reason = f"{unit_price_milli}" if unit_price_milli == wanted else f"{unit_price_milli}, wanted {wanted}"
+    step.audit("agent", "agent", "price_in_force", f"point:{config.number} nozzle:{nozzle}", reason=reason)
 
 
 def write_baseline(step: Step, number: int, effect: events.Baseline) -> None:
@@ -208,6 +257,11 @@ def _gap(step: Step, number: int, gap: events.Gap) -> None:
             "reason": gap.reason[:64],
         },
     )
+
+
+def without_totals(memory: Memory) -> list[int]:
+    """Return the points whose device keeps no totals."""
+    return [number for number, point in sorted(memory.points.items()) if not point.config.totals]
 
 
 def tell_unpaid(step: Step, number: int) -> None:
@@ -263,7 +317,16 @@ def show(memory: Memory, number: int) -> dict[str, Any]:
             for m in point.durable.meters
         ],
         "nozzles": [
-            {"nozzle": n.number, "grade": n.grade, "tank": n.tank, "unit_price_milli": n.unit_price_milli}
+            {
+                "nozzle": n.number,
+                "grade": n.grade,
+                "tank": n.tank,
+                "unit_price_milli": n.unit_price_milli,
+                "in_force_milli": dict(point.durable.in_force).get(n.number),
+                "price_state": prices.state_of(point, n.number),
+            }
             for n in point.config.nozzles
         ],
+        "totals": point.config.totals,
+        "unresolved_commands": [{"command": u.kind, "detail": u.detail} for u in volatile.unresolved],
     }

@@ -173,7 +173,7 @@ def _send_again(tx: Tx, generation: int, acked: Mapping[str, tuple[int, bytes]])
 def _doubt_meters(tx: Tx, settings: Settings) -> None:
     """Every stored total may be an old one: each nozzle asks head office before what moved since is booked."""
     prices = dict.fromkeys(settings.grade, 0)
-    for number, point in points.build(settings, tx.memory.points(), prices, REINCARNATED).items():
+    for number, point in points.build(settings, tx.memory.points(), prices, REINCARNATED, {}).items():
         doubted = replace(point, durable=reborn(point.durable, point.config.numbers))
         tx.memory.save_point(number, durable(doubted))
 

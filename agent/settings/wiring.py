@@ -41,6 +41,15 @@ def check(document: Mapping[str, Any], values: Mapping[str, Any], report: Report
     wiring.ports_once()
 
 
+def warnings(settings: model.Settings) -> list[tuple[str, str, str, str]]:
+    """Return what works and should still be changed, as (line, option, what is wrong, what to do)."""
+    return [
+        (config.id, *warning)
+        for config in settings.line_configs()
+        for warning in registry.spec(config.protocol).warn_options(config.options)
+    ]
+
+
 def _spec(protocol: str) -> registry.DriverSpec | WiringError:
     try:
         return registry.spec(protocol)

@@ -11,7 +11,17 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from agent.store.prepared import Found, Prepared, raw
 from agent.store.rebirth import running_generation
-from agent.store.tables import ALERT_MEMORY, BASELINE, DESK_MEMORY, DOCUMENT, META, POINT_MEMORY, PRICE, TANK_LEVEL
+from agent.store.tables import (
+    ALERT_MEMORY,
+    BASELINE,
+    DESK_MEMORY,
+    DOCUMENT,
+    META,
+    POINT_MEMORY,
+    PRICE,
+    PRICE_IN_FORCE,
+    TANK_LEVEL,
+)
 
 _dump = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -108,6 +118,13 @@ class MemoryTable:
         values = {"unit_price_milli": unit_price_milli, "source": source, "person": person}
         statement = upsert(PRICE).values(grade=grade, effective_from_ms=effective_from_ms, **values)
         self._connection.execute(statement.on_conflict_do_update(["grade", "effective_from_ms"], set_=values))
+
+    def put_in_force(self, fuelling_point: int, nozzle: int, unit_price_milli: int, wall_ms: int) -> None:
+        """Keep that a nozzle sells at this unit price from an instant on."""
+        key = {"fuelling_point": fuelling_point, "nozzle": nozzle, "since_ms": wall_ms}
+        statement = upsert(PRICE_IN_FORCE).values(**key, unit_price_milli=unit_price_milli)
+        changed = {"unit_price_milli": unit_price_milli}
+        self._connection.execute(statement.on_conflict_do_update(list(key), set_=changed))
 
     def prices_at(self, wall_ms: int) -> dict[str, int]:
         """Return the unit price in force per grade."""

@@ -99,6 +99,38 @@ class Queries:
             rows = db.execute("SELECT * FROM tank_level ORDER BY tank").fetchall()
         return {row["tank"]: {**dict(row), "at": utc(row["at_ms"])} for row in rows}
 
+    def deliveries(self, *, limit: int = 20, tank: int | None = None) -> list[dict[str, Any]]:
+        """Return deliveries as consoles reported them, newest first."""
+        with self._open() as db:
+            rows = db.execute(_DELIVERIES, (tank, tank, min(limit, MAX_ROWS))).fetchall()
+        return [_delivery(row) for row in rows]
+
+    def gauge_events(self, *, limit: int = 20) -> list[dict[str, Any]]:
+        """Return the alarm history of consoles, newest first as far as their time is known."""
+        with self._open() as db:
+            rows = db.execute(_GAUGE_EVENTS, (min(limit, MAX_ROWS),)).fetchall()
+        return [
+            {
+                **{key: row[key] for key in ("gauge", "category", "number", "device", "state", "text")},
+                "console_time": row["time"],
+                "at": utc(row["at_ms"]),
+                "told": bool(row["told"]),
+            }
+            for row in rows
+        ]
+
+    def chart(self, tank: int) -> dict[str, Any]:
+        """Return the strapping table last read from the console for ``tank``. Raises NotFound."""
+        with self._open() as db:
+            row = db.execute("SELECT * FROM tank_chart WHERE tank = ? ORDER BY id DESC LIMIT 1", (tank,)).fetchone()
+        if row is None:
+            raise NotFound(f"no strapping table of tank {tank} has been read", hint="forecourt tanks lists the tanks")
+        return {
+            **{key: row[key] for key in ("tank", "hash", "source", "diameter_um", "full_volume_ml", "doubts")},
+            "read_at": utc(row["read_ms"]),
+            "points": [{"height_um": height, "volume_ml": volume} for height, volume in json.loads(row["points"])],
+        }
+
     def alerts(self, *, all_states: bool = False, limit: int = 100) -> list[dict[str, Any]]:
         """Return alerts, newest first; without ``all_states`` only those still on the screen."""
         where = "1" if all_states else f"state IN {OPEN_ALERTS}"
@@ -165,6 +197,12 @@ class Queries:
             rows = db.execute("SELECT * FROM price ORDER BY grade, effective_from_ms DESC LIMIT ?", (MAX_ROWS,))
             return [{**dict(row), "effective_from": utc(row["effective_from_ms"])} for row in rows]
 
+    def price_history(self, *, point: int | None = None, limit: int = 20) -> list[dict[str, Any]]:
+        """Return from when on each nozzle has sold at which unit price, newest first."""
+        with self._open() as db:
+            rows = db.execute(_PRICE_HISTORY, (point, point, min(limit, MAX_ROWS))).fetchall()
+        return [{**dict(row), "since": utc(row["since_ms"])} for row in rows]
+
     def meta(self) -> dict[str, str]:
         """Return the facts about this database."""
         with self._open() as db:
@@ -176,6 +214,8 @@ class Queries:
             return int(db.execute("SELECT count(*) FROM sale WHERE state IN ('Payable', 'Locked')").fetchone()[0])
 
 
+_DELIVERIES = "SELECT * FROM tank_delivery WHERE ? IS NULL OR tank = ? ORDER BY start_ms DESC, id DESC LIMIT ?"
+_GAUGE_EVENTS = "SELECT * FROM gauge_event ORDER BY at_ms IS NULL, at_ms DESC, time DESC, number LIMIT ?"
 _REJECTED = """
 SELECT stream, seq, reason, told_ms, (SELECT value FROM meta WHERE key = 'incarnation') AS incarnation FROM rejected
 UNION ALL
@@ -232,6 +272,12 @@ WHERE generation = (SELECT max(generation) FROM incarnation) AND stream = ? AND 
 """
 
 
+_PRICE_HISTORY = """
+SELECT * FROM price_in_force WHERE ? IS NULL OR fuelling_point = ?
+ORDER BY since_ms DESC, fuelling_point, nozzle LIMIT ?
+"""
+
+
 def _sale(row: sqlite3.Row) -> dict[str, Any]:
     return {
         "sale": row["id"],
@@ -248,6 +294,7 @@ def _sale(row: sqlite3.Row) -> dict[str, Any]:
         "totalizer_start": _totalizer(row["start_epoch"], row["start_raw"]),
         "totalizer_end": _totalizer(row["end_epoch"], row["end_raw"]),
         "sub": row["sub"],
+        "counter": row["counter"],
         "lifted_at": utc(row["lifted_ms"]),
         "ended_at": utc(row["ended_ms"]),
         "business_day": row["business_day"],
@@ -267,6 +314,43 @@ def _sale(row: sqlite3.Row) -> dict[str, Any]:
         "purpose": row["purpose"],
         "settled_at": utc(row["settled_ms"]),
         "journal_seq": row["journal_seq"],
+    }
+
+
+_DELIVERY_COLUMNS = (
+    "tank",
+    "grade",
+    "console_start",
+    "console_end",
+    "time_source",
+    "start_volume_ml",
+    "end_volume_ml",
+    "delivered_ml",
+    "start_tc_volume_ml",
+    "end_tc_volume_ml",
+    "start_height_um",
+    "end_height_um",
+    "start_water_height_um",
+    "end_water_height_um",
+    "start_temperature_mdegc",
+    "end_temperature_mdegc",
+    "quality",
+    "gauge",
+    "raw",
+    "journal_seq",
+    "revision",
+)
+
+
+def _delivery(row: sqlite3.Row) -> dict[str, Any]:
+    ends = (row["start_volume_ml"], row["end_volume_ml"])
+    return {
+        "delivery": row["id"],
+        "start": utc(row["start_ms"]),
+        "end": utc(row["end_ms"]),
+        "rise_ml": None if None in ends else ends[1] - ends[0],
+        **{name: row[name] for name in _DELIVERY_COLUMNS},
+        "final": row["journal_seq"] is not None,
     }
 
 

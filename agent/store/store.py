@@ -18,6 +18,7 @@ from agent.store.alerts import AlertTable
 from agent.store.delivery import DeliveryTable
 from agent.store.engine import BEGIN, writer_engine
 from agent.store.failures import disk_named
+from agent.store.gauges import GaugeTable
 from agent.store.lock import InstanceLock, StoreError
 from agent.store.members import MemberTable
 from agent.store.memory import MemoryTable
@@ -42,6 +43,7 @@ class Tx:
         self.sales = SaleTable(connection)
         self.members = MemberTable(connection)
         self.alerts = AlertTable(connection)
+        self.gauges = GaugeTable(connection)
         self.memory = MemoryTable(connection)
         self.delivery = DeliveryTable(connection)
         self.incarnations = IncarnationTable(connection)

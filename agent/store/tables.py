@@ -418,6 +418,16 @@ PRICE = Table(
 )
 """The price table: unit price of a grade from an instant on."""
 
+PRICE_IN_FORCE = Table(
+    "price_in_force",
+    metadata,
+    _integer("fuelling_point", primary_key=True),
+    _integer("nozzle", primary_key=True),
+    _integer("since_ms", primary_key=True),
+    _integer("unit_price_milli"),
+)
+"""From when on a nozzle has sold at a unit price: what the pump took or showed, not what was wanted."""
+
 ALERT = Table(
     "alert",
     metadata,

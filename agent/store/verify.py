@@ -86,7 +86,7 @@ _Check = Callable[[sqlite3.Connection], Iterator[Finding]]
 
 
 def _checks() -> tuple[_Check, ...]:
-    return _integrity, _chains, _sales_against_journal, _settlements, _ledger, _totalizers
+    return _integrity, _chains, _sales_against_journal, _settlements, _ledger, _totalizers, _counters, _deliveries
 
 
 def _begin(db: sqlite3.Connection) -> None:
@@ -181,7 +181,18 @@ def _text(epoch: int | None, raw: int | None) -> str | None:
     return None if raw is None else f"{epoch}:{raw}"
 
 
-_SAME = ("fuelling_point", "nozzle", "grade", "tank", "kind", "volume_ml", "unit_price_milli", "amount_minor", "sub")
+_SAME = (
+    "fuelling_point",
+    "nozzle",
+    "grade",
+    "tank",
+    "kind",
+    "volume_ml",
+    "unit_price_milli",
+    "amount_minor",
+    "sub",
+    "counter",
+)
 
 
 def _sales_against_journal(db: sqlite3.Connection) -> Iterator[Finding]:
@@ -255,6 +266,21 @@ def _ledger(db: sqlite3.Connection) -> Iterator[Finding]:
             yield Finding(f"lot {row['lot']}", f"has {row['p']} points left")
 
 
+def _deliveries(db: sqlite3.Connection) -> Iterator[Finding]:
+    rows = {row["id"]: row for row in db.execute("SELECT * FROM tank_delivery WHERE journal_seq IS NOT NULL")}
+    for seq, record in _records(db, "fc.tank.delivery.v1"):
+        row = rows.pop(record["id"], None)
+        if row is None:
+            yield Finding(f"journal L seq {seq}", f"delivery {record['id']} has no row")
+            continue
+        for key in ("tank", "grade", "start_volume_ml", "end_volume_ml", "delivered_ml"):
+            if row[key] != record["data"][key]:
+                problem = f"{key} is {row[key]}, its record says {record['data'][key]}"
+                yield Finding(f"delivery {record['id']}", problem)
+    for delivery in rows:
+        yield Finding(f"delivery {delivery}", "is in no journal record")
+
+
 _BY_METER = """
 SELECT * FROM sale WHERE start_raw IS NOT NULL AND id NOT IN (SELECT sale FROM superseded)
 ORDER BY fuelling_point, nozzle, start_epoch, start_raw, end_epoch NULLS LAST, end_raw, sub
@@ -282,3 +308,16 @@ def _totalizers(db: sqlite3.Connection) -> Iterator[Finding]:
         else:
             by_hand.discard(nozzle)
             ends[nozzle] = (row["end_epoch"], row["end_raw"])
+
+
+_BY_COUNTER = "SELECT id, fuelling_point, counter FROM sale WHERE counter IS NOT NULL ORDER BY fuelling_point, counter"
+
+
+def _counters(db: sqlite3.Connection) -> Iterator[Finding]:
+    """Sales of points without totals are numbered from 1 without a gap."""
+    last: defaultdict[int, int] = defaultdict(int)
+    for row in db.execute(_BY_COUNTER):
+        point, counter = row["fuelling_point"], row["counter"]
+        if counter != last[point] + 1:
+            yield Finding(f"sale {row['id']}", f"has number {counter} of point {point}, before it is {last[point]}")
+        last[point] = counter

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from drivers.commands import Command, ConfirmUnits
+from drivers.commands import Command, GaugeCommand
 from drivers.config import LineConfig, SerialSettings
 from drivers.device import CodeReaderCapabilities, Device
 from drivers.errors import DeviceRefused, WiringError
@@ -121,7 +121,7 @@ class SerialScanner:
         results: list[Reading] = []
         while self._commands:
             command = self._commands.popleft()
-            point = 0 if isinstance(command, ConfirmUnits) else command.fuelling_point
+            point = 0 if isinstance(command, GaugeCommand) else command.fuelling_point
             results.append(CommandResult(command.command_id, point, outcome, detail))
         return results
 

@@ -13,6 +13,7 @@ from typing import Protocol
 from drivers.simulator.config import LineConfig
 from drivers.simulator.faults import FaultBoard
 from drivers.simulator.pump_head import PumpHead
+from drivers.simulator.tank import Tank
 
 # a demonstration of hours stays within this; tests read it whole
 MAX_LOG = 20_000
@@ -82,3 +83,6 @@ class Bus(Protocol):
 
 MakeBus = Callable[[LineConfig, Mapping[int, PumpHead], FaultBoard, CommandLog], Bus]
 """Makes the wire of one line; the heads by fuelling point number."""
+
+MakeGauge = Callable[[LineConfig, Mapping[int, Tank], FaultBoard, CommandLog], Bus]
+"""Makes the wire of one gauge; the tanks by the gauge's own tank number."""

@@ -52,13 +52,15 @@ class PumpConfig:
 class LineConfig:
     """One dispenser wire. ``pace_baud``: 0 = replies go out at once, else with the character times of that rate.
 
-    ``protocol``: what its pumps speak (``buses.MAKERS``).
+    ``protocol``: what its pumps speak (``forecourt.BUSES``), or its gauge (``forecourt.GAUGES``: a line without
+    points). ``tcp``: served on a TCP port instead of a pty (Modbus).
     """
 
     name: str
     points: tuple[PumpConfig, ...]
     pace_baud: int = 0
     protocol: str = "dart"
+    tcp: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,7 @@ class ConsoleConfig:
 
     ``floats``: values per inventory record (6, 7 or 8). ``computer_format``: false = answers 9999 to every ``i``
     question.
+    ``range_query``: knows deliveries in a range (20F), as newer models do. ``refuses``: functions answered 9999.
     ``answers_after``: "length" (as soon as the question is complete), "CR" or "LF". ``closes_after_reply``: TCP habit
     of some.
     """
@@ -119,6 +122,8 @@ class ConsoleConfig:
     end_of_message: str = "\x03"
     seven_bits_even_parity: bool = False
     closes_after_reply: bool = False
+    range_query: bool = False
+    refuses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

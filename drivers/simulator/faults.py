@@ -117,6 +117,10 @@ _ALL = (
     Fault("water-spike", "gauge", "console", "the water height of a tank jumps by 80 mm", lasts_s=6),
     Fault("units-changed", "gauge", "console", "somebody switches the console from metric to US units", lasts_s=600),
     Fault("gauge-clock-drift", "gauge", "console", "the clock of the console is 17 minutes ahead", lasts_s=600),
+    Fault("gauge-wrong-century", "gauge", "console", "the clock of the console has fallen back to 1988", lasts_s=600),
+    Fault("gauge-reply-cut", "gauge", "console", "a long reply of the console is cut off", times=2, again_s=5),
+    Fault("gauge-bad-checksum", "gauge", "console", "a bit of a reply is another one", times=2, again_s=5),
+    Fault("gauge-question-marks", "gauge", "console", "a tank's record is filled with '?'", lasts_s=8),
     Fault("scanner-noise", "scanner", "reader", "control bytes and half a code come before a scan", times=3, again_s=3),
     Fault(
         "scanner-unplugged",
@@ -134,6 +138,17 @@ _ALL = (
 )
 SIMULATOR_FAULTS: Mapping[str, Fault] = MappingProxyType({fault.name: fault for fault in _ALL})
 
+_MODBUS = (
+    Fault("wrong-map", "pump", "pump reply", "a Modbus device answers with exception 2: no such register", lasts_s=10),
+    Fault("device-failure", "pump", "pump reply", "a Modbus device answers with exception 4", times=2, again_s=4),
+    Fault("device-busy", "pump", "pump reply", "a Modbus device answers with exception 6", times=2, again_s=4),
+    Fault("words-swapped", "pump", "pump reply", "a Modbus device sends the low word of a value first", lasts_s=600),
+    Fault("gauge-link-lost", "gauge", "console", "the Modbus card of a gauge has lost the gauge", lasts_s=12),
+    Fault("gauge-scan-suspended", "gauge", "console", "somebody is in the set-up menu of the gauge", lasts_s=12),
+)
+PROTOCOL_FAULTS: Mapping[str, Fault] = MappingProxyType({fault.name: fault for fault in _MODBUS})
+"""Faults that only one protocol knows: for its tests and training, not offered by the demonstration."""
+
 # units of 10 ml
 SHAVED_UNITS = 20
 ROLLOVER_MARGIN_UNITS = 500
@@ -144,7 +159,7 @@ LATE_REPLY_MS = 250
 
 def check_fault(name: str) -> Fault:
     """The fault of that name; ``UnknownFault`` lists the names when there is none."""
-    fault = SIMULATOR_FAULTS.get(name)
+    fault = SIMULATOR_FAULTS.get(name) or PROTOCOL_FAULTS.get(name)
     if fault is None:
         raise UnknownFault(f"unknown simulator fault {name!r}; known are: {', '.join(sorted(SIMULATOR_FAULTS))}")
     return fault

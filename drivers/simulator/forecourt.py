@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from drivers.simulator import dart_pump, gilbarco_pump, lanfeng_pump, zhengxing_pump
-from drivers.simulator.buses import Bus, CommandLog, MakeBus
+from drivers.simulator import dart_pump, gilbarco_pump, lanfeng_pump, modbus_gauges, modbus_pumps, zhengxing_pump
+from drivers.simulator.buses import Bus, CommandLog, MakeBus, MakeGauge
 from drivers.simulator.config import ConfigError, ForecourtConfig, LineConfig
 from drivers.simulator.customers import Scan
 from drivers.simulator.dart_pump import DartBus, DartPump
@@ -24,15 +24,33 @@ from drivers.simulator.world import World
 
 DEFAULT_EPOCH = datetime(2026, 1, 5, 6, 0, tzinfo=UTC)
 # faults of the console itself; the other gauge faults name a tank
-CONSOLE_FAULTS = frozenset({"gauge-silent", "units-changed", "gauge-clock-drift"})
+CONSOLE_FAULTS = frozenset(
+    {
+        "gauge-silent",
+        "units-changed",
+        "gauge-clock-drift",
+        "gauge-wrong-century",
+        "gauge-reply-cut",
+        "gauge-bad-checksum",
+    }
+)
 
 BUSES: Mapping[str, MakeBus] = {
     "dart": dart_pump.make_bus,
     "gilbarco": gilbarco_pump.make_bus,
     "lanfeng": lanfeng_pump.make_bus,
+    "modbus": modbus_pumps.make_dispensers,
+    "modbus-pulse": modbus_pumps.make_pulse_counters,
+    "modbus-log": modbus_pumps.make_fleet_logs,
     "zhengxing": zhengxing_pump.make_bus,
 }
 """Who makes the wire of a line, by its protocol."""
+
+GAUGES: Mapping[str, MakeGauge] = {
+    "modbus-gauge": modbus_gauges.make_block_gauge,
+    "modbus-gauge-select": modbus_gauges.make_select_gauge,
+}
+"""Who makes the wire of a gauge that is not the console."""
 
 
 class Forecourt:
@@ -144,9 +162,12 @@ class Forecourt:
         self.board.clear(name)
 
     def _bus(self, line: LineConfig) -> Bus:
+        if line.protocol in GAUGES:
+            return GAUGES[line.protocol](line, self.world.tanks, self.board, self.log)
         make = BUSES.get(line.protocol)
         if make is None:
-            raise ConfigError(f"line {line.name}: {line.protocol!r} is not simulated; write {', '.join(sorted(BUSES))}")
+            known = ", ".join(sorted({*BUSES, *GAUGES}))
+            raise ConfigError(f"line {line.name}: {line.protocol!r} is not simulated; write {known}")
         return make(line, self.world.heads, self.board, self.log)
 
     def _targets(self, scope: str) -> list[int | str]:

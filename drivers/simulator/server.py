@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -35,7 +36,7 @@ BITS_PER_CHARACTER = 11
 @dataclasses.dataclass(slots=True)
 class _Waiting:
     due_s: float
-    wire: PtyWire
+    wire: PtyWire | TcpConnection
     data: bytes
 
 
@@ -73,7 +74,9 @@ class ForecourtServer:
         self._stopping = threading.Event()
         self._selector = selectors.DefaultSelector()
         ports = self.state_dir / "ports"
-        self._lines = {line.name: PtyWire(ports / line.name) for line in config.lines}
+        self._lines = {line.name: PtyWire(ports / line.name) for line in config.lines if not line.tcp}
+        self._tcp_lines = {line.name: TcpWire() for line in config.lines if line.tcp}
+        self._masters: dict[TcpConnection, str] = {}
         self._readers = {reader.name: PtyWire(ports / reader.name) for reader in config.readers}
         self._gauge_pty = PtyWire(ports / config.console.name) if config.console.pty else None
         self._gauge_tcp = TcpWire() if config.console.tcp else None
@@ -91,6 +94,8 @@ class ForecourtServer:
         assert self._thread is None
         for name, wire in self._lines.items():
             self._plug(wire, self._line_handler(name))
+        for name, listener in self._tcp_lines.items():
+            self._selector.register(listener, selectors.EVENT_READ, partial(self._accept_master, name, listener))
         for wire in self._readers.values():
             self._plug(wire, wire.read)
         if self._gauge_pty is not None:
@@ -113,8 +118,10 @@ class ForecourtServer:
             wire.unplug()
         if self._gauge_pty is not None:
             self._gauge_pty.unplug()
-        for connection in self._connections:
+        for connection in (*self._connections, *self._masters):
             connection.close()
+        for listener in self._tcp_lines.values():
+            listener.close()
         if self._gauge_tcp is not None:
             self._gauge_tcp.close()
         self._write_commands()
@@ -139,7 +146,8 @@ class ForecourtServer:
             "seed": self.forecourt.seed,
             "speed": self._speed,
             "faults": list(self.forecourt.faults),
-            "lines": {name: str(wire.link) for name, wire in self._lines.items()},
+            "lines": {name: str(wire.link) for name, wire in self._lines.items()}
+            | {name: f"socket://127.0.0.1:{wire.port}" for name, wire in self._tcp_lines.items()},
             "gauge": gauge,
             "readers": {name: str(wire.link) for name, wire in self._readers.items()},
             "truth": str(self.state_dir / "truth.jsonl"),
@@ -223,7 +231,15 @@ class ForecourtServer:
         bus, wire = self.forecourt.bus(name), self._lines[name]
         return lambda: self._line_input(bus, wire)
 
-    def _line_input(self, bus: Bus, wire: PtyWire) -> None:
+    def _accept_master(self, name: str, listener: TcpWire) -> None:
+        connection = listener.accept()
+        if connection is None:
+            return
+        self._masters[connection] = name
+        bus = self.forecourt.bus(name)
+        self._selector.register(connection, selectors.EVENT_READ, lambda: self._line_input(bus, connection))
+
+    def _line_input(self, bus: Bus, wire: PtyWire | TcpConnection) -> None:
         now_s = time.monotonic()
         data = wire.read()
         if now_s - self._heard_s.get(bus.name, now_s) > SILENCE_S:
@@ -236,6 +252,10 @@ class ForecourtServer:
             else:
                 assert len(self._waiting) < MAX_WAITING
                 self._waiting.append(_Waiting(now_s + delay_s, wire, reply.data))
+        if isinstance(wire, TcpConnection) and wire.gone:
+            self._selector.unregister(wire)
+            del self._masters[wire]
+            wire.close()
 
     def _delay_s(self, name: str, reply: Reply) -> float:
         baud = self._pace[name]
@@ -246,7 +266,8 @@ class ForecourtServer:
         due = [w for w in self._waiting if w.due_s <= now_s]
         self._waiting = [w for w in self._waiting if w.due_s > now_s]
         for waiting in sorted(due, key=lambda w: w.due_s):
-            waiting.wire.write(waiting.data)
+            if isinstance(waiting.wire, PtyWire) or waiting.wire in self._masters:
+                waiting.wire.write(waiting.data)
 
     # --- gauge -----------------------------------------------------------------------------------------------------
     def _gauge_handler(self, wire: PtyWire, reader: QuestionReader) -> Callable[[], None]:

@@ -6,20 +6,24 @@ Works on bytes handed in and out; knows no port and no thread. A set function is
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from drivers.simulator import tls_frames as tls
+from drivers.simulator import tls_past as past
 from drivers.simulator.buses import CommandLog, MasterCommand
 from drivers.simulator.config import ConsoleConfig
 from drivers.simulator.faults import FaultBoard
 from drivers.simulator.tank import Tank
 
-DELIVERIES_KEPT = 10
+DELIVERIES_LISTED = 10
+DELIVERIES_KEPT = 1000
+LONG_REPLY_BYTES = 64
 SPIKE_UM = 80_000
 DELIVERY_BIT, INVALID_HEIGHT_BIT = 0x0001, 0x0004
 CLOCK_DRIFT = timedelta(minutes=17)
+LOST_CLOCK_YEAR = 1988
 TANK_CATEGORY = 2
 HIGH_WATER, OVERFILL, LOW, HIGH, INVALID, PROBE_OUT = 3, 4, 5, 7, 8, 9
 WATER_WARNING, DELIVERY_NEEDED, MAXIMUM = 10, 11, 12
@@ -81,6 +85,8 @@ class TlsConsole:
         self._delivering: dict[int, tuple[datetime, Probe]] = {}
         self._deliveries: dict[int, deque[DeliveryRecord]] = {n: deque(maxlen=DELIVERIES_KEPT) for n in tanks}
         self._unacknowledged: set[tuple[int, int]] = set()
+        self._stands: dict[tuple[int, int], datetime] = {}
+        self._happened: deque[past.Happening] = deque(maxlen=past.HISTORY_KEPT)
         self._functions: dict[str, Callable[[str, list[int]], str]] = self._table()
 
     def reader(self) -> tls.QuestionReader:
@@ -101,11 +107,30 @@ class TlsConsole:
         self.now_ms = now_ms
         for number, tank in self._tanks.items():
             if tank.delivering and number not in self._delivering:
-                self._delivering[number] = (self.clock(), self.probe(number))
+                self._delivering[number] = self._begun(number)
             elif not tank.delivering and number in self._delivering:
                 start, before = self._delivering.pop(number)
                 self._deliveries[number].appendleft(DeliveryRecord(start, self.clock(), before, self.probe(number)))
-            self._unacknowledged |= {(number, alarm) for alarm in self.alarms(number)}
+            self._watch_alarms(number)
+
+    def _begun(self, number: int) -> tuple[datetime, Probe]:
+        """Where a delivery that begins now starts: one that resumes inside the delay of the last is that one."""
+        kept, now = self._deliveries[number], self.clock()
+        if kept and timedelta(0) <= now - kept[0].end < timedelta(minutes=self.config.delivery_delay_min):
+            last = kept.popleft()
+            return last.start, last.before
+        return now, self.probe(number)
+
+    def _watch_alarms(self, number: int) -> None:
+        standing = set(self.alarms(number))
+        before = {alarm for tank, alarm in self._stands if tank == number}
+        for alarm in sorted(standing - before):
+            self._stands[number, alarm] = self.clock()
+            self._happened.append(past.Happening(self.clock(), number, alarm, past.OCCURRED))
+        for alarm in sorted(before - standing):
+            del self._stands[number, alarm]
+            self._happened.append(past.Happening(self.clock(), number, alarm, past.CLEARED))
+        self._unacknowledged |= {(number, alarm) for alarm in standing}
 
     def acknowledge(self) -> None:
         """A person presses the acknowledge key at the console."""
@@ -120,12 +145,25 @@ class TlsConsole:
         if question.code != self.config.security_code:
             return b"" if self.config.security_code else tls.NOT_KNOWN
         out = self._computer(question) if question.letter == "i" else self._display(question)
+        out = self._spoilt(out)
         return tls.with_even_parity(out) if self.config.seven_bits_even_parity else out
 
     def clock(self) -> datetime:
         """The console's own idea of local time."""
         local = self._epoch + timedelta(milliseconds=self.now_ms, minutes=self.config.utc_offset_min)
+        if self._board.active("gauge-wrong-century", self.config.name):
+            return local.replace(year=LOST_CLOCK_YEAR, day=min(local.day, 28))
         return local + CLOCK_DRIFT if self._board.active("gauge-clock-drift", self.config.name) else local
+
+    def _spoilt(self, reply: bytes) -> bytes:
+        """A reply with the faults of its way: cut in the middle, or one digit another one under the old checksum."""
+        board, name = self._board, self.config.name
+        if len(reply) >= LONG_REPLY_BYTES and board.hit("gauge-reply-cut", name):
+            return reply[: len(reply) * 2 // 3]
+        if b"&&" in reply and board.hit("gauge-bad-checksum", name):
+            at = len(reply) // 2
+            return reply[:at] + bytes((reply[at] ^ 0x01,)) + reply[at + 1 :]
+        return reply
 
     def units(self) -> int:
         """1 US, 2 metric, 3 Imperial."""
@@ -167,11 +205,21 @@ class TlsConsole:
     # --- computer format -------------------------------------------------------------------------------------------
     def _computer(self, question: tls.Question) -> bytes:
         chosen = self._chosen(question.device)
-        function = self._functions.get(question.function)
+        function = self._function(question)
         if not self.config.computer_format or function is None or chosen is None:
             return tls.NOT_KNOWN
         data = tls.clock_field(self.clock()) + function(question.device, chosen)
         return tls.reply(question.text, data, self.config.end_of_message)
+
+    def _function(self, question: tls.Question) -> Callable[[str, list[int]], str] | None:
+        """Who answers a question; ``None`` where this console does not know the function."""
+        if question.function in self.config.refuses:
+            return None
+        if question.function == "20F":
+            return self._range_of(question.data) if self.config.range_query else None
+        if question.function == "211":
+            return self._chart_of(question.data)
+        return self._functions.get(question.function)
 
     def _chosen(self, device: str) -> list[int] | None:
         """Tank numbers meant by TT; ``None`` where there is no such tank."""
@@ -193,11 +241,17 @@ class TlsConsole:
 
         return {
             "101": lambda _device, _chosen: self._active_alarms(),
+            "111": lambda _device, _chosen: past.alarm_history(self._happened, priority=True),
+            "112": lambda _device, _chosen: past.alarm_history(self._happened, priority=False),
+            "113": lambda _device, _chosen: past.standing([(*key, at) for key, at in self._stands.items()], STATION),
             "201": lambda _device, chosen: "".join(self._inventory(n) for n in chosen),
-            "202": per_tank(lambda n: self._delivery_records(n, DELIVERIES_KEPT)),
+            "202": per_tank(lambda n: self._delivery_records(n, DELIVERIES_LISTED)),
             "20C": per_tank(lambda n: self._delivery_records(n, 1)),
             "205": per_tank(lambda n: f"{len(self.alarms(n)):02X}" + "".join(f"{a:02d}" for a in self.alarms(n))),
+            "206": per_tank(lambda n: past.occurrences(self._happened, n)),
+            "20D": per_tank(lambda n: tls.float_field(self._height_of(n, self.probe(n)))),
             "501": lambda _device, _chosen: tls.clock_field(self.clock()),
+            "504": lambda _device, _chosen: self.config.security_code or "000000",
             "505": lambda _device, _chosen: f"{self.units()}1",
             "517": lambda _device, _chosen: f"{self.units()}{self.config.language:02d}",
             "50E": lambda _device, _chosen: tls.float_field(self._temperature(REFERENCE_MDEGC)),
@@ -205,7 +259,10 @@ class TlsConsole:
             "602": per_tank(lambda n: tls.label_field(self._tanks[n].config.label)),
             "603": per_tank(lambda n: self._tanks[n].config.product_code),
             "604": volume("full_ml"),
+            "605": per_tank(lambda n: past.shares(self._diameter(n), (100, 75, 50, 25), self._volume_at(n))),
+            "606": per_tank(lambda n: past.shares(self._diameter(n), past.TWENTIETHS, self._volume_at(n))),
             "607": height("diameter_um"),
+            "608": per_tank(lambda _n: tls.float_field(0.0)),
             "609": per_tank(lambda n: tls.float_field(self._coefficient(n))),
             "610": per_tank(lambda _n: f"{self.config.delivery_delay_min:02d}"),
             "621": volume("low_product_ml"),
@@ -217,6 +274,7 @@ class TlsConsole:
             "627": height("water_warning_um"),
             "628": volume("max_volume_ml"),
             "629": volume("delivery_needed_ml"),
+            "63B": per_tank(lambda n: past.multipoint(self._diameter(n), self._full(n), self._volume_at(n))),
             "902": lambda _device, _chosen: self.config.software,
         }
 
@@ -254,6 +312,44 @@ class TlsConsole:
             full,
         ][: self.config.floats]
 
+    def _diameter(self, number: int) -> float:
+        return self._height(self._tanks[number].config.diameter_um)
+
+    def _full(self, number: int) -> float:
+        return self._volume(self._tanks[number].config.full_ml)
+
+    def _volume_at(self, number: int) -> Callable[[float], float]:
+        """Volume in console units up to a height in console units."""
+        per_unit = 1_000 if self.units() == 2 else 25_400
+        return lambda height: self._volume(self._tanks[number].volume_at_ml(round(height * per_unit)))
+
+    def _chart_of(self, data: str) -> Callable[[str, list[int]], str] | None:
+        """211 at the step in ``data``; ``None`` for a step that is no number or too short."""
+        step = tls.float_value(data)
+        if step is None or not step >= past.SHORTEST_STEP[self.units()]:  # also what is no number
+            return None
+        return lambda _device, chosen: "".join(
+            f"{n:02d}{past.chart(step, self._diameter(n), self._volume_at(n))}" for n in chosen
+        )
+
+    def _range_of(self, data: str) -> Callable[[str, list[int]], str] | None:
+        """20F: deliveries that started between two times, newest first; zero start = the most recent ones."""
+        if len(data) not in {2, 25} or not data.isdecimal() or data[:2] != "00":
+            return None
+        since, until, most = data[2:12], data[12:22], int(data[22:] or 100)
+
+        def text(number: int) -> str:
+            found = [r for r in self._deliveries[number] if self._is_within(r, since, until)][:most]
+            code = self._tanks[number].config.product_code
+            return f"{number:02d}{code}{len(found):03d}" + "".join(self._record(number, record) for record in found)
+
+        return lambda _device, chosen: "".join(text(n) for n in chosen)
+
+    @staticmethod
+    def _is_within(record: DeliveryRecord, since: str, until: str) -> bool:
+        start = record.start.strftime("%Y%m%d%H%M")
+        return not since.strip("0") or "20" + since <= start <= "20" + until
+
     def _delivery_bit(self, number: int) -> bool:
         """Set while rising and for the delivery delay after."""
         tank = self._tanks[number]
@@ -263,6 +359,8 @@ class TlsConsole:
 
     def _inventory(self, number: int) -> str:
         code = self._tanks[number].config.product_code
+        if self._board.active("gauge-question-marks", number):
+            return f"{number:02d}{code}" + "?" * (6 + 8 * self.config.floats)
         if self.probe(number).out:
             return tls.inventory_record(number, code, INVALID_HEIGHT_BIT, self.config.floats)
         status = DELIVERY_BIT if self._delivery_bit(number) else 0
@@ -271,13 +369,15 @@ class TlsConsole:
     def _delivery_records(self, number: int, count: int) -> str:
         records = list(self._deliveries[number])[:count]
         text = f"{self._tanks[number].config.product_code}{len(records):02d}"
-        height_um = self._tanks[number].height_um
-        for record in records:
-            fields = [value for probe in (record.before, record.after) for value in self._side(number, probe)]
-            fields += [self._height(height_um(probe.volume_ml)) for probe in (record.before, record.after)]
-            text += tls.clock_field(record.start) + tls.clock_field(record.end) + f"{len(fields):02X}"
-            text += "".join(tls.float_field(v) for v in fields)
-        return text
+        return text + "".join(self._record(number, record) for record in records)
+
+    def _record(self, number: int, record: DeliveryRecord) -> str:
+        fields = [value for probe in (record.before, record.after) for value in self._side(number, probe)]
+        fields += [self._height_of(number, probe) for probe in (record.before, record.after)]
+        return past.delivery_record(record.start, record.end, fields)
+
+    def _height_of(self, number: int, probe: Probe) -> float:
+        return self._height(self._tanks[number].height_um(probe.volume_ml))
 
     def _side(self, number: int, probe: Probe) -> list[float]:
         return [
@@ -303,6 +403,8 @@ class TlsConsole:
             return tls.display([*head, *self._inventory_lines(chosen)])
         if question.function == "205":
             return tls.display([*head, *self._alarm_lines(chosen)])
+        if question.function == "202":
+            return tls.display([*head, *self._delivery_lines(chosen)])
         return tls.NOT_KNOWN
 
     def _inventory_lines(self, chosen: list[int]) -> list[str]:
@@ -316,6 +418,17 @@ class TlsConsole:
                 f"{number:3d}  {label}{volume:8.0f}{corrected:10.0f}{ullage:9.0f}"
                 f"{height:9.2f}{water:9.2f}{temperature:9.2f}"
             )
+        return lines
+
+    def _delivery_lines(self, chosen: list[int]) -> list[str]:
+        lines = []
+        for number in chosen:
+            sides: list[tuple[str, datetime, Sequence[float]]] = []
+            for record in list(self._deliveries[number])[:DELIVERIES_LISTED]:
+                for name, at, probe in (("END", record.end, record.after), ("START", record.start, record.before)):
+                    volume, corrected, water, temperature = self._side(number, probe)
+                    sides.append((name, at, (volume, corrected, water, temperature, self._height_of(number, probe))))
+            lines += past.delivery_page(number, tls.label_field(self._tanks[number].config.label), sides)
         return lines
 
     def _alarm_lines(self, chosen: list[int]) -> list[str]:

@@ -127,6 +127,14 @@ def float_field(value: float) -> str:
     return struct.pack(">f", value).hex().upper()
 
 
+def float_value(digits: str) -> float | None:
+    """The number in eight hex digits; ``None`` where they are none."""
+    if len(digits) != 8 or any(char not in "0123456789ABCDEFabcdef" for char in digits):
+        return None
+    value: float = struct.unpack(">f", bytes.fromhex(digits))[0]
+    return value
+
+
 def clock_field(now: datetime) -> str:
     """``YYMMDDHHmm``."""
     return now.strftime("%y%m%d%H%M")

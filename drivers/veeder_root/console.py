@@ -8,14 +8,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from drivers.errors import FrameRejected
-from drivers.readings import GaugeUnits, Quality, Reading, TankReading
+from drivers.readings import GaugeUnits, Quality, Reading, TankChart, TankReading
 from drivers.veeder_root import display
 from drivers.veeder_root.alarms import Alarms
+from drivers.veeder_root.charts import CHART, CHART_CODES, charts, step_of
 from drivers.veeder_root.codec import Kind, Reply
 from drivers.veeder_root.exchange import Ask
 from drivers.veeder_root.fields import layout_error
-from drivers.veeder_root.layouts import Alarm, Inventory, Record, TankAlarms, UnitSystem
+from drivers.veeder_root.layouts import Alarm, Deliveries, Inventory, Record, TankAlarms, UnitSystem
 from drivers.veeder_root.options import Options
+from drivers.veeder_root.past import Past, Range
 from drivers.veeder_root.plausibility import Pace
 from drivers.veeder_root.setup import TankSetup
 from drivers.veeder_root.tables import parse
@@ -23,6 +25,11 @@ from drivers.veeder_root.tanks import Setting, no_reading, tank_reading
 from drivers.veeder_root.units import Units, units_of
 
 INVENTORY, TANK_ALARMS, STANDING, UNITS, UNITS_OLD = "201", "205", "101", "517", "505"
+DELIVERIES = "202"
+HISTORY_CODES = ("111", "112", "206")
+
+USUAL_DELAY_MIN = 5
+"""Delivery delay of a console that does not tell its own (610)."""
 
 
 class Console:
@@ -40,6 +47,10 @@ class Console:
         self._units: Units | None = None
         self._trusted: dict[int, tuple[int, float]] = {}
         self._delivering: set[int] = set()
+        self._ended: set[int] = set()
+        self._seen: set[int] = set()
+        self._past = Past(gauge, self._tanks)
+        self.clock = ""
         self._need_standing = True
         self._need_tanks = True
         self._level_waits = False
@@ -49,11 +60,51 @@ class Console:
         """Whether any tank of the last inventory had a delivery running."""
         return bool(self._delivering)
 
+    @property
+    def units(self) -> Units | None:
+        """How to read the console's numbers; ``None`` while unknown or changed unconfirmed."""
+        return None if self._held else self._units
+
+    @property
+    def tanks(self) -> tuple[int, ...]:
+        """The configured tanks, or those that have been seen."""
+        return self._tanks or tuple(sorted(self._seen))
+
+    def delay_min(self, tank: int) -> int | None:
+        """Return how long after its end a delivery may still be lengthened."""
+        return self._setup.delay_min(tank)
+
+    def ended(self) -> int | None:
+        """Return the longest delivery delay of tanks whose delivery has just ended (once), ``None`` where none has."""
+        tanks, self._ended = self._ended, set()
+        return max((self.delay_min(tank) or USUAL_DELAY_MIN for tank in tanks), default=None)
+
+    def chart_asks(self, code: str, byte_s: float) -> list[Ask]:
+        """Return the questions that read the charts of all tanks by ``code``; none while heights mean nothing."""
+        if self.units is None or not self.units.height:
+            return []
+        if code != CHART:
+            return [Ask(code)]
+        sizes = ((tank, self._setup.tank(tank, self.units).diameter_um) for tank in self.tanks)
+        return [Ask(code, tank, data=step_of(self.units, size_um, byte_s)) for tank, size_um in sizes]
+
+    def history(self) -> list[Reading]:
+        """All history functions are answered or refused: return what they told."""
+        return list(self._past.history())
+
+    def range_page(self, reading: Range, reply: Reply) -> bool:
+        """Keep one page of a range; returns whether another is to be asked. Raises ``FrameRejected`` ("layout")."""
+        answer = parse(reading.ask().code, reply.data)
+        self.clock = answer.clock
+        records = tuple(record for record in answer.records if isinstance(record, Deliveries))
+        return self.units is not None and reading.take(records, self.units)
+
     def forget(self) -> None:
         """Another connection: everything but the units seen and the last trusted volumes may be another console's."""
         self._setup.forget()
         self._alarms.forget()
         self._delivering.clear()
+        self._past.forget()
         self._units = None
         self._need_standing = self._need_tanks = True
 
@@ -62,6 +113,7 @@ class Console:
         if reply.kind is Kind.DISPLAY:
             return self._page(ask, reply.data, now)
         answer = parse(ask.code, reply.data)
+        self.clock = answer.clock
         if ask.code in (UNITS, UNITS_OLD):
             return self._take_units(answer.records)
         if ask.code == INVENTORY:
@@ -74,8 +126,26 @@ class Console:
             self._alarms.take_standing(tuple(record for record in answer.records if isinstance(record, Alarm)))
             self._need_standing = False
             return self._alarm_level()
+        if ask.code == DELIVERIES:
+            return self._deliveries(answer.records, answer.clock, Quality.GOOD)
+        if ask.code in HISTORY_CODES:
+            self._past.events(answer.records)
+            return []
+        if ask.code in CHART_CODES:
+            return list(self._past.charts(self._charts(ask.code, answer.records)))
         self._setup.take(ask.code, answer.records)
         return []
+
+    def _deliveries(self, records: tuple[Record, ...], clock: str, quality: Quality) -> list[Reading]:
+        if self.units is None:
+            return []
+        lists = tuple(record for record in records if isinstance(record, Deliveries))
+        return list(self._past.deliveries(lists, self.units, clock, quality, self._setup.delay_min))
+
+    def _charts(self, code: str, records: tuple[Record, ...]) -> list[TankChart]:
+        if self.units is None:
+            return []
+        return charts(self._gauge, code, records, self.units, self._setup.diameters())
 
     def refused(self, ask: Ask, *, unsupported: bool) -> list[Reading]:
         """Return what follows from a refusal; ``unsupported``: in every form, so an alarm report is not waited for."""
@@ -137,11 +207,14 @@ class Console:
 
     def _page(self, ask: Ask, text: str, now: float) -> list[Reading]:
         if ask.code == INVENTORY:
-            setting = Setting(self._gauge, self._units, self._held, display=True)
+            self.clock = display.console_clock(text)
+            setting = Setting(self._gauge, self._units, self._held, display=True, clock=self.clock)
             return self._inventory(ask, tuple(row.record for row in display.inventory(text)), setting, now)
         if ask.code == TANK_ALARMS:
             self._alarms.take_rows(display.tank_alarms(text))
             return self._tank_alarms_read(ask)
+        if ask.code == DELIVERIES:
+            return self._deliveries(display.deliveries(text), display.console_clock(text), Quality.DISPLAY)
         raise FrameRejected(f"no display page is read for function {ask.code}", reason="layout")
 
     def _inventory(self, ask: Ask, records: tuple[Inventory, ...], setting: Setting, now: float) -> list[Reading]:
@@ -149,8 +222,10 @@ class Console:
         if len(seen) != len(records):
             raise layout_error("one tank stands twice in an inventory")
         readings = [self._tank(record, setting, now) for record in records if record.tank in (self._tanks or seen)]
-        self._delivering -= seen
-        self._delivering |= {reading.gauge_index for reading in readings if reading.delivery_in_progress}
+        running = {reading.gauge_index for reading in readings if reading.delivery_in_progress}
+        self._ended |= (self._delivering & seen) - running
+        self._delivering = (self._delivering - seen) | running
+        self._seen |= seen
         level: list[Reading] = []
         if self._level_waits:
             self._level_waits = self._need_tanks = False

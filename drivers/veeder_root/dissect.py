@@ -305,7 +305,7 @@ def _probes(_address: int) -> Sequence[bytes]:
 def _attempts(timeout_s: float) -> list[Mapping[str, object]]:
     """How servers want a question ended differs, and some cannot bear the ESC: one habit after the other."""
     first_byte_s = max(0.3, min(5.0, timeout_s / 5))
-    quick = {"first_byte_s": first_byte_s, "tries": 1, "idle_s": min(1.0, first_byte_s)}
+    quick = {"first_byte_s": first_byte_s, "tries": 1, "idle_s": min(1.0, first_byte_s), "charts": False}
     habits: list[dict[str, object]] = [{"terminator": end} for end in _ENDS]
     return [{**quick, **habit} for habit in (habits[0], {**habits[0], "abort": False}, *habits[1:])]
 

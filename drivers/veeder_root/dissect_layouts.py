@@ -289,6 +289,15 @@ def _reconciliation(fields: Fields) -> None:
         fields.floats(ROW, fields.number(2, "number_of_floats", 16))
 
 
+def _masked(fields: Fields) -> None:
+    fields.cut.add(6, "security_code", "******", meaning="six characters, not shown")
+
+
+def _port_code(fields: Fields) -> None:
+    fields.text(1, "enabled")
+    _masked(fields)
+
+
 def _all_text(fields: Fields) -> None:
     if fields.more:
         fields.text(fields.cut.left, "text")
@@ -311,9 +320,11 @@ LAYOUTS: Mapping[str, Callable[[Fields], None]] = {
     "231": _inventory,
     "281": _supply,
     "501": lambda fields: fields.clock("time"),
+    "504": _masked,
     "505": _units(1),
     "50E": lambda fields: fields.float32("reference_temperature"),
     "517": _units(2),
+    "536": _port_code,
     "601": _texts("configured", 1),
     "602": _texts("label", 20),
     "603": _texts("product_code", 1),

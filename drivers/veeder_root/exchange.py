@@ -20,6 +20,7 @@ IDLE_CHARACTERS = 30
 READ_BYTES = 4096
 SHORT_REPLY_BYTES = 16 * 1024  # up to here the total time does not depend on what has come
 TOTAL_BASE_S = 10.0
+SLICE_S = 8.0  # a slow line's reply takes minutes: a turn gives way after this, so that its thread says it is alive
 
 SILENT_HINT = (
     "check the security code, the line settings (baud rate, bits, parity), the port and the cable, "
@@ -32,12 +33,25 @@ _FATAL = frozenset({"checksum", "layout", "too_long"})
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One question: function, device (0 = all), format, and whether the security code goes with it."""
+    """One question: function, device (0 = all), format, whether the security code goes with it, and its data."""
 
     code: str
     device: int = 0
     display: bool = False
     coded: bool = True
+    data: str = ""
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A question that is out: when it was asked, when its reply last grew, when its last turn ended."""
+
+    ask: Ask
+    start: float
+    last: float
+    left: float = 0.0
+    received: int = 0
+    refused: str = ""
 
 
 class Exchange:
@@ -51,6 +65,17 @@ class Exchange:
         self._decoder = ReplyDecoder(seven_bit=serial.data_bits == 7, end_of_message=options.end_of_message)
         self._dirty = True
         self._free_at: float | None = None
+        self._waiting: _Waiting | None = None
+
+    @property
+    def line_byte_s(self) -> float:
+        """How long one character takes on this line."""
+        return self._byte_s
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a reply is still arriving: ``ask`` again goes on waiting for it."""
+        return self._waiting is not None
 
     @property
     def free_at(self) -> float | None:
@@ -61,16 +86,34 @@ class Exchange:
         """The port is another one: abort and drain before the next question."""
         self._dirty = True
         self._free_at = None
+        self._waiting = None
 
-    def ask(self, port: Port, ask: Ask) -> Reply:
-        """Send ``ask`` and return its intact answer.
+    def ask(self, port: Port, ask: Ask) -> Reply | None:
+        """Send ``ask`` and return its intact answer; ``None``: it is still arriving, call again with the same question.
 
         Raises ``DeviceSilent`` when nothing came, ``FrameRejected`` when only unusable bytes came, ``PortLost``.
         """
+        if self._waiting is None or self._waiting.ask != ask:
+            self._send(port, ask)
+            self._waiting = _Waiting(ask, port.monotonic(), port.monotonic())
+        else:  # between turns nobody listened: that time is no silence
+            self._waiting.last += port.monotonic() - self._waiting.left
+        waiting, self._waiting = self._waiting, None
+        reply = self._await(port, waiting)
+        if reply is None:
+            waiting.left = port.monotonic()
+            self._waiting = waiting
+            return None
+        self._dirty = False
+        self._free_at = port.monotonic() + self._options.pause_s
+        return reply
+
+    def _send(self, port: Port, ask: Ask) -> None:
         question = encode(
             ask.code,
             ask.device,
             display=ask.display,
+            data=ask.data,
             security_code=self._options.security_code if ask.coded else "",
             terminator=self._options.terminator,
         )
@@ -79,10 +122,6 @@ class Exchange:
         port.discard()
         self._dirty = True  # until the reply is complete, whatever happens
         port.write(question)
-        reply = self._await(port)
-        self._dirty = False
-        self._free_at = port.monotonic() + self._options.pause_s
-        return reply
 
     def _prepare(self, port: Port) -> None:
         if self._free_at is not None:
@@ -94,29 +133,30 @@ class Exchange:
                 port.write(ESC)
             port.pause(self._options.drain_s)
 
-    def _await(self, port: Port) -> Reply:
-        start = last = port.monotonic()
-        received = 0
-        refused = ""
+    def _await(self, port: Port, waiting: _Waiting) -> Reply | None:
+        slice_until = port.monotonic() + SLICE_S
+        first_until = waiting.start + self._options.first_byte_s
         while True:  # ends: every pass takes bytes (bounded by the total time) or reaches a deadline
-            first_until = start + self._options.first_byte_s
-            total_until = start + TOTAL_BASE_S + 2 * max(SHORT_REPLY_BYTES, received) * self._byte_s
-            until = min(last + self._idle_s if self._decoder.partial else first_until, total_until)
-            wait_s = until - port.monotonic()
+            total_until = waiting.start + TOTAL_BASE_S + 2 * max(SHORT_REPLY_BYTES, waiting.received) * self._byte_s
+            until = min(waiting.last + self._idle_s if self._decoder.partial else first_until, total_until)
+            wait_s = min(until, slice_until) - port.monotonic()
             data = port.read(READ_BYTES, wait_s) if wait_s > 0 else b""
             if data:
-                received += len(data)
-                last = port.monotonic()
+                waiting.received += len(data)
+                waiting.last = port.monotonic()
                 events = self._decoder.feed(data)
+            elif port.monotonic() < until and port.monotonic() >= slice_until:
+                return None
             else:
                 events = self._decoder.idle()
             for event in events:
                 if isinstance(event, Reply):
                     return event
-                refused = self._refuse(event)
-            cut = not data and refused == "truncated"
-            if refused in _FATAL or cut or (not data and port.monotonic() >= min(first_until, total_until)):
-                raise self._failure(refused)
+                waiting.refused = self._refuse(event)
+            cut = not data and waiting.refused == "truncated"
+            over = not data and port.monotonic() >= min(first_until, total_until)
+            if waiting.refused in _FATAL or cut or over:
+                raise self._failure(waiting.refused)
 
     def _refuse(self, event: Rejected) -> str:
         self.rejected[event.reason] += 1

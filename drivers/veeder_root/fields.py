@@ -39,6 +39,15 @@ class Cutter:
         """How many characters are left to cut."""
         return len(self._text) - self._at
 
+    @property
+    def at(self) -> int:
+        """How many characters have been cut; ``since`` takes it back."""
+        return self._at
+
+    def since(self, at: int) -> str:
+        """Return what was cut from ``at`` on, as it came."""
+        return self._text[at : self._at]
+
     def take(self, width: int) -> str:
         """Return exactly ``width`` characters as they are."""
         piece = self._text[self._at : self._at + width]

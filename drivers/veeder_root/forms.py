@@ -13,7 +13,7 @@ from drivers.veeder_root.exchange import Ask
 MOST_TANKS = 16  # single tanks tried where the console refuses "all" and none is configured
 REFUSALS_IN_A_ROW = 3  # then there are no further tanks
 
-PAGES = frozenset({"201", "205"})
+PAGES = frozenset({"201", "202", "205"})
 """Functions whose display page can be read."""
 
 

@@ -6,7 +6,7 @@ Every parser raises ``FrameRejected`` (reason "layout") and then nothing of the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 from drivers.veeder_root.fields import Cutter, layout_error
@@ -46,11 +46,16 @@ class Inventory:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One delivery record: raw ten-digit times and its floats."""
+    """One delivery record: raw ten-digit times and its floats. ``raw``: all of it as it came."""
 
     start: str
     end: str
     values: tuple[Value, ...]
+    raw: str = ""
+
+    def value(self, index: int) -> Value:
+        """Return field ``index`` or ``None`` where the console did not send it."""
+        return self.values[index] if index < len(self.values) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +130,14 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
+class PortCode:
+    """The console's security code, for diagnosis only: it is in no text of this record. ``enabled``: 536 only."""
+
+    code: str = field(repr=False)
+    enabled: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Text:
     """Free text of a function, as it came."""
 
@@ -142,6 +155,7 @@ Record = (
     | TankValues
     | Chart
     | Group
+    | PortCode
     | Text
 )
 
@@ -208,9 +222,14 @@ def _deliveries(cut: Cutter, count_width: int) -> tuple[Deliveries, ...]:
     tanks = []
     while cut.more:
         tank, product, count = cut.decimal(2), cut.take(1), cut.decimal(count_width)
-        records = tuple(Delivery(cut.clock(), cut.clock(), cut.floats(cut.hexadecimal(2))) for _ in range(count))
-        tanks.append(Deliveries(tank, product, records))
+        tanks.append(Deliveries(tank, product, tuple(_delivery(cut) for _ in range(count))))
     return tuple(tanks)
+
+
+def _delivery(cut: Cutter) -> Delivery:
+    at = cut.at
+    start, end, values = cut.clock(), cut.clock(), cut.floats(cut.hexadecimal(2))
+    return Delivery(start, end, values, cut.since(at))
 
 
 def tank_alarms(cut: Cutter) -> tuple[TankAlarms, ...]:
@@ -347,6 +366,17 @@ def reconciliation(cut: Cutter) -> tuple[Group, ...]:
         opened, closed = cut.clock(), cut.clock()
         records.append(Group(tanks, cut.floats(cut.hexadecimal(2)), product, opened, closed))
     return tuple(records)
+
+
+def system_code(cut: Cutter) -> tuple[PortCode, ...]:
+    """504: the security code of the whole console, six characters."""
+    return (PortCode(cut.take(6)),)
+
+
+def port_code(cut: Cutter) -> tuple[PortCode, ...]:
+    """536: whether a port wants a code ("0" or "1" is assumed), and its six characters."""
+    enabled = cut.take(1)
+    return (PortCode(cut.take(6), enabled),)
 
 
 def clock(cut: Cutter) -> tuple[Text, ...]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from drivers.errors import WiringError
 from drivers.veeder_root.codec import TERMINATORS, security_code_problem
+from drivers.veeder_root.secret import read_security_code
 
 OptionProblem = tuple[str, str, str]
 
@@ -35,6 +36,8 @@ class Options:
     alarms_s: float = 60.0
     units_s: float = 3600.0
     setup_s: float = 86400.0
+    deliveries_s: float = 900.0
+    charts: bool = True
     first_byte_s: float = 5.0
     idle_s: float = 1.0
     pause_s: float = 0.1
@@ -58,6 +61,8 @@ HELP: Mapping[str, str] = {
     "alarms_s": "time between readings of all standing alarms (101), default 60 s",
     "units_s": "time between checks of the console's units, default 1 h",
     "setup_s": "time between readings of labels, capacities and limits, default 24 h",
+    "deliveries_s": "time between readings of past deliveries, default 15 min; soon after one has ended in any case",
+    "charts": "false when the console's strapping tables are not to be read; default true, daily with the limits",
     "first_byte_s": "how long the console may take before its reply begins, default 5 s",
     "idle_s": "how long a reply may pause in the middle, default 1 s (never less than 30 character times)",
     "pause_s": "time between two questions, default 100 ms",
@@ -68,13 +73,22 @@ HELP: Mapping[str, str] = {
     "terminator": 'what ends a question: "CRLF" (default), "CR" or ""',
     "abort": "false when the server cannot bear the ESC that ends a reply left over from before; default true",
     "end_of_message": 'what the console sends after a reply, one or two bytes in hex, default "03"; only a hint',
-    "security_code": "six printable characters, only if the console has one enabled; never logged",
+    "security_code": "six printable characters, only if the console has one enabled; better in security_code_file",
+    "security_code_file": "file with those six characters, 0600 or 0640; a bare name: of $CREDENTIALS_DIRECTORY",
     "units": "units confirmed at commissioning: 1 US, 2 metric, 3 Imperial; other units found count as changed",
     "units_3": 'units of Imperial consoles, to be confirmed by a person: {height = "in", temperature = "C"}',
     "time_scale": "how much faster than the wire's clock the world runs (simulation only), default 1",
 }
 
 _TIMES = frozenset(name for name in HELP if name.endswith("_s"))
+
+
+def warn_options(options: Mapping[str, object]) -> list[OptionProblem]:
+    """Return what works and should still be changed."""
+    if not options.get("security_code"):
+        return []
+    hint = "put it into a file with mode 0640 and name that as security_code_file"
+    return [("security_code", "the security code stands in a file that more people read", hint)]
 
 
 def check_options(options: Mapping[str, object]) -> list[OptionProblem]:
@@ -104,6 +118,8 @@ def _read(options: Mapping[str, object]) -> tuple[dict[str, Any], list[OptionPro
             values.update(_time(key, value) if key in _TIMES else _READERS[key](key, value))
         except WiringError as error:
             problems.append((key, str(error), error.hint))
+    if options.get("security_code") and "security_code_file" in options:
+        problems.append(("security_code", "is given twice", "keep security_code_file and remove this"))
     return values, problems
 
 
@@ -149,7 +165,7 @@ def _terminator(key: str, value: object) -> dict[str, Any]:
     return {key: value}
 
 
-def _abort(key: str, value: object) -> dict[str, Any]:
+def _truth(key: str, value: object) -> dict[str, Any]:
     if not isinstance(value, bool):
         raise _bad(key, "must be true or false")
     return {key: value}
@@ -169,6 +185,12 @@ def _security_code(key: str, value: object) -> dict[str, Any]:
     return {key: value}
 
 
+def _security_code_file(key: str, value: object) -> dict[str, Any]:
+    if not isinstance(value, str) or not value:
+        raise _bad(key, "is not the name of a file")
+    return {"security_code": read_security_code(value)}
+
+
 def _units_3(key: str, value: object) -> dict[str, Any]:
     if not isinstance(value, Mapping) or set(value) != {"height", "temperature"}:
         raise _bad(key, "must give height and temperature")
@@ -183,9 +205,11 @@ _READERS: Mapping[str, Callable[[str, object], dict[str, Any]]] = {
     "retry_pauses": _times,
     "retry_ladder": _times,
     "terminator": _terminator,
-    "abort": _abort,
+    "abort": _truth,
+    "charts": _truth,
     "end_of_message": _end_of_message,
     "security_code": _security_code,
+    "security_code_file": _security_code_file,
     "units": _whole(1, 3),
     "units_3": _units_3,
     "time_scale": _whole(1, MAX_TIME_SCALE),

@@ -44,6 +44,10 @@ class Schedule:
         """Let ``job`` be due at ``at`` at the latest."""
         self._due[job] = min(at, self._due.get(job, at))
 
+    def begin(self, job: str, at: float) -> None:
+        """Let ``job`` be due at ``at`` if it never ran."""
+        self._due.setdefault(job, at)
+
     def busy(self, job: str) -> bool:
         """Whether questions of ``job`` still wait."""
         return any(pending.job == job for queue in (self._urgent, self._later) for pending in queue)

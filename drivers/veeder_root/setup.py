@@ -1,6 +1,6 @@
 """What a console knows about its tanks: labels, full volumes, diameters, limits. Kept raw, converted on the way out.
 
-Knows functions 602, 604, 607 and 621-629. Knows no wire. Raw values are kept because confirmed units may change.
+Knows functions 602, 604, 607, 610 and 621-629. Knows no wire. Raw values are kept because confirmed units may change.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from drivers.veeder_root.plausibility import Tank
 from drivers.veeder_root.tables import VOLUME_LIMITS, WATER_LIMITS
 from drivers.veeder_root.units import Units
 
-LABEL, FULL, DIAMETER = "602", "604", "607"
-SETUP_CODES = (FULL, DIAMETER, LABEL, *VOLUME_LIMITS, *WATER_LIMITS)
+LABEL, FULL, DIAMETER, DELAY = "602", "604", "607", "610"
+SETUP_CODES = (FULL, DIAMETER, DELAY, LABEL, *VOLUME_LIMITS, *WATER_LIMITS)
 """Functions read at connect and daily; full volume and diameter first, because plausibility needs them."""
 
 
@@ -30,7 +30,7 @@ class TankSetup:
             if isinstance(record, TankText):
                 self._labels[record.tank] = record.text.strip()
             elif isinstance(record, TankValues):
-                self._values[code, record.tank] = record.values[0]
+                self._values[code, record.tank] = record.values[0] if record.values else None
 
     def forget(self) -> None:
         """Forget all: the console may be another one. What was told is told again."""
@@ -45,6 +45,15 @@ class TankSetup:
         return Tank(
             units.volume_ml(self._values.get((FULL, tank))), units.height_um(self._values.get((DIAMETER, tank)))
         )
+
+    def delay_min(self, tank: int) -> int | None:
+        """Return how many minutes after its end a delivery into ``tank`` may still be lengthened."""
+        value = self._values.get((DELAY, tank))
+        return None if value is None else int(value)
+
+    def diameters(self) -> dict[int, Value]:
+        """Return the diameters by tank, in the console's unit."""
+        return {tank: value for (code, tank), value in self._values.items() if code == DIAMETER}
 
     def news(self, gauge: str, tanks: tuple[int, ...], units: Units) -> list[GaugeLimits]:
         """Return the limits of each tank (all known ones if ``tanks`` is empty) that were not told like this before."""

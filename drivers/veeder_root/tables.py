@@ -43,9 +43,11 @@ INQUIRIES: dict[str, Inquiry] = {
     "231": Inquiry(layouts.inventory),
     "281": Inquiry(layouts.supply),
     "501": Inquiry(layouts.clock),
+    "504": Inquiry(layouts.system_code),
     "505": Inquiry(layouts.units_short),
     "50E": Inquiry(layouts.one_value),
     "517": Inquiry(layouts.units),
+    "536": Inquiry(layouts.port_code),
     "601": Inquiry(layouts.tank_flags),
     "602": Inquiry(layouts.labels),
     "603": Inquiry(layouts.product_codes),
@@ -188,6 +190,40 @@ _SENSOR_ALARMS = {
     9: "low liquid alarm",
     10: "liquid warning",
 }
+_CATEGORIES = {
+    5: "input",
+    6: "volumetric line leak",
+    11: "relay",
+    14: "autodial",
+    18: "dispenser interface",
+    19: "dispenser interface",
+    20: "reconciliation",
+    21: "pressure line leak",
+    26: "wireless line leak",
+    28: "smart sensor",
+    29: "modbus",
+    30: "vapour system",
+    31: "vapour system",
+    32: "vapour system",
+    33: "vapour system",
+    34: "pump relay",
+    35: "vapour meter",
+    36: "vapour meter",
+    37: "type 37 sensor",
+    59: "magnetostrictive sensor",
+    60: "vacuum sensor",
+    63: "line pressure",
+    64: "printer",
+    65: "pump",
+    66: "line",
+    71: "unknown device",
+    72: "undiscovered device",
+    73: "communication",
+    74: "contact",
+    **dict.fromkeys(range(80, 87), "card"),
+}
+"""Names of further categories; what their numbers mean differs by model, so the number stays."""
+
 _SENSORS = {3: "liquid", 4: "vapour", 7: "groundwater", 8: "type a", 12: "type b", 13: "universal"}
 
 
@@ -200,6 +236,8 @@ def alarm_text(category: int, number: int) -> str:
         text = _SYSTEM_ALARMS.get(number, "")
     elif category in _SENSORS and number in _SENSOR_ALARMS:
         text = f"{_SENSORS[category]} sensor {_SENSOR_ALARMS[number]}"
+    elif category in _CATEGORIES:
+        text = f"{_CATEGORIES[category]} alarm {number:02d}"
     return (text or f"category {category:02d} number {number:02d}").replace(" ", "_")
 
 

@@ -165,6 +165,13 @@ def _examine_enrolment(connection: Connection, _key: StreamKey, data: Data) -> i
 
 
 def _examine_delivery(connection: Connection, key: StreamKey, data: Data) -> int | None:
+    """What the gauge calls the start does not move when its clock is set; a reborn station may resolve it anew."""
+    if data.get("console_start") is not None:
+        names = ("tank", "console_start", "start_volume_ml")
+        by_console = {name: data[name] for name in names}
+        known = _first(connection, schema.delivery, "record", station=key.station, **by_console)
+        if known is not None:
+            return known
     return _first(
         connection,
         schema.delivery,

@@ -302,7 +302,11 @@ delivery = Table(
     _text("start"),
     _big("start_volume_ml"),
     _big("delivered_ml", null=True),
+    _text("end", null=True),
+    _big("end_volume_ml", null=True),
+    _text("console_start", null=True),
     UniqueConstraint("station", "tank", "start", "start_volume_ml"),
+    Index(None, "station", "tank", "console_start"),
 )
 alert = Table(
     "alert",

@@ -88,6 +88,7 @@ def scans(path: Path, folder: Path, count: int) -> float:
         random=Random(1),
         live=live,
         index_key=INDEX_KEY,
+        capabilities={},
         outlets=Outlets(lambda _command: None, lambda: None),
     )
     chance = Random(3)

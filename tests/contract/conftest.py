@@ -1,7 +1,7 @@
-"""Gives the contract tests their protocols: every registered one, or the rig named by ``--rig``.
+"""Gives the contract tests their protocols: every registered one, or the rig named by ``--rig``. Knows none by name.
 
-Arguments: ``subject`` any protocol, ``talker`` one that asks, ``dispenser``, ``gauge``, ``listener`` (a reader), ``alone`` one with a wire of its own,
-``checked`` one whose frames carry a check, ``wired`` a protocol and the name of one of its real wires. Knows no protocol by name.
+Arguments: ``subject`` any, ``talker`` one that asks, ``dispenser``, ``gauge``, ``listener`` (a reader), ``alone`` with a wire of
+its own, ``named`` whose answers say whose they are, ``checked`` whose frames carry a check, ``wired`` with one of its real wires.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ CHOICES: dict[str, Callable[[Subject], bool]] = {
     "dispenser": lambda subject: isinstance(subject, DispenserSubject),
     "gauge": lambda subject: isinstance(subject, GaugeSubject),
     "checked": lambda subject: subject.wording is not None,
+    "named": lambda subject: subject.answers_name_the_asked,
     "listener": lambda subject: isinstance(subject, ReaderSubject),
     "alone": lambda subject: not isinstance(subject, DispenserSubject),
 }

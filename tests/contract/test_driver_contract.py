@@ -66,10 +66,10 @@ def test_the_driver_says_what_it_is(subject: Subject) -> None:
 
 
 def test_options_are_checked_all_at_once_and_with_a_hint(subject: Subject) -> None:
-    """No options are right; every unknown one is reported, each with what to write instead."""
+    """What it cannot do without is right alone; every unknown one is reported, each with what to write instead."""
     spec = subject.spec
-    assert spec.check_options({}) == []
-    problems = spec.check_options({"no_such_option": 1, "nor_this_one": "x"})
+    assert spec.check_options(subject.options) == []
+    problems = spec.check_options({**subject.options, "no_such_option": 1, "nor_this_one": "x"})
     assert [key for key, _, _ in problems] == ["no_such_option", "nor_this_one"]
     assert all(problem and hint for _, problem, hint in problems)
     config = subject.line_config()

@@ -57,9 +57,15 @@ def windows(story: Callable[[VirtualRig], None], subject: Subject) -> list[int]:
     """The numbers of the frames of a story, without those that only repeat one just before."""
     rig = VirtualRig(subject, points=1)
     rig.online()
-    began = len(rig.port.sent)
+    sent: list[bytes] = []
+
+    def answer(data: bytes) -> bytes:
+        heard = rig.answer(data)
+        sent.append(data + heard if subject.answers_tell_windows else data)
+        return heard
+
+    rig.port.peer = answer
     story(rig)
-    sent = [data for _, data in rig.port.sent[began:]]
     return [n for n, data in enumerate(sent) if data not in sent[max(0, n - REPEATED_WITHIN) : n]]
 
 

@@ -159,6 +159,7 @@ class Station:
         """What the pump counted less what the booked intervals cover; each volume is its interval within one unit."""
         covered = 0
         for sale in self.sales:
+            assert sale.start is not None
             assert sale.end is not None
             moved = (sale.end.epoch - sale.start.epoch) * MODULUS + sale.end.raw - sale.start.raw
             assert abs(sale.volume_ml - moved * UNIT_ML) <= UNIT_ML
@@ -275,6 +276,7 @@ def test_every_millilitre_counted_is_booked_once(mode: ControlMode, actions: lis
         at = replace(station.point.durable.meter(nozzle).total, epoch=0, raw=base)  # type: ignore[union-attr]
         for sale in chain:
             assert sale.start == at
+            assert sale.start is not None
             assert sale.end is not None
             assert sale.end >= sale.start
             at = sale.end

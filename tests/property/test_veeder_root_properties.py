@@ -15,6 +15,7 @@ from drivers.errors import FrameRejected
 from drivers.veeder_root import display
 from drivers.veeder_root.codec import Kind, Rejected, Reply, ReplyDecoder, checksum
 from drivers.veeder_root.fields import console_time, float32
+from drivers.veeder_root.records import delivery
 from drivers.veeder_root.tables import INQUIRIES, parse
 from drivers.veeder_root.units import units_of
 from tests.support.tls_console import ConsolePort, gauge
@@ -76,10 +77,11 @@ def test_a_parser_returns_records_or_refuses_the_layout(code: Any, data: Any) ->
     assert (clock, reason) in (("2611211530", ""), ("", "layout"))
 
 
-@given(text=st.text(alphabet="0123456789.+-? \r\n\x00ABTANKPRODUC", max_size=200))
+@given(text=st.text(alphabet="0123456789.+-?:, \r\n\x00ABTANKPRODUCSEMJ", max_size=200))
 def test_a_page_gives_rows_or_refuses_the_layout(text: Any) -> None:
-    """No page raises anything but a layout error."""
-    for read in (display.inventory, display.tank_alarms):
+    """No page raises anything but a layout error, and its clock is ten digits or unknown."""
+    assert len(display.console_clock(text)) in (0, 10)
+    for read in (display.inventory, display.tank_alarms, display.deliveries):
         try:
             rows, reason = len(read(text)), ""
         except FrameRejected as error:
@@ -117,6 +119,21 @@ def test_every_float_becomes_a_bounded_integer_or_nothing(bits: Any, system: Any
     for convert in (units.volume_ml, units.height_um, units.temperature_mdegc):
         result = convert(value)
         assert result is None or abs(result) <= 10**12
+
+
+VALUES = st.lists(st.integers(0, 2**32 - 1).map("{:08X}".format), max_size=18)
+DIGITS = st.text(alphabet="0123456789", min_size=10, max_size=10)
+
+
+@given(listed=st.lists(st.tuples(DIGITS, DIGITS, VALUES), max_size=4), system=st.sampled_from([1, 2, 3]))
+def test_every_delivery_list_is_read_with_a_key_for_each(listed: Any, system: Any) -> None:
+    """Any times and floats give one delivery each, whose key and text are the console's own digits."""
+    texts = [f"{start}{end}{len(values):02X}{''.join(values)}" for start, end, values in listed]
+    (record,) = parsed("202", "2611211530" + f"011{len(texts):02d}" + "".join(texts)).records
+    found = [delivery(one, units_of(system, "mm", "C")) for one in record.records]
+    assert [one.raw for one in found] == texts
+    assert all(one.key.startswith(start) for one, (start, _, _) in zip(found, listed, strict=True))
+    assert all(one.start == console_time(start) for one, (start, _, _) in zip(found, listed, strict=True))
 
 
 @given(digits=st.text(alphabet="0123456789?", min_size=10, max_size=10))

@@ -11,7 +11,7 @@ from drivers.simulator.config import CustomerConfig
 from drivers.simulator.faults import SIMULATOR_FAULTS
 from tests.support.station_settings import Plan
 
-STEPS = tuple(name for name in NAMES if not name.startswith(("backup.", "restore.", "rebirth.")))
+STEPS = tuple(name for name in NAMES if not name.startswith(("backup.", "restore.", "rebirth.", "delivery.")))
 """The named steps that a day passes; those of backups and rebirths have tests of their own."""
 
 LAST_STRIKE = 75

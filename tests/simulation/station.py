@@ -19,7 +19,8 @@ from agent.pipeline.step import Outlets
 from agent.settings import Settings
 from agent.settings.model import StoreSettings
 from agent.store.store import Store
-from drivers.commands import Command, ConfirmUnits
+from drivers.commands import Command, GaugeCommand
+from drivers.device import of_points
 from drivers.errors import DriverError
 from drivers.line import Line
 from drivers.readings import CommandOutcome, CommandResult, DeviceStatus, FuellingPointReading, Reading, TankReading
@@ -125,6 +126,7 @@ class SimStation:
             random=self.random,
             live=LiveBoard(started_ms=self.clock.wall_ms()),
             index_key=INDEX_KEY,
+            capabilities=of_points(device for wired in self.lines.values() for device in wired.line.devices),
             outlets=Outlets(self._send, self._wake_link),
         )
         if self.head_office is not None:
@@ -366,7 +368,7 @@ class SimStation:
         return Wired(name, wire, line, kind, points, len(line.devices), due_s=self.clock.now_s)
 
     def _send(self, command: Command) -> None:
-        if isinstance(command, ConfirmUnits):
+        if isinstance(command, GaugeCommand):
             wired = self.lines[command.gauge.removeprefix("gauge:")]
         else:
             wired = self.lines[self._line_of[command.fuelling_point]]

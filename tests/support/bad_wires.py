@@ -69,6 +69,18 @@ def mutants(rng: random.Random, _request: bytes, reply: bytes) -> Arriving:
     return [(0.0, mutate(rng, reply)[1])]
 
 
+class AnswersOfOthers:
+    """Now and then the answer that was given before comes in place of the right one: whole, and of another device or question."""
+
+    def __init__(self) -> None:
+        self._before = b""
+
+    def __call__(self, rng: random.Random, _request: bytes, reply: bytes) -> Arriving:
+        """As a ``BadWire``."""
+        before, self._before = self._before, reply
+        return [(0.0, before if before and rng.randrange(ODDS) == 0 else reply)]
+
+
 def misheard(rng: random.Random, request: bytes) -> bytes:
     """What the device hears where one request in twelve is damaged."""
     return request if rng.randrange(4 * ODDS) else mutate(rng, request)[1]

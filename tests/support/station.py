@@ -20,7 +20,8 @@ from agent.live import LiveBoard
 from agent.pipeline import Pipeline
 from agent.pipeline.step import Outlets
 from agent.store.store import Store
-from drivers.commands import Command, ConfirmUnits
+from drivers.commands import Command, GaugeCommand
+from drivers.device import of_points
 from drivers.errors import DriverError
 from drivers.line import Line
 from drivers.readings import Reading
@@ -152,6 +153,7 @@ class VirtualStation:
             random=self.random,
             live=self.live,
             index_key=INDEX_KEY,
+            capabilities=of_points(device for wired in self.lines.values() for device in wired.line.devices),
             outlets=Outlets(self._send, lambda: None, self._begin_anew),
         )
         if self.head_office is not None and stopped is None:
@@ -397,7 +399,7 @@ class VirtualStation:
         return Wired(name, wire, line, kind, due_s=self.clock.now_s)
 
     def _send(self, command: Command) -> None:
-        if isinstance(command, ConfirmUnits):
+        if isinstance(command, GaugeCommand):
             name = command.gauge.removeprefix("gauge:")
         else:
             name = next(p.line for p in self.settings.fuelling_point if p.id == command.fuelling_point)

@@ -30,7 +30,18 @@ def answer(op: str, args: dict[str, Any], _person: Person) -> dict[str, Any]:
         return refusal("there is no sale X", "forecourt sales lists them")
     if op == "sync":
         return refusal("the daemon is ending", "ask again when it runs", 3)
-    return success([] if op in ("pumps", "tanks", "sales", "alerts", "members", "prices", "journal") else {"sale": "X"})
+    lists = (
+        "pumps",
+        "tanks",
+        "tanks.deliveries",
+        "tanks.gauge-alarms",
+        "sales",
+        "alerts",
+        "members",
+        "prices",
+        "journal",
+    )
+    return success([] if op in lists else {"sale": "X"})
 
 
 @pytest.fixture
@@ -112,6 +123,7 @@ def test_a_refusal_of_the_daemon_keeps_its_words_and_its_code(daemon: Path) -> N
     [
         ["nonsense"],
         ["sales", "--limit", "0"],
+        ["tanks", "--deliveries", "--gauge-alarms"],
         ["sales", "--limit", "many"],
         ["sales", "settle", "X"],
         ["sales", "refund", "X", "--amount", "1.005", "--reason", "r"],
@@ -158,11 +170,24 @@ def test_amounts_travel_as_integers(daemon: Path) -> None:
     assert (price["unit_price_milli"], price["effective_from_ms"]) == (7_855, 1_795_298_400_000)
 
 
-@pytest.mark.parametrize("command", ["pumps", "tanks", "sales", "alerts", "members", "prices", "journal"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "pumps",
+        "tanks",
+        "tanks --deliveries",
+        "tanks --gauge-alarms",
+        "sales",
+        "alerts",
+        "members",
+        "prices",
+        "journal",
+    ],
+)
 def test_every_list_speaks_json_and_plain_text(daemon: Path, command: str) -> None:
     """Empty lists: ``[]`` for programs, a sentence for people."""
-    assert json.loads(run(command, "--json", "--socket", daemon).stdout) == []
-    assert run(command, "--socket", daemon).stdout.endswith(": none\n")
+    assert json.loads(run(*command.split(), "--json", "--socket", daemon).stdout) == []
+    assert run(*command.split(), "--socket", daemon).stdout.endswith(": none\n")
 
 
 def test_the_socket_may_come_from_the_environment(daemon: Path, monkeypatch: pytest.MonkeyPatch) -> None:

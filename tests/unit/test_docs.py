@@ -19,6 +19,8 @@ from agent.settings import SettingsError, load
 from drivers.dart.options import DartOptions
 from drivers.gilbarco.options import GilbarcoOptions
 from drivers.lanfeng.driver import LanfengOptions
+from drivers.modbus.options import DISPENSER as MODBUS_POINTS
+from drivers.modbus.options import GAUGE as MODBUS_GAUGE
 from drivers.options import names
 from drivers.scanner import driver as scanner
 from drivers.veeder_root import options as veeder_root
@@ -160,6 +162,7 @@ def test_the_page_about_drivers_names_all_evidence() -> None:
         ("devices/gilbarco", names(GilbarcoOptions)),
         ("devices/lanfeng", names(LanfengOptions)),
         ("devices/zhengxing", names(ZhengxingOptions)),
+        ("devices/modbus", {**MODBUS_POINTS, **MODBUS_GAUGE, "map": "", "values": "", "transport": ""}),
     ],
 )
 def test_every_option_of_a_driver_is_in_the_page_of_its_installer(page: str, options: dict[str, Any]) -> None:

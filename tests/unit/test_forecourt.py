@@ -31,7 +31,7 @@ def test_first_contact_is_a_baseline_and_no_sale() -> None:
     """The first total ever read is the base; the display of an unknown past is not booked."""
     script = Script()
     assert names(script.at(IDLE)) == ["ReadSale"]
-    assert names(script.answer(426_633, 12_340)) == ["Baseline", "Acknowledge"]
+    assert names(script.answer(426_633, 12_340)) == ["Baseline", "Acknowledge", "PriceInForce"]
     baseline = script.point.durable.meter(1)
     assert baseline is not None
     assert str(baseline.total) == "0:426633"

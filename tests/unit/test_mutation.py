@@ -6,6 +6,7 @@ from collections.abc import Hashable
 
 import pytest
 
+from tests.soak import mutated_frames
 from tests.support.mutation import Wording, judge, substrings
 
 COUNT = 2_000
@@ -68,3 +69,12 @@ def test_the_same_seed_gives_the_same_mutants() -> None:
     """A finding can be brought back."""
     first, second = (judge(Wording(SAMPLES, honest, oracle), COUNT, seed=9) for _ in range(2))
     assert first.counts == second.counts
+
+
+def test_the_long_run_says_its_seed_and_what_it_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    """A short one of a built-in dispenser: frames, one sale, nothing wrong."""
+    assert mutated_frames.main(["--count", "500", "--sales", "1", "--protocol", "dart", "--seed", "11"]) == 0
+    frames, sales = capsys.readouterr().out.splitlines()
+    assert frames.startswith("dart: seed 11, 500 frames")
+    assert "rejected" in frames
+    assert "0 wrong" in sales

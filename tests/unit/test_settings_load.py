@@ -118,13 +118,28 @@ def test_check_config_tells_them_as_json(tmp_path: Path) -> None:
     assert set(value["faults"][0]) == {"file", "line", "key", "problem", "hint"}
 
 
+def test_check_config_warns_of_a_security_code_in_the_file(tmp_path: Path) -> None:
+    """Exit 0 and a warning that does not repeat the code; nothing in the example is warned of."""
+    file = tmp_path / "station.toml"
+    text = EXAMPLE.read_text(encoding="utf-8")
+    units = "units = 2 "
+    assert units in text
+    file.write_text(text.replace(units, f'security_code = "12X456"\n{units}', 1), encoding="utf-8")
+    run = forecourt("check-config", str(file))
+    assert run.returncode == 0, run.stderr
+    assert "security_code_file" in run.stderr
+    assert "12X456" not in run.stderr + run.stdout
+    (warning,) = json.loads(forecourt("check-config", str(file), "--json").stdout)["warnings"]
+    assert warning["option"] == "security_code"
+
+
 def test_check_config_is_content_with_the_example() -> None:
     """Exit 0, one line that says what it configures; as JSON with the hash that the journal will carry."""
     run = forecourt("check-config", str(EXAMPLE))
     assert (run.returncode, run.stderr) == (0, "")
     assert "2 fuelling points with 4 nozzles, 3 tanks, 1 readers, 3 grades" in run.stdout
     value = json.loads(forecourt("check-config", str(EXAMPLE), "--json").stdout)
-    assert value == {"ok": True, "faults": [], "hash": load(EXAMPLE).hash}
+    assert value == {"ok": True, "faults": [], "warnings": [], "hash": load(EXAMPLE).hash}
 
 
 @pytest.mark.parametrize(

@@ -182,6 +182,10 @@ def described(function: str, answer: Any) -> Any:
         return {"time": records[0].text}
     if function in ("517", "505"):
         return {"units": records[0].system, "language": records[0].language}
+    if function in ("504", "536"):
+        assert records[0].code not in repr(records[0])
+        told = {"security_code": records[0].code, "enabled": records[0].enabled}
+        return {name: value for name, value in told.items() if value}
     if function == "50E":
         return {"reference_temperature": plain(records[0].values[0])}
     if function == "602":

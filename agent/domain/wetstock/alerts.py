@@ -118,6 +118,7 @@ class TankSample:
     invalid_level: bool | None = None
     gauge_silent: bool | None = None
     units_changed: bool | None = None
+    frozen: bool | None = None
     gauge_alarms: frozenset[tuple[int, int]] | None = None
 
 
@@ -167,6 +168,7 @@ SEVERITY = {
     "invalid_level": Severity.ALARM,
     "gauge_silent": Severity.ALARM,
     "units_changed": Severity.ALARM,
+    "gauge_frozen": Severity.ALARM,
 }
 
 UNITS = {
@@ -247,6 +249,7 @@ def _checks(limits: TankLimits, sample: TankSample) -> Iterator[_Check]:
     # Silence and a change of units are already counted or certain where they are found: told at once.
     yield _Check("gauge_silent", Rule(Side.STATE, 1), _flag(sample.gauge_silent))
     yield _Check("units_changed", Rule(Side.STATE, 1), _flag(sample.units_changed))
+    yield _Check("gauge_frozen", Rule(Side.STATE, 1), _flag(sample.frozen))
 
 
 def _low(alert: str, limit: int | None, band: int, stock: int | None, *, used: bool) -> Iterator[_Check]:

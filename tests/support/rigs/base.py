@@ -10,7 +10,7 @@ import os
 import random
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -99,8 +99,14 @@ class Subject(ABC):
     """Names of the real wires that ``plugged`` can make."""
     asks = True
     """Whether the driver asks questions; a code reader only listens."""
+    answers_name_the_asked = False
+    """Whether every answer says which device it comes from, so that somebody else's can be told."""
+    options: Mapping[str, object] = {}
+    """Options that a line of it cannot do without."""
     changes_nothing: frozenset[str] = frozenset()
     """Names in ``heard`` of what leaves a device as it was."""
+    answers_tell_windows = False
+    """Whether one question serves everything, so that only its answer tells one situation of a story from another."""
     longest_turn_s = 12.0
     """How long one turn of the line may take, watchdog in mind."""
 

@@ -16,6 +16,7 @@ class DartSubject(SimulatedDispenser):
 
     protocol = "dart"
     first_address = 0x50
+    answers_name_the_asked = True
     forgets = frozenset({"RESET"})
     changes_nothing = frozenset(
         {

@@ -15,6 +15,7 @@ class LanfengSubject(SingleHoses):
     """Panels 1, 2, ..."""
 
     protocol = "lanfeng"
+    answers_name_the_asked = True
     totals_modulus = 10**12
     changes_nothing = frozenset({"TOTALS"})
 

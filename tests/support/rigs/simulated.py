@@ -15,7 +15,7 @@ from drivers.config import LineConfig, PointConfig
 from drivers.simulator.config import ConsoleConfig, ForecourtConfig, default_config
 from drivers.simulator.forecourt import Forecourt
 from drivers.simulator.server import SILENCE_S, ForecourtServer
-from tests.support.rigs.base import Rig, VirtualRig
+from tests.support.rigs.base import Plug, Rig, VirtualRig
 from tests.support.rigs.kinds import DispenserSubject, Head
 from tests.support.simulated import nobody, running_forecourt
 
@@ -49,15 +49,16 @@ def station(points: int = 4, protocol: str = "dart", first_address: int = 0x50) 
 
 
 class LinePlug:
-    """A dispenser line of a running simulator."""
+    """A line of a running simulator."""
 
-    def __init__(self, server: ForecourtServer) -> None:
+    def __init__(self, server: ForecourtServer, line: str = LINE) -> None:
         self.stand = server.forecourt
-        self.port: str = server.endpoints()["lines"][LINE]
+        self.port: str = server.endpoints()["lines"][line]
         self._server = server
+        self._line = line
 
     def pull(self) -> None:
-        self._server.inject("cable-pulled", line=LINE, for_s=0)
+        self._server.inject("cable-pulled", line=self._line, for_s=0)
 
     def plug(self) -> None:
         self._server.clear()
@@ -73,7 +74,6 @@ class SimulatedDispenser(DispenserSubject):
 
     faults: tuple[str, ...] = FAULTS
     first_address: int
-    options: Mapping[str, object] = {}
 
     def line_config(self, port: str = "virtual", *, control: bool = True, points: int = 4) -> LineConfig:
         first = self.first_address
@@ -101,7 +101,7 @@ class SimulatedDispenser(DispenserSubject):
         return rig.forecourt.log.names(point)
 
     @contextmanager
-    def plugged(self, wire: str, state_dir: Path) -> Iterator[LinePlug]:
+    def plugged(self, wire: str, state_dir: Path) -> Iterator[Plug]:
         assert wire == "pty"
         with running_forecourt(state_dir, config=self.station(4)) as server:
             yield LinePlug(server)

@@ -68,6 +68,7 @@ class VeederRootSubject(GaugeSubject):
 
     protocol = "veeder-root"
     wires = ("TCP", "pty")
+    answers_name_the_asked = True
     changes_nothing = frozenset({"INQUIRY"})
 
     @property

@@ -24,6 +24,7 @@ class ZhengxingSubject(SingleHoses):
     """Panels 1, 2, ..."""
 
     protocol = "zhengxing"
+    answers_name_the_asked = True
     totals_modulus = 2**32
     changes_nothing = frozenset({"TOTALS", "RETURN_PRICES", "RETURN_FILLING_INFO", "LIVE"})
     forgets = frozenset({"ACKNOWLEDGE"})
