@@ -81,6 +81,7 @@ def handle(step: Step, number: int, event: events.Event) -> None:
         step.memory.readings[number] = event
     result = forecourt.step(point, event, step.now)
     step.memory.points[number] = result.point
+    step.touched.add(number)
     bookings = [effect for effect in result.effects if isinstance(effect, events.Book)]
     for effect in result.effects:
         _carry(step, result.point, effect, len(bookings))
