@@ -350,11 +350,12 @@ def _changed(part: Part, changes: Mapping[str, object]) -> Part:
 
     Only for records with slots and without a ``__post_init__``. Raises KeyError for a field that there is not.
     """
-    places, read, setters = _layout(type(part))
+    kind: Any = type(part)
+    places, read, setters = _layout(kind)
     values = list(read(part))
     for name, value in changes.items():
         values[places[name]] = value
-    made = object.__new__(type(part))
+    made: Part = object.__new__(kind)
     for put, value in zip(setters, values, strict=True):
         put(made, value)
     return made
