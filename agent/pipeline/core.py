@@ -182,6 +182,8 @@ class Pipeline:
     def handle(self, item: Item) -> None:
         """Take one item. A refused wish is answered and leaves no trace; any other failure goes up."""
         match item:
+            case FromLine(_, FuellingPointReading() as level, _) if points.says_nothing(self._memory, level):
+                pass  # as nearly every second of every idle point
             case FromLine(_, reading, at):
                 self._reading(reading, Now(at.wall_ms, at.mono_ms))
             case Ticked(kind):
