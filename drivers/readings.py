@@ -69,6 +69,7 @@ class FuellingPointReading:
     restart (renumbering, CPU-reset or power-failure alarm, price lost); a higher number than before is a gap.
     ``needs_prices``: the device says that it has no prices and cannot sell.
     ``device_alarms``: the device's own alarm words standing now, e.g. ``("emergency stop",)``.
+    ``identity``: maker, type and program as the device tells them; empty = not told.
     """
 
     fuelling_point: int
@@ -81,6 +82,7 @@ class FuellingPointReading:
     restarts: int = 0
     needs_prices: bool = False
     device_alarms: tuple[str, ...] = ()
+    identity: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,8 @@ class DriverSpec:
     ``warn_options`` returns in the same form what works and should still be changed.
     ``make_devices`` builds the devices of one line (points, the gauge or the reader) without touching a port; raises
     ``WiringError`` when the line as a whole cannot work (two devices with one address, a wrong number of decimals).
+    ``describe``: what a checked line is read by beyond its options, with its hash (a register map); empty = nothing. A
+    change of it is audited.
     ``field_kit``: optional, ``"module:NAME"`` of a ``drivers.dissection.FieldKit`` for ``forecourt device``; a station
     that runs never loads it. ``one_nozzle``: a fuelling point of this protocol has exactly one nozzle.
     """
@@ -78,6 +80,7 @@ class DriverSpec:
     capabilities: Capabilities
     warn_options: Callable[[Mapping[str, object]], list[OptionProblem]] = _no_warnings
     field_kit: str = ""
+    describe: Callable[[LineConfig], str] = lambda _config: ""
     decimals: Decimals = Decimals()
     one_nozzle: bool = False
 

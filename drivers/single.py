@@ -31,7 +31,6 @@ STOP_TRIES = 3  # stop may be repeated freely
 REST = (PointState.IDLE, PointState.CALLING)
 FLOWING = (PointState.AUTHORISED, PointState.STARTED, PointState.FUELLING, PointState.SUSPENDED_STARTED)
 DELIVERING = (*FLOWING, PointState.SUSPENDED_FUELLING)
-VOLUME_DECIMALS = AMOUNT_DECIMALS = PRICE_DECIMALS = 2
 
 Q = TypeVar("Q")
 A = TypeVar("A")
@@ -48,7 +47,9 @@ class Single(ABC, Generic[Q, A]):
     def __init__(self, config: PointConfig, *, experimental: bool, state_wait_s: float) -> None:
         self.config = config
         self.nozzle = config.nozzles[0]
-        self.unit_minor: int = 10 ** (config.currency_exponent - AMOUNT_DECIMALS)
+        self.unit_ml: int = 10 ** (3 - config.volume_decimals)
+        self.unit_minor: int = 10 ** (config.currency_exponent - config.amount_decimals)
+        self.unit_milli: int = 10 ** (3 - config.unit_price_decimals)
         self.accounted = False
         self._experimental = experimental
         self._state_wait_s = state_wait_s
@@ -168,7 +169,7 @@ class Single(ABC, Generic[Q, A]):
         if preset is not None:
             minor = preset.amount_minor
             refusal = yield from self.send_preset(
-                volume=None if preset.volume_ml is None else preset.volume_ml // 10,
+                volume=None if preset.volume_ml is None else preset.volume_ml // self.unit_ml,
                 amount=None if minor is None else minor // self.unit_minor,
             )
             # Looked at again: the nozzle may have been hung up meanwhile.
@@ -216,7 +217,7 @@ class Single(ABC, Generic[Q, A]):
         return CommandOutcome.APPLIED, ""
 
     def _set_prices(self, command: commands.SetPrices) -> Steps[Q, A, Ending]:
-        price, rest = divmod(dict(command.prices).get(self.nozzle, -1), 10)
+        price, rest = divmod(dict(command.prices).get(self.nozzle, -1), self.unit_milli)
         if self._why_not():
             return CommandOutcome.REFUSED, self._why_not()
         if rest or not 0 < price < 10**4:
@@ -250,7 +251,8 @@ class Single(ABC, Generic[Q, A]):
         """Kept here: what a head does with a limit that nobody uses is not known, so it travels with AUTHORISE."""
         if (command.volume_ml is None) == (command.amount_minor is None):
             return (yield from _ended(CommandOutcome.REFUSED, "give either a volume or an amount"))
-        per_unit, value = (10, command.volume_ml) if command.volume_ml else (self.unit_minor, command.amount_minor)
+        by_volume = (self.unit_ml, command.volume_ml)
+        per_unit, value = by_volume if command.volume_ml else (self.unit_minor, command.amount_minor)
         if not 0 < (value or 0) // per_unit < 10**6:
             return (yield from _ended(CommandOutcome.REFUSED, "the pump's six digits cannot show this preset"))
         self._preset = command
@@ -307,10 +309,14 @@ def check_points(config: LineConfig, panels: range) -> None:
         if len(point.nozzles) != 1:
             hint = "write one fuelling point for each panel"
             raise WiringError(f"{where} has {len(point.nozzles)} nozzles; a panel has one hose", hint=hint)
-        decimals = (point.volume_decimals, point.amount_decimals, point.unit_price_decimals)
-        if decimals != (VOLUME_DECIMALS, AMOUNT_DECIMALS, PRICE_DECIMALS) or point.currency_exponent < AMOUNT_DECIMALS:
-            hint = "leave [fuelling_point.decimals] out; the currency needs two decimals"
-            raise WiringError(f"{where}: this protocol has two decimals everywhere", hint=hint)
+        for name, places, most in (
+            ("volume", point.volume_decimals, 3),
+            ("unit_price", point.unit_price_decimals, 3),
+            ("amount", point.amount_decimals, point.currency_exponent),
+        ):
+            if not 0 <= places <= most:
+                hint = f"write 0 to {most}, as the display shows it, or leave it out: the source had two everywhere"
+                raise WiringError(f"{where}: {places} decimals of {name} cannot be told exactly", hint=hint)
         seen[point.address] = point.fuelling_point
 
 

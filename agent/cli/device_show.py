@@ -93,6 +93,7 @@ def _dispenser(result: Result, places: tuple[int, int, int] | None) -> dict[str,
         "volume_ml": _scaled(level.volume_ml, volume_places),
         "amount": _decimal(level.amount_minor, amount_places),
         "unit_price_milli": _scaled(level.unit_price_milli, price_places),
+        "identity": level.identity or None,
         "device_alarms": list(level.device_alarms),
         "totals": [
             {
@@ -187,6 +188,8 @@ def _show_dispenser(value: dict[str, Any]) -> None:
     print_table("Display", ["value", "digits", "with decimals"], rows)
     if not value["totals"]:
         print("totals were not told")
+    if value["identity"]:
+        print(f"identity {value['identity']} (maker, type, program)")
     for alarm in value["device_alarms"]:
         print(f"alarm: {alarm}")
 

@@ -45,7 +45,7 @@ from agent.pipeline import (
     rulebook,
     scanning,
     settling,
-    stock,
+    sources,
 )
 from agent.pipeline.memory import Memory
 from agent.pipeline.step import Outlets, RequestRefused, Step
@@ -162,7 +162,7 @@ class Pipeline:
             reason = "the device keeps no totals: its sales are keyed by a number of ours, which is weaker"
             step.audit("agent", "agent", "no_totals", f"point:{weak}", reason=reason)
             step.after.append(partial(_log.warning, "point keeps no totals, its sales have weak keys", point=weak))
-        stock.tell_tables(step)
+        sources.tell(step)
         if self._settings.sales.settle == "tender":
             for number in self._settings.fuelling_point:
                 points.tell_unpaid(step, number.id)

@@ -308,6 +308,7 @@ def show(memory: Memory, number: int) -> dict[str, Any]:
         "amount_minor": None if reading is None else reading.amount_minor,
         "unit_price_milli": None if reading is None else reading.unit_price_milli,
         "exponent": point.config.rules.exponent,
+        "identity": None if reading is None or not reading.identity else reading.identity,
         "control": point.config.mode.value,
         "ready": volatile.released,
         "alerts": list(point.durable.alerts),

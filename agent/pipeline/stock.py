@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from agent.domain.wetstock.correction import Reference
 from agent.domain.wetstock.stock import Measured, Stock, TankModel, stock_of
-from agent.pipeline.step import Step
 from agent.settings import Settings, TankSettings
 from drivers.readings import TankReading
-
-TABLES = "strapping-tables"
-"""The row that remembers which table each tank had, so that a new one is audited once."""
 
 
 def model_of(settings: Settings, tank: TankSettings) -> TankModel:
@@ -39,18 +35,3 @@ def of_reading(settings: Settings, tank: TankSettings, reading: TankReading) -> 
         console_tc_ml=reading.tc_volume_ml,
     )
     return stock_of(model_of(settings, tank), told)
-
-
-def tell_tables(step: Step) -> None:
-    """Audit each strapping table that differs from the one a tank had before: its volumes begin a new account."""
-    now = {f"{tank}": table.sha256 for tank, table in sorted(step.settings.tables.items())}
-    before = step.tx.memory.meta(TABLES) or ""
-    told = ",".join(f"{tank}:{digest}" for tank, digest in now.items())
-    if told == before:
-        return
-    known = dict(item.split(":") for item in before.split(",") if item)
-    for tank in sorted({*known, *now}):
-        if known.get(tank) != now.get(tank):
-            digest = now.get(tank, "none")
-            step.audit("agent", "agent", "strapping_table", f"tank {tank}", reason=f"sha256 {digest}")
-    step.tx.memory.set_meta(TABLES, told)

@@ -175,6 +175,7 @@ def _probes(address: int) -> Sequence[bytes]:
 
 
 KIT = FieldKit(
+    attempts=lambda _timeout_s: ({"identity": True},),
     dissect=dissect,
     probes=_probes,
     addresses=ADDRESSES,

@@ -77,6 +77,7 @@ class DartPump:
         self._block_tries = 0
         self._status_turns: int | None = None  # turns since RETURN STATUS was asked; None = not asked
         self._status_wanted = True
+        self._introduce: list[Dcc] = []  # what is asked once after each time out of sight
         self._online: bool | None = None
         self._good = 0
         self._silent = 0
@@ -167,6 +168,8 @@ class DartPump:
                 self._status_wanted = False
                 self._status_turns = 0
                 self._block = blocks.command(Dcc.RETURN_STATUS)
+            elif self._online and self._introduce and self._block is None and self._order is None:
+                self._block = blocks.command(self._introduce.pop())
             if self._block is not None:
                 heard = self._send_block(port, self._block)
                 if heard is not None:
@@ -280,6 +283,7 @@ class DartPump:
         told = self._level.state is not None and not self._status_wanted and self._status_turns is None
         if self._online is not True and told and self._good >= self._options.good_cycles:
             self._online = True
+            self._introduce = [Dcc.RETURN_PARAMETERS, Dcc.RETURN_IDENTITY] if self._options.identity else []
             self._told = None
             self._stirred = True
             self._point.out.append(DeviceStatus(self.device_id, online=True, gap=True))

@@ -10,6 +10,7 @@ from drivers.dart.blocks import (
     TOTAL_MODULUS,
     Alarm,
     Filled,
+    Identity,
     NozzlePrice,
     Parameters,
     Prices,
@@ -101,6 +102,7 @@ class Level:
         self.totals: dict[int, Totals] = {}
         self.restarts = 0
         self.alarms: list[str] = []
+        self.identity = ""
         self.accounted = False
         self.fuellings = 0
         self.token_base = ""
@@ -132,6 +134,8 @@ class Level:
                     config.unit_price_decimals,
                 ):
                     self._alarm(DECIMALS_ALARM)
+            case Identity(maker, kind, program):
+                self.identity = f"{maker} {kind} {program}"
             case Totals(counter):
                 self.totals[counter] = transaction
             case Prices(prices):
@@ -173,6 +177,7 @@ class Level:
             restarts=self.restarts,
             needs_prices=self.state is State.NOT_PROGRAMMED or (self.price == 0 and self.nozzle is not None),
             device_alarms=tuple(self.alarms),
+            identity=self.identity,
         )
 
     def token(self) -> str:

@@ -29,6 +29,8 @@ class DartOptions:
     ``ackpoll``: acknowledge and poll again in one frame while a point has more to say.
     ``amount_totals``: ask for the amount total of each nozzle as well.
     ``return_prices``: the heads answer RETURN PRICES (newer ones), so new prices can be read back.
+    ``identity``: ask a head for its identity and its decimals when it comes online; other decimals than configured are
+    then an alarm. Older heads may not answer.
     ``suspend``: how heads are halted: ``"none"`` (older ones cannot), ``"command"`` (CD1 0D and 0E) or
     ``"transaction"`` (CD14 and CD15); which heads have which is not known.
     ``s4_dialect``: Europump S4 heads: amount totals travel in transaction 66 [uncertain, per firmware].
@@ -50,6 +52,7 @@ class DartOptions:
     ackpoll: bool = False
     amount_totals: bool = False
     return_prices: bool = False
+    identity: bool = False
     suspend: str = field(default="none", metadata={"words": ("none", "command", "transaction")})
     s4_dialect: bool = False
 

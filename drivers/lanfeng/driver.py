@@ -32,7 +32,6 @@ CAPABILITIES = DispenserCapabilities(
     stops=True,
 )
 TOTAL_MODULUS = 10**12
-UNIT_ML = 10
 NOZZLE_UP, HOST_CONTROL, STOPPED, RUNNING = 0x80, 0x40, 0x01, 0x02
 STRANGE_STATES = 5  # unlisted state bytes in a row before somebody is told
 
@@ -186,9 +185,9 @@ class Panel(Single[Request, Reply]):
             state=state,
             nozzle=self.nozzle,
             nozzle_out=bool(self._state & NOZZLE_UP),
-            volume_ml=told.volume * UNIT_ML,
+            volume_ml=told.volume * self.unit_ml,
             amount_minor=told.amount * self.unit_minor,
-            unit_price_milli=told.unit_price * 10,
+            unit_price_milli=told.unit_price * self.unit_milli,
             restarts=self._restarts,
             needs_prices=told.unit_price == 0,
             device_alarms=(alarm,) if self._strange >= STRANGE_STATES else (),
@@ -252,7 +251,7 @@ class Panel(Single[Request, Reply]):
             fuelling_point=self.config.fuelling_point,
             nozzle=self.nozzle,
             raw=volume,
-            unit_ml=UNIT_ML,
+            unit_ml=self.unit_ml,
             modulus=TOTAL_MODULUS,
             amount_raw=amount * self.unit_minor,
             amount_modulus=TOTAL_MODULUS * self.unit_minor,
@@ -285,9 +284,9 @@ class Panel(Single[Request, Reply]):
         return HeldSale(
             fuelling_point=self.config.fuelling_point,
             nozzle=self.nozzle,
-            volume_ml=told.volume * UNIT_ML,
+            volume_ml=told.volume * self.unit_ml,
             amount_minor=told.amount * self.unit_minor,
-            unit_price_milli=told.unit_price * 10,
+            unit_price_milli=told.unit_price * self.unit_milli,
             token=self.token(),
         )
 
@@ -337,4 +336,5 @@ SPEC = DriverSpec(
     capabilities=CAPABILITIES,
     field_kit="drivers.lanfeng.dissect:KIT",
     decimals=Decimals(unit_price=2),
+    one_nozzle=True,
 )

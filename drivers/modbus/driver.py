@@ -72,6 +72,12 @@ def make_gauge(config: LineConfig) -> list[Device]:
     return [RegisterGauge(config, SelectingWire(channel, checked.unit, select.address.base), checked)]
 
 
+def _describe(kind: str, config: LineConfig) -> str:
+    """The register map of a line by name, version and hash."""
+    map_ = options.read(kind, config.options).map
+    return f"{map_.id} version {map_.version} sha256 {map_.sha256}"
+
+
 def _channel(config: LineConfig, checked: Options) -> Channel:
     from drivers.modbus.link import Channel, Timing, serial_timing
 
@@ -117,6 +123,7 @@ SPEC = DriverSpec(
     make_devices=make_points,
     capabilities=CAPABILITIES,
     field_kit="drivers.modbus.dissect:KIT",
+    describe=partial(_describe, "dispenser"),
     decimals=Decimals(volume=3),
     one_nozzle=True,
 )
@@ -128,4 +135,5 @@ GAUGE_SPEC = DriverSpec(
     make_devices=make_gauge,
     capabilities=GAUGE_CAPABILITIES,
     field_kit="drivers.modbus.dissect:KIT",
+    describe=partial(_describe, "tank-gauge"),
 )

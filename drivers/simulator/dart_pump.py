@@ -144,6 +144,8 @@ class DartPump:
             return b"\x03\x04" + dart.bcd(head.prices[head.nozzle], 3) + bytes((out | head.nozzle,))
         if kind == "identity":
             return b"\x09\x05" + bytes.fromhex("1234050107")
+        if kind == "parameters":
+            return b"\x07\x33" + bytes(22) + bytes((2, 2, 3)) + bytes(26)
         if kind == "prices":
             prices = b"".join(dart.bcd(head.prices[n], 3) for n in head.nozzles)
             return bytes((0x67, len(prices))) + prices

@@ -202,7 +202,13 @@ class PumpHead:
 
     # --- inside ----------------------------------------------------------------------------------------------------
     def _apply(self, code: int) -> None:
-        reports = {0x00: ("status", "nozzle"), 0x03: ("identity",), 0x04: ("filled", "nozzle"), 0x0F: ("prices",)}
+        reports = {
+            0x00: ("status", "nozzle"),
+            0x02: ("parameters",),
+            0x03: ("identity",),
+            0x04: ("filled", "nozzle"),
+            0x0F: ("prices",),
+        }
         for kind in reports.get(code, ()):
             self._tell(kind)
         actions: dict[int, Callable[[], None]] = {

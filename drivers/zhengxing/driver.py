@@ -33,7 +33,6 @@ CAPABILITIES = DispenserCapabilities(
     stops=True,
 )
 TOTAL_MODULUS = 2**32
-UNIT_ML = 10
 STATES = {
     1: PointState.INOPERATIVE,
     2: PointState.CLOSED,
@@ -200,9 +199,9 @@ class Panel(Single[Request, Reply]):
             state=self._state,
             nozzle=self.nozzle,
             nozzle_out=self._nozzle_out,
-            volume_ml=None if volume is None else volume * UNIT_ML,
+            volume_ml=None if volume is None else volume * self.unit_ml,
             amount_minor=None if amount is None else amount * self.unit_minor,
-            unit_price_milli=None if self._price is None else self._price * 10,
+            unit_price_milli=None if self._price is None else self._price * self.unit_milli,
             restarts=self._restarts,
             needs_prices=self._price == 0,
             device_alarms=("unknown state",) if self._strange >= STRANGE_STATES else (),
@@ -278,7 +277,7 @@ class Panel(Single[Request, Reply]):
             fuelling_point=self.config.fuelling_point,
             nozzle=self.nozzle,
             raw=volume,
-            unit_ml=UNIT_ML,
+            unit_ml=self.unit_ml,
             modulus=TOTAL_MODULUS,
             amount_raw=amount * self.unit_minor,
             amount_modulus=TOTAL_MODULUS * self.unit_minor,
@@ -316,9 +315,9 @@ class Panel(Single[Request, Reply]):
         return HeldSale(
             fuelling_point=self.config.fuelling_point,
             nozzle=self.nozzle,
-            volume_ml=told.volume * UNIT_ML,
+            volume_ml=told.volume * self.unit_ml,
             amount_minor=told.amount * self.unit_minor,
-            unit_price_milli=told.unit_price * 10,
+            unit_price_milli=told.unit_price * self.unit_milli,
             token=told.sequence,
         )
 
@@ -374,4 +373,5 @@ SPEC = DriverSpec(
     capabilities=CAPABILITIES,
     field_kit="drivers.zhengxing.dissect:KIT",
     decimals=Decimals(unit_price=2),
+    one_nozzle=True,
 )

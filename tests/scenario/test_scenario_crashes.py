@@ -12,7 +12,7 @@ from tests.support.station import VirtualStation
 from tests.support.station_checks import booked_sales, check_invariants, true_sales
 from tests.support.station_plans import busy, by_hand
 
-OF_A_DAY = sorted(name for name in NAMES if not name.startswith(("backup.", "restore.", "rebirth.")))
+OF_A_DAY = sorted(name for name in NAMES if not name.startswith(("backup.", "delivery.", "restore.", "rebirth.")))
 """Steps of ordinary selling; those of backups and rebirths have tests of their own."""
 
 PASSINGS = (1, 4, 20, 100)

@@ -7,7 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from agent.cli.device_show import masked
 from tests.support.field import Peer, quiet_forecourt
 from tests.support.processes import eventually
 
+SCAN_EVERY_S = 0.2
 FRAME = "513A02080000000000000000030400117501010105602703FA"
 
 
@@ -60,14 +63,29 @@ def test_tanks_for_people_in_our_units_and_in_the_consoles(station: dict[str, An
     assert "volume 18400 L" in out
 
 
+@contextmanager
+def scanning(peer: Peer, code: bytes) -> Iterator[None]:
+    """Somebody scans the same code again and again, because nobody can see when the port is open."""
+    done = threading.Event()
+
+    def scan() -> None:
+        while not done.wait(SCAN_EVERY_S):
+            peer.say(code)
+
+    scanner = threading.Thread(target=scan)
+    scanner.start()
+    try:
+        yield
+    finally:
+        done.set()
+        scanner.join()
+
+
 def test_a_scanned_code_is_masked() -> None:
     """Member codes, card numbers and phones never stand in full on the screen."""
-    with Peer(lambda _data: b"") as peer:
-        import threading
-
-        threading.Timer(1.0, peer.say, [b"]C19156000000000017\r\n"]).start()
+    with Peer(lambda _data: b"") as peer, scanning(peer, b"]C19156000000000017\r\n"):
         code, out, _ = forecourt(
-            "read", "--protocol", "serial-scanner", "--port", peer.port, "--timeout", "4s", "--json"
+            "read", "--protocol", "serial-scanner", "--port", peer.port, "--timeout", "20s", "--json"
         )
     value = json.loads(out)
     assert (code, value["code"]["characters"], value["code"]["symbology"]) == (0, 16, "]C1")

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from agent.cli import application
 from drivers import registry
 from drivers.asked import AskedPoint
 from drivers.commands import Acknowledge, Authorise, Preset, ReadHeldSale, ReadSale, SetPrices
@@ -309,8 +311,8 @@ def test_a_limit_travels_with_its_authorisation_only() -> None:
     [
         ({"address": 0}, "no panel"),
         ({"nozzles": (1, 2)}, "one hose"),
-        ({"unit_price_decimals": 3}, "two decimals"),
-        ({"currency_exponent": 0}, "two decimals"),
+        ({"unit_price_decimals": 4}, "cannot be told exactly"),
+        ({"currency_exponent": 0}, "cannot be told exactly"),
     ],
 )
 @pytest.mark.parametrize("protocol", ["lanfeng", "zhengxing"])
@@ -339,3 +341,17 @@ def test_started_is_not_fuelling_before_the_display_moves() -> None:
     attendant.head.deliver(100)
     rig.until(lambda: attendant.level().state is PointState.FUELLING)
     assert [r for r in rig.of(FuellingPointReading) if r.fuelling_point == 1][-1].volume_ml == 1_000
+
+
+@pytest.mark.parametrize("subject", SUBJECTS, ids=str)
+def test_one_panel_is_read_without_a_station(subject: SingleHoses, tmp_path: Path) -> None:
+    """`forecourt device read`: the panel's digits, its state and its totals, from a real wire."""
+    with subject.plugged("pty", tmp_path) as plug:
+        head = plug.stand.world.heads[2]
+        told = CliRunner().invoke(
+            application(),
+            ["device", "read", "--protocol", subject.protocol, "--port", plug.port, "--address", "2", "--json"],
+        )
+        assert told.exit_code == 0, told.output
+    (total,) = json.loads(told.output)["totals"]
+    assert total["volume_raw"] == head.totals[1]

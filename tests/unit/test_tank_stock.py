@@ -122,3 +122,25 @@ def test_a_new_table_is_audited_once(tmp_path: Path) -> None:
     station.close()
     reasons = [body["reason"] for body in told if body.get("action") == "strapping_table"]
     assert reasons == [f"sha256 {hashes[0]}", f"sha256 {hashes[2]}"]
+
+
+def test_a_register_map_is_audited_by_name_version_and_hash(tmp_path: Path) -> None:
+    """Whoever asks later which map made a number finds it; the same map at the next start is no news."""
+    station = VirtualStation(1, tmp_path, Plan(has_head_office=False))
+    line = station.settings.line[0]
+    gauge = line.model_copy(
+        update={
+            "id": "meters",
+            "protocol": "modbus-gauge",
+            "options": {"map": "pneumercator-tms", "values": {"units": "metric"}},
+        }
+    )
+    for lines in ((*station.settings.line, gauge),) * 2:
+        station.crash()
+        station.settings = station.settings.model_copy(update={"line": lines})
+        station.start()
+    told = [json.loads(row["body"])["data"] for row in station.rows("SELECT body FROM journal ORDER BY seq")]
+    station.close()
+    (audited,) = [body for body in told if body.get("action") == "register_map"]
+    assert audited["object"] == "line meters"
+    assert audited["reason"].startswith("pneumercator-tms version 1 sha256 ")

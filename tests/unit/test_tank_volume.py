@@ -195,6 +195,14 @@ def test_a_good_file_is_read_with_either_decimal_sign() -> None:
     assert table.height_um(12_250).value == 10_500
 
 
+def test_the_height_of_a_volume_leaves_flat_parts_out() -> None:
+    """Where heights share a volume the lowest counts; a volume above lies on the rising part alone."""
+    table = table_of([[0, 0], [1_000, 0], [13_000, 44_000]])
+    assert table.height_um(0).value == 0
+    assert table.height_um(11_000).value == 4_000
+    assert (table.height_um(44_001).flag, table.height_um(-1).flag) == ("above_table", "below_table")
+
+
 TANK = LyingCylinder(2_400_000, 6_000_000)
 PETROL = TankModel(27_143_360, shape=TANK, density_g_m3=745_000)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -68,11 +68,15 @@ class Table:
 
     def height_um(self, volume_ml: int) -> Looked:
         """The height of a volume: the lowest that has it."""
-        rising: list[Point] = []
-        for height, volume in self.points:
-            if not rising or volume > rising[-1][0]:
-                rising.append((volume, height))
-        return _look(rising, volume_ml)
+        points = self.points
+        right = bisect_left(points, volume_ml, key=lambda point: point[1])
+        if right == len(points):
+            return Looked(points[-1][0], ABOVE)
+        height, volume = points[right]
+        if volume == volume_ml or right == 0:
+            return Looked(height, "" if volume == volume_ml else BELOW)
+        below, less = points[right - 1]
+        return Looked(below + half_even((height - below) * (volume_ml - less), volume - less))
 
 
 def _look(points: Sequence[Point], at: int) -> Looked:
