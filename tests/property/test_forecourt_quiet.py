@@ -53,7 +53,7 @@ def answers(point: Point, effects: tuple[object, ...], outcome: CommandOutcome) 
             totals = tuple(TotalizerReading(1, n, 1_000 * n, 10, 10**10) for n in point.config.numbers)
             said.append(CompletedSale(effect.command.command_id, 1, totals, None, totals))
         elif isinstance(effect, Send):
-            said.append(CommandResult(effect.command.command_id, 1, outcome))  # type: ignore[union-attr]
+            said.append(CommandResult(effect.command.command_id, 1, outcome))
     return said
 
 
