@@ -18,6 +18,8 @@ SYNCHRONISED_FILES = (Path("/run/systemd/timesync/synchronized"), Path("/var/lib
 SYNCHRONISED_WITHIN_S = 86_400
 """W-02: ``ntp`` means synchronised within the last day."""
 
+QUALITY_KNOWN_MS = 1_000
+
 ENVIRONMENT_NAME = "FORECOURT_CLOCK"
 OFFSET_FILE_NAME = "FORECOURT_CLOCK_OFFSET_FILE"
 
@@ -59,8 +61,27 @@ def system_quality(now_s: float) -> str:
     return "rtc"
 
 
+class _Quality:
+    """The quality of the system's clock, looked up at most once a second: every step of the pipeline is stamped."""
+
+    def __init__(self) -> None:
+        self._known = ""
+        self._until_ms = 0
+
+    def now(self) -> str:
+        """Return ``ntp`` or ``rtc``."""
+        mono_ms = boottime_ms()
+        if mono_ms >= self._until_ms:
+            self._known = system_quality(time.time())
+            self._until_ms = mono_ms + QUALITY_KNOWN_MS
+        return self._known
+
+
 class SystemClock:
     """The machine's own clocks."""
+
+    def __init__(self) -> None:
+        self._quality = _Quality()
 
     def wall_ms(self) -> int:
         """Unix time in milliseconds, UTC."""
@@ -72,7 +93,7 @@ class SystemClock:
 
     def quality(self) -> str:
         """``ntp`` or ``rtc``."""
-        return system_quality(time.time())
+        return self._quality.now()
 
     def sleep(self, seconds: float) -> None:
         """Sleep in real time."""
@@ -91,6 +112,7 @@ class ScaledClock:
         self._base_wall_ms = base_wall_ms
         self._base_mono_ms = base_mono_ms
         self._offset_file = offset_file
+        self._quality = _Quality()
 
     def _elapsed_ms(self) -> int:
         elapsed_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - self._base_mono_ms * 1_000_000
@@ -114,7 +136,7 @@ class ScaledClock:
 
     def quality(self) -> str:
         """The quality of the clock underneath."""
-        return system_quality(time.time())
+        return self._quality.now()
 
     def sleep(self, seconds: float) -> None:
         """Sleep so long that ``seconds`` pass on this clock."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from threading import Lock
+from threading import Event, Lock
 
 from drivers.commands import Command, GaugeCommand
 from drivers.config import LineConfig
@@ -17,7 +17,8 @@ from drivers.port import Cancellable, Port
 from drivers.readings import DeviceStatus, Reading
 
 REOPEN_EVERY_S = 1.0  # a returned port must be in use within 5 s, three good cycles of every device included
-IDLE_WAIT_S = 0.05  # longest wait of one turn with nothing due: a command submitted meanwhile waits no longer
+IDLE_WAIT_S = 0.05  # longest wait that nothing ends early: there is no port, or the clock is not the real one
+NUDGED_WAIT_S = 0.25  # longest wait that a command ends: a gauge asked every few seconds need not wake the PC so often
 
 
 class Line:
@@ -42,6 +43,8 @@ class Line:
         self._devices = tuple(devices)
         self._open_port = open_port
         self._monotonic = monotonic
+        self._is_real = monotonic is time.monotonic
+        self._nudge = Event()
         self._pause = pause or (time.sleep if monotonic is time.monotonic else _no_wait)
         self._port: Port | None = None
         self._open_at: float | None = None  # None = at once
@@ -66,7 +69,7 @@ class Line:
         """Give the next due device its turn, or try to open the port; returns what there is to report.
 
         Never raises for a lost port or a silent device: both are reported as ``DeviceStatus``, once per change.
-        Returns within one device turn, one attempt to open, or ``IDLE_WAIT_S``.
+        Returns within one device turn, one attempt to open, or ``NUDGED_WAIT_S``.
         """
         if self._port is None:
             return self._try_to_open()
@@ -80,7 +83,7 @@ class Line:
             return self._lose(error)
         self._due_at[index] = self._monotonic() + max(0.0, device.due_in_s())
         self._next = (index + 1) % len(self._devices)
-        return [reading for reading in readings if self._is_news(reading)]
+        return [reading for reading in readings if self._is_news(reading)] if readings else []
 
     def submit(self, command: Command) -> None:
         """Hand ``command`` to the device it names; from any thread. Its result comes out of a later ``turn``.
@@ -93,6 +96,7 @@ class Line:
                 device.submit(command)
                 with self._lock:
                     self._drain = True
+                self._nudge.set()
                 return
         known = ", ".join(device.device_id for device in self._devices)
         raise WiringError(f"line {self.config.id!r} has no {target}", hint=f"devices of this line: {known}")
@@ -137,8 +141,13 @@ class Line:
     def _idle(self, port: Port) -> list[Reading]:
         now = self._monotonic()
         nearest = min((due for due in self._due_at if due is not None), default=now)
+        wait_s = max(0.001, nearest - now)
+        if self._is_real:
+            self._nudge.wait(min(NUDGED_WAIT_S, wait_s))
+            self._nudge.clear()  # what was submitted before this is seen by the next look at what is due
+            return []
         try:
-            port.pause(min(IDLE_WAIT_S, max(0.001, nearest - now)))
+            port.pause(min(IDLE_WAIT_S, wait_s))
         except PortLost as error:
             return self._lose(error)
         return []

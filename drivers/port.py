@@ -106,6 +106,8 @@ def open_port(
 class DescriptorPort:
     """A port behind a non-blocking descriptor: serial device, pseudo terminal or socket."""
 
+    monotonic = staticmethod(time.monotonic)  # asked several times in every poll
+
     def __init__(self, name: str, descriptor: int, release: Callable[[], object], marks: Marks | None = None) -> None:
         self._name = name
         self._descriptor = descriptor
@@ -121,10 +123,9 @@ class DescriptorPort:
     def write(self, data: bytes) -> None:
         """As ``Port.write``; a wire that takes nothing for ``WRITE_TIMEOUT_S`` counts as lost."""
         self._check_open()
-        left = memoryview(data)
-        while left:
+        while data:
             try:
-                left = left[os.write(self._descriptor, left) :]
+                data = data[os.write(self._descriptor, data) :]
             except BlockingIOError:
                 if not self._writable.poll(WRITE_TIMEOUT_S * 1000):
                     raise self._lost("takes no bytes", "check the adapter, then plug it in again") from None
@@ -160,10 +161,6 @@ class DescriptorPort:
                 break
             thrown += taken
         return thrown
-
-    def monotonic(self) -> float:
-        """As ``Port.monotonic``."""
-        return time.monotonic()
 
     def pause(self, seconds: float) -> None:
         """As ``Port.pause``."""

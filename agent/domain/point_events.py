@@ -6,7 +6,11 @@ Knows no rule. Effects of one step are one transaction; its ``Send`` effects lea
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from operator import attrgetter
+from typing import Any, TypeVar
 
 from agent.domain.booking import Booking, Meter
 from agent.domain.instant import Now
@@ -261,6 +265,9 @@ Effect = (
 )
 
 
+Part = TypeVar("Part", Durable, Volatile)
+
+
 @dataclass(slots=True)
 class Turn:
     """One step under way: the point as changed so far and the effects collected. Lives only inside ``step``."""
@@ -282,7 +289,8 @@ class Turn:
     def keep(self, **changes: object) -> None:
         """Change fields of the durable part; the point stays the same object where nothing differs."""
         if _differs(self.point.durable, changes):
-            self.point = replace(self.point, durable=replace(self.point.durable, **changes))  # type: ignore[arg-type]
+            point = self.point
+            self.point = Point(point.config, _changed(point.durable, changes), point.volatile)
 
     def replace_meters(self, changed: tuple[Meter, ...]) -> None:
         """Put meters in the place of those of the same nozzles."""
@@ -292,7 +300,8 @@ class Turn:
     def note(self, **changes: object) -> None:
         """Change fields of the volatile part; the point stays the same object where nothing differs."""
         if _differs(self.point.volatile, changes):
-            self.point = replace(self.point, volatile=replace(self.point.volatile, **changes))  # type: ignore[arg-type]
+            point = self.point
+            self.point = Point(point.config, point.durable, _changed(point.volatile, changes))
 
     def emit(self, effect: Effect) -> None:
         """Add an effect."""
@@ -330,4 +339,33 @@ class Turn:
 
 def _differs(part: Durable | Volatile, changes: dict[str, object]) -> bool:
     """Most levels say what is known already, and a comparison costs far less than a new record."""
-    return any(getattr(part, name) != value for name, value in changes.items())
+    for name, value in changes.items():  # noqa: SIM110 - a third of the cost of any(), for every level of every point
+        if getattr(part, name) != value:
+            return True
+    return False
+
+
+def _changed(part: Part, changes: Mapping[str, object]) -> Part:
+    """As ``dataclasses.replace``, at a third of its cost: a level that says something new replaces dozens of fields.
+
+    Only for records with slots and without a ``__post_init__``. Raises KeyError for a field that there is not.
+    """
+    kind: Any = type(part)
+    places, read, setters = _layout(kind)
+    values = list(read(part))
+    for name, value in changes.items():
+        values[places[name]] = value
+    made: Part = object.__new__(kind)
+    for put, value in zip(setters, values, strict=True):
+        put(made, value)
+    return made
+
+
+@cache
+def _layout(
+    kind: type[Any],
+) -> tuple[dict[str, int], Callable[[Any], tuple[Any, ...]], tuple[Callable[[Any, Any], None], ...]]:
+    """Where each field stands, what reads all of them at once, and what sets each past the freezing."""
+    names: tuple[str, ...] = kind.__slots__
+    places = {name: place for place, name in enumerate(names)}
+    return places, attrgetter(*names), tuple(getattr(kind, name).__set__ for name in names)

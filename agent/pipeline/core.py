@@ -182,6 +182,8 @@ class Pipeline:
     def handle(self, item: Item) -> None:
         """Take one item. A refused wish is answered and leaves no trace; any other failure goes up."""
         match item:
+            case FromLine(_, FuellingPointReading() as level, _) if points.says_nothing(self._memory, level):
+                pass  # as nearly every second of every idle point
             case FromLine(_, reading, at):
                 self._reading(reading, Now(at.wall_ms, at.mono_ms))
             case Ticked(kind):
@@ -327,15 +329,16 @@ class Pipeline:
             failpoint("sale.after_release")
         for follow in step.after:
             follow()
-        self._show_points(before, step.memory)
+        self._show_points(before, step)
         if wrote:
             self._outlets.wake_publisher()
         if "stopped" in step.passed:
             self._outlets.begin_anew()
 
-    def _show_points(self, before: Memory, after: Memory) -> None:
-        for number, point in after.points.items():
-            known = number in self._live.points and before.points.get(number) is point
+    def _show_points(self, before: Memory, step: Step) -> None:
+        after = step.memory
+        for number in step.touched if self._live.points else after.points:
+            known = number in self._live.points and before.points.get(number) is after.points[number]
             if not known or before.readings.get(number) is not after.readings.get(number):
                 self._live.set_point(number, points.show(after, number))
 

@@ -87,6 +87,7 @@ class Memory:
     tanks: dict[int, TankAlerts] = field(default_factory=dict)
     device_alerts: DeviceAlerts = field(default_factory=DeviceAlerts)
     readings: dict[int, FuellingPointReading] = field(default_factory=dict)
+    quiet: dict[int, tuple[Point, FuellingPointReading] | None] = field(default_factory=dict)
     tank_readings: dict[int, TankReading] = field(default_factory=dict)
     gauge_alarms: dict[str, GaugeAlarms] = field(default_factory=dict)
     seen_mono_ms: dict[str, int] = field(default_factory=dict)
@@ -109,6 +110,7 @@ class Memory:
             points=dict(self.points),
             tanks=dict(self.tanks),
             readings=dict(self.readings),
+            quiet=dict(self.quiet),
             tank_readings=dict(self.tank_readings),
             gauge_alarms=dict(self.gauge_alarms),
             seen_mono_ms=dict(self.seen_mono_ms),

@@ -81,6 +81,10 @@ def handle(step: Step, number: int, event: events.Event) -> None:
         step.memory.readings[number] = event
     result = forecourt.step(point, event, step.now)
     step.memory.points[number] = result.point
+    if isinstance(event, FuellingPointReading):
+        quiet = result.point is point and not result.effects and point.durable.open is None
+        step.memory.quiet[number] = (point, event) if quiet else None
+    step.touched.add(number)
     bookings = [effect for effect in result.effects if isinstance(effect, events.Book)]
     for effect in result.effects:
         _carry(step, result.point, effect, len(bookings))
@@ -88,6 +92,15 @@ def handle(step: Step, number: int, event: events.Event) -> None:
         step.tx.memory.save_point(number, durable(result.point))
     if bookings:
         tell_unpaid(step, number)
+
+
+def says_nothing(memory: Memory, reading: FuellingPointReading) -> bool:
+    """Whether this level said the same to the same point before, at rest, and nothing came of it.
+
+    Then only time could make a difference, and for that every point is asked each second.
+    """
+    known = memory.quiet.get(reading.fuelling_point)
+    return known is not None and known[0] is memory.points[reading.fuelling_point] and known[1] == reading
 
 
 def _carry(step: Step, point: Point, effect: events.Effect, recovered: int) -> None:

@@ -64,6 +64,7 @@ class Step:
         self.commands: list[Command] = []
         self.passed: list[str] = []
         self.notes: list[tuple[str, str]] = []
+        self.touched: set[int] = set()  # fuelling points that may look different afterwards
         self._store = store
         self._random = random
         self._tx: Tx | None = None

@@ -6,9 +6,10 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from sqlalchemy import ColumnElement, Connection, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from agent.store.prepared import Prepared, raw
 from agent.store.rebirth import running_generation
 from agent.store.tables import JOURNAL, REJECTED, STREAM_HEAD
 from sync.messages import StreamPosition
@@ -19,26 +20,42 @@ from sync.recordtypes import STREAMS
 AWAIT_ENDS = "await_ends"
 """Fact about a database whose new incarnation does not know yet where head office's sales end: L waits for that."""
 
+_ACKED = Prepared(select(STREAM_HEAD.c.acked).where(STREAM_HEAD.c.stream == bindparam("of_stream")))
+_DELIVERED = Prepared(
+    update(JOURNAL)
+    .where(
+        (JOURNAL.c.generation == running_generation())
+        & (JOURNAL.c.stream == bindparam("of_stream"))
+        & (JOURNAL.c.seq <= bindparam("up_to"))
+        & (JOURNAL.c.seq > bindparam("above"))
+    )
+    .values(delivered=1)
+)
+_SET_ACKED = Prepared(
+    update(STREAM_HEAD)
+    .where((STREAM_HEAD.c.stream == bindparam("of_stream")) & (STREAM_HEAD.c.acked < bindparam("up_to")))
+    .values(acked=bindparam("up_to"), acked_hash=bindparam("reached_hash"))
+)
+
 
 class DeliveryTable:
     """Reads and writes inside the caller's transaction."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._raw = raw(connection)
 
     def acked(self, stream: str) -> int:
         """Return the highest seq of a stream that head office has committed."""
-        return int(
-            self._connection.execute(select(STREAM_HEAD.c.acked).where(STREAM_HEAD.c.stream == stream)).scalar_one()
-        )
+        found = _ACKED.first(self._raw, {"of_stream": stream})
+        assert found is not None, "every stream has its head from the first start"
+        return int(found["acked"])
 
     def acknowledge(self, stream: str, cum: int, head_hash: bytes) -> None:
         """Mark everything up to ``cum`` as delivered; never goes back."""
-        reached = (JOURNAL.c.seq <= cum) & (JOURNAL.c.seq > self.acked(stream))
-        here = (JOURNAL.c.generation == running_generation()) & (JOURNAL.c.stream == stream) & reached
-        self._connection.execute(update(JOURNAL).where(here).values(delivered=1))
-        behind = (STREAM_HEAD.c.stream == stream) & (STREAM_HEAD.c.acked < cum)
-        self._connection.execute(update(STREAM_HEAD).where(behind).values(acked=cum, acked_hash=head_hash))
+        reached = {"of_stream": stream, "up_to": cum}
+        _DELIVERED.run(self._raw, {**reached, "above": self.acked(stream)})
+        _SET_ACKED.run(self._raw, {**reached, "reached_hash": head_hash})
 
     def hash_at(self, stream: str, seq: int) -> bytes | None:
         """Return the hash of one record, ``None`` where it is not in the journal."""

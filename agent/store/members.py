@@ -23,7 +23,21 @@ _BY_INDEX = Prepared(
 _BY_ID = Prepared(_ROWS.where(MEMBER.c.id == bindparam("of_member")))
 _BY_REF = Prepared(_ROWS.where(MEMBER.c.ref == bindparam("of_ref")))
 _USES = Prepared(select(USE_COUNT).where(USE_COUNT.c.subject == bindparam("of_subject")))
+_COUNT_USE = Prepared(
+    update(MEMBER)
+    .where(MEMBER.c.ref == bindparam("of_ref"))
+    .values(visits=MEMBER.c.visits + bindparam("more_visits"), growth=MEMBER.c.growth + bindparam("more_growth"))
+)
 
+
+def _adding() -> Prepared:
+    """Return an upsert of use counts that adds to those which are there."""
+    statement = upsert(USE_COUNT)
+    added = {name: USE_COUNT.c[name] + statement.excluded[name] for name in ("uses", "amount")}
+    return Prepared(statement.on_conflict_do_update(["subject", "offer", "window", "period"], set_=added))
+
+
+_ADD_USES = _adding()
 
 _REPLACED = ("id", "tier", "growth", "tags", "mask", "birthday_md", "flags", "base_points", "known", "op")
 _INSERT = Prepared(insert(MEMBER), without=("ref",))
@@ -185,8 +199,7 @@ class MemberTable:
 
     def count_use(self, ref: int, *, visits: int, growth: int) -> None:
         """Add a settled (or, negative, reversed) visit and growth of a member."""
-        values = {"visits": MEMBER.c.visits + visits, "growth": MEMBER.c.growth + growth}
-        self._connection.execute(update(MEMBER).where(MEMBER.c.ref == ref).values(**values))
+        _COUNT_USE.run(self._raw, {"of_ref": ref, "more_visits": visits, "more_growth": growth})
 
     def uses(self, subject: int) -> list[Found]:
         """Return the use counts of a member, or with ``subject`` 0 of this station."""
@@ -195,9 +208,5 @@ class MemberTable:
     def add_uses(self, subject: int, rows: Sequence[tuple[str, str, str, int, int]]) -> None:
         """Add (offer, window, period, uses, amount) to the counts of a member or, with 0, of this station."""
         for offer, window, period, uses, amount in rows:
-            statement = upsert(USE_COUNT).values(
-                subject=subject, offer=offer, window=window, period=period, uses=uses, amount=amount
-            )
-            added = {"uses": USE_COUNT.c.uses + uses, "amount": USE_COUNT.c.amount + amount}
-            key = ["subject", "offer", "window", "period"]
-            self._connection.execute(statement.on_conflict_do_update(key, set_=added))
+            counted = {"offer": offer, "window": window, "period": period, "uses": uses, "amount": amount}
+            _ADD_USES.run(self._raw, {"subject": subject, **counted})

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from agent.store.prepared import Prepared, raw
+from agent.store.prepared import Found, Prepared, raw
 from agent.store.rebirth import running_generation
 from agent.store.tables import (
     ALERT_MEMORY,
@@ -39,6 +39,35 @@ _SAVE_ALERTS = _replacing(ALERT_MEMORY, "subject")
 _SET_META = _replacing(META, "key")
 _SAVE_TANK = _replacing(TANK_LEVEL, "tank")
 _ADD_BASELINE = Prepared(insert(BASELINE).inline().values(generation=running_generation()))
+_NEWEST = (
+    select(PRICE.c.grade, func.max(PRICE.c.effective_from_ms).label("since"))
+    .where(PRICE.c.effective_from_ms <= bindparam("at_ms"))
+    .group_by(PRICE.c.grade)
+    .subquery()
+)
+_PRICES = Prepared(
+    select(PRICE.c.grade, PRICE.c.unit_price_milli).join(
+        _NEWEST, (_NEWEST.c.grade == PRICE.c.grade) & (_NEWEST.c.since == PRICE.c.effective_from_ms)
+    )
+)
+_NEXT_PRICE = Prepared(
+    select(func.min(PRICE.c.effective_from_ms).label("at_ms")).where(PRICE.c.effective_from_ms > bindparam("after_ms"))
+)
+_OF_KIND = DOCUMENT.c.kind == bindparam("of_kind")
+_WAITS = DOCUMENT.c.activated_ms.is_(None)
+_NEWEST_DOCUMENT = (
+    select(DOCUMENT.c.version, DOCUMENT.c.hash, DOCUMENT.c.body).order_by(DOCUMENT.c.version.desc()).limit(1)
+)
+_ACTIVE_DOCUMENT = Prepared(_NEWEST_DOCUMENT.where(_OF_KIND & DOCUMENT.c.activated_ms.is_not(None)))
+_DUE_DOCUMENT = Prepared(
+    _NEWEST_DOCUMENT.where(
+        _OF_KIND
+        & _WAITS
+        & (DOCUMENT.c.effective_from_ms <= bindparam("at_ms"))
+        & (DOCUMENT.c.version > bindparam("above"))
+    )
+)
+_NEXT_DOCUMENT = Prepared(select(func.min(DOCUMENT.c.effective_from_ms).label("at_ms")).where(_OF_KIND & _WAITS))
 _META = Prepared(select(META.c.value).where(META.c.key == bindparam("of_key")))
 
 
@@ -99,25 +128,12 @@ class MemoryTable:
 
     def prices_at(self, wall_ms: int) -> dict[str, int]:
         """Return the unit price in force per grade."""
-        newest = (
-            select(PRICE.c.grade, func.max(PRICE.c.effective_from_ms).label("since"))
-            .where(PRICE.c.effective_from_ms <= wall_ms)
-            .group_by(PRICE.c.grade)
-            .subquery()
-        )
-        rows = self._connection.execute(
-            select(PRICE.c.grade, PRICE.c.unit_price_milli).join(
-                newest,
-                (newest.c.grade == PRICE.c.grade) & (newest.c.since == PRICE.c.effective_from_ms),
-            )
-        )
-        return dict(rows.tuples().all())
+        rows = _PRICES.all(self._raw, {"at_ms": wall_ms})
+        return {row["grade"]: row["unit_price_milli"] for row in rows}
 
     def next_price_change(self, wall_ms: int) -> int | None:
         """Return when the next price of the table takes effect after ``wall_ms``."""
-        return self._connection.execute(
-            select(func.min(PRICE.c.effective_from_ms)).where(PRICE.c.effective_from_ms > wall_ms)
-        ).scalar()
+        return _moment(_NEXT_PRICE.first(self._raw, {"after_ms": wall_ms}))
 
     def add_document(self, kind: str, version: int, digest: str, body: bytes, effective_from_ms: int) -> bool:
         """Keep a verified document; returns False when this version is known already."""
@@ -138,13 +154,7 @@ class MemoryTable:
 
     def active_document(self, kind: str) -> tuple[int, str, bytes] | None:
         """Return (version, hash, body) of the document in force."""
-        row = self._connection.execute(
-            select(DOCUMENT.c.version, DOCUMENT.c.hash, DOCUMENT.c.body)
-            .where((DOCUMENT.c.kind == kind) & (DOCUMENT.c.activated_ms.is_not(None)))
-            .order_by(DOCUMENT.c.version.desc())
-            .limit(1)
-        ).first()
-        return None if row is None else (row[0], row[1], bytes(row[2]))
+        return _document(_ACTIVE_DOCUMENT.first(self._raw, {"of_kind": kind}))
 
     def document(self, kind: str, version: int) -> tuple[str, bytes] | None:
         """Return (hash, body) of one version."""
@@ -154,8 +164,7 @@ class MemoryTable:
 
     def next_document(self, kind: str) -> int | None:
         """Return when the next document not yet in force takes effect."""
-        waiting = (DOCUMENT.c.kind == kind) & (DOCUMENT.c.activated_ms.is_(None))
-        return self._connection.execute(select(func.min(DOCUMENT.c.effective_from_ms)).where(waiting)).scalar()
+        return _moment(_NEXT_DOCUMENT.first(self._raw, {"of_kind": kind}))
 
     def has_document(self, kind: str, digest: str) -> bool:
         """Return whether a document with this hash is kept."""
@@ -165,18 +174,8 @@ class MemoryTable:
     def due_document(self, kind: str, wall_ms: int) -> tuple[int, str, bytes] | None:
         """Return the newest document not yet in force whose time has come and that is newer than the active one."""
         active = self.active_document(kind)
-        row = self._connection.execute(
-            select(DOCUMENT.c.version, DOCUMENT.c.hash, DOCUMENT.c.body)
-            .where(
-                (DOCUMENT.c.kind == kind)
-                & (DOCUMENT.c.activated_ms.is_(None))
-                & (DOCUMENT.c.effective_from_ms <= wall_ms)
-                & (DOCUMENT.c.version > (active[0] if active else -1))
-            )
-            .order_by(DOCUMENT.c.version.desc())
-            .limit(1)
-        ).first()
-        return None if row is None else (row[0], row[1], bytes(row[2]))
+        above = -1 if active is None else active[0]
+        return _document(_DUE_DOCUMENT.first(self._raw, {"of_kind": kind, "at_ms": wall_ms, "above": above}))
 
     def meta(self, key: str) -> str | None:
         """Return one fact about this database."""
@@ -190,3 +189,11 @@ class MemoryTable:
     def forget_meta(self, key: str) -> None:
         """Drop one fact about this database."""
         self._connection.execute(delete(META).where(META.c.key == key))
+
+
+def _moment(found: Found | None) -> int | None:
+    return None if found is None else found["at_ms"]
+
+
+def _document(found: Found | None) -> tuple[int, str, bytes] | None:
+    return None if found is None else (found["version"], found["hash"], bytes(found["body"]))

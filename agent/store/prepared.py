@@ -35,7 +35,8 @@ class Prepared:
         compiled = statement.compile(dialect=_DIALECT, column_keys=columns)
         self.text = str(compiled)
         order = tuple(compiled.positiontup or ())
-        self._constants = {name: compiled.params[name] for name in order if compiled.params[name] is not None}
+        given = {name: compiled.params[name] for name in order if not compiled.binds[name].required}
+        self._constants = {name: value for name, value in given.items() if value is not None}
         self._in_order: Callable[[Mapping[str, Any]], Sequence[Any]] = (
             itemgetter(*order) if len(order) > 1 else lambda values: [values[name] for name in order]
         )

@@ -39,6 +39,38 @@ _INSERT_SCAN = Prepared(insert(SCAN_EVENT))
 _ROW = Prepared(select(SALE).where(SALE.c.id == bindparam("of_sale")))
 _SET_STATE = Prepared(update(SALE).where(SALE.c.id == bindparam("of_sale")).values(state=bindparam("new_state")))
 _SET_DUE = Prepared(update(SALE).where(SALE.c.id == bindparam("of_sale")).values(settle_due_ms=bindparam("new_due_ms")))
+_SET_HOLDER = Prepared(insert(POINTS_HOLDER).prefix_with("OR REPLACE"))
+_ACTIVE_LINK = Prepared(
+    select(
+        LINK.c.id,
+        LINK.c.member_ref,
+        LINK.c.level,
+        LINK.c.made_ms,
+        LINK.c.by,
+        LINK.c.delay_s,
+        MEMBER.c.id.label("member"),
+        MEMBER.c.mask,
+    )
+    .join(MEMBER, MEMBER.c.ref == LINK.c.member_ref)
+    .where((LINK.c.sale == bindparam("of_sale")) & (LINK.c.active == 1))
+)
+_LEFT = (
+    select(POSTING.c.lot, func.sum(POSTING.c.points).label("points"))
+    .where((POSTING.c.member_ref == bindparam("of_member")) & (POSTING.c.account != "member:debt"))
+    .group_by(POSTING.c.lot)
+    .subquery()
+)
+_LOTS = Prepared(
+    select(LOT, func.coalesce(_LEFT.c.points, 0).label("points"))
+    .join(_LEFT, _LEFT.c.lot == LOT.c.id, isouter=True)
+    .where(LOT.c.member_ref == bindparam("of_member"))
+    .order_by(LOT.c.expires_on, LOT.c.earned_ms, LOT.c.id)
+)
+_DEBT = Prepared(
+    select(func.coalesce(func.sum(POSTING.c.points), 0).label("points")).where(
+        (POSTING.c.member_ref == bindparam("of_member")) & (POSTING.c.account == "member:debt")
+    )
+)
 
 
 def sale_of(row: Row) -> Sale:
@@ -67,22 +99,6 @@ def sale_of(row: Row) -> Sale:
         attendant=row["attendant"],
         flags=tuple(row["flags"].split()) if row["flags"] else (),
     )
-
-
-_ACTIVE_LINK: Any = (
-    select(
-        LINK.c.id,
-        LINK.c.member_ref,
-        LINK.c.level,
-        LINK.c.made_ms,
-        LINK.c.by,
-        LINK.c.delay_s,
-        MEMBER.c.id.label("member"),
-        MEMBER.c.mask,
-    )
-    .join(MEMBER, MEMBER.c.ref == LINK.c.member_ref)
-    .where((LINK.c.sale == bindparam("of_sale")) & (LINK.c.active == 1))
-)
 
 
 class SaleTable:
@@ -184,7 +200,7 @@ class SaleTable:
 
     def active_link(self, sale: str) -> Row | None:
         """Return the active link of a sale with the member's id and mask."""
-        return self._connection.execute(_ACTIVE_LINK, {"of_sale": sale}).mappings().first()
+        return _ACTIVE_LINK.first(self._raw, {"of_sale": sale})
 
     def count_links(self, sale: str) -> int:
         """Return how many links a sale has had."""
@@ -210,7 +226,7 @@ class SaleTable:
 
     def set_holder(self, values: Mapping[str, Any]) -> None:
         """Name who holds the points of a settled sale from now on."""
-        self._connection.execute(insert(POINTS_HOLDER).prefix_with("OR REPLACE"), dict(values))
+        _SET_HOLDER.run(self._raw, values)
 
     def end_holder(self, sale: str) -> None:
         """Nobody holds the points of this sale any more."""
@@ -249,28 +265,14 @@ class SaleTable:
         """Insert a points lot; an existing one stays as it is."""
         _INSERT_LOT.run(self._raw, values)
 
-    def lots_of(self, member_ref: int) -> list[RowMapping]:
+    def lots_of(self, member_ref: int) -> list[Found]:
         """Return the member's lots with what is left on each (the sum of its postings)."""
-        left = (
-            select(POSTING.c.lot, func.sum(POSTING.c.points).label("points"))
-            .where((POSTING.c.member_ref == member_ref) & (POSTING.c.account != "member:debt"))
-            .group_by(POSTING.c.lot)
-            .subquery()
-        )
-        statement = (
-            select(LOT, func.coalesce(left.c.points, 0).label("points"))
-            .join(left, left.c.lot == LOT.c.id, isouter=True)
-            .where(LOT.c.member_ref == member_ref)
-            .order_by(LOT.c.expires_on, LOT.c.earned_ms, LOT.c.id)
-        )
-        return list(self._connection.execute(statement).mappings())
+        return _LOTS.all(self._raw, {"of_member": member_ref})
 
     def debt_of(self, member_ref: int) -> int:
         """Return how many points a member owes (0 or more)."""
-        here = (POSTING.c.member_ref == member_ref) & (POSTING.c.account == "member:debt")
-        return -int(
-            self._connection.execute(select(func.coalesce(func.sum(POSTING.c.points), 0)).where(here)).scalar_one()
-        )
+        owed = _DEBT.first(self._raw, {"of_member": member_ref})
+        return 0 if owed is None else -int(owed["points"])
 
     def replace_tenders(self, sale: str, tenders: Sequence[tuple[str, int, str | None]]) -> None:
         """A tender correction: the journal keeps the old ones, this table shows what counts."""

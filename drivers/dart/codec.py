@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 
 from drivers.checks import crc16_arc
 from drivers.errors import FrameRejected
@@ -15,6 +16,7 @@ from drivers.errors import FrameRejected
 END = 0xFA
 ESCAPE = 0x10
 TEXT_END = 0x03
+SHORT = 3  # bytes of a frame without a block
 MAX_RAW = 256  # longest frame on the wire, escapes included
 MASTER_ADDRESSES = range(0x50, 0xD0)  # 50..6F everywhere, up to CF on S4 heads
 
@@ -58,6 +60,14 @@ def encode(frame: Frame) -> bytes:
     return raw
 
 
+_SHORT_CONTROLS = frozenset(control.value for control in Control if control is not Control.DATA)
+
+
+@lru_cache(maxsize=1024)
+def _short(address: int, control_byte: int) -> Frame:
+    return Frame(address, Control(control_byte >> 4), control_byte & 0x0F)
+
+
 class Decoder:
     """Finds the frames in a stream of bytes, however it is cut. Never raises for what arrives.
 
@@ -85,6 +95,8 @@ class Decoder:
 
     def feed(self, data: bytes) -> list[Frame]:
         """Take the next bytes of the stream; returns the frames that they complete."""
+        if len(data) == SHORT and not self._raw and self._is_one_short(data):
+            return [_short(data[0], data[1])]
         frames = []
         for byte in data:
             if byte == END and not self._escaped:
@@ -94,6 +106,10 @@ class Decoder:
                 continue
             self._take(byte)
         return frames
+
+    def _is_one_short(self, data: bytes) -> bool:
+        """Whether ``data`` is one good frame without a block, as nearly every answer is: it needs no assembling."""
+        return data[2] == END and data[0] in self.addresses and data[1] >> 4 in _SHORT_CONTROLS
 
     def silence(self) -> None:
         """The wire was silent for longer than a frame may be: what has begun never ends, drop it."""

@@ -60,6 +60,7 @@ class DartPump:
             suspends=wire.options.suspend != "none",
         )
         self._config = config
+        self._poll_frame = Frame(config.address, Control.POLL)
         self._wire = wire
         self._options = wire.options
         self._level = Level(config)
@@ -87,6 +88,7 @@ class DartPump:
         self._slowest_s = 0.0
         self._told: FuellingPointReading | None = None
         self._told_at_s = 0.0
+        self._stirred = True  # something happened that may have changed the level since it was last read
         self._counts: dict[str, int] = {}
 
     # What the line calls.
@@ -95,7 +97,8 @@ class DartPump:
         """One poll turn: at most one block to the pump, then polls until it has no more to say (bounded)."""
         if self._last_good_s is None:
             self._begin(port.monotonic())
-        self._next_order(port.monotonic())
+        if self._queue or self._online is not True:
+            self._next_order(port.monotonic())
         heard = self._exchange(port)
         self._count_rejected()
         now = port.monotonic()
@@ -104,8 +107,10 @@ class DartPump:
         else:
             self._not_answered(heard, now)
         self._tell_level(now)
-        if heard is None and self._wait_ended(now):
+        if heard is None and self._step is not None and self._wait_ended(now):
             self._tell_level(now)
+        if not self._point.out:
+            return ()
         taken, self._point.out = self._point.out, []
         return taken
 
@@ -202,8 +207,7 @@ class DartPump:
 
     def _poll(self, port: Port) -> Heard | None:
         """Poll until the pump has no more to say. Only silence at the first poll counts as silence."""
-        address, config = self._config.address, self._options
-        request = Frame(address, Control.POLL)
+        address, config, request = self._config.address, self._options, self._poll_frame
         pause_s = config.pause_frame_s
         for number in range(MAX_POLLS):
             self._wire.send(port, request, pause_s)
@@ -211,7 +215,7 @@ class DartPump:
             answer = self._wire.answer(
                 port,
                 address,
-                lambda frame: frame.control in (Control.EOT, Control.DATA),
+                _answers_poll,
                 self._window(),
                 probe=self._online is False,
             )
@@ -240,6 +244,7 @@ class DartPump:
         return min(full_s, max(self._options.probe_window_s, SLOW_FACTOR * self._slowest_s))
 
     def _deliver(self, frame: Frame) -> None:
+        self._stirred = True
         verdict = self._receiver.judge(frame)
         if verdict.restarted:
             self._level.renumbered()
@@ -280,6 +285,7 @@ class DartPump:
             self._online = True
             self._introduce = [Dcc.RETURN_PARAMETERS, Dcc.RETURN_IDENTITY] if self._options.identity else []
             self._told = None
+            self._stirred = True
             self._point.out.append(DeviceStatus(self.device_id, online=True, gap=True))
         elif self._online is None and now - self._began_s >= self._options.silent_time_s:
             self._go_offline()
@@ -319,6 +325,7 @@ class DartPump:
 
     def _go_offline(self) -> None:
         self._online = False
+        self._stirred = True
         self._good = 0
         self._silent = 0
         self._probes = 0
@@ -357,6 +364,7 @@ class DartPump:
         if self._order is None:
             return
         command, generator = self._order
+        self._stirred = True
         try:
             self._step = next(generator) if value is None else generator.send(value)
         except StopIteration as end:
@@ -404,8 +412,12 @@ class DartPump:
     def _tell_level(self, now: float) -> None:
         if not self._online or self._level.state is None:
             return
+        due = now - self._told_at_s >= LEVEL_EVERY_S
+        if not (due or self._stirred):
+            return
+        self._stirred = False
         reading = self._level.reading()
-        if reading != self._told or now - self._told_at_s >= LEVEL_EVERY_S:
+        if due or reading != self._told:
             self._told, self._told_at_s = reading, now
             self._point.out.append(reading)
 
@@ -415,6 +427,10 @@ class DartPump:
 
     def _count(self, name: str, count: int = 1) -> None:
         self._counts[name] = self._counts.get(name, 0) + count
+
+
+def _answers_poll(frame: Frame) -> bool:
+    return frame.control is Control.EOT or frame.control is Control.DATA
 
 
 def make_devices(config: LineConfig) -> list[Device]:

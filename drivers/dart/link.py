@@ -95,6 +95,8 @@ class Wire:
 
     def take_rejected(self) -> dict[str, int]:
         """Frames dropped since the last call, by reason."""
+        if not self._decoder.rejected:
+            return {}
         taken, self._decoder.rejected = self._decoder.rejected, {}
         return taken
 

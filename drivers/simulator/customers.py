@@ -94,6 +94,14 @@ class Queue:
         self._carry = 0
         self._to_show: str | None = None
         self._wrong_to_show: str | None = None
+        self._steps: dict[Phase, Callable[[int, int], None]] = {
+            Phase.AWAY: self._away,
+            Phase.ARRIVING: self._arriving,
+            Phase.WAITING: self._waiting,
+            Phase.FUELLING: self._fuelling,
+            Phase.DWELLING: self._dwelling,
+            Phase.LEAVING: self._leaving,
+        }
 
     @property
     def quiet(self) -> bool:
@@ -102,23 +110,16 @@ class Queue:
 
     def next_ms(self, now_ms: int) -> int | None:
         """When this queue does something by itself: now while fuel may flow, ``None`` while nobody is to come."""
-        if self.phase is Phase.AWAY and not self._is_open():
+        phase = self.phase
+        if phase is Phase.AWAY and not self._is_open():
             return None
-        flows = self.phase is Phase.FUELLING or (self.phase is Phase.WAITING and self.head.can_flow())
-        closes = self.phase in {Phase.ARRIVING, Phase.WAITING} and not self.open
+        flows = phase is Phase.FUELLING or (phase is Phase.WAITING and self.head.can_flow())
+        closes = not self.open and (phase is Phase.ARRIVING or phase is Phase.WAITING)
         return now_ms if flows or closes or self._due_ms is None else self._due_ms
 
     def tick(self, now_ms: int, dt_ms: int) -> None:
         """One step of whoever is here."""
-        steps: dict[Phase, Callable[[int, int], None]] = {
-            Phase.AWAY: self._away,
-            Phase.ARRIVING: self._arriving,
-            Phase.WAITING: self._waiting,
-            Phase.FUELLING: self._fuelling,
-            Phase.DWELLING: self._dwelling,
-            Phase.LEAVING: self._leaving,
-        }
-        steps[self.phase](now_ms, dt_ms)
+        self._steps[self.phase](now_ms, dt_ms)
 
     def _away(self, now_ms: int, _dt_ms: int) -> None:
         if not self._is_open():

@@ -189,6 +189,7 @@ class FaultBoard:
         self.speed = speed
         self.now_ms = 0
         self._standing: dict[tuple[str, int | str | None], _Standing] = {}
+        self._known: set[str] = set()  # names that have stood, whether or not they still do
         self._schedule: list[Strike] = []
 
     def inject(
@@ -203,6 +204,7 @@ class FaultBoard:
         left = (times if times is not None else fault.times) if counted else None
         until = None if counted or lasts_s == 0 else self.now_ms + self.wire_ms(lasts_s)
         self._standing[(name, target)] = _Standing(until, left)
+        self._known.add(name)
 
     def clear(self, name: str | None = None) -> None:
         """End one fault on all its targets, or every fault (scheduled repetitions too)."""
@@ -259,7 +261,7 @@ class FaultBoard:
         return round(seconds * 1000 * self.speed)
 
     def _find(self, name: str, target: int | str) -> tuple[str, int | str | None] | None:
-        if not self._standing:  # nearly always, and every frame asks a dozen times
+        if not self._standing or name not in self._known:  # nearly always, and every frame asks a dozen times
             return None
         for key in ((name, target), (name, None)):
             standing = self._standing.get(key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from threading import Event, Thread
 
 import pytest
 
@@ -265,3 +266,26 @@ def test_waiting_without_a_port_uses_the_given_pause() -> None:
     assert len(cable.tries_at_s) <= 2
     assert waits
     assert all(0 < wait <= 0.05 for wait in waits)
+
+
+def test_a_command_ends_the_wait_of_an_idle_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In real time a line with nothing due rests long, and a submitted command still goes out at once."""
+    monkeypatch.setattr("drivers.line.NUDGED_WAIT_S", 60.0)
+    device, cable = PlainDevice("point:1", wants_s=3_600.0), Cable()
+    line = Line(LineConfig("a", "virtual", "plain"), [device], cable.open)
+    line.turn()
+    line.turn()
+    seen: list[Reading] = []
+    resting = Event()
+
+    def rest() -> None:
+        resting.set()
+        line.turn()
+        seen.extend(line.turn())
+
+    thread = Thread(target=rest, daemon=True)
+    thread.start()
+    assert resting.wait(5)
+    line.submit(Stop("s", 1))
+    thread.join(5)
+    assert [reading for reading in seen if isinstance(reading, CommandResult)]

@@ -88,6 +88,25 @@ def test_the_pipeline_reads_no_whole_table(store: Store) -> None:
     assert whole_tables_read(store.path, sent) == []
 
 
+def test_what_every_sale_needs_is_prepared(store: Store) -> None:
+    """Settling and acknowledging send statements compiled once: SQLAlchemy, which costs more than they do, sleeps."""
+    with store.begin(STAMP) as tx:
+        tx.sales.active_link("x")
+        tx.sales.lots_of(1)
+        tx.sales.debt_of(1)
+        tx.members.count_use(1, visits=1, growth=2)
+        tx.members.add_uses(0, [("offer", "day", "2026-05-01", 1, 200)])
+        tx.members.uses(0)
+        tx.memory.prices_at(STAMP.wall_ms)
+        tx.memory.next_price_change(STAMP.wall_ms)
+        tx.memory.due_document("rules", STAMP.wall_ms)
+        tx.memory.next_document("rules")
+        tx.delivery.acknowledge("L", 1, bytes(32))
+        assert not store._connection.in_transaction()
+        tx.sales.postings_of("x")
+        assert store._connection.in_transaction()
+
+
 def test_the_looks_of_people_read_no_whole_table(store: Store) -> None:
     """status, sales, alerts, members, journal and sync; sums over everything are no look."""
     sent: list[str] = []
