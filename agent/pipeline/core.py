@@ -134,7 +134,7 @@ class Pipeline:
         )
         gauging.build(self._settings, tx, memory)
         for sale, due_ms in tx.sales.scheduled():
-            memory.due[sale] = now.mono_ms + max(0, due_ms - now.wall_ms)
+            memory.due[sale] = now.mono_ms + self._settings.sales.settles_in_ms(due_ms, now.wall_ms)
         return memory
 
     def _desk(self, stored: dict[str, object] | None, now: Now) -> links.LinkDesk:

@@ -182,7 +182,7 @@ def write_sale(step: Step, sale: Sale, recovered: int) -> None:
     if step.settings.sales.settle == "auto":
         windows = step.memory.desk.windows
         due = settlement_due_ms(sale.ended_ms, None, windows)
-        step.memory.due[sale.id] = step.now.mono_ms + max(0, due - step.now.wall_ms)
+        step.memory.due[sale.id] = step.now.mono_ms + step.settings.sales.settles_in_ms(due, step.now.wall_ms)
     step.tx.sales.add(sale, settle_due_ms=due, journal_seq=written.seq)
     step.memory.sold_ml[sale.tank] = step.memory.sold_ml.get(sale.tank, 0) + sale.volume_ml
     start = None if sale.totalizer_start is None else str(sale.totalizer_start)

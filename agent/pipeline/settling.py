@@ -307,4 +307,4 @@ def reschedule(step: Step, sale: str) -> None:
         return
     due = settlement_due_ms(row["ended_ms"], step.now.wall_ms, step.memory.desk.windows)
     step.tx.sales.set_due(sale, due)
-    step.memory.due[sale] = step.now.mono_ms + max(0, due - step.now.wall_ms)
+    step.memory.due[sale] = step.now.mono_ms + step.settings.sales.settles_in_ms(due, step.now.wall_ms)

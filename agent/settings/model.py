@@ -227,6 +227,13 @@ class SalesSettings(Section):
     late: DurationMs = 86_400_000
     auto_tender: Literal["cash", "card", "account"] = "cash"
 
+    def settles_in_ms(self, due_ms: int, wall_ms: int) -> int:
+        """Return how long a sale that settles at ``due_ms`` still waits.
+
+        Never longer than its whole window: a clock that stands in 1970 must not put a settlement off for 56 years.
+        """
+        return min(max(0, due_ms - wall_ms), max(self.settle_after, self.link_after))
+
     def windows(self) -> Windows:
         """Return the windows of linking; ``Windows.problems`` judges them."""
         return Windows(

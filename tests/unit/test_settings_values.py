@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
+from agent.settings.model import SalesSettings
 from agent.settings.values import (
     DurationMs,
     LitresMl,
@@ -120,3 +121,11 @@ def test_the_types_of_the_file_know_their_limits(kind: Any, good: Any, value: An
     for item in bad:
         with pytest.raises(ValidationError):
             adapter.validate_python(item)
+
+
+def test_a_settlement_waits_no_longer_than_its_window_whatever_the_clock_says() -> None:
+    """A sale of 2026 on a clock that has fallen back to 1970 settles when its window is over, not in 56 years."""
+    sales = SalesSettings.model_validate({"settle_after": "60s", "link_after": "5min"})
+    assert sales.settles_in_ms(1_000_000, 990_000) == 10_000
+    assert sales.settles_in_ms(1_000_000, 2_000_000) == 0
+    assert sales.settles_in_ms(1_767_600_000_000, 5_000) == 300_000
