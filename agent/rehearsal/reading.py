@@ -215,10 +215,10 @@ def campaign(fields: Fields, rules: RuleSet) -> str:
     return name
 
 
-def member(fields: Fields, rules: RuleSet) -> MemberFacts:
-    """Return what the engine may know of a member; ``used`` counts are read beside it."""
+def member(fields: Fields, rules: RuleSet, key: str, default: str | None) -> MemberFacts:
+    """Return what the engine may know of a member, whose id stands at ``key``; ``used`` counts are read beside it."""
     return MemberFacts(
-        member=fields.text("id", DEFAULT_MEMBER, MEMBER_ID),
+        member=fields.text(key, default, MEMBER_ID) or DEFAULT_MEMBER,
         tier=tier_id(fields, "tier", rules),
         growth=fields.integer("growth", 0),
         tags=frozenset(fields.words("tags")),
