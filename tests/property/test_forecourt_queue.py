@@ -114,3 +114,22 @@ def test_each_record_of_a_queue_is_one_sale(actions: list[tuple[str, int]]) -> N
     assert [b.volume_ml for b in run.sales] == [v for v in sold if v]
     assert all(b.kind == "NORMAL" for b in run.sales)
     assert str(run.point.durable.meter(1).total) == f"0:{run.pump.total}"  # type: ignore[union-attr]
+
+
+def test_a_second_sale_of_the_same_litres_is_known_by_its_number() -> None:
+    """A queue that tells an equal sale under another number makes a read-out due; the number it told before does not."""
+    run = Run()
+    for _ in range(6):
+        run.turn()
+    run.kill()
+    run.pump.sell(100)
+    for _ in range(12):
+        run.turn()
+    assert len(run.sales) == 1
+    volume = run.sales[0].volume_ml
+    for number, reads in (("1", 0), ("2", 1)):
+        run.commands.clear()
+        run.ms += 60_000
+        run.event(HeldSale(1, 1, volume, volume * PRICE // 10_000, PRICE, number))
+        run.event(FuellingPointReading(1, PointState.IDLE, 1, nozzle_out=False, unit_price_milli=PRICE))
+        assert sum(isinstance(command, ReadSale) for command in run.commands) == reads, number
