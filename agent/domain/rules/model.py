@@ -140,6 +140,31 @@ class BudgetMode(StrEnum):
     PARTIAL = "PARTIAL"
 
 
+class Late(StrEnum):
+    """What becomes of a roll-back that was not set at the pump: a discount per litre, or nothing."""
+
+    CONVERT = "CONVERT"
+    REJECT = "REJECT"
+
+
+class Checking(StrEnum):
+    """Where a coupon can be told from one that was used: at head office, at its own station, or anywhere with a
+    risk.
+    """
+
+    ONLINE_ONLY = "ONLINE_ONLY"
+    SITE_BOUND = "SITE_BOUND"
+    OFFLINE_WITH_RISK = "OFFLINE_WITH_RISK"
+
+
+class Trimmed(StrEnum):
+    """What becomes of a coupon that a sale cannot take whole: the rest is lost, stays on it, or it stays unused."""
+
+    SPEND = "SPEND"
+    KEEP_BALANCE = "KEEP_BALANCE"
+    KEEP_COUPON = "KEEP_COUPON"
+
+
 class Birthday(StrEnum):
     """When a birthday offer runs: on the day, or through the month."""
 
@@ -310,8 +335,30 @@ class BonusPoints:
     points: int
 
 
+@dataclass(frozen=True, slots=True)
+class PumpRollback:
+    """A lower unit price set at the pump: so much off each litre, or a price. Exactly one of the two is given."""
+
+    off_milli: int | None
+    price_milli: int | None
+    late: Late
+
+
+@dataclass(frozen=True, slots=True)
+class Coupon:
+    """A coupon that gives what another kind gives, once. ``risk_up_to_minor``: the largest value taken unchecked."""
+
+    gives: Kind
+    terms: Terms
+    checking: Checking
+    risk_up_to_minor: int
+    trimmed: Trimmed
+
+
 Terms = (
-    PerLitre
+    PumpRollback
+    | Coupon
+    | PerLitre
     | FixedPrice
     | Percent
     | AmountOff
