@@ -73,10 +73,11 @@ def test_balances_are_live_lots_minus_debt(history, policy):
             sales.append(SettledPoints(name, MEMBER, first, earned, 0, tuple(postings), lambda net: net // 100))
         elif first < len(sales) and sales[first].net_minor > refunded.get(first, 0):
             amount = min(second, sales[first].net_minor - refunded.get(first, 0))
-            asked = Refund(refunded.get(first, 0), amount, NOW, TODAY, policy, 30)
+            debt = -held(ledger, Account.DEBT)
+            asked = Refund(refunded.get(first, 0), amount, NOW, TODAY, policy, 30, debt)
             result = reverse(sales[first], asked, lots)
             refunded[first] = refunded.get(first, 0) + amount
-            lots, ledger = result.lots, [*ledger, *result.postings]
+            lots, ledger, sales[first] = result.lots, [*ledger, *result.postings], result.settled
         Entry(tuple(ledger))
         assert held(ledger, Account.AVAILABLE) == sum(lot.points for lot in lots)
         assert held(ledger, Account.DEBT) <= 0
@@ -101,8 +102,10 @@ def test_any_split_of_a_refund_sums_to_the_full_refund(net, bonus, spent, cuts, 
     for cut in [*cuts, net]:
         amount = min(cut, net - done)
         if amount > 0:
-            result = reverse(settled, Refund(done, amount, NOW, TODAY, policy, 30), now_lots)
+            debt = -held(parts, Account.DEBT)
+            result = reverse(settled, Refund(done, amount, NOW, TODAY, policy, 30, debt), now_lots)
             parts, now_lots, done = [*parts, *result.postings], result.lots, done + amount
+            settled = result.settled
     assert balances(parts) == balances(whole.postings)
     assert {lot.id: lot.points for lot in now_lots} == {lot.id: lot.points for lot in whole.lots}
     if policy is not ReversalPolicy.ONLY_PENDING:
