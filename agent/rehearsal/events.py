@@ -130,10 +130,9 @@ class GrantCoupon:
 
 
 @dataclass(frozen=True, slots=True)
-class OnDay:
-    """Expiry or tier evaluation on a local day, ``None`` for today; ``member``: for this one only."""
+class Today:
+    """Expiry or tier evaluation on the local day of the clock; ``member``: for this one only."""
 
-    day: date | None
     member: str | None
 
 
@@ -180,7 +179,7 @@ class Again:
 
 
 What = (
-    Enrol | Day | Sell | OfSale | GiveBack | Link | GrantPoints | GrantCoupon | OnDay | Budget | Lease | Reborn | Again
+    Enrol | Day | Sell | OfSale | GiveBack | Link | GrantPoints | GrantCoupon | Today | Budget | Lease | Reborn | Again
 )
 
 
@@ -282,8 +281,8 @@ def _grant(told: _Told) -> GrantPoints | GrantCoupon:
     )
 
 
-def _on_day(told: _Told) -> OnDay:
-    return OnDay(told.fields.day("on"), _member(told, "member") if told.fields.has("member") else None)
+def _today(told: _Told) -> Today:
+    return Today(_member(told, "member") if told.fields.has("member") else None)
 
 
 def _budget(told: _Told) -> Budget:
@@ -322,8 +321,8 @@ _READERS: dict[EventKind, Callable[[_Told], What]] = {
     EventKind.LATE_LINK: _late_link,
     EventKind.RELEASE: _of_sale,
     EventKind.GRANT: _grant,
-    EventKind.EXPIRE: _on_day,
-    EventKind.TIER_EVALUATION: _on_day,
+    EventKind.EXPIRE: _today,
+    EventKind.TIER_EVALUATION: _today,
     EventKind.BUDGET: _budget,
     EventKind.LEASE: _lease,
     EventKind.REINCARNATION: lambda told: Reborn(told.fields.text("station", told.at.station, NAME)),

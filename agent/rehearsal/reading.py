@@ -100,13 +100,11 @@ def moment(fields: Fields, key: str, zone: tzinfo, default_ms: int | None = None
 
 
 def parse_moment(text: str, zone: tzinfo) -> tuple[int, str]:
-    """Return Unix milliseconds and what is wrong with the text, an empty one where nothing is."""
+    """Return Unix milliseconds and what is wrong with the text, empty one where nothing is; a day is its midnight."""
     try:
         told = datetime.fromisoformat(text)
     except ValueError:
         return 0, "which is no time"
-    if "T" not in text and " " not in text:
-        return 0, "which has no time of day"
     if told.tzinfo is None:
         local = told.replace(tzinfo=zone)
         if local.astimezone(UTC).astimezone(zone).replace(tzinfo=None) != told:

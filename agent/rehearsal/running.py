@@ -17,7 +17,7 @@ from agent.domain.pools import Granted, Pool
 from agent.domain.tiers import TierState
 from agent.rehearsal import answer
 from agent.rehearsal.answer import Answer
-from agent.rehearsal.events import Budget, Day, Enrol, GrantCoupon, GrantPoints, Lease, LeaseAction, OnDay, Reborn
+from agent.rehearsal.events import Budget, Day, Enrol, GrantCoupon, GrantPoints, Lease, LeaseAction, Reborn, Today
 from agent.rehearsal.world import EventRefused, Member, World
 
 
@@ -69,9 +69,9 @@ def _issue(world: World, event: GrantCoupon) -> Answer:
     return {"coupon": event.code, "granted": known is None}
 
 
-def expire_lots(world: World, event: OnDay) -> Answer:
-    """End every lot whose last day lies before the day."""
-    today = event.day or world.today
+def expire_lots(world: World, event: Today) -> Answer:
+    """End every lot whose last day lies before today."""
+    today = world.today
     legs: list[Posting] = []
     for member in _asked(world, event):
         postings = expire(member, world.members[member].lots, today)
@@ -81,9 +81,9 @@ def expire_lots(world: World, event: OnDay) -> Answer:
     return {"day": today.isoformat(), "points_expired": points, "postings": answer.postings(legs)}
 
 
-def evaluate_tiers(world: World, event: OnDay) -> Answer:
-    """Evaluate tiers on the day: what was lost is noted with the day from which it counts."""
-    today, rows = event.day or world.today, []
+def evaluate_tiers(world: World, event: Today) -> Answer:
+    """Evaluate tiers today: what was lost is noted with the day from which it counts."""
+    today, rows = world.today, []
     for member in _asked(world, event):
         account = world.members[member]
         growth = world.growth(account, today)
@@ -194,7 +194,7 @@ def settle_pools(world: World, record: str) -> None:
             world.points[member] = pools.credit(pool, f"{record} {member}", more)
 
 
-def _asked(world: World, event: OnDay) -> Iterable[str]:
+def _asked(world: World, event: Today) -> Iterable[str]:
     if event.member is None:
         return sorted(world.members)
     world.member(event.member)

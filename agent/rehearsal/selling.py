@@ -12,7 +12,7 @@ from agent.domain import coupons, growth, leases, pools, settlement
 from agent.domain.coupons import CouponUsed
 from agent.domain.growth import Grown
 from agent.domain.leases import Taken
-from agent.domain.ledger import Refund, Reversal, release, reverse, usable_points
+from agent.domain.ledger import Account, Refund, Reversal, SettledPoints, release, reverse, usable_points
 from agent.domain.rules.engine import evaluate
 from agent.domain.rules.facts import BudgetView, CampaignBudget, LocalInstant, Presented, PresentedCoupon, SaleFacts
 from agent.domain.rules.verdict import Evaluation
@@ -74,7 +74,7 @@ def relink(world: World, event: Link) -> Answer:
     back = _reverse(world, sold, settled.net_minor)
     world.post(back.postings, back.lots)
     _uncount(world, sold, settled.net_minor)
-    world.sales[event.sale] = replace(sold, holder=None)
+    world.sales[event.sale] = replace(sold, holder=None, points=None)
     fresh = _hold(world, event)
     postings = (*back.postings, *(() if fresh is None else fresh.postings))
     return {
@@ -226,7 +226,8 @@ def _settle(world: World, sale: str) -> Answer:
     station = evaluation.sale.station
     world.station_uses[station] = added(world.station_uses.get(station, ()), evaluation.station_uses, 1)
     holder = settled if settled.member is not None else None
-    world.sales[sale] = replace(sold, settled=settled, holder=holder)
+    points = None if holder is None else _points(settled, holder)
+    world.sales[sale] = replace(sold, settled=settled, holder=holder, points=points)
     _grant(world, settled)
     return {
         "sale": sale,
@@ -283,7 +284,7 @@ def _hold(world: World, event: Link) -> settlement.Settlement | None:
         ended_ms=sold.ended_ms,
         now_ms=world.now_ms,
     )
-    world.sales[event.sale] = replace(sold, holder=fresh)
+    world.sales[event.sale] = replace(sold, holder=fresh, points=_points(settled, fresh))
     _grant(world, fresh)
     return fresh
 
@@ -311,7 +312,8 @@ def _give_back(world: World, sale: str, amount_minor: int) -> Answer:
         world.station_uses[station] = uses
         for use in settled.evaluation.coupons:
             world.coupons[use.code] = coupons.give_back(world.coupons[use.code], sale)
-    world.sales[sale] = replace(sold, refunded_minor=after, voided=full)
+    points = sold.points if back is None else back.settled
+    world.sales[sale] = replace(sold, refunded_minor=after, voided=full, points=points)
     return {
         "sale": sale,
         "state": "voided" if full else "settled",
@@ -327,15 +329,10 @@ def _give_back(world: World, sale: str, amount_minor: int) -> Answer:
 
 def _reverse(world: World, sold: Sold, amount_minor: int) -> Reversal:
     """Return what giving an amount of the paid net back does to the points of whoever holds them."""
-    assert sold.settled is not None
-    assert sold.holder is not None, "only a sale with a member has points"
-    net_minor, terms = sold.settled.net_minor, sold.holder.evaluation.earned
-    program = world.rules.program
-
-    def earned_on(smaller_net_minor: int) -> int:
-        share = Fraction(smaller_net_minor, net_minor) if net_minor else Fraction(0)
-        return sum(term.points_at(share) for term in terms)
-
+    assert sold.points is not None, "only a sale with a member has points"
+    points, program = sold.points, world.rules.program
+    mine = [leg.points for leg in world.ledger if leg.account is Account.EXPIRED and leg.lot == points.sale]
+    told = [leg.points for leg in points.given_back if leg.account is Account.EXPIRED]
     asked = Refund(
         refunded_so_far_minor=sold.refunded_minor,
         refund_minor=amount_minor,
@@ -343,9 +340,21 @@ def _reverse(world: World, sold: Sold, amount_minor: int) -> Reversal:
         today=world.today,
         policy=program.reversal,
         grace_days=program.returned_lot_grace_days,
+        debt=world.debt(points.member),
     )
-    points = replace(settlement.refundable(sold.holder), net_minor=net_minor, earned_on=earned_on)
-    return reverse(points, asked, world.members[points.member].lots)
+    known = replace(points, expired_points=sum(mine) - sum(told))
+    return reverse(known, asked, world.members[points.member].lots)
+
+
+def _points(settled: settlement.Settlement, holder: settlement.Settlement) -> SettledPoints:
+    """Return what refunds must know of a holder's points: parts of the net that was paid, whoever holds them."""
+    net_minor, terms = settled.net_minor, holder.evaluation.earned
+
+    def earned_on(smaller_net_minor: int) -> int:
+        share = Fraction(smaller_net_minor, net_minor) if net_minor else Fraction(0)
+        return sum(term.points_at(share) for term in terms)
+
+    return replace(settlement.refundable(holder), net_minor=net_minor, earned_on=earned_on)
 
 
 def _uncount(world: World, sold: Sold, amount_minor: int) -> None:

@@ -63,6 +63,8 @@ def played(one: Played, exponent: int) -> Iterator[str]:
     if told["refused"]:
         yield f"  REFUSED {told['refusal']['problem']}"
         yield f"    {told['refusal']['hint']}"
+    elif told["kind"] == "repeat":
+        yield "  the same message once more" + (": nothing has changed" if one.sound else "")
     else:
         yield from (f"  {text}" for text in _answered(told["answer"]))
     yield from (f"    {text}" for text in state(told["state"], exponent))

@@ -13,7 +13,7 @@ from agent.domain import pools, tiers
 from agent.domain.coupons import Coupon
 from agent.domain.growth import Grown, Window
 from agent.domain.leases import Lease, LeaseState
-from agent.domain.ledger import Account, Entry, Lot, Posting, apply_to_lots, balances
+from agent.domain.ledger import Account, Entry, Lot, Posting, SettledPoints, apply_to_lots, balances
 from agent.domain.member import MemberFacts, UseCount
 from agent.domain.pools import Pool
 from agent.domain.rules.facts import LocalInstant, local_time
@@ -51,6 +51,7 @@ class Sold:
     """A sale: its quote, what was settled, who holds its points now, and what was given back.
 
     ``holder`` is the settlement whose points stand with a member: the paid one, or that of a corrected or late link.
+    ``points``: what its next refund must know of them, ``None`` without a holder.
     """
 
     evaluation: Evaluation
@@ -60,6 +61,7 @@ class Sold:
     held: bool = False
     settled: Settlement | None = None
     holder: Settlement | None = None
+    points: SettledPoints | None = None
     refunded_minor: int = 0
     voided: bool = False
 
