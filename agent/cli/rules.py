@@ -52,7 +52,7 @@ def rules_try(
         print_json(summary if is_suite(document) else answers[0])
     else:
         for one in tried:
-            for line in show.tried(one):
+            for line in show.tried(one, brief=is_suite(document)):
                 print(line)
         if is_suite(document):
             print(f"{len(tried)} cases, {failed} not as expected")

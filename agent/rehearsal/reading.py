@@ -100,7 +100,7 @@ def moment(fields: Fields, key: str, zone: tzinfo, default_ms: int | None = None
 
 
 def parse_moment(text: str, zone: tzinfo) -> tuple[int, str]:
-    """Return Unix milliseconds and what is wrong with the text, empty one where nothing is; a day is its midnight."""
+    """Return Unix milliseconds and what is wrong with the text, empty where nothing is; a day is its midnight."""
     try:
         told = datetime.fromisoformat(text)
     except ValueError:

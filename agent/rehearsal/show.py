@@ -15,9 +15,15 @@ from agent.rehearsal.trying import Tried
 Answer = dict[str, Any]
 
 
-def tried(one: Tried) -> Iterator[str]:
-    """Yield what one case gave: the sale, a sentence on each offer, the sums, and what was expected otherwise."""
+def tried(one: Tried, *, brief: bool) -> Iterator[str]:
+    """Yield what one case gave: the sale, a sentence on each offer, the sums, and what was expected otherwise.
+
+    ``brief``: of a case that is as expected, its name says enough.
+    """
     told = one.answer
+    if brief and one.case.expect is not None and not one.differences:
+        yield f"as expected: {told['case']}"
+        return
     yield f"{told['case']}"
     yield f"  {told['instant']} {one.case.zone_name}, {told['station']}, {_who(one)}, rules {told['rule_version']}"
     yield from (f"  {text}" for text in sale(told))
