@@ -13,9 +13,6 @@ from enum import StrEnum
 
 from agent.domain.rules.model import ReversalPolicy
 
-RETURNED = "returned"
-"""Source of a lot made by a refund, for points of a lot that had ended."""
-
 MAX_LOTS_SPENT = 64
 """Lots one sale may be paid from: their legs must fit into one settled record of at most 16 KiB."""
 
@@ -226,6 +223,20 @@ def apply_to_lots(lots: Iterable[Lot], postings: Iterable[Posting]) -> tuple[Lot
     return tuple(found.values())
 
 
+def unbalanced(lots: Iterable[Lot], postings: Iterable[Posting]) -> list[str]:
+    """Return what does not hold between the lots of one member and the whole ledger of that member, in sentences."""
+    lots, postings = tuple(lots), tuple(postings)
+    total = sum(posting.points for posting in postings)
+    found = [f"the postings sum to {total}, not to 0"] if total else []
+    found += [f"lot {lot.id} holds {lot.points} points" for lot in lots if lot.points < 0]
+    for account in _LOT_ACCOUNTS:
+        held, balance = sum(lot.points for lot in lots if lot.account is account), _sum(postings, account)
+        if held != balance:
+            found.append(f"{account} is {balance}, its lots hold {held}")
+    debt = _sum(postings, Account.DEBT)
+    return [*found, f"{Account.DEBT} is {debt}"] if debt > 0 else found
+
+
 @dataclass(frozen=True, slots=True)
 class SettledPoints:
     """What a refund must know of a settlement: net in minor units, its postings, and the points on a smaller net.
@@ -422,11 +433,17 @@ def _earlier(settled: SettledPoints, refund: Refund, before: int | None) -> _Ear
 
 
 def _gave(settled: SettledPoints, before: int | None, lot: Lot) -> int:
-    """Points a lot gave to earlier refunds of the sale; a lot that came back for one gives no more than it has."""
-    if lot.source == RETURNED:
+    """Points a lot gave to earlier refunds of the sale; 0 where points of its origin came back to more than one lot."""
+    legs = [leg for leg in settled.given_back if leg.account in _LOT_ACCOUNTS and _origin(leg.lot) == _origin(lot.id)]
+    if any(leg.lot != lot.id for leg in legs):
         return 0
-    legs = (leg for leg in settled.given_back if leg.lot == lot.id)
-    return sum(points for name, points in _returned(settled, before) if name == lot.id) - _sum(legs, *_LOT_ACCOUNTS)
+    back = sum(points for name, points in _returned(settled, before) if _origin(name) == _origin(lot.id))
+    return back - _sum(legs, *_LOT_ACCOUNTS)
+
+
+def _origin(lot: str | None) -> str:
+    """Return the id of the lot whose points a lot holds, which is its own unless they came back after their end."""
+    return (lot or "").partition("/")[0]
 
 
 def _ended_points(settled: SettledPoints, refund: Refund, lots: Iterable[Lot]) -> int:
@@ -459,9 +476,9 @@ def _home(found: dict[str, Lot], lot_id: str, refund: Refund) -> Lot:
     if original is not None and not original.expired(refund.today):
         return original
     last_day = refund.today + timedelta(days=refund.grace_days)
-    new_id = f"{lot_id.partition('/')[0]}/{last_day:%Y%m%d}"
+    new_id = f"{_origin(lot_id)}/{last_day:%Y%m%d}"
     earned_at_ms = refund.now_ms if original is None else original.earned_at_ms
-    return found.get(new_id) or Lot(new_id, 0, earned_at_ms, refund.now_ms, last_day, RETURNED)
+    return found.get(new_id) or Lot(new_id, 0, earned_at_ms, refund.now_ms, last_day, "returned")
 
 
 def _order(settled: SettledPoints, refund: Refund, lots: tuple[Lot, ...]) -> list[Lot]:
