@@ -17,7 +17,7 @@ from agent.domain.rules.facts import Presented, Purpose, RollbackGiven, SaleLine
 from agent.domain.rules.fields import Fields
 from agent.domain.rules.model import Kind
 from agent.rehearsal import reading
-from agent.rehearsal.reading import MEMBER_ID, NAME, Level, Setting
+from agent.rehearsal.reading import KEY, MEMBER_ID, NAME, Level, Setting
 
 FAR_FUTURE_MS = 253_402_300_799_000
 """The end of the year 9999: a lease that was given no end."""
@@ -263,7 +263,7 @@ def _grant(told: _Told) -> GrantPoints | GrantCoupon:
     if not told.fields.has("coupon"):
         return GrantPoints(
             member=_member(told, "member"),
-            key=told.fields.text("key", told.id, NAME),
+            key=told.fields.text("key", told.id, KEY),
             points=told.fields.integer("points", least=1),
             tier=reading.tier_id(told.fields, "tier", told.at.rules),
             usable_from_ms=reading.moment(told.fields, "usable_from", told.at.zone)

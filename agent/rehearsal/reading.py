@@ -23,6 +23,7 @@ DEFAULT_STATION = "SH-0001"
 DEFAULT_MEMBER = "567014f1b3c2a9de"
 MEMBER_ID = r"[0-9a-f]{16}"
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+KEY = r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}"
 MAX_LINES = 32
 """Lines of one sale: more than any till shows, few enough to explain."""
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from agent.domain import coupons, leases, pools, tiers
+from agent.domain import coupons, leases, once, pools, tiers
 from agent.domain.coupons import Claims, Coupon
 from agent.domain.growth import Grown, Window
-from agent.domain.ledger import Account, Lot, Posting, expire, expiry_day, issue, usable_points
+from agent.domain.ledger import Account, Posting, expire, expiry_day, usable_points
+from agent.domain.once import granted_lot
 from agent.domain.pools import Granted, Pool
 from agent.domain.tiers import TierState
 from agent.rehearsal import answer
@@ -38,25 +39,26 @@ def grant(world: World, event: GrantPoints | GrantCoupon) -> Answer:
     if isinstance(event, GrantCoupon):
         return _issue(world, event)
     account = world.member(event.member)
-    lot_id = f"{event.key}.{event.member}"
-    given = any(lot.id == lot_id for lot in account.lots)
+    given = {lot.id for lot in account.lots if lot.source == "grant"}
     program = world.rules.program
-    if event.tier is not None and not given:
-        window = Window(program.growth_window, program.growth_length)
-        given = not tiers.gift_due(account.gifts, event.tier, window, world.today)
-    if given:
-        return {"member": event.member, "key": event.key, "granted": False, "points": 0, "postings": []}
+    window = Window(program.growth_window, program.growth_length)
+    due = event.tier is None or tiers.gift_due(account.gifts, event.tier, window, world.today)
     months = program.validity_months
     ends = expiry_day(world.today, months) if event.expires_on is None and months is not None else event.expires_on
-    usable_ms = world.now_ms if event.usable_from_ms is None else event.usable_from_ms
-    lot = Lot(lot_id, event.points, world.now_ms, usable_ms, ends, "grant")
-    postings = issue(event.member, lot, world.debt(event.member))
-    if event.tier is not None:
-        gifts = (*account.gifts, (event.tier, world.today))
-        world.members[event.member] = replace(account, gifts=gifts)
-    world.post(postings, (lot,))
-    legs = answer.postings(postings)
-    return {"member": event.member, "key": event.key, "granted": True, "points": event.points, "postings": legs}
+    lot = granted_lot(event.key, event.points, world.now_ms, ends)
+    if event.usable_from_ms is not None:
+        lot = replace(lot, usable_from_ms=event.usable_from_ms)
+    postings = once.grant(event.member, lot, given, world.debt(event.member)) if due else ()
+    if postings and event.tier is not None:
+        world.members[event.member] = replace(account, gifts=(*account.gifts, (event.tier, world.today)))
+    world.post(event.member, f"{event.key} {event.member}", "granted", postings, (lot,))
+    return {
+        "member": event.member,
+        "key": event.key,
+        "granted": bool(postings),
+        "points": event.points if postings else 0,
+        "postings": answer.postings(postings),
+    }
 
 
 def _issue(world: World, event: GrantCoupon) -> Answer:
@@ -75,7 +77,7 @@ def expire_lots(world: World, event: Today) -> Answer:
     legs: list[Posting] = []
     for member in _asked(world, event):
         postings = expire(member, world.members[member].lots, today)
-        world.post(postings)
+        world.post(member, f"expired {today} {member}", str(len(world.ledger)), postings)
         legs += postings
     points = sum(leg.points for leg in legs if leg.account is Account.EXPIRED)
     return {"day": today.isoformat(), "points_expired": points, "postings": answer.postings(legs)}

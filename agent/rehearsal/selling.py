@@ -13,9 +13,10 @@ from agent.domain.coupons import CouponUsed
 from agent.domain.growth import Grown
 from agent.domain.leases import Taken
 from agent.domain.ledger import Account, Refund, Reversal, SettledPoints, release, reverse, usable_points
+from agent.domain.once import SETTLED, Benefit, overruns, refund_fact
 from agent.domain.rules.engine import evaluate
 from agent.domain.rules.facts import BudgetView, CampaignBudget, LocalInstant, Presented, PresentedCoupon, SaleFacts
-from agent.domain.rules.verdict import Evaluation
+from agent.domain.rules.verdict import CouponUse, Evaluation
 from agent.rehearsal import answer
 from agent.rehearsal.answer import Answer
 from agent.rehearsal.events import GiveBack, Link, OfSale, Sell
@@ -32,7 +33,7 @@ def sell(world: World, event: Sell, lifted_ms: int) -> Answer:
     if known is not None:
         _let_go(world, event.sale)
     evaluation, lease = _quote(world, event, lifted_ms)
-    world.sales[event.sale] = Sold(evaluation, evaluation.instant, ended_ms, lease, event.held)
+    world.sales[event.sale] = Sold(evaluation, evaluation.instant, ended_ms, lease, event.offline, event.held)
     _reserve(world, event, evaluation, lease)
     if not event.quote_only:
         return _settle(world, event.sale)
@@ -72,7 +73,7 @@ def relink(world: World, event: Link) -> Answer:
         raise EventRefused(f"sale {event.sale} has no member", "link it by a late_link event")
     before = sold.holder
     back = _reverse(world, sold, settled.net_minor)
-    world.post(back.postings, back.lots)
+    world.post(before.member, event.sale, f"unlinked {len(world.keys)}", back.postings, back.lots)
     _uncount(world, sold, settled.net_minor)
     world.sales[event.sale] = replace(sold, holder=None, points=None)
     fresh = _hold(world, event)
@@ -114,7 +115,7 @@ def pass_review(world: World, event: OfSale) -> Answer:
         raise EventRefused(f"sale {event.sale} has no points of a member", "nothing is held")
     member = sold.holder.member
     done, postings = release(member, lot, world.now_ms)
-    world.post(postings)
+    world.post(member, event.sale, "released", postings)
     account = world.members[member]
     lots = tuple(replace(done, points=known.points) if known.id == lot.id else known for known in account.lots)
     world.members[member] = replace(account, lots=lots)
@@ -139,16 +140,20 @@ def _quote(world: World, event: Sell, lifted_ms: int) -> tuple[Evaluation, str |
 
 
 def _presented(world: World, code: str, event: Sell) -> PresentedCoupon:
-    """Return a coupon as the station knows it; online head office has reserved it for this sale."""
+    """Return a coupon as the station knows it: online head office has reserved it for this sale, offline the station
+    knows its own uses alone.
+    """
     if code not in world.coupons:
         raise EventRefused(f"there is no coupon {code}", "issue it by a grant event before")
     coupon = coupons.timed_out(world.coupons[code], world.now_ms)
-    elsewhere = coupon.reserved_for not in (None, event.sale)
-    if elsewhere:
+    claims, known = coupon.claims, coupon
+    if event.offline:
+        here = tuple(use for use in coupon.uses if world.sales[use.sale].evaluation.sale.station == event.station)
+        known = replace(coupon, uses=here, reserved_for=None)
+    elif coupon.reserved_for not in (None, event.sale):
         raise EventRefused(f"coupon {code} is held by sale {coupon.reserved_for}", "settle or void that sale before")
-    claims = coupon.claims
     return PresentedCoupon(
-        claims.code, claims.offer, claims.member, claims.expires_on, coupon.used, coupon.balance_minor, claims.station,
+        claims.code, claims.offer, claims.member, claims.expires_on, known.used, known.balance_minor, claims.station,
         confirmed=not event.offline,
     )  # fmt: skip
 
@@ -185,7 +190,7 @@ def _reserve(world: World, event: Sell, evaluation: Evaluation, lease: str | Non
         station, known = world.leases[lease_id]
         kept = leases.reserve(known, event.sale, amount, now_ms=world.now_ms, until_ms=until_ms)
         world.leases[lease_id] = (station, kept)
-    for use in evaluation.coupons:
+    for use in () if event.offline else evaluation.coupons:
         coupon = world.coupons[use.code]
         world.coupons[use.code] = coupons.reserve(coupon, event.sale, world.now_ms, until_ms)
 
@@ -221,14 +226,13 @@ def _settle(world: World, sale: str) -> Answer:
     for lease_id, amount in _taken(evaluation, sold.points_lease):
         _commit(world, lease_id, sale, amount)
     for use in evaluation.coupons:
-        used = CouponUsed(sale, use.value_minor, use.left_minor)
-        world.coupons[use.code] = coupons.use(world.coupons[use.code], used)
+        _use_coupon(world, sale, evaluation, use)
     station = evaluation.sale.station
     world.station_uses[station] = added(world.station_uses.get(station, ()), evaluation.station_uses, 1)
     holder = settled if settled.member is not None else None
     points = None if holder is None else _points(settled, holder)
     world.sales[sale] = replace(sold, settled=settled, holder=holder, points=points)
-    _grant(world, settled)
+    _grant(world, settled, SETTLED)
     return {
         "sale": sale,
         "state": "settled",
@@ -236,6 +240,23 @@ def _settle(world: World, sale: str) -> Answer:
         "growth": settled.growth,
         "postings": answer.postings(settled.postings),
     }
+
+
+def _use_coupon(world: World, sale: str, evaluation: Evaluation, use: CouponUse) -> None:
+    """Note a use. One that head office learns of too late is kept by the customer and borne by the programme."""
+    coupon = world.coupons[use.code]
+    member = None if evaluation.member is None else evaluation.member.member
+    gift = Benefit(sale, member, world.now_ms, use.value_minor, evaluation.verdict(use.offer).points)
+    world.benefits[use.code] = (*world.benefits.get(use.code, ()), gift)
+    offline = world.sales[sale].offline
+    if not (offline and coupon.used):
+        free = coupons.release(coupon, coupon.reserved_for or "") if offline else coupon
+        world.coupons[use.code] = coupons.use(free, CouponUsed(sale, use.value_minor, use.left_minor))
+        return
+    for over in overruns(use.code, world.benefits[use.code], coupon.claims.balance_minor):
+        if over.sale == sale:
+            world.post(None, sale, f"overrun {use.code}", over.postings)
+            world.overruns = (*world.overruns, over)
 
 
 def _commit(world: World, lease_id: str, sale: str, amount: int) -> None:
@@ -246,11 +267,11 @@ def _commit(world: World, lease_id: str, sale: str, amount: int) -> None:
     home[key] = pools.spent(home[key], lease_id, f"settled {sale} {lease_id}", Taken(sale, amount))
 
 
-def _grant(world: World, settled: settlement.Settlement) -> None:
+def _grant(world: World, settled: settlement.Settlement, fact: str) -> None:
     """Write what a settlement gives its member: postings, the lot, the visit, counts and growth."""
     if settled.member is None:
         return
-    world.post(settled.postings, () if settled.lot is None else (settled.lot,))
+    world.post(settled.member, settled.sale, fact, settled.postings, () if settled.lot is None else (settled.lot,))
     evaluation = settled.evaluation
     grown = Grown(evaluation.instant.day, settled.growth)
     world.count(settled.member, evaluation.uses, 1, 1, grown)
@@ -285,7 +306,7 @@ def _hold(world: World, event: Link) -> settlement.Settlement | None:
         now_ms=world.now_ms,
     )
     world.sales[event.sale] = replace(sold, holder=fresh, points=_points(settled, fresh))
-    _grant(world, fresh)
+    _grant(world, fresh, f"linked {len(world.keys)}")
     return fresh
 
 
@@ -300,7 +321,8 @@ def _give_back(world: World, sale: str, amount_minor: int) -> Answer:
         )
     back = None if sold.holder is None else _reverse(world, sold, amount_minor)
     if back is not None:
-        world.post(back.postings, back.lots)
+        whole = refund_fact(sold.refunded_minor + amount_minor)
+        world.post(back.settled.member, sale, whole, back.postings, back.lots)
         _uncount(world, sold, amount_minor)
     after = sold.refunded_minor + amount_minor
     full = after == settled.net_minor
@@ -331,7 +353,9 @@ def _reverse(world: World, sold: Sold, amount_minor: int) -> Reversal:
     """Return what giving an amount of the paid net back does to the points of whoever holds them."""
     assert sold.points is not None, "only a sale with a member has points"
     points, program = sold.points, world.rules.program
-    mine = [leg.points for leg in world.ledger if leg.account is Account.EXPIRED and leg.lot == points.sale]
+    mine = [
+        leg.points for leg in world.postings(points.member) if leg.account is Account.EXPIRED and leg.lot == points.sale
+    ]
     told = [leg.points for leg in points.given_back if leg.account is Account.EXPIRED]
     asked = Refund(
         refunded_so_far_minor=sold.refunded_minor,

@@ -10,8 +10,8 @@ from typing import Any
 
 from agent.domain import tiers
 from agent.domain.coupons import Coupon
-from agent.domain.leases import Lease
-from agent.domain.ledger import Account, Lot, balances, spending_order, usable_points
+from agent.domain.leases import Lease, LeaseState
+from agent.domain.ledger import Account, Lot, spending_order, unbalanced, usable_points
 from agent.domain.pools import Pool
 from agent.rehearsal.answer import local_text, use_row
 from agent.rehearsal.running import tier
@@ -31,6 +31,16 @@ def state(world: World) -> Answer:
         "budgets": [_pool("campaign", "_minor", pool) for _, pool in sorted(world.budgets.items())],
         "points_lent": [_pool("member", "", pool) for _, pool in sorted(world.points.items())],
         "leases": [_lease(world, *world.leases[lease]) for lease in sorted(world.leases)],
+        "overruns": [
+            {
+                "sale": over.sale,
+                "coupon": over.benefit,
+                "member": over.member,
+                "value_minor": over.value_minor,
+                "points": over.points,
+            }
+            for over in world.overruns
+        ],
         "station_uses": [
             {"station": station, **use_row(use, "STATION")}
             for station, uses in sorted(world.station_uses.items())
@@ -41,17 +51,10 @@ def state(world: World) -> Answer:
 
 def check(world: World) -> Answer:
     """Return whether postings sum to 0 and every projection agrees with what it is made of."""
-    total = sum(posting.points for posting in world.ledger)
-    sums = balances(world.ledger)
+    total = sum(posting.points for posting in world.postings())
     problems = [] if total == 0 else [f"the postings sum to {total}"]
     for member, account in sorted(world.members.items()):
-        for where in (Account.AVAILABLE, Account.PENDING):
-            lots = sum(lot.points for lot in account.lots if lot.account is where)
-            posted = sums.get((where, member), 0)
-            if lots != posted:
-                problems.append(f"{member}: lots of {where} hold {lots}, its postings {posted}")
-        if world.debt(member) < 0:
-            problems.append(f"{member}: a debt of {world.debt(member)}")
+        problems += [f"{member}: {found}" for found in unbalanced(account.lots, world.postings(member))]
     for member, pool in sorted(world.points.items()):
         balance = world.balance(Account.AVAILABLE, member)
         if pool.balance != balance:
@@ -59,7 +62,7 @@ def check(world: World) -> Answer:
     for lease_id, (_, lease) in sorted(world.leases.items()):
         home, key = world.pool_of(lease)
         known = home[key].lease(lease_id).spent
-        if lease.state.value != "void" and known != lease.spent:
+        if lease.state in (LeaseState.OPEN, LeaseState.CLOSING) and known != lease.spent:
             problems.append(f"lease {lease_id}: {lease.spent} spent at its station, {known} at head office")
     return {"postings_sum": total, "agrees": not problems, "problems": problems}
 

@@ -15,6 +15,7 @@ from agent.domain.growth import Grown, Window
 from agent.domain.leases import Lease, LeaseState
 from agent.domain.ledger import Account, Entry, Lot, Posting, SettledPoints, apply_to_lots, balances
 from agent.domain.member import MemberFacts, UseCount
+from agent.domain.once import Benefit, Key, Overrun, keyed, unposted
 from agent.domain.pools import Pool
 from agent.domain.rules.facts import LocalInstant, local_time
 from agent.domain.rules.model import RuleSet
@@ -58,6 +59,7 @@ class Sold:
     instant: LocalInstant
     ended_ms: int
     points_lease: str | None
+    offline: bool = False
     held: bool = False
     settled: Settlement | None = None
     holder: Settlement | None = None
@@ -75,7 +77,10 @@ class Sold:
 
 @dataclass(slots=True)
 class World:
-    """Everything between two events; ``seq`` counts the records that stations wrote."""
+    """Everything between two events; ``seq`` counts the records that stations wrote, ``keys`` the legs of the ledger.
+
+    ``benefits``: when each coupon was used; ``overruns``: what of it was given beyond once.
+    """
 
     setting: Setting
     digest: str
@@ -89,7 +94,10 @@ class World:
     points: dict[str, Pool] = field(default_factory=dict)
     incarnations: dict[str, str] = field(default_factory=dict)
     station_uses: dict[str, tuple[UseCount, ...]] = field(default_factory=dict)
-    ledger: tuple[Posting, ...] = ()
+    ledger: tuple[tuple[str | None, Posting], ...] = ()
+    keys: frozenset[Key] = frozenset()
+    benefits: dict[str, tuple[Benefit, ...]] = field(default_factory=dict)
+    overruns: tuple[Overrun, ...] = ()
     answered: dict[str, Answer] = field(default_factory=dict)
     seq: int = 0
 
@@ -106,6 +114,7 @@ class World:
             incarnations=dict(self.incarnations),
             station_uses=dict(self.station_uses),
             answered=dict(self.answered),
+            benefits=dict(self.benefits),
         )
 
     @property
@@ -147,27 +156,34 @@ class World:
 
     def balance(self, account: Account, member: str | None = None) -> int:
         """Return the sum of an account's postings."""
-        return balances(self.ledger).get((account, member), 0)
+        return balances(self.postings()).get((account, member), 0)
 
     def debt(self, member: str) -> int:
         """Return the points a member owes, 0 or more."""
         return -self.balance(Account.DEBT, member)
 
-    def post(self, postings: Iterable[Posting], fresh: Iterable[Lot] = ()) -> None:
-        """Write the postings of one fact and bring the lots of their members up to date.
+    def post(
+        self, member: str | None, sale: str, fact: str, postings: Iterable[Posting], fresh: Iterable[Lot] = ()
+    ) -> tuple[Posting, ...]:
+        """Write the postings of one fact of a member, once, and bring their lots up to date; returns what was new.
 
-        ``fresh``: lots that may not be known yet, whatever they hold: only postings fill a lot. Raises LedgerError.
+        ``sale``: the sale or the key of a grant. ``fresh``: lots that may not be known yet, whatever they hold: only
+        postings fill a lot. Raises LedgerError.
         """
-        legs = Entry(tuple(postings)).postings
-        new = tuple(fresh)
-        for member in sorted({leg.member for leg in legs if leg.member is not None}):
+        legs = keyed(sale, fact, Entry(tuple(postings)).postings)
+        new = unposted(self.keys, legs)
+        if member is not None and new:
             account = self.members[member]
-            named = {leg.lot for leg in legs if leg.member == member}
-            known = {lot.id for lot in account.lots}
-            added = [replace(lot, points=0) for lot in new if lot.id in named and lot.id not in known]
-            own = [leg for leg in legs if leg.member == member]
-            self.members[member] = replace(account, lots=apply_to_lots((*account.lots, *added), own))
-        self.ledger += legs
+            named, known = {leg.lot for leg in new}, {lot.id for lot in account.lots}
+            added = [replace(lot, points=0) for lot in fresh if lot.id in named and lot.id not in known]
+            self.members[member] = replace(account, lots=apply_to_lots((*account.lots, *added), new))
+        self.keys |= {key for key, _ in legs}
+        self.ledger += tuple((member, leg) for leg in new)
+        return new
+
+    def postings(self, member: str | None = None) -> list[Posting]:
+        """Return the ledger, of one member's facts where one is named."""
+        return [leg for whose, leg in self.ledger if member is None or whose == member]
 
     def count(self, member: str, counts: Iterable[UseCount], sign: int, visits: int, grown: Grown) -> None:
         """Add (or, with ``sign`` -1, take back) use counts, visits and growth of a member; the tier follows growth."""
