@@ -65,7 +65,7 @@ def joins(member: str = MEMBER, **facts: object) -> Table:
     return {"kind": "member", "member": member, **facts}
 
 
-def sells(event: str, amount_minor: int = 10_000, member: str | None = MEMBER, **more: object) -> Table:
+def sells(event: str, amount_minor: int = 10_000, member: str | None = MEMBER, **more: Any) -> Table:
     """The event of a sale of petrol, which is named after it unless ``sale`` is given."""
     who = {} if member is None else {"member": member}
     return {"kind": "sale", "id": event, "grade": "92", "amount_minor": amount_minor, **who, **more}
