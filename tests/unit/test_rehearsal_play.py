@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.loyalty import MEMBER
+from tests.support.loyalty import MEMBER, Table
 from tests.support.rehearsal import (
     COUPON,
     EARN,
+    ISSUE,
+    LEND,
     OTHER,
     PAY,
+    POINTS,
+    SPRING,
+    VOID_1,
     joins,
     lots_of,
     member_of,
@@ -17,14 +22,6 @@ from tests.support.rehearsal import (
     same_books,
     sells,
 )
-
-SPRING = {"id": "spring", "kind": "AMOUNT_OFF", "off_minor": 700, "budget": {"campaign": "spring"}}
-LEND = [
-    {"kind": "budget", "campaign": "spring", "amount_minor": 2_000},
-    {"kind": "lease", "lease": "L1", "campaign": "spring", "amount_minor": 1_000},
-]
-POINTS = {"kind": "grant", "key": "welcome", "member": MEMBER, "points": 1_000}
-ISSUE = {"kind": "grant", "coupon": "C-1", "offer": "ten"}
 
 
 def test_a_sale_earns_a_lot_that_waits():
@@ -63,7 +60,7 @@ def test_a_sale_of_a_weak_link_waits_longer_and_a_held_one_until_it_is_released(
 
 def test_a_quote_is_committed_as_it_was_made():
     """A settlement a day later gives what was quoted, although the offer has ended since."""
-    offer = {"id": "may-day", "kind": "AMOUNT_OFF", "off_minor": 500, "when": {"ends_on": "2026-05-01"}}
+    offer: Table = {"id": "may-day", "kind": "AMOUNT_OFF", "off_minor": 500, "when": {"ends_on": "2026-05-01"}}
     quoted, settled, again = played(
         [
             sells("S1", member=None, quote_only=True),
@@ -183,9 +180,6 @@ def test_points_spent_before_the_refund(policy, left, debt, unrecovered):
     who = member_of(rows[3])
     assert (who["available_points"], who["debt_points"]) == (left, debt)
     assert (rows[3]["answer"]["unrecovered"], rows[3]["answer"]["debt"]) == (unrecovered, debt)
-
-
-VOID_1 = {"kind": "void", "sale": "S1"}
 
 
 def test_a_debt_is_repaid_by_the_next_sale_and_opened_again():

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from tests.support.loyalty import MEMBER
+from tests.support.loyalty import MEMBER, Table
 from tests.support.rehearsal import (
     COUPON,
     EARN,
+    ISSUE,
+    LEND,
     OTHER,
     PAY,
+    POINTS,
+    SPRING,
+    VOID_1,
     joins,
     lots_of,
     member_of,
     played,
     sells,
 )
-
-SPRING = {"id": "spring", "kind": "AMOUNT_OFF", "off_minor": 700, "budget": {"campaign": "spring"}}
-LEND = [
-    {"kind": "budget", "campaign": "spring", "amount_minor": 2_000},
-    {"kind": "lease", "lease": "L1", "campaign": "spring", "amount_minor": 1_000},
-]
-POINTS = {"kind": "grant", "key": "welcome", "member": MEMBER, "points": 1_000}
-ISSUE = {"kind": "grant", "coupon": "C-1", "offer": "ten"}
 
 
 def test_every_message_may_come_twice():
@@ -69,7 +66,7 @@ def test_grants_are_given_once_per_key():
 
 def test_a_gift_for_a_tier_is_due_once_per_growth_window():
     """Whatever its key: a member who lost the tier and reached it again within the window gets no second gift."""
-    gift = {"kind": "grant", "member": MEMBER, "points": 500, "tier": "gold"}
+    gift: Table = {"kind": "grant", "member": MEMBER, "points": 500, "tier": "gold"}
     rows = played(
         [
             joins(),
@@ -117,7 +114,7 @@ def test_a_refund_lowers_growth_and_the_tier_waits_for_its_evaluation():
 def test_points_offline_come_from_a_lease_alone():
     """Without a lease the balance is stale; with one a member spends what was lent, and what is lent is not free."""
     lend = {"kind": "lease", "lease": "P1", "member": MEMBER, "points": 600}
-    ask = {"points": 1_000, "at": "2026-05-02T09:00:00"}
+    ask: Table = {"points": 1_000, "at": "2026-05-02T09:00:00"}
     rows = played(
         [
             joins(),
@@ -228,8 +225,8 @@ def test_a_coupon_taken_twice_offline_is_kept_by_the_customer_and_borne_by_the_p
     risky = {"checking": "OFFLINE_WITH_RISK", "risk_up_to_minor": 1_000}
     money = {**COUPON, **risky}
     points = {"id": "ten", "kind": "COUPON", "gives": "BONUS_POINTS", "points": 50, **risky}
-    far = {"offline": True, "coupons": ["C-1"], "station": "SH-0002"}
-    near = {"offline": True, "coupons": ["C-1"]}
+    far: Table = {"offline": True, "coupons": ["C-1"], "station": "SH-0002"}
+    near: Table = {"offline": True, "coupons": ["C-1"]}
     for offer, value, issued in ((money, 1_000, 0), (points, 0, 50)):
         rows = played([joins(), ISSUE, sells("S1", **near), sells("S2", **far), sells("S3", **near)], offer)
         assert rows[3]["state"]["overruns"] == [
