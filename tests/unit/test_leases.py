@@ -243,11 +243,13 @@ def test_spending_a_lease_lowers_the_balance_once():
 
 
 def test_spending_beyond_a_lease_is_overrun():
-    """What a lease does not hold is the programme's loss and shown; nothing falls below 0, and a refund mends it first."""
+    """What a lease does not hold is the programme's loss and shown; a refund fills the lease first, then mends the loss."""
     lending = pools.spent(pool(granted()), "L1", "r1", Taken("S1", 430))
     assert (lending.balance, lending.lease("L1").outstanding, lending.overrun) == (600, 0, 30)
-    lending = pools.given_back(lending, "L1", "r2", "S1", 430)
-    assert (lending.balance, lending.overrun) == (1_000, 0)
+    part = pools.given_back(lending, "L1", "r2", "S1", 400)
+    assert (part.balance, part.overrun) == (1_000, 30)
+    whole = pools.given_back(part, "L1", "r3", "S1", 30)
+    assert (whole.balance, whole.overrun) == (1_000, 0)
 
 
 def test_close_out_frees_the_unspent_rest():
