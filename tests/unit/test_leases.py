@@ -206,6 +206,12 @@ def test_granting_moves_points_out_of_what_is_free():
     assert pools.grant(lending, granted()) == lending
 
 
+def test_last_point_is_granted_reserved_and_settled():
+    """A single point may be lent, quoted and spent."""
+    assert pools.grant(pool(free=1), granted(amount=1)).free == 0
+    assert spent(lent(granted=1), "S1", 1).remaining == 0
+
+
 @pytest.mark.parametrize("amount", [0, -1, 601])
 def test_more_than_is_free_is_not_granted(amount):
     """A grant is above 0 and at most what is free: no point is lent twice."""
