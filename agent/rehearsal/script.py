@@ -17,8 +17,8 @@ from agent.rehearsal.documents import Document
 from agent.rehearsal.events import Again, Event, EventKind, read_what
 from agent.rehearsal.reading import NAME, Setting
 
-MAX_EVENTS = 10_000
-"""Events of one script: years of a member; the state is shown after each."""
+MAX_EVENTS = 1_000
+"""Events of one script: years of a member. The whole state is shown after each, so that the answer grows faster."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -228,10 +228,28 @@ def test_a_coupon_taken_twice_offline_is_kept_by_the_customer_and_borne_by_the_p
     far: Table = {"offline": True, "coupons": ["C-1"], "station": "SH-0002"}
     near: Table = {"offline": True, "coupons": ["C-1"]}
     for offer, value, issued in ((money, 1_000, 0), (points, 0, 50)):
-        rows = played([joins(), ISSUE, sells("S1", **near), sells("S2", **far), sells("S3", **near)], offer)
-        assert rows[3]["state"]["overruns"] == [
-            {"sale": "S2", "coupon": "C-1", "member": MEMBER, "value_minor": value, "points": issued}
-        ]
+        rows = played(
+            [
+                joins(),
+                ISSUE,
+                sells("S1", **near),
+                sells("S2", **far),
+                sells("S3", **far),
+                {"kind": "void", "sale": "S1"},
+                sells("S4", **near),
+                {"kind": "void", "sale": "S4"},
+                {"kind": "void", "sale": "S2"},
+            ],
+            offer,
+        )
+        over = {"coupon": "C-1", "member": MEMBER, "value_minor": value, "points": issued}
+        assert rows[3]["state"]["overruns"] == [{"sale": "S2", **over}]
         assert rows[3]["state"]["program"]["overrun"] == -issued
         assert rows[4]["answer"]["offers"][0]["code"] == "COUPON_USED"
-        assert len(rows[4]["state"]["overruns"]) == 1
+        assert [row["state"]["overruns"] for row in rows[4:]] == [
+            [{"sale": "S2", **over}], [], [{"sale": "S4", **over}], [], []
+        ]  # fmt: skip
+        assert [row["state"]["coupons"][0]["used_on"] for row in rows[2:]] == [
+            ["S1"], ["S1"], ["S1"], ["S2"], ["S2"], ["S2"], []
+        ]  # fmt: skip
+        assert set(rows[8]["state"]["program"].values()) == {0}
