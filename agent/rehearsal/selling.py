@@ -27,11 +27,11 @@ def sell(world: World, event: Sell, lifted_ms: int) -> Answer:
     known = world.sales.get(event.sale)
     if known is not None and known.settled is not None:
         raise EventRefused(f"sale {event.sale} is settled", "give the sale another name")
-    ended_ms = max(lifted_ms, lifted_ms if event.ended_ms is None else event.ended_ms)
+    ended_ms = lifted_ms if event.ended_ms is None else event.ended_ms
     world.now_ms = max(world.now_ms, ended_ms)
     if known is not None:
         _let_go(world, event.sale)
-    evaluation, lease = _quote(world, event, lifted_ms)
+    evaluation, lease = _quote(world, event, lifted_ms if event.lift_seen else ended_ms)
     world.sales[event.sale] = Sold(evaluation, evaluation.instant, ended_ms, lease, event.offline, event.held)
     _reserve(world, event, evaluation, lease)
     if not event.quote_only:
@@ -124,9 +124,9 @@ def pass_review(world: World, event: OfSale) -> Answer:
     return {"sale": event.sale, "points": done.points, "postings": answer.postings(postings)}
 
 
-def _quote(world: World, event: Sell, lifted_ms: int) -> tuple[Evaluation, str | None]:
+def _quote(world: World, event: Sell, instant_ms: int) -> tuple[Evaluation, str | None]:
     """Return the evaluation, and the points lease it spends from (``None``: from the balance, online)."""
-    at = LocalInstant(lifted_ms if event.lift_seen else world.now_ms, world.setting.zone, event.lift_seen)
+    at = LocalInstant(instant_ms, world.setting.zone, event.lift_seen)
     today = at.day
     member = None if event.member is None else world.facts(event.member, today)
     lease, usable = _usable(world, event)

@@ -85,6 +85,13 @@ def test_another_instant_and_another_language(rules):
     assert "应收 100.00,优惠 1.00,实付 99.00;获得 0 积分。" in said
 
 
+def test_an_instant_that_is_none_is_told_once(rules):
+    """However many cases there are."""
+    cases = 'timezone = "UTC"\n' + CASE + "[[case]]\n[[case]]\n"
+    done = typed("try", "--rules", rules, "--case", "-", "--now", "soon", given=cases)
+    assert (done.exit_code, done.stderr.count("--now: is 'soon', which is no time")) == (2, 1)
+
+
 def test_a_difference_is_named_and_exits_with_1(rules):
     """Also one in the depth, and a key that the answer does not have."""
     expect = "[expect]\nnet_minor = 1\nnett = 9900\nlines = [{ net_minor = 2 }]\noffers.off = { code = 'ENDED' }\noffers.on = {}\n"

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from tests.support.loyalty import MEMBER, Table
+from agent.domain.ledger import Account, Posting
+from agent.domain.pools import Pool
+from agent.domain.tiers import TierState
+from agent.rehearsal.reading import Setting
+from agent.rehearsal.state import check
+from agent.rehearsal.world import Member, World
+from tests.support.loyalty import MEMBER, SHANGHAI, Table, member, rules
 from tests.support.rehearsal import (
     COUPON,
     EARN,
@@ -253,3 +259,19 @@ def test_a_coupon_taken_twice_offline_is_kept_by_the_customer_and_borne_by_the_p
             ["S1"], ["S1"], ["S1"], ["S2"], ["S2"], ["S2"], []
         ]  # fmt: skip
         assert set(rows[8]["state"]["program"].values()) == {0}
+
+
+def test_the_proof_names_what_does_not_agree():
+    """A leg too many, a lot that holds what nobody posted, and free points that are not there are all named."""
+    at = Setting(rules(EARN), SHANGHAI, "SH-0001", {})
+    world = World(at, "0" * 64, "en", 0, members={MEMBER: Member(member(), TierState())})
+    assert check(world)["agrees"]
+    world.ledger = ((MEMBER, Posting(Account.AVAILABLE, 5, "x", MEMBER)),)
+    world.points[MEMBER] = Pool(MEMBER, 7)
+    assert check(world)["problems"] == [
+        "the postings sum to 5",
+        "the balances are not those of the postings",
+        f"{MEMBER}: the postings sum to 5, not to 0",
+        f"{MEMBER}: member:available is 5, its lots hold 0",
+        f"{MEMBER}: free and leases hold 7, the balance is 0",
+    ]
