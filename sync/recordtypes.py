@@ -100,9 +100,7 @@ _SETTLED = Members(
     {
         "lines_left_out": COUNT,
         "coupons": Items(
-            Members(
-                {"code": NAME, "offer": NAME, "value_minor": Int(), "left_minor": OrNull(Int()), "used": Truth()}
-            )
+            Members({"code": NAME, "offer": NAME, "value_minor": Int(), "left_minor": OrNull(Int()), "used": Truth()})
         ),
         "rollback_minor": COUNT,
     },

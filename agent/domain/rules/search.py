@@ -62,7 +62,7 @@ def _beginnings(offers: list[Offer], rules: RuleSet) -> Iterator[list[Offer]]:
     else:
         left_out = [set(), set(coupons)]
     seen: set[tuple[str, ...]] = set()
-    for tier in (None, *(tier.id for tier in rules.tiers)):
+    for tier in (*(tier.id for tier in reversed(rules.tiers)), None):
         open_to = [offer for offer in offers if not offer.when.tiers or tier in offer.when.tiers]
         for without in left_out:
             some = [offer for offer in open_to if offer.id not in without]
