@@ -5,14 +5,13 @@ A use that head office learns of too late is kept by the customer and borne by t
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from agent.domain import coupons
 from agent.domain.coupons import Coupon, CouponUsed
-from agent.domain.once import Benefit, overruns
+from agent.domain.once import Benefit
 from agent.domain.rules.facts import PresentedCoupon
 from agent.domain.rules.verdict import Evaluation
 from agent.rehearsal.events import Sell
+from agent.rehearsal.firsts import count_overruns
 from agent.rehearsal.world import EventRefused, World
 
 
@@ -55,7 +54,7 @@ def use_all(world: World, evaluation: Evaluation, *, offline: bool) -> None:
             free = coupons.release(coupon, coupon.reserved_for or "") if offline else coupon
             world.coupons[use.code] = coupons.use(free, used)
         world.coupon_uses[use.code] = (*world.coupon_uses.get(use.code, ()), (used, gift))
-        _count_overruns(world, use.code)
+        _count(world, use.code)
 
 
 def give_back(world: World, evaluation: Evaluation) -> None:
@@ -68,22 +67,13 @@ def give_back(world: World, evaluation: Evaluation) -> None:
             if not coupon.used and used.sale not in {known.sale for known in coupon.uses}:
                 coupon = coupons.use(coupon, used)
         world.coupons[use.code], world.coupon_uses[use.code] = coupon, left
-        _count_overruns(world, use.code)
+        _count(world, use.code)
 
 
 def _station(world: World, used: CouponUsed) -> str:
     return world.sales[used.sale].evaluation.sale.station
 
 
-def _count_overruns(world: World, code: str) -> None:
-    """Post what a coupon gave beyond once, and take back what no longer is."""
-    whole = world.coupons[code].claims.balance_minor
-    found = overruns(code, [gift for _, gift in world.coupon_uses[code]], whole)
-    for over in world.overruns:
-        if over.benefit == code and over not in found:
-            back = [replace(leg, points=-leg.points) for leg in over.postings]
-            world.post(None, over.sale, f"no overrun {len(world.keys)}", back)
-    for over in found:
-        if over not in world.overruns:
-            world.post(None, over.sale, f"overrun {len(world.keys)}", over.postings)
-    world.overruns = (*(over for over in world.overruns if over.benefit != code), *found)
+def _count(world: World, code: str) -> None:
+    gifts = [gift for _, gift in world.coupon_uses[code]]
+    count_overruns(world, code, gifts, world.coupons[code].claims.balance_minor)

@@ -16,7 +16,7 @@ from agent.domain.once import SETTLED, refund_fact
 from agent.domain.rules.engine import evaluate
 from agent.domain.rules.facts import BudgetView, CampaignBudget, LocalInstant, Presented, SaleFacts
 from agent.domain.rules.verdict import Evaluation
-from agent.rehearsal import answer, couponing
+from agent.rehearsal import answer, couponing, firsts
 from agent.rehearsal.answer import Answer
 from agent.rehearsal.events import GiveBack, Link, OfSale, Sell
 from agent.rehearsal.world import EventRefused, Sold, World, added
@@ -129,6 +129,8 @@ def _quote(world: World, event: Sell, instant_ms: int) -> tuple[Evaluation, str 
     at = LocalInstant(instant_ms, world.setting.zone, event.lift_seen)
     today = at.day
     member = None if event.member is None else world.facts(event.member, today)
+    if member is not None and event.offline:
+        member = firsts.known_at(world, member, event.station)
     lease, usable = _usable(world, event)
     campaigns = _campaigns(world, event.station)
     uses = world.station_uses.get(event.station, ())
@@ -239,6 +241,7 @@ def _grant(world: World, settled: settlement.Settlement, fact: str) -> None:
     evaluation = settled.evaluation
     grown = Grown(evaluation.instant.day, settled.growth)
     world.count(settled.member, evaluation.uses, 1, 1, grown)
+    firsts.note(world, evaluation, settled.member)
 
 
 def _wallet(world: World, member: str) -> settlement.Wallet:
@@ -357,6 +360,8 @@ def _uncount(world: World, sold: Sold, amount_minor: int) -> None:
     gone = growth.taken_back(sold.holder.growth, net_minor, before, amount_minor)
     counts = sold.holder.evaluation.uses if full else ()
     world.count(sold.holder.member, counts, -1, -1 if full else 0, Grown(sold.instant.day, -gone))
+    if full:
+        firsts.forget(world, sold.holder.evaluation, sold.holder.member)
 
 
 def _return_leases(world: World, sale: str, sold: Sold, points: int, *, full: bool) -> None:

@@ -34,7 +34,7 @@ def state(world: World) -> Answer:
         "overruns": [
             {
                 "sale": over.sale,
-                "coupon": over.benefit,
+                "benefit": over.benefit,
                 "member": over.member,
                 "value_minor": over.value_minor,
                 "points": over.points,

@@ -80,7 +80,8 @@ class World:
     """Everything between two events; ``seq`` counts the records that stations wrote, ``keys`` the legs of the
     ledger, ``sums`` its balances.
 
-    ``coupon_uses``: each use of a coupon with what it gave; ``overruns``: what of it was beyond once.
+    ``coupon_uses``: each use of a coupon with what it gave; ``firsts``: first fills given, by offer and member;
+    ``overruns``: what of these was beyond once.
     """
 
     setting: Setting
@@ -99,6 +100,7 @@ class World:
     sums: dict[tuple[Account, str | None], int] = field(default_factory=dict)
     keys: frozenset[Key] = frozenset()
     coupon_uses: dict[str, tuple[tuple[CouponUsed, Benefit], ...]] = field(default_factory=dict)
+    firsts: dict[str, tuple[Benefit, ...]] = field(default_factory=dict)
     overruns: tuple[Overrun, ...] = ()
     answered: dict[str, Answer] = field(default_factory=dict)
     seq: int = 0
@@ -118,6 +120,7 @@ class World:
             answered=dict(self.answered),
             sums=dict(self.sums),
             coupon_uses=dict(self.coupon_uses),
+            firsts=dict(self.firsts),
         )
 
     @property

@@ -139,7 +139,7 @@ def test_people_read_what_is_held_refused_and_borne_by_the_programme(tmp_path):
     for line in (
         "    member 00000000000000aa: 89 points, 0 usable, 89 held; no tier, growth 17800, visits 2",
         "      lot e3: 89 points, held without end",
-        "    overrun: coupon C once more on sale e4, 10.00 and 0 points borne by the programme",
+        "    overrun: C once more on sale e4, 10.00 and 0 points borne by the programme",
         "  REFUSED sale e3 is settled",
         "    it must not be paid a second time",
     ):

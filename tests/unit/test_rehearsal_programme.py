@@ -248,7 +248,7 @@ def test_a_coupon_taken_twice_offline_is_kept_by_the_customer_and_borne_by_the_p
             ],
             offer,
         )
-        over = {"coupon": "C-1", "member": MEMBER, "value_minor": value, "points": issued}
+        over = {"benefit": "C-1", "member": MEMBER, "value_minor": value, "points": issued}
         assert rows[3]["state"]["overruns"] == [{"sale": "S2", **over}]
         assert rows[3]["state"]["program"]["overrun"] == -issued
         assert rows[4]["answer"]["offers"][0]["code"] == "COUPON_USED"
@@ -259,6 +259,26 @@ def test_a_coupon_taken_twice_offline_is_kept_by_the_customer_and_borne_by_the_p
             ["S1"], ["S1"], ["S1"], ["S2"], ["S2"], ["S2"], []
         ]  # fmt: skip
         assert set(rows[8]["state"]["program"].values()) == {0}
+
+
+def test_a_first_fill_given_twice_offline_is_kept_and_borne_by_the_programme():
+    """A station without a connection knows its own first fills alone; points are moved to overrun, money is told."""
+    points = {"id": "welcome", "kind": "BONUS_POINTS", "points": 200, "when": {"first_fill": True}}
+    money = {"id": "welcome", "kind": "AMOUNT_OFF", "off_minor": 500, "when": {"first_fill": True}}
+    far: Table = {"station": "SH-0002", "offline": True}
+    for offer, worth in ((points, (0, 200)), (money, (500, 0))):
+        rows = played(
+            [joins(), sells("S1"), sells("S2"), sells("S3", **far), sells("S4", **far), VOID_1],
+            offer,
+        )
+        verdicts = [row["answer"]["offers"][0]["verdict"] for row in rows[1:5]]
+        assert verdicts == ["APPLIED", "REJECTED", "APPLIED", "REJECTED"]
+        (over,) = rows[4]["state"]["overruns"]
+        assert (over["sale"], over["benefit"], over["member"]) == ("S3", f"welcome:{MEMBER}", MEMBER)
+        assert (over["value_minor"], over["points"]) == worth
+        program = rows[4]["state"]["program"]
+        assert (program["overrun"], program["issued"]) == (-worth[1], -worth[1])
+        assert rows[5]["state"]["overruns"] == []
 
 
 def test_the_proof_names_what_does_not_agree():
