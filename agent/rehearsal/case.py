@@ -57,10 +57,9 @@ def cases(document: Document, rules: RuleSet, now: str | None = None) -> tuple[C
         shared = {key: value for key, value in document.data.items() if key not in _NOT_DEFAULTS}
         for key in sorted(set(document.data) & {"name", "expect"}):
             outer.problem(key, "belongs to one case", "write it below a [[case]]")
-        given = document.data["case"]
-        for table, data in zip(listed[:MAX_CASES], given, strict=False):
-            whole = {**shared, **data} if isinstance(data, Mapping) else data
-            found.append(_Reader(whole, table.path, rules, now, problems).case())
+        for table, data in zip(listed[:MAX_CASES], document.data["case"] if listed else (), strict=False):
+            if isinstance(data, Mapping):
+                found.append(_Reader({**shared, **data}, table.path, rules, now, problems).case())
         problems += _twice(found)
     else:
         found.append(_Reader(document.data, "", rules, now, problems).case())

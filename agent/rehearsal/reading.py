@@ -27,6 +27,9 @@ KEY = r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}"
 MAX_LINES = 32
 """Lines of one sale: more than any till shows, few enough to explain."""
 
+YEARS = range(1980, 2200)
+"""Years of moments: all that a programme lives through, far from where calendars end."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MOMENT_HINT = 'write "2026-11-21T16:00:00+08:00", or a wall-clock time of the zone such as "2026-11-21T16:00"'
 
@@ -106,6 +109,8 @@ def parse_moment(text: str, zone: tzinfo) -> tuple[int, str]:
         told = datetime.fromisoformat(text)
     except ValueError:
         return 0, "which is no time"
+    if told.year not in YEARS:
+        return 0, f"which lies outside {YEARS.start} to {YEARS.stop - 1}"
     if told.tzinfo is None:
         local = told.replace(tzinfo=zone)
         if local.astimezone(UTC).astimezone(zone).replace(tzinfo=None) != told:

@@ -42,7 +42,7 @@ def script(document: Document, rules: RuleSet) -> Script:
     tables = fields.tables("event")
     if not 1 <= len(tables) <= MAX_EVENTS:
         fields.problem("event", f"lists {len(tables)} events", f"list 1 to {MAX_EVENTS}")
-    given = document.data.get("event", [])
+    given = document.data["event"] if tables else ()
     events: list[Event] = []
     clock = starts_ms
     for number, (table, data) in enumerate(zip(tables[:MAX_EVENTS], given, strict=False), 1):

@@ -92,7 +92,9 @@ def relink(world: World, event: Link) -> Answer:
 
 def late_link(world: World, event: Link) -> Answer:
     """Grant the points of a settled sale that had no member; the money paid does not change."""
-    sold, _ = _settled(world, event.sale)
+    sold, settled = _settled(world, event.sale)
+    if settled.evaluation.sale.purpose is not None:
+        raise EventRefused(f"sale {event.sale} is no customer's", "fuel booked to a purpose earns nothing")
     if sold.refunded_minor or sold.voided:
         raise EventRefused(f"money of sale {event.sale} was given back", "it cannot be linked any more")
     if sold.holder is not None:

@@ -49,7 +49,7 @@ def faults(case: Table, *offers: Table) -> list[str]:
     return []
 
 
-def script_faults(events: list[Table], *offers: Table, **head: object) -> list[str]:
+def script_faults(events: object, *offers: Table, **head: object) -> list[str]:
     """Places and problems of a script that cannot be used, without the hints."""
     try:
         script = {"now": START, "grades": GRADES, "event": events, **head}

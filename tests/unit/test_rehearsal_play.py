@@ -309,9 +309,19 @@ def test_what_a_station_would_refuse_changes_nothing():
         {"kind": "lease", "lease": "L2", "campaign": "spring", "amount_minor": 1},
         {"kind": "budget", "campaign": "spring", "amount_minor": -1},
         {"kind": "release", "sale": "N"},
+        {"kind": "late_link", "sale": "O", "member": MEMBER},
+        {"kind": "relink", "sale": "O"},
+        {"kind": "relink", "sale": "S1", "member": MEMBER},
         {"kind": "tier_evaluation", "member": OTHER},
     ]
-    begin = [joins(), ISSUE, sells("S1"), sells("Q", quote_only=True), sells("N", member=None)]
+    begin = [
+        joins(),
+        ISSUE,
+        sells("S1"),
+        sells("Q", quote_only=True),
+        sells("N", member=None),
+        sells("O", purpose="own-use"),
+    ]
     numbered = [
         {**event, "id": f"r{number}"} if "id" not in event else {**event, "id": f"r{number}", "sale": event["id"]}
         for number, event in enumerate(refused)

@@ -99,6 +99,10 @@ def test_moments_that_are_not(now, problem):
         ({**FILL, "expect": 1}, "expect is not a table"),
         ({**FILL, "now": 1}, "now is 1"),
         ({"case": []}, "case lists 0 cases"),
+        ({"case": 5}, "case is not a list of tables"),
+        ({"case": [5]}, "case[0] is not a table"),
+        ({**FILL, "now": "9999-12-31"}, "now is '9999-12-31', which lies outside 1980 to 2199"),
+        ({**FILL, "coupon": [{"code": f"C{n}", "offer": "ten"} for n in range(9)]}, "document 9 coupons on one sale: at most 8"),
         ({"case": [FILL], "expect": {}}, "expect belongs to one case"),
         ({"case": [{**FILL, "name": "a"}] * 2}, "case[1].name is given twice: 'a'"),
         ({**FILL, "currency": "USD"}, "document sale case is in USD with exponent 2, rule set 12 in CNY with exponent 2: publish rules in the station's currency"),
@@ -210,6 +214,8 @@ def test_a_wrong_event_is_told_at_its_place(event, problem):
 def test_a_script_needs_a_beginning_and_events_with_names_of_their_own():
     """No instant, no events, and a name given twice are problems; several come at once."""
     assert script_faults([]) == ["event lists 0 events"]
+    assert script_faults(5) == ["event is not a list of tables", "event lists 0 events"]
+    assert script_faults([5]) == ["event[0] is not a table", "event[0].kind is missing"]
     assert script_faults([joins()], now=7) == ["now is 7"]
     assert script_faults([{**joins(), "id": "a"}, {**joins(), "id": "a"}]) == ["event[1].id is given twice: 'a'"]
     assert len(script_faults([{"kind": "settle"}, {"kind": "sail"}], x=1)) == 3
