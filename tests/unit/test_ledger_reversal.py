@@ -102,6 +102,16 @@ def test_debt_partly_repaid_since():
     assert (second.debt, sums(second.postings)) == (70, {Account.DEBT: -70, Account.ISSUED: 70})
 
 
+def test_reopened_and_new_debt_are_told_apart():
+    """Of 100 earned points 60 repaid a debt, 40 are spent: after half 40 are newly owed and 10 re-opened, after all 40 and 60."""
+    first = reverse(sold(debt=60), refund(5_000, policy=UNLIMITED), [lot("S", 0)])
+    second = reverse(first.settled, refund(5_000, 5_000, UNLIMITED, debt=50), first.lots)
+    assert [sums(part.postings) for part in (first, second)] == [{Account.DEBT: -50, Account.ISSUED: 50}] * 2
+    settled_since = reverse(first.settled, refund(5_000, 5_000, UNLIMITED, debt=0), first.lots)
+    assert settled_since.debt == 50
+    assert Refund(0, 1, NOW, TODAY, UNLIMITED, 30).debt == 0
+
+
 def test_parts_choose_the_lots_the_full_refund_would():
     """The lot that ends first comes back last and gives first: the part before it is put right, lot by lot."""
     used = [(lot("a", 75, "2027-06-30"), 75), (lot("b", 425, "2027-09-30"), 425)]
@@ -264,10 +274,11 @@ def test_spent_points_come_back_before_earned_ones_are_taken():
 
 def test_returned_points_are_floored_on_what_is_refunded_so_far():
     """Of 100 points on a net of 3: 33 after 1, 66 after 2, 100 after 3, whoever cuts how."""
-    settled, lots, back, before = sold(3, 0, [(lot("a", 100), 100)]), (lot("a", 0),), [], 0
-    for _ in range(3):
-        result = reverse(settled, refund(1, before), lots)
-        settled, lots, before = result.settled, result.lots, before + 1
+    empty = lot("a", 0)
+    result = reverse(sold(3, 0, [(lot("a", 100), 100)]), refund(1), [empty])
+    back = [result.points_returned]
+    for before in (1, 2):
+        result = reverse(result.settled, refund(1, before), result.lots)
         back.append(result.points_returned)
     assert back == [33, 33, 34]
 
