@@ -120,6 +120,9 @@ def test_parts_choose_the_lots_the_full_refund_would():
     assert points_of(first) == {"a": 0, "b": 200, "S": 0}
     second = reverse(first.settled, refund(5_000, 5_000), first.lots)
     assert points_of(second) == points_of(reverse(settled, refund(10_000), empty)) == {"a": 0, "b": 400, "S": 0}
+    first = reverse(settled, refund(5_000), [*empty[:2], lot("S", 20)])
+    assert points_of(first) == {"a": 0, "b": 220, "S": 0}
+    assert points_of(reverse(first.settled, refund(5_000, 5_000), first.lots)) == {"a": 0, "b": 420, "S": 0}
 
 
 def test_points_that_came_back_after_their_end_are_put_right_as_well():
