@@ -84,6 +84,7 @@ def test_coupon_is_used_once():
     """Settled with one sale, the coupon is refused for the next and named with the first; a repeat changes nothing."""
     used = coupons.use(PLAIN, CouponUsed("S1", 300))
     assert (PLAIN.state, used.state, used.used) == (CouponState.ISSUED, CouponState.USED, True)
+    assert [state.value for state in CouponState] == ["issued", "reserved", "used"]
     assert coupons.use(used, CouponUsed("S1", 300)) == used
     with pytest.raises(CouponError, match="WASH-0002: sale S1 used 300 of it already"):
         coupons.use(used, CouponUsed("S1", 301))

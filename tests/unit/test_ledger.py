@@ -311,6 +311,7 @@ def test_expiry_is_posted_once_and_in_spending_order():
         (Account.EXPIRED, 7, "b"),
     ]
     assert expire(MEMBER, apply_to_lots(lots, postings), TODAY) == ()
+    assert len(expire(MEMBER, [lot("last", 1, "2026-11-20")], TODAY)) == 2
 
 
 def test_balances_leave_out_level_accounts_and_tell_members_apart():

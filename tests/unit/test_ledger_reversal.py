@@ -304,6 +304,8 @@ def test_sale_without_a_net_is_given_back_once():
     assert points_of(first) == {"a": 100}
     with pytest.raises(RefundError, match="given back already"):
         reverse(first.settled, refund(0), first.lots)
+    with pytest.raises(RefundError, match="name an amount above 0"):
+        reverse(sold(1, 0), refund(0), [])
     with pytest.raises(RefundError, match="1 asked, 0 of 0 left"):
         reverse(sold(0, 0), refund(1), [])
 
