@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, delete, func, insert, select, text, update
 
 from agent.store.loyalty_tables import COUPON, COUPON_USE, HELD, LEASE, LEASE_MOVE, QUOTE
 from agent.store.prepared import Found, Prepared, raw
@@ -16,15 +16,15 @@ POINTS, BUDGET = "points", "budget"
 LEASE_HOLD, COUPON_HOLD, POINTS_HOLD = "lease", "coupon", "points"
 """What a quote can hold: an amount of a lease, a coupon, points of a member (``key``: the surrogate)."""
 
-_RUNNING = LEASE.c.state.in_(("open", "closing"))
+_RUNNING = text("lease.state in ('open', 'closing')")
 _LEASES = Prepared(
     select(LEASE)
-    .where(_RUNNING & (LEASE.c.kind == bindparam("of_kind")))
+    .where(_RUNNING, LEASE.c.kind == bindparam("of_kind"))
     .order_by(LEASE.c.received_ms, LEASE.c.id)
 )
 _LEASES_OF = Prepared(
     select(LEASE)
-    .where(_RUNNING & (LEASE.c.kind == bindparam("of_kind")) & (LEASE.c.subject == bindparam("of_subject")))
+    .where(_RUNNING, LEASE.c.kind == bindparam("of_kind"), LEASE.c.subject == bindparam("of_subject"))
     .order_by(LEASE.c.received_ms, LEASE.c.id)
 )
 _RESERVED = Prepared(
