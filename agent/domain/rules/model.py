@@ -109,6 +109,22 @@ class GrowthBase(StrEnum):
     VISITS = "VISITS"
 
 
+class GrowthWindow(StrEnum):
+    """Over which days growth counts: the calendar year, the last N days or months, today included, or all of them."""
+
+    CALENDAR_YEAR = "CALENDAR_YEAR"
+    ROLLING_DAYS = "ROLLING_DAYS"
+    ROLLING_MONTHS = "ROLLING_MONTHS"
+    LIFE = "LIFE"
+
+
+class Downgrade(StrEnum):
+    """Where a member falls to whose growth no longer reaches the tier: one tier down, or the tier it reaches."""
+
+    ONE_DOWN = "ONE_DOWN"
+    RECOMPUTE = "RECOMPUTE"
+
+
 class ReversalPolicy(StrEnum):
     """How far points are taken back on a refund: pending ones only, within the balance, or into debt."""
 
@@ -413,7 +429,11 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """The settings of the whole program; shares in basis points, ``step_points`` points are worth ``step_minor``."""
+    """The settings of the whole program; shares in basis points, ``step_points`` points are worth ``step_minor``.
+
+    ``growth_length``: N of a rolling growth window, in its days or months. ``downgrade_grace_days``: local days after
+    the evaluation day on which a lost tier still holds.
+    """
 
     currency: str
     exponent: int
@@ -432,6 +452,10 @@ class Program:
     growth_base: GrowthBase
     reversal: ReversalPolicy
     returned_lot_grace_days: int
+    growth_window: GrowthWindow = GrowthWindow.ROLLING_MONTHS
+    growth_length: int = 12
+    downgrade: Downgrade = Downgrade.ONE_DOWN
+    downgrade_grace_days: int = 30
 
 
 @dataclass(frozen=True, slots=True)
