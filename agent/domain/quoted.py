@@ -39,16 +39,14 @@ def from_plain(data: dict[str, Any], rules: RuleSet, zone: tzinfo) -> Evaluation
     """Return the evaluation that ``to_plain`` wrote. Raises QuoteDamaged."""
     try:
         instant = LocalInstant(int(data["instant"]["unix_ms"]), zone, bool(data["instant"]["lift_seen"]))
-        told = {
-            name: _value(kind, data[name]) for name, kind in _types(Evaluation).items() if name not in _HANDED_IN
-        }
+        told = {name: _value(kind, data[name]) for name, kind in _types(Evaluation).items() if name not in _HANDED_IN}
         return Evaluation(**told, rules=rules, instant=instant)
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         raise QuoteDamaged(f"the stored quote cannot be read ({error!r})") from error
 
 
 @cache
-def _types(kind: type[Any]) -> dict[str, Any]:
+def _types(kind: Any) -> dict[str, Any]:
     """Return the fields of a record with their types, resolved once."""
     hints = get_type_hints(kind)
     return {entry.name: hints[entry.name] for entry in fields(kind)}
@@ -67,7 +65,8 @@ def _plain(value: object) -> Any:
         return sorted(_plain(item) for item in value)
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
-    return {name: _plain(getattr(value, name)) for name in _types(type(value))}
+    kind: Any = type(value)
+    return {name: _plain(getattr(value, name)) for name in _types(kind)}
 
 
 def _value(kind: Any, data: Any) -> Any:
@@ -84,7 +83,7 @@ def _value(kind: Any, data: Any) -> Any:
         return Fraction(data[0], data[1])
     if kind is date:
         return date.fromisoformat(data)
-    if is_dataclass(kind):
+    if is_dataclass(kind) and isinstance(kind, type):
         return kind(**{name: _value(part, data[name]) for name, part in _types(kind).items()})
     if issubclass(kind, Enum):
         return kind(data)

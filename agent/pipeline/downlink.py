@@ -131,10 +131,15 @@ def entry(op: Any) -> Put:
 
 
 def _lots(told: Any) -> str:
-    """Return head office's lots as the cache keeps them: [points, usable_from, expires_on] each."""
+    """Return head office's lots as the cache keeps them: [points, usable_from, expires_on, lot where it has one]."""
     if not told:
         return "[]"
-    return _compact([[lot["points"], lot["usable_from"], lot["expires_on"]] for lot in told])
+    return _compact([_lot(lot) for lot in told])
+
+
+def _lot(told: Any) -> list[Any]:
+    terms = [told["points"], told.get("usable_from"), told.get("expires_on")]
+    return [*terms, told["lot"]] if told.get("lot") else terms
 
 
 def _as_of(told: Any) -> str | None:

@@ -5,14 +5,15 @@ Knows rows and records; what a lease allows is decided by ``agent.domain.leases`
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from agent.domain import leases
-from agent.domain.leases import Lease, LeaseEvent, LeaseState, Reservation
+from agent.domain.leases import Lease, LeaseEvent, LeaseState, Reservation, Taken
 from agent.domain.rules.facts import CampaignBudget
 from agent.failpoints import failpoint
 from agent.pipeline.step import Step
+from agent.store.sales import Row
 from agent.store.spending import BUDGET, POINTS
 from agent.store.store import Tx
 
@@ -22,6 +23,8 @@ _OTHERS = "*"
 
 Amounts = Sequence[tuple[str, int]]
 """Lease and amount, each lease once."""
+
+Records = list[dict[str, Any]]
 
 
 def received(step: Step, *, lease: str, kind: str, subject: str, granted: int, expires_ms: int) -> None:
@@ -75,7 +78,7 @@ def void_all(tx: Tx, incarnation: str) -> int:
     ended = 0
     for kind in KINDS:
         for row in tx.leases.running(kind):
-            before = _of_row(row, used=(), reserved=())
+            before = _of_row(row)
             after = leases.void(before, incarnation)
             if after.state is not before.state:
                 tx.leases.set_state(after.id, after.state.value, tx.stamp.wall_ms)
@@ -116,45 +119,59 @@ def points_from(step: Step, member: str, points: int) -> Amounts:
 
 def check(step: Step, sale: str, amounts: Amounts, until_ms: int) -> None:
     """Ask the leases whether a quote may hold these amounts. Raises LeaseError, our bug: the quote had asked them."""
-    for lease, amount in amounts:
-        leases.reserve(_one(step, lease), sale, amount, step.stamp.wall_ms, until_ms)
+    for name, amount in amounts:
+        leases.reserve(_one(step, name, sale), sale, amount, now_ms=step.stamp.wall_ms, until_ms=until_ms)
 
 
 def spend(step: Step, sale: str, source: str, amounts: Amounts, *, quoted: bool) -> None:
     """Take what a settlement spends; ``quoted``: a quote of this sale holds it."""
+    now_ms = step.stamp.wall_ms
     for name, amount in amounts:
-        lease = _one(step, name)
+        lease = _one(step, name, sale)
         if not quoted:
-            lease = leases.reserve(lease, sale, amount, step.stamp.wall_ms, step.stamp.wall_ms + 1)
+            lease = leases.reserve(lease, sale, amount, now_ms=now_ms, until_ms=now_ms + 1)
         leases.commit(lease, sale, amount)
-        step.tx.leases.move(name, amount, source=source, sale=sale, at_ms=step.stamp.wall_ms)
+        step.tx.leases.move(name, amount, source=source, sale=sale, at_ms=now_ms)
 
 
 def let_go(step: Step, names: Iterable[str]) -> None:
     """The holds of a quote are gone: a lease that only waited for them is closed out now."""
     for name in names:
         before = _one(step, name)
-        # ``release`` of a sale that holds nothing: what remains is whether the lease is over
-        _keep(step, before, leases.release(before, ""))
+        _keep(step, before, leases.timed_out(before, step.stamp.wall_ms))
 
 
-def give_back(step: Step, sale: str, source: str) -> list[dict[str, Any]]:
-    """The whole sale was given back: what it took goes back to its lease, or to head office where that is over.
+def give_back(step: Step, sale: str, source: str, *, points: int, whole: bool) -> tuple[Records, Records]:
+    """Money of a sale was given back: returned ``points``, and on the ``whole`` refund its budgets, go back to their
+    leases, or to head office's free part where a lease is over.
 
-    Returns what went back as the corrected record tells it, negative; ``lease``: ``None`` where head office adds it to
-    what is free. Points stay with the member in any case: their lease is not refilled.
+    Returns budgets and leases of points as the corrected record tells them, below 0; ``lease``: ``None`` for free.
     """
-    told: list[dict[str, Any]] = []
-    for name, amount in step.tx.leases.moves_of(sale).items():
-        row = step.tx.leases.one(name)
+    budgets: Records = []
+    returned: Records = []
+    left = points
+    for move in reversed(step.tx.leases.taken_by(sale)):
+        row = step.tx.leases.one(move["lease"])
         assert row is not None, "a move names a lease"
-        if row["kind"] != BUDGET:
+        is_budget = row["kind"] == BUDGET
+        amount = (move["amount"] if whole else 0) if is_budget else min(left, move["amount"])
+        if amount == 0:
             continue
-        runs = LeaseState(row["state"]) in (LeaseState.OPEN, LeaseState.CLOSING)
-        if runs:
-            step.tx.leases.move(name, -amount, source=source, sale=sale, at_ms=step.stamp.wall_ms)
-        told.append({"campaign": row["subject"], "lease": name if runs else None, "amount_minor": -amount})
-    return told
+        name = _return(step, row, sale, source, amount)
+        if is_budget:
+            budgets.append({"campaign": row["subject"], "lease": name, "amount_minor": -amount})
+        else:
+            left -= amount
+            returned.append({"lease": name, "points": -amount})
+    return budgets, returned
+
+
+def _return(step: Step, row: Row, sale: str, source: str, amount: int) -> str | None:
+    before = _lease(step, row, sale)
+    if leases.give_back(before, sale, amount) == before:
+        return None
+    step.tx.leases.move(before.id, -amount, source=source, sale=sale, at_ms=step.stamp.wall_ms)
+    return before.id
 
 
 def _keep(step: Step, before: Lease, after: Lease) -> None:
@@ -167,21 +184,22 @@ def _keep(step: Step, before: Lease, after: Lease) -> None:
         failpoint("lease.before_commit")
 
 
-def _one(step: Step, lease: str) -> Lease:
+def _one(step: Step, lease: str, sale: str = "") -> Lease:
     row = step.tx.leases.one(lease)
     assert row is not None, "a quote names a lease that was received"
-    return _lease(step, row)
+    return _lease(step, row, sale)
 
 
-def _lease(step: Step, row: Mapping[str, Any]) -> Lease:
+def _lease(step: Step, row: Row, sale: str = "") -> Lease:
+    """Return a lease with its holds; of what was taken of it, only ``sale`` by name, the others together."""
     held = [Reservation(kept["sale"], kept["amount"], kept["until_ms"]) for kept in step.tx.leases.reserved(row["id"])]
-    used = ((_OTHERS, row["spent"]),) if row["spent"] else ()
-    return _of_row(row, used=used, reserved=tuple(held))
+    own = {move["lease"]: move["amount"] for move in step.tx.leases.taken_by(sale)} if sale else {}
+    mine = own.get(row["id"], 0)
+    taken = [Taken(_OTHERS, row["spent"] - mine)] + ([Taken(sale, mine)] if mine else [])
+    return _of_row(row, tuple(taken), tuple(held))
 
 
-def _of_row(
-    row: Mapping[str, Any], *, used: tuple[tuple[str, int], ...], reserved: tuple[Reservation, ...]
-) -> Lease:
+def _of_row(row: Row, taken: tuple[Taken, ...] = (), reserved: tuple[Reservation, ...] = ()) -> Lease:
     return Lease(
         row["id"],
         row["subject"],
@@ -189,8 +207,6 @@ def _of_row(
         row["granted"],
         row["expires_ms"],
         LeaseState(row["state"]),
-        used,
+        taken,
         reserved,
     )
-
-

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, bindparam, delete, func, insert, select, text, update
+from sqlalchemy import Connection, RowMapping, bindparam, delete, func, insert, literal_column, select, text, update
 
 from agent.store.loyalty_tables import COUPON, COUPON_USE, HELD, LEASE, LEASE_MOVE, QUOTE
 from agent.store.prepared import Found, Prepared, raw
@@ -18,9 +18,7 @@ LEASE_HOLD, COUPON_HOLD, POINTS_HOLD = "lease", "coupon", "points"
 
 _RUNNING = text("lease.state in ('open', 'closing')")
 _LEASES = Prepared(
-    select(LEASE)
-    .where(_RUNNING, LEASE.c.kind == bindparam("of_kind"))
-    .order_by(LEASE.c.received_ms, LEASE.c.id)
+    select(LEASE).where(_RUNNING, LEASE.c.kind == bindparam("of_kind")).order_by(LEASE.c.received_ms, LEASE.c.id)
 )
 _LEASES_OF = Prepared(
     select(LEASE)
@@ -32,6 +30,13 @@ _RESERVED = Prepared(
     .join(QUOTE, QUOTE.c.sale == HELD.c.sale)
     .where((HELD.c.kind == LEASE_HOLD) & (HELD.c.key == bindparam("of_lease")))
     .order_by(HELD.c.sale)
+)
+_TAKEN_BY = Prepared(
+    select(LEASE_MOVE.c.lease, func.sum(LEASE_MOVE.c.amount).label("amount"))
+    .where(LEASE_MOVE.c.sale == bindparam("of_sale"))
+    .group_by(LEASE_MOVE.c.lease)
+    .having(func.sum(LEASE_MOVE.c.amount) > literal_column("0"))
+    .order_by(func.min(LEASE_MOVE.c.at_ms), LEASE_MOVE.c.lease)
 )
 
 
@@ -61,21 +66,15 @@ class LeaseTable:
         return _RESERVED.all(self._raw, {"of_lease": lease})
 
     def move(self, lease: str, amount: int, *, source: str, sale: str | None, at_ms: int) -> None:
-        """Spend ``amount`` of a lease, or give it back below 0. More than was granted raises IntegrityError, our bug."""
+        """Spend ``amount`` of a lease, or give it back below 0; more than was granted raises IntegrityError."""
         move = {"source": source, "lease": lease, "sale": sale, "amount": amount, "at_ms": at_ms}
         self._connection.execute(insert(LEASE_MOVE), move)
         spent = update(LEASE).where(LEASE.c.id == lease).values(spent=LEASE.c.spent + amount)
         self._connection.execute(spent)
 
-    def moves_of(self, sale: str) -> dict[str, int]:
-        """Return what a sale has taken of each lease and not given back."""
-        rows = self._connection.execute(
-            select(LEASE_MOVE.c.lease, func.sum(LEASE_MOVE.c.amount))
-            .where(LEASE_MOVE.c.sale == sale)
-            .group_by(LEASE_MOVE.c.lease)
-            .order_by(LEASE_MOVE.c.lease)
-        )
-        return {lease: int(amount) for lease, amount in rows if amount}
+    def taken_by(self, sale: str) -> list[Found]:
+        """Return lease and amount of what a sale has taken and not given back, in the order of taking."""
+        return _TAKEN_BY.all(self._raw, {"of_sale": sale})
 
     def set_state(self, lease: str, state: str, ended_ms: int | None) -> None:
         """A lease goes back, has gone back, or is void; ``ended_ms``: when, ``None`` while it is not over."""
@@ -131,9 +130,7 @@ class QuoteTable:
         """Insert a quote with what it holds as (kind, key, amount); a coupon held twice raises IntegrityError."""
         self._connection.execute(insert(QUOTE), dict(values))
         for kind, key, amount in held:
-            self._connection.execute(
-                insert(HELD), {"sale": values["sale"], "kind": kind, "key": key, "amount": amount}
-            )
+            self._connection.execute(insert(HELD), {"sale": values["sale"], "kind": kind, "key": key, "amount": amount})
 
     def one(self, sale: str) -> RowMapping | None:
         """Return the quote that locks a sale."""
@@ -142,6 +139,12 @@ class QuoteTable:
     def until(self) -> list[tuple[str, int]]:
         """Return every locked sale with the wall time at which its quote ends."""
         return list(self._connection.execute(select(QUOTE.c.sale, QUOTE.c.until_ms)).tuples())
+
+    def of_sale(self, sale: str, kind: str) -> list[tuple[str, int]]:
+        """Return key and amount of what the quote of a sale holds of one kind."""
+        here = (HELD.c.sale == sale) & (HELD.c.kind == kind)
+        statement = select(HELD.c.key, HELD.c.amount).where(here).order_by(HELD.c.key)
+        return list(self._connection.execute(statement).tuples())
 
     def held(self, kind: str, key: str) -> int:
         """Return how much of something all quotes together hold."""

@@ -1,4 +1,4 @@
-"""Leases, coupons and quotes that hold both; each posting names its place in the journal and in the life of its sale."""
+"""Leases, coupons, and quotes that hold both; each posting names its record's place and what of its sale it is."""
 
 from __future__ import annotations
 
