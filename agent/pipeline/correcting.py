@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
-from agent.domain import ledger, settlement
+from agent.domain import ledger, once, settlement
 from agent.domain import link_records as links
 from agent.domain.identity import AuthLevel
 from agent.domain.rules.model import Rounding, RuleSet
@@ -144,7 +144,7 @@ def _give_back(step: Step, row: Row, settled: Row, amount_minor: int, what: str,
     told = {name: value for name, value in more.items() if value}
     change = _Change(what, old, {"refunded_minor": after}, postings, more=told)
     record = _record(step, sale, change, by, record_id=source)
-    settling.post(step, record, sale, postings, f"refund:{before}-{after}")
+    settling.post(step, record, sale, postings, once.refund_fact(after))
     if holder is not None:
         for lot in fresh:
             settling.add_lot(step, lot, holder["member_ref"])

@@ -6,8 +6,9 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from agent.domain import ledger, settlement
+from agent.domain import ledger, once, settlement
 from agent.domain import link_records as links
+from agent.domain.holdings import HEAD_OFFICE
 from agent.domain.linking import settlement_due_ms
 from agent.domain.member import MemberFacts, UseCount, UseWindow
 from agent.domain.rules.engine import evaluate
@@ -107,14 +108,11 @@ def _commit(
     if tenders is None or (purpose is not None and settlement.purpose_of(tenders) is purpose):
         kind = step.settings.sales.auto_tender if tenders is None else tenders[0].kind
         tenders = (settlement.Tender(kind, evaluation.net_minor),)
-    member = evaluation.member
     try:
         return settlement.settle(
             evaluation,
             rule_hash=rule_hash,
-            wallet=settlement.Wallet()
-            if member is None
-            else wallets.wallet(step, step.tx.members.ensure(member.member)),
+            wallet=_wallet(step, evaluation),
             ended_ms=row["ended_ms"],
             now_ms=step.stamp.wall_ms,
             tenders=tenders,
@@ -126,6 +124,16 @@ def _commit(
             f"the points of this quote are no longer there: {failure}",
             hint=f"forecourt sales unlock {row['id']}, then quote again",
         ) from failure
+
+
+def _wallet(step: Step, evaluation: Evaluation) -> settlement.Wallet:
+    """Return what a settlement must know of the member's points; lots are read only where some are spent."""
+    if evaluation.member is None:
+        return settlement.Wallet()
+    ref = step.tx.members.ensure(evaluation.member.member)
+    if evaluation.points_redeemed:
+        return wallets.wallet(step, ref)
+    return settlement.Wallet(debt=step.tx.sales.debt_of(ref))
 
 
 def evaluate_sale(step: Step, row: Row, wish: Wish, purpose: Purpose | None = None) -> Evaluation:
@@ -251,13 +259,23 @@ def _write(step: Step, row: Row, settled: settlement.Settlement, by: str, taken:
         [(tender.kind, tender.amount_minor, tender.ref) for tender in settled.tenders],
     )
     couponing.use(step, sale, written.id, settled.evaluation.coupons)
-    post(step, written, sale, settled.postings, "settle")
+    if settled.points_redeemed and ref is not None:
+        _keep_spent_lots(step, ref, settled)
+    post(step, written, sale, settled.postings, once.SETTLED)
     if ref is not None:
         hold(step, settled, ref, written.id)
     step.tx.members.add_uses(0, use_rows(settled.evaluation.station_uses))
     clear(step, sale, int(row["fuelling_point"]))
     failpoint("tender.before_commit")
     step.passed.append("tender")
+
+
+def _keep_spent_lots(step: Step, ref: int, settled: settlement.Settlement) -> None:
+    """Keep the terms of head office's lots that were spent: a refund returns points to them, told any more or not."""
+    spent = {leg.lot for leg in settled.postings if leg.member is not None and leg.points < 0}
+    for lot in wallets.lots_of(step, ref):
+        if lot.id in spent and lot.source == HEAD_OFFICE:
+            add_lot(step, lot, ref)
 
 
 def _record(settled: settlement.Settlement, taken: leasing.Amounts) -> dict[str, Any]:

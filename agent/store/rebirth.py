@@ -91,10 +91,10 @@ class IncarnationTable:
             self._connection.execute(update(STREAM_HEAD).where(here).values(**values))
         return {stream: (0, start) for stream, start in starts.items()}
 
-    def generation_of(self, incarnation: str) -> int | None:
-        """Return the number of an incarnation of this database, ``None`` for one of another."""
-        here = INCARNATION.c.incarnation == incarnation
-        return self._connection.execute(select(INCARNATION.c.generation).where(here)).scalar()
+    def lineage(self) -> list[tuple[int, str]]:
+        """Return number and name of every incarnation of this database, oldest first."""
+        columns = select(INCARNATION.c.generation, INCARNATION.c.incarnation)
+        return list(self._connection.execute(columns.order_by(INCARNATION.c.generation)).tuples())
 
     def acked(self) -> dict[str, tuple[int, bytes]]:
         """Return per stream how far head office has it, and the hash there, which was compared."""

@@ -54,23 +54,13 @@ _ACTIVE_LINK = Prepared(
     .join(MEMBER, MEMBER.c.ref == LINK.c.member_ref)
     .where((LINK.c.sale == bindparam("of_sale")) & (LINK.c.active == 1))
 )
-_LATER = (POSTING.c.generation > bindparam("of_generation")) | (
-    (POSTING.c.generation == bindparam("of_generation")) & (POSTING.c.seq > bindparam("of_seq"))
+_POSTED_TO = Prepared(
+    select(POSTING.c.generation, POSTING.c.seq, POSTING.c.account, POSTING.c.points, POSTING.c.lot)
+    .where(POSTING.c.member_ref == bindparam("of_member"))
+    .order_by(POSTING.c.id)
 )
-"""Postings whose record head office's balance does not include."""
-
-_POSTED = (
-    select(POSTING.c.lot, func.sum(POSTING.c.points).label("points"))
-    .where((POSTING.c.member_ref == bindparam("of_member")) & (POSTING.c.account != "member:debt") & _LATER)
-    .group_by(POSTING.c.lot)
-)
-_LEFT = _POSTED.subquery()
-_POSTED_TO = Prepared(_POSTED.order_by(POSTING.c.lot))
 _LOTS = Prepared(
-    select(LOT, func.coalesce(_LEFT.c.points, 0).label("points"))
-    .join(_LEFT, _LEFT.c.lot == LOT.c.id, isouter=True)
-    .where(LOT.c.member_ref == bindparam("of_member"))
-    .order_by(LOT.c.expires_on, LOT.c.earned_ms, LOT.c.id)
+    select(LOT).where(LOT.c.member_ref == bindparam("of_member")).order_by(LOT.c.expires_on, LOT.c.earned_ms, LOT.c.id)
 )
 _DEBT = Prepared(
     select(func.coalesce(func.sum(POSTING.c.points), 0).label("points")).where(
@@ -271,15 +261,13 @@ class SaleTable:
         """Insert a points lot; an existing one stays as it is."""
         _INSERT_LOT.run(self._raw, values)
 
-    def lots_of(self, member_ref: int, generation: int = 0, seq: int = 0) -> list[Found]:
-        """Return the lots a member got here, each with the sum of its postings behind a place of the journal."""
-        place = {"of_member": member_ref, "of_generation": generation, "of_seq": seq}
-        return _LOTS.all(self._raw, place)
+    def lots_of(self, member_ref: int) -> list[Found]:
+        """Return the terms of every lot of a member that this station knows."""
+        return _LOTS.all(self._raw, {"of_member": member_ref})
 
-    def posted_to(self, member_ref: int, generation: int, seq: int) -> dict[str, int]:
-        """Return the sum of a member's postings behind a place of the journal per lot, whoever told the lot."""
-        place = {"of_member": member_ref, "of_generation": generation, "of_seq": seq}
-        return {row["lot"]: int(row["points"]) for row in _POSTED_TO.all(self._raw, place)}
+    def posted_to(self, member_ref: int) -> list[Found]:
+        """Return a member's postings in order, each with the place of its record."""
+        return _POSTED_TO.all(self._raw, {"of_member": member_ref})
 
     def place_again(self, source: str, generation: int, seq: int) -> None:
         """A new incarnation sends the record of these postings again: head office gets it there."""

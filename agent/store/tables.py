@@ -361,7 +361,7 @@ POSTING = Table(
 )
 """One leg of the double-entry points ledger; the legs of one source sum to zero.
 
-``rule``: what of the sale it is, such as ``settle`` or ``refund:0-1000``: a sale has each once. ``generation`` and
+``rule``: what of its sale it is, such as ``settled`` or ``refunded:1000``: a sale has each once. ``generation`` and
 ``seq``: where head office gets its record, so that a balance that includes it is not counted twice.
 """
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from agent.domain import link_records as links
 from agent.domain.identity import AuthLevel
+from agent.domain.instant import Now
 from agent.domain.sale import Sale, SaleKind, Totalizer
 from agent.domain.units import amount_of
 from agent.inbox import Asked, FromHeadOffice, Person, Ticked
@@ -103,7 +104,7 @@ class Till:
     def do(self, act: Callable[[Step], Any]) -> Any:
         """Run ``act`` in a step of its own."""
         clock = self.clock
-        step = self.pipeline._step(links.Now(clock.wall_ms(), clock.mono_ms()))
+        step = self.pipeline._step(Now(clock.wall_ms(), clock.mono_ms()))
         try:
             result = act(step)
             self.pipeline._finish(step)
