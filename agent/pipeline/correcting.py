@@ -20,9 +20,6 @@ from agent.pipeline.step import RequestRefused, Step
 from agent.store.journal import Written
 from agent.store.sales import Row, sale_of
 
-_RETURNED = "returned"
-"""Source of a lot that a refund made."""
-
 
 @dataclass(frozen=True, slots=True)
 class By:
@@ -129,39 +126,24 @@ def _give_back(step: Step, row: Row, settled: Row, amount_minor: int, what: str,
     after = before + amount_minor
     full = after == settled["net_minor"]
     postings = () if reversal is None else reversal.postings
-    fresh = _fresh_lots(step, holder, reversal)
     source = step.new_id()
     returned = 0 if reversal is None else reversal.points_returned
     budgets, leases = leasing.give_back(step, sale, source, points=returned, whole=full)
     codes = couponing.give_back(step, sale) if full else []
-    more = {
-        "coupons": codes,
-        "budgets": budgets,
-        "points_leases": leases,
-        "lots": [settling.lot_record(lot) for lot in fresh],
-    }
+    lots = [] if reversal is None or holder is None else _lots(step, holder, reversal)
+    more = {"coupons": codes, "budgets": budgets, "points_leases": leases, "lots": lots}
     old = {"refunded_minor": before, "net_minor": settled["net_minor"]}
     told = {name: value for name, value in more.items() if value}
     change = _Change(what, old, {"refunded_minor": after}, postings, more=told)
     record = _record(step, sale, change, by, record_id=source)
     settling.post(step, record, sale, postings, once.refund_fact(after))
     if holder is not None:
-        for lot in fresh:
-            settling.add_lot(step, lot, holder["member_ref"])
         _take_back_counts(step, settled, holder, before, after)
     step.tx.sales.set_reversed(sale, voided=full, refunded_minor=after)
     failpoint("refund.before_commit")
     step.passed.append("tender")
     points = sum(posting.points for posting in postings if posting.account.is_members)
     return {**_given_back(sale, what, after, settled, points), "coupons": codes}
-
-
-def _fresh_lots(step: Step, holder: Row | None, reversal: ledger.Reversal | None) -> list[ledger.Lot]:
-    """Return the lots that a reversal made: of points whose own lot has ended."""
-    if holder is None or reversal is None:
-        return []
-    known = {row["id"] for row in step.tx.sales.lots_of(holder["member_ref"])}
-    return [lot for lot in reversal.lots if lot.source == _RETURNED and lot.id not in known]
 
 
 def _take_back_counts(step: Step, settled: Row, holder: Row, before: int, after: int) -> None:
@@ -316,19 +298,21 @@ def correct_link(step: Step, effect: links.CorrectLink) -> None:
     postings = (*(() if back is None else back.postings), *(() if fresh is None else fresh.postings))
     old, new = {"member": effect.old_member}, {"member": effect.new_member}
     change = _Change("link", old, new, postings, effect.delay_s)
-    made = [] if fresh is None or fresh.lot is None else [fresh.lot]
-    returned = _fresh_lots(step, holder, back)
-    lots = [*returned, *made]
-    change = replace(change, more={"lots": [settling.lot_record(lot) for lot in lots]} if lots else {})
+    lots = [] if back is None or holder is None else _lots(step, holder, back)
+    lots += [] if fresh is None or fresh.lot is None else [settling.lot_record(fresh.lot)]
+    change = replace(change, more={"lots": lots} if lots else {})
     record = _record(step, effect.sale, change, By(effect.by, effect.role.value, effect.reason))
     settling.post(step, record, effect.sale, ledger.Entry(postings).postings, rule)
     if settled is not None and back is not None and holder is not None:
-        for lot in returned:
-            settling.add_lot(step, lot, holder["member_ref"])
         _take_back_counts(step, settled, holder, 0, settled["net_minor"])
         step.tx.sales.end_holder(effect.sale)
     if fresh is not None and effect.new_member is not None:
         settling.hold(step, fresh, step.tx.members.ensure(effect.new_member), record.id)
+
+
+def _lots(step: Step, holder: Row, reversal: ledger.Reversal) -> list[dict[str, Any]]:
+    """Keep the lots a reversal posts to; returns the terms of those it made."""
+    return settling.keep_lots(step, holder["member_ref"], reversal.lots, reversal.postings)
 
 
 def _link_rule(step: Step, sale: str, what: str) -> str:

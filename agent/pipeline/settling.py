@@ -260,7 +260,7 @@ def _write(step: Step, row: Row, settled: settlement.Settlement, by: str, taken:
     )
     couponing.use(step, sale, written.id, settled.evaluation.coupons)
     if settled.points_redeemed and ref is not None:
-        _keep_spent_lots(step, ref, settled)
+        keep_lots(step, ref, wallets.lots_of(step, ref), settled.postings)
     post(step, written, sale, settled.postings, once.SETTLED)
     if ref is not None:
         hold(step, settled, ref, written.id)
@@ -270,12 +270,19 @@ def _write(step: Step, row: Row, settled: settlement.Settlement, by: str, taken:
     step.passed.append("tender")
 
 
-def _keep_spent_lots(step: Step, ref: int, settled: settlement.Settlement) -> None:
-    """Keep the terms of head office's lots that were spent: a refund returns points to them, told any more or not."""
-    spent = {leg.lot for leg in settled.postings if leg.member is not None and leg.points < 0}
-    for lot in wallets.lots_of(step, ref):
-        if lot.id in spent and lot.source == HEAD_OFFICE:
-            add_lot(step, lot, ref)
+def keep_lots(
+    step: Step, ref: int, lots: Sequence[ledger.Lot], postings: Sequence[ledger.Posting]
+) -> list[dict[str, Any]]:
+    """Keep the terms of lots that are posted to: head office's own, told any more or not, and those a refund made.
+
+    Returns the terms of the latter, as their record tells them.
+    """
+    posted = {leg.lot for leg in postings if leg.member is not None}
+    known = {row["id"] for row in step.tx.sales.lots_of(ref)}
+    fresh = [lot for lot in lots if lot.id in posted and lot.id not in known]
+    for lot in fresh:
+        add_lot(step, lot, ref)
+    return [lot_record(lot) for lot in fresh if lot.source != HEAD_OFFICE]
 
 
 def _record(settled: settlement.Settlement, taken: leasing.Amounts) -> dict[str, Any]:
