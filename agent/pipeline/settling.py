@@ -313,9 +313,9 @@ def hold(step: Step, settled: settlement.Settlement, ref: int, source: str) -> N
     """Note that a member holds the points of a sale: the lot, the visit and counts, what a refund must know."""
     if settled.lot is not None:
         add_lot(step, settled.lot, ref)
-    uses = use_rows(settled.evaluation.uses)
+    counts = use_rows(settled.evaluation.uses)
     step.tx.members.count_use(ref, visits=1, growth=settled.growth)
-    step.tx.members.add_uses(ref, uses)
+    step.tx.members.add_uses(ref, counts)
     step.tx.sales.set_holder(
         {
             "sale": settled.sale,
@@ -325,7 +325,7 @@ def hold(step: Step, settled: settlement.Settlement, ref: int, source: str) -> N
             "bonus_points": settled.bonus_points,
             "growth": settled.growth,
             "earned": json.dumps([earn_out(term) for term in settled.evaluation.earned]),
-            "uses": json.dumps(uses),
+            "uses": json.dumps(counts),
         }
     )
 
