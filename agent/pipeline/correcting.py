@@ -139,8 +139,6 @@ def _give_back(step: Step, row: Row, settled: Row, amount_minor: int, what: str,
     settling.post(step, record, sale, postings, once.refund_fact(after))
     if holder is not None:
         _take_back_counts(step, settled, holder, before, after)
-    if full:
-        _uncount(step, 0, settled["station_uses"])
     step.tx.sales.set_reversed(sale, voided=full, refunded_minor=after)
     failpoint("refund.before_commit")
     step.passed.append("tender")
@@ -155,12 +153,9 @@ def _take_back_counts(step: Step, settled: Row, holder: Row, before: int, after:
     gone = growth * after // net - growth * before // net if net else growth
     step.tx.members.count_use(ref, visits=-1 if full else 0, growth=-gone)
     if full:
-        _uncount(step, ref, holder["uses"])
-
-
-def _uncount(step: Step, subject: int, uses: str) -> None:
-    rows = [(offer, window, period, -n, -amount) for offer, window, period, n, amount in json.loads(uses)]
-    step.tx.members.add_uses(subject, rows)
+        uses = json.loads(holder["uses"])
+        rows = [(offer, window, period, -count, -amount) for offer, window, period, count, amount in uses]
+        step.tx.members.add_uses(ref, rows)
 
 
 def _reverse(step: Step, settled: Row, holder: Row, before: int, amount_minor: int) -> ledger.Reversal:

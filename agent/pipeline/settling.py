@@ -240,7 +240,6 @@ def _write(step: Step, row: Row, settled: settlement.Settlement, by: str, writte
     """Write a settlement's rows; ``written``: its record."""
     sale, purpose = settled.sale, settled.evaluation.sale.purpose
     ref = None if settled.member is None else step.tx.members.ensure(settled.member)
-    station_uses = use_rows(settled.evaluation.station_uses)
     step.tx.sales.add_settlement(
         {
             "sale": sale,
@@ -258,7 +257,6 @@ def _write(step: Step, row: Row, settled: settlement.Settlement, by: str, writte
             "by": by,
             "settled_ms": step.stamp.wall_ms,
             "journal_seq": written.seq,
-            "station_uses": json.dumps(station_uses),
         },
         [(tender.kind, tender.amount_minor, tender.ref) for tender in settled.tenders],
     )
@@ -268,7 +266,7 @@ def _write(step: Step, row: Row, settled: settlement.Settlement, by: str, writte
     post(step, written, sale, settled.postings, once.SETTLED)
     if ref is not None:
         hold(step, settled, ref, written.id)
-    step.tx.members.add_uses(0, station_uses)
+    step.tx.members.add_uses(0, use_rows(settled.evaluation.station_uses))
     clear(step, sale, int(row["fuelling_point"]))
     failpoint("tender.before_commit")
     step.passed.append("tender")

@@ -302,11 +302,10 @@ SETTLEMENT = Table(
     _text("by"),
     _integer("settled_ms"),
     _integer("journal_seq"),
-    _text("station_uses", server_default="[]"),
     ForeignKeyConstraint(["sale"], ["sale.id"]),
     CheckConstraint("net_minor + discount_minor = gross_minor", name="settlement_adds_up"),
 )
-"""The settlement of one sale: once, never changed. ``station_uses``: the station's counts, for the full refund."""
+"""The settlement of one sale: once, never changed."""
 
 POINTS_HOLDER = Table(
     "points_holder",
