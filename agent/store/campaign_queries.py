@@ -50,7 +50,9 @@ class CampaignQueries(Queries):
         with self._open() as db:
             rows = db.execute(_DOCUMENTS).fetchall()
         ends = [row["activated_ms"] for row in rows[1:]]
-        return [(json.loads(row["body"]), row["activated_ms"], end) for row, end in zip(rows, [*ends, None], strict=True)]
+        return [
+            (json.loads(row["body"]), row["activated_ms"], end) for row, end in zip(rows, [*ends, None], strict=True)
+        ]
 
     def parts(self, period: Period, offers: int) -> int:
         """Return into how many parts the sales of a period are cut, with so many verdicts on each sale."""

@@ -1,0 +1,106 @@
+"""Sums over the whole points ledger and a period's sales: what a station owes and what it gave. Read-only, sqlite3."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from agent.domain.ledger import Lot
+from agent.store.queries import Queries
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the sales of a period gave. ``discount_minor``: without what was paid by points.
+
+    ``net_minor``: what customers paid, refunds taken off. Points: of the postings of that time, reversals taken off.
+    """
+
+    sales: int
+    given_back: int
+    net_minor: int
+    discount_minor: int
+    paid_by_points_minor: int
+    points_issued: int
+    points_redeemed: int
+    points_expired: int
+
+
+class LiabilityQueries(Queries):
+    """Questions about all members together."""
+
+    def lots(self, until_ms: int) -> list[Lot]:
+        """Return live points as posted before an instant, joined by their last day: one lot for each."""
+        with self._open() as db:
+            return [_joined(row["expires_on"], row["points"]) for row in db.execute(_LOTS, (until_ms,))]
+
+    def base(self) -> list[Lot]:
+        """Return the points that head office told of all members, joined by their last day."""
+        with self._open() as db:
+            (points,) = db.execute("SELECT coalesce(sum(base_points), 0) FROM member").fetchone()
+        return [_joined(None, points)]
+
+    def debt(self, until_ms: int) -> int:
+        """Return how many points members owed at an instant, 0 or more."""
+        with self._open() as db:
+            (points,) = db.execute(_DEBT, (until_ms,)).fetchone()
+        return -int(points)
+
+    def given(self, from_ms: int, until_ms: int) -> Given:
+        """Return what the sales that ended in a period gave."""
+        period = {"from_ms": from_ms, "until_ms": until_ms}
+        with self._open() as db:
+            sums = [dict(row) for row in db.execute(_SALES, period)]
+            posted: dict[str, int] = dict(db.execute(_POSTED, period).fetchall())
+            paid = sum(_money(db, row["rule_version"], row["redeemed"]) for row in sums if row["redeemed"])
+        return Given(
+            sales=sum(row["sales"] for row in sums),
+            given_back=sum(row["given_back"] for row in sums),
+            net_minor=sum(row["net_minor"] for row in sums),
+            discount_minor=sum(row["discount_minor"] for row in sums) - paid,
+            paid_by_points_minor=paid,
+            points_issued=-posted.get("program:issued", 0),
+            points_redeemed=posted.get("program:redeemed", 0),
+            points_expired=posted.get("program:expired", 0),
+        )
+
+
+def _joined(expires_on: str | None, points: int) -> Lot:
+    ends = None if expires_on is None else date.fromisoformat(expires_on)
+    return Lot(f"until {expires_on}", points, 0, 0, ends, "joined")
+
+
+def _money(db: sqlite3.Connection, version: int, points: int) -> int:
+    """Return the money that points paid under a rule version; only whole steps are ever paid."""
+    row = db.execute("SELECT body FROM document WHERE kind = 'rules' AND version = ?", (version,)).fetchone()
+    program: dict[str, Any] = json.loads(row["body"])["program"]
+    return int(points // program.get("step_points", STEP) * program.get("step_minor", STEP))
+
+
+STEP = 100
+"""Points of a step, and what they pay, where the rule document says nothing."""
+
+_LOTS = """
+SELECT l.expires_on AS expires_on, sum(p.points) AS points
+FROM posting p JOIN lot l ON l.id = p.lot AND l.member_ref = p.member_ref
+WHERE p.account IN ('member:available', 'member:pending') AND p.at_ms < ? GROUP BY l.expires_on
+"""
+_DEBT = "SELECT coalesce(sum(points), 0) FROM posting WHERE account = 'member:debt' AND at_ms < ?"
+_SALES = """
+SELECT t.rule_version AS rule_version, count(*) AS sales, sum(s.voided) AS given_back,
+       sum(CASE WHEN s.voided THEN 0 ELSE t.net_minor - s.refunded_minor END) AS net_minor,
+       sum(CASE WHEN s.voided THEN 0 ELSE t.discount_minor END) AS discount_minor,
+       sum(CASE WHEN s.voided THEN 0 ELSE t.points_redeemed END) AS redeemed
+FROM sale s JOIN settlement t ON t.sale = s.id
+WHERE s.ended_ms >= :from_ms AND s.ended_ms < :until_ms AND t.purpose = '' AND s.volume_ml > 0
+  AND s.id NOT IN (SELECT sale FROM superseded)
+GROUP BY t.rule_version
+"""
+_POSTED = """
+SELECT account, sum(points) FROM posting
+WHERE at_ms >= :from_ms AND at_ms < :until_ms AND account IN ('program:issued', 'program:redeemed', 'program:expired')
+GROUP BY account
+"""
