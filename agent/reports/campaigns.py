@@ -63,7 +63,7 @@ class Campaigns:
             "cut_ms": period.cut_ms,
             "unit_cost_milli": loyalty.unit_cost_milli,
             "breakage_bp": loyalty.breakage_bp,
-            "parts": self._queries.parts(period, len(offers)),
+            "parts": self._queries.parts(period, len(self._offers(period, None))),
             "offers": [asdict(offer) for offer in offers],
         }
 
@@ -76,12 +76,7 @@ class Campaigns:
         period = Period(from_ms, to_ms, cut_ms)
         offers = self._offers(period, word(args, "which"))
         holdouts = {offer.offer: list(offer.holdouts) for offer in offers if any(offer.holdouts)}
-        counted = self._queries.tally(period, Part(part, parts), [offer.offer for offer in offers], holdouts)
-        counted["groups"] = {
-            offer: {key: asdict(value) if isinstance(value, Group) else value for key, value in groups.items()}
-            for offer, groups in counted["groups"].items()
-        }
-        return counted
+        return self._queries.tally(period, Part(part, parts), [offer.offer for offer in offers], holdouts)
 
     def _offers(self, period: Period, which: str | None) -> list[_Offer]:
         """Return the offers in force since the period began, by id; ``which``: one offer, or those of one campaign."""
@@ -146,8 +141,8 @@ class _Counted:
             self.by_code[verdict, code] = self.by_code.get((verdict, code), 0) + sales
             self.value_minor += value_minor
             self.desired_minor += desired_minor
-        self.reached += sum(members for named, members in part["reached"] if named == offer)
-        self.amount += part["amounts"].get(offer, 0)
+        self.reached += part["reached"][offer]
+        self.amount += part["amounts"][offer]
         groups = part["groups"].get(offer)
         if groups is not None:
             self.treated.add(Group(**groups["treated"]))

@@ -1,28 +1,30 @@
 """What offers did at this station, counted from the stored lines of settlements, one part of the sales at a time.
 
 A part is chosen by a number that a settlement keeps for ever: asked one after another, parts hold each sale once.
-SQLite does the counting, outside the interpreter's lock, so the daemon goes on. Knows no rule and no time zone.
+Each is one walk over its sales. Read-only; knows no rule and no time zone.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any
 
 from agent.domain.campaigns import NOT_ELIGIBLE, Group, side
+from agent.domain.member import UseWindow
 from agent.domain.rules.conditions import holdout_bucket
 from agent.domain.rules.model import Rounding
-from agent.domain.rules.verdict import EarnTerm
+from agent.domain.rules.verdict import EarnTerm, Verdict
 from agent.store.queries import Queries
 
 LINES_PER_PART = 240_000
 """Verdicts one question reads: about two seconds of one slow core."""
 
 LEAST_PER_PART = 200
+REJECTED = Verdict.REJECTED.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,67 +68,93 @@ class CampaignQueries(Queries):
 
         ``offers``: which; ``holdouts``: those with a hold-out group, with its share (bp) in every rule version.
         """
-        values = {
-            "from_ms": period.from_ms,
-            "to_ms": period.to_ms,
-            "cut_ms": period.cut_ms,
-            "part": part.part,
-            "parts": part.parts,
-            "offers": json.dumps(offers),
-        }
+        place = (period.from_ms, period.to_ms, period.cut_ms, part.parts, part.part)
+        counted = _Tally(offers)
         with self._open() as db:
-            return {
-                "sales": dict(db.execute(_SALES, values).fetchone()),
-                "verdicts": [_verdict(row) for row in db.execute(_VERDICTS, values)],
-                "reached": [list(row) for row in db.execute(_REACHED, values)],
-                "amounts": _amounts(db, values),
-                "groups": _groups(db, values, holdouts) if holdouts else {},
-            }
+            for row in db.execute(_SALES, place):
+                counted.count(row)
+            ids = dict(db.execute(_IDS, (json.dumps(list(counted.bought)),)).fetchall()) if holdouts else {}
+        return counted.told(holdouts, ids)
 
 
-def _verdict(row: sqlite3.Row) -> list[Any]:
-    """Return [offer, verdict, code, given back, sales, value, wanted]."""
-    return [*json.loads(row["line"]), bool(row["voided"]), row["sales"], row["value_minor"], row["desired_minor"]]
+class _Tally:
+    """Counts of one part while its sales pass by."""
 
+    def __init__(self, offers: list[str]) -> None:
+        self._sales = {"sales": 0, "given_back": 0, "gross_minor": 0, "net_minor": 0, "volume_ml": 0}
+        self._verdicts: dict[tuple[str, str, str, bool], list[int]] = {}
+        self._members: dict[tuple[str, str, str, bool], set[int]] = {}
+        self._amounts = dict.fromkeys(offers, 0)
+        self.bought: dict[int, list[int]] = {}
+        """Fuellings, net and litres by member."""
 
-def _amounts(db: sqlite3.Connection, values: dict[str, Any]) -> dict[str, int]:
-    """Return what offers gave members as it stands now, refunds taken off: points, or for discounts minor units."""
-    found = {row["offer"]: int(row["amount"]) for row in db.execute(_WHOLE, values)}
-    for row in db.execute(_REFUNDED, values):
-        for offer, amount in _left(row):
-            found[offer] = found.get(offer, 0) + amount
-    return found
-
-
-def _left(row: sqlite3.Row) -> Iterator[tuple[str, int]]:
-    """Yield what offers still give on a sale that was refunded in part: earned points follow, the others stay."""
-    share = Fraction(row["net_minor"] - row["refunded_minor"], row["net_minor"])
-    earned = set()
-    for offer, numerator, denominator, rounding, cap in json.loads(row["earned"]):
-        earned.add(offer)
-        yield offer, EarnTerm(offer, Fraction(numerator, denominator), Rounding(rounding), cap).points_at(share)
-    for offer, window, _period, _uses, amount in json.loads(row["uses"]):
-        if window == "LIFE" and offer not in earned:
-            yield offer, amount
-
-
-def _groups(db: sqlite3.Connection, values: dict[str, Any], holdouts: dict[str, list[int]]) -> dict[str, Any]:
-    """Return per offer the sums over members who may get it and over those held out.
-
-    Members: those for whom the offer was eligible at least once in the period, with all they bought in it.
-    """
-    members = {row["ref"]: row for row in db.execute(_MEMBERS, values)}
-    groups = {offer: {"treated": Group(), "held_out": Group(), "moved": 0} for offer in holdouts}
-    wanted = {**values, "offers": json.dumps(list(holdouts)), "not_eligible": json.dumps(sorted(NOT_ELIGIBLE))}
-    for row in db.execute(_ELIGIBLE, wanted):
-        offer, member = row["offer"], members[row["ref"]]
-        held = side(holdout_bucket(offer, member["id"]), tuple(holdouts[offer]))
-        if held is None:
-            groups[offer]["moved"] += 1
+    def count(self, row: sqlite3.Row) -> None:
+        """Add one sale. One that was given back counts for nobody; its verdicts are kept apart."""
+        voided, member = bool(row["voided"]), row["member"]
+        self._sales["sales"] += 1
+        if voided:
+            self._sales["given_back"] += 1
         else:
-            group = groups[offer]["held_out" if held else "treated"]
-            group.count(member["fuellings"], member["net_minor"], member["volume_ml"])
-    return groups
+            for key in ("gross_minor", "net_minor", "volume_ml"):
+                self._sales[key] += row[key]
+            if row["uses"] is not None:
+                self._given(row)
+        if member is not None:
+            sums = self.bought.setdefault(member, [0, 0, 0])
+            sums[0] += 1
+            sums[1] += row["net_minor"]
+            sums[2] += row["volume_ml"]
+        for line in json.loads(row["lines"]):
+            key = (line["offer"], line["verdict"], line["code"], voided)
+            sums = self._verdicts.get(key)
+            if sums is None:
+                sums = self._verdicts[key] = [0, 0, 0]
+                self._members[key] = set()
+            sums[0] += 1
+            sums[1] += line["value_minor"]
+            sums[2] += line["desired_minor"]
+            if member is not None:
+                self._members[key].add(member)
+
+    def _given(self, row: sqlite3.Row) -> None:
+        """Add what the sale gives its member as it stands: after a part was refunded earned points follow it."""
+        earned: dict[str, int] = {}
+        if row["refunded_minor"]:
+            share = Fraction(row["net_minor"], row["net_minor"] + row["refunded_minor"])
+            for offer, numerator, denominator, rounding, cap in json.loads(row["earned"]):
+                term = EarnTerm(offer, Fraction(numerator, denominator), Rounding(rounding), cap)
+                earned[offer] = earned.get(offer, 0) + term.points_at(share)
+        for offer, window, _period, _uses, amount in json.loads(row["uses"]):
+            if window == UseWindow.LIFE and offer in self._amounts:
+                self._amounts[offer] += earned.get(offer, amount)
+
+    def told(self, holdouts: dict[str, list[int]], ids: dict[int, str]) -> dict[str, Any]:
+        """Return everything counted; ``ids``: of the members, where there are hold-out groups."""
+        return {
+            "sales": self._sales,
+            "verdicts": [[*key, *sums] for key, sums in sorted(self._verdicts.items()) if key[0] in self._amounts],
+            "reached": {offer: len(self._with(offer, lambda key: key[1] != REJECTED)) for offer in self._amounts},
+            "amounts": self._amounts,
+            "groups": {offer: self._groups(offer, shares, ids) for offer, shares in holdouts.items()},
+        }
+
+    def _with(self, offer: str, wanted: Callable[[tuple[str, str, str, bool]], bool]) -> set[int]:
+        """Return the members who got a wanted verdict of an offer at least once."""
+        return set().union(*(members for key, members in self._members.items() if key[0] == offer and wanted(key)))
+
+    def _groups(self, offer: str, shares: list[int], ids: dict[int, str]) -> dict[str, Any]:
+        """Return the sums over members who may get an offer and over those held out.
+
+        Members: those for whom it was eligible at least once in the period, with all they bought in it.
+        """
+        treated, held_out, moved = Group(), Group(), 0
+        for member in self._with(offer, lambda key: key[2] not in NOT_ELIGIBLE):
+            held = side(holdout_bucket(offer, ids[member]), tuple(shares))
+            if held is None:
+                moved += 1
+            else:
+                (held_out if held else treated).count(*self.bought[member])
+        return {"treated": asdict(treated), "held_out": asdict(held_out), "moved": moved}
 
 
 _DOCUMENTS = """
@@ -134,64 +162,18 @@ SELECT body, activated_ms FROM document WHERE kind = 'rules' AND activated_ms IS
 """
 _COUNT = "SELECT count(*) FROM sale WHERE ended_ms >= ? AND ended_ms < ?"
 
+_IDS = "SELECT ref, id FROM member WHERE ref IN (SELECT value FROM json_each(?))"
+_SALES = """
+SELECT s.voided AS voided, s.refunded_minor AS refunded_minor, s.volume_ml AS volume_ml, t.gross_minor AS gross_minor,
+       t.net_minor - s.refunded_minor AS net_minor, t.lines AS lines, h.uses AS uses, h.earned AS earned,
+       CASE WHEN s.voided = 0 AND EXISTS (
+           SELECT 1 FROM link l WHERE l.sale = s.id AND l.active = 1 AND l.member_ref = t.member_ref
+       ) THEN t.member_ref END AS member
+FROM sale s JOIN settlement t ON t.sale = s.id LEFT JOIN points_holder h ON h.sale = s.id
+WHERE s.ended_ms >= ? AND s.ended_ms < ? AND t.settled_ms <= ? AND t.purpose = '' AND s.volume_ml > 0
+  AND s.id NOT IN (SELECT sale FROM superseded) AND coalesce(t.member_ref, s.rowid) % ? = ?
+"""
+"""Fuel that a customer paid for, each once: not drive-offs, tests and own use, nothing head office knew otherwise.
 
-def _of_part(join: str = "", where: str = "") -> str:
-    """Return the source of a question: fuel that a customer paid for, each once, with more joins and conditions.
-
-    Not drive-offs, tests and own use, nothing that head office knew under another sale.
-    """
-    return f"""
-FROM sale s JOIN settlement t ON t.sale = s.id {join}
-WHERE s.ended_ms >= :from_ms AND s.ended_ms < :to_ms AND t.settled_ms <= :cut_ms AND t.purpose = '' AND s.volume_ml > 0
-  AND s.id NOT IN (SELECT sale FROM superseded) AND coalesce(t.member_ref, s.rowid) % :parts = :part {where}
-"""  # noqa: S608 - both are constants of this file
-
-
-_LINES = "JOIN json_each(t.lines) j"
-_OF_OFFERS = "AND json_extract(j.value, '$.offer') IN (SELECT value FROM json_each(:offers))"
-_FOR_MEMBERS = """
-  AND s.voided = 0 AND t.member_ref IS NOT NULL
-  AND EXISTS (SELECT 1 FROM link l WHERE l.sale = s.id AND l.active = 1 AND l.member_ref = t.member_ref)
-"""
-"""The sale stands, and the member it was settled for is its member still."""
-
-_SALES = f"""
-SELECT count(*) AS sales, coalesce(sum(s.voided), 0) AS given_back,
-       coalesce(sum(CASE WHEN s.voided THEN 0 ELSE t.gross_minor END), 0) AS gross_minor,
-       coalesce(sum(CASE WHEN s.voided THEN 0 ELSE t.net_minor - s.refunded_minor END), 0) AS net_minor,
-       coalesce(sum(CASE WHEN s.voided THEN 0 ELSE s.volume_ml END), 0) AS volume_ml
-{_of_part()}
-"""
-_VERDICTS = f"""
-SELECT json_extract(j.value, '$.offer', '$.verdict', '$.code') AS line, s.voided AS voided, count(*) AS sales,
-       sum(json_extract(j.value, '$.value_minor')) AS value_minor,
-       sum(json_extract(j.value, '$.desired_minor')) AS desired_minor
-{_of_part(_LINES, _OF_OFFERS)} GROUP BY line, s.voided ORDER BY line, s.voided
-"""
-_REACHED = f"""
-SELECT json_extract(j.value, '$.offer') AS offer, count(DISTINCT t.member_ref) AS members
-{_of_part(_LINES, f"{_OF_OFFERS} {_FOR_MEMBERS} AND json_extract(j.value, '$.verdict') <> 'REJECTED'")}
-GROUP BY offer
-"""
-_GIVEN = """
-  AND s.voided = 0 AND s.refunded_minor = 0 AND json_extract(u.value, '$[1]') = 'LIFE'
-  AND json_extract(u.value, '$[0]') IN (SELECT value FROM json_each(:offers))
-"""
-_WHOLE = f"""
-SELECT json_extract(u.value, '$[0]') AS offer, sum(json_extract(u.value, '$[4]')) AS amount
-{_of_part("JOIN points_holder h ON h.sale = s.id JOIN json_each(h.uses) u", _GIVEN)} GROUP BY offer
-"""
-_REFUNDED = f"""
-SELECT t.net_minor AS net_minor, s.refunded_minor AS refunded_minor, h.earned AS earned, h.uses AS uses
-{_of_part("JOIN points_holder h ON h.sale = s.id", "AND s.voided = 0 AND s.refunded_minor > 0")}
-"""
-_MEMBERS = f"""
-SELECT t.member_ref AS ref, m.id AS id, count(*) AS fuellings, sum(t.net_minor - s.refunded_minor) AS net_minor,
-       sum(s.volume_ml) AS volume_ml
-{_of_part("JOIN member m ON m.ref = t.member_ref", _FOR_MEMBERS)} GROUP BY t.member_ref
-"""
-_NOT_REFUSED = "AND json_extract(j.value, '$.code') NOT IN (SELECT value FROM json_each(:not_eligible))"
-_ELIGIBLE = f"""
-SELECT DISTINCT json_extract(j.value, '$.offer') AS offer, t.member_ref AS ref
-{_of_part(_LINES, f"{_OF_OFFERS} {_FOR_MEMBERS} {_NOT_REFUSED}")}
+``member``: whom the sale was settled for, where it stands and is still theirs. ``uses``: of who holds its points now.
 """
