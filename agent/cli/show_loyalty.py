@@ -12,8 +12,9 @@ _WHY = {
     "ENDED": "past their last day; head office books the end",
     "DEBT": "owed from refunds; what is earned next repays them",
     "MANY_LOTS": "in more lots than one sale can take",
-    "NO_LEASE": "this station may not spend them now: no link to head office and no lease for this member",
-    "LEASE_SPENT": "more than the lease of this member has left, without a link to head office",
+    "QUOTED": "held by the quote of an unpaid sale",
+    "NO_LEASE": "head office has lent this station none of this member's points",
+    "LEASE_SPENT": "more than is left of what head office has lent this station",
     "NOT_OFFERED": "the rules in force have no offer that takes points",
     "MINIMUM": "fewer than the least that may be spent on one sale",
     "STEP": "less than a whole step",
@@ -61,7 +62,10 @@ def _tier(value: dict[str, Any]) -> str:
 
 
 def _head_office(value: dict[str, Any]) -> str:
-    return f"of these head office told {value['points']}; the others were posted here"
+    if value["includes"] is None:
+        return f"of these head office told {value['points']}, without anything that happened here"
+    until = clock_time(value["includes_until"])
+    return f"of these head office told {value['points']}, with what happened here until {until}"
 
 
 def history(value: dict[str, Any]) -> None:
@@ -75,7 +79,7 @@ def history(value: dict[str, Any]) -> None:
                 clock_time(fact["at"]),
                 fact["fact"],
                 f"{fact['points']:+d}",
-                fact["balance_points"],
+                "in head office's" if fact["balance_points"] is None else fact["balance_points"],
                 fact["sale"] or "",
                 "" if fact["rule_version"] is None else fact["rule_version"],
                 " ".join(item for item in (fact["by"], fact["role"] and f"({fact['role']})", fact["reason"]) if item),
@@ -172,8 +176,22 @@ def _offer(offer: dict[str, Any], exponent: int, currency: str) -> None:
         f" trimmed by caps), {offer['points']} points at {money(offer['points_cost_minor'], exponent)}:"
         f" cost {money(offer['cost_minor'], exponent)} {currency}, {_percent(offer['cost_share_bp'])} of what was paid"
     )
+    if offer["campaign"]:
+        print(f"  {_budget(offer['budget'], exponent)}")
     if offer["holdout"] is not None:
         _holdout(offer["holdout"], exponent)
+
+
+def _budget(value: dict[str, Any] | None, exponent: int) -> str:
+    if value is None:
+        return "budget: head office has lent this station nothing of this campaign"
+    lent = f"budget: {money(value['granted_minor'], exponent)} lent since {value['since']}"
+    spent = f"{money(value['spent_minor'], exponent)} spent, {money(value['left_minor'], exponent)} left"
+    if value["expires_at"] is None:
+        return f"{lent}, {spent}; no lease is live"
+    ends = value["runs_out_on"]
+    gone = "nothing spent so far" if ends is None else f"gone on {ends} if it goes on like this"
+    return f"{lent}, {spent} until {clock_time(value['expires_at'])}; {gone}"
 
 
 def _holdout(value: dict[str, Any], exponent: int) -> None:

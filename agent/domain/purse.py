@@ -25,6 +25,7 @@ class Why(StrEnum):
     ENDED = "ENDED"
     DEBT = "DEBT"
     MANY_LOTS = "MANY_LOTS"
+    QUOTED = "QUOTED"
     NO_LEASE = "NO_LEASE"
     LEASE_SPENT = "LEASE_SPENT"
     NOT_OFFERED = "NOT_OFFERED"
@@ -65,9 +66,13 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Leave:
-    """What head office lets this station spend for the member: ``None`` without a lease and without a link."""
+    """What this station may spend for the member: ``points`` of live leases, ``None`` where it holds none.
+
+    ``quoted``: points that quotes of unpaid sales hold already; the leases' part of them is off ``points``.
+    """
 
     points: int | None
+    quoted: int = 0
 
 
 def standing(
@@ -114,10 +119,12 @@ def _spendable(usable: int, leave: Leave, rules: RuleSet | None) -> tuple[int, l
     """Return what one sale may take of usable points, and what stops the rest, in the order it is asked."""
     if rules is None or not any(offer.kind is Kind.POINTS_AS_MONEY for offer in rules.offers):
         return 0, [Kept(Why.NOT_OFFERED, usable)]
+    quoted = min(usable, leave.quoted)
+    free = usable - quoted
     if leave.points is None:
-        return 0, [Kept(Why.NO_LEASE, usable)]
-    granted = min(usable, leave.points)
-    kept = [Kept(Why.LEASE_SPENT, usable - granted)]
+        return 0, [Kept(Why.QUOTED, quoted), Kept(Why.NO_LEASE, free)]
+    granted = min(free, max(0, leave.points))
+    kept = [Kept(Why.QUOTED, quoted), Kept(Why.LEASE_SPENT, free - granted)]
     steps = granted - granted % rules.program.step_points
     if steps < rules.program.min_points:
         return 0, [*kept, Kept(Why.MINIMUM, granted)]

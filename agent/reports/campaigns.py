@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from agent.domain.campaigns import NOT_ELIGIBLE, Difference, Group, effect
-from agent.domain.liability import UnitCost, share_bp
+from agent.domain.liability import UnitCost, run_out_on, share_bp
 from agent.domain.rules.model import Kind
 from agent.reports.arguments import BadArgument, day, day_of, start_ms, whole, word
 from agent.settings import Settings
 from agent.store.campaign_queries import CampaignQueries, Part, Period
-from agent.store.queries import NotFound
+from agent.store.queries import NotFound, utc
 
 USUAL_DAYS = 30
 POINTS_KINDS = (Kind.EARN.value, Kind.BONUS_POINTS.value)
@@ -65,6 +65,23 @@ class Campaigns:
             "breakage_bp": loyalty.breakage_bp,
             "parts": self._queries.parts(period, len(self._offers(period, None))),
             "offers": [asdict(offer) for offer in offers],
+            "budgets": {name: self._budget(name, wall_ms) for name in {offer.campaign for offer in offers} if name},
+        }
+
+    def _budget(self, campaign: str, wall_ms: int) -> dict[str, Any] | None:
+        """Return what a campaign may still cost at this station, and when that is gone if it goes on as it did."""
+        found, zone = self._queries.budget(campaign, wall_ms), self._settings.station.tz
+        if found is None:
+            return None
+        first, today = day_of(found.first_ms, zone), day_of(wall_ms, zone)
+        ends = run_out_on(found.left_minor, found.spent_minor, first, today)
+        return {
+            "granted_minor": found.granted_minor,
+            "spent_minor": found.spent_minor,
+            "left_minor": found.left_minor,
+            "expires_at": utc(found.expires_ms),
+            "since": first.isoformat(),
+            "runs_out_on": None if ends is None else ends.isoformat(),
         }
 
     def part(self, args: dict[str, Any]) -> dict[str, Any]:
@@ -114,11 +131,15 @@ def report(plan: dict[str, Any], parts: Iterable[dict[str, Any]]) -> dict[str, A
         for offer, tally in counted.items():
             tally.add(offer, part)
     cost = UnitCost(plan["unit_cost_milli"], plan["breakage_bp"], plan["exponent"])
+    budgets = plan["budgets"]
     keys = ("station", "currency", "exponent", "since", "until", "unit_cost_milli", "breakage_bp")
     return {
         **{key: plan[key] for key in keys},
         "sales": sales,
-        "offers": [_told(offer, counted[offer["offer"]], sales, cost) for offer in plan["offers"]],
+        "offers": [
+            {**_told(offer, counted[offer["offer"]], sales, cost), "budget": budgets.get(offer["campaign"])}
+            for offer in plan["offers"]
+        ],
     }
 
 

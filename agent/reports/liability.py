@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.clock import Clock
+from agent.domain.holdings import HEAD_OFFICE
 from agent.domain.ledger import Lot
 from agent.domain.liability import UnitCost, liability, share_bp
 from agent.reports.arguments import BadArgument, day, day_of, start_ms, whole
@@ -42,9 +43,10 @@ class Liabilities:
             raise BadArgument(f"since {since} is after {at}")
         cost = self._cost(args)
         until_ms = start_ms(at + timedelta(days=1), zone)
-        lots = self._queries.lots(until_ms)
-        base = self._queries.base() if at >= today else None
-        owed = liability([*lots, *(() if base is None else base)], at, cost)
+        believed = at >= today
+        lots = self._queries.believed() if believed else self._queries.posted(until_ms)
+        owed = liability(lots, at, cost)
+        told = _live([lot for lot in lots if lot.source == HEAD_OFFICE], at)
         return {
             "at": at.isoformat(),
             "unit_cost_milli": cost.milli,
@@ -52,8 +54,8 @@ class Liabilities:
             "currency": self._settings.station.currency,
             "exponent": cost.exponent,
             "points": owed.points,
-            "own_points": _live(lots, at),
-            "head_office_points": None if base is None else _live(base, at),
+            "own_points": owed.points - told,
+            "head_office_points": told if believed else None,
             "liability_minor": owed.liability_minor,
             "ending": [asdict(ending) for ending in owed.endings],
             "ended_points": sum(lot.points for lot in lots if lot.expired(at)),

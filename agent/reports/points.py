@@ -11,7 +11,8 @@ from typing import Any
 
 from agent.clock import Clock
 from agent.domain.identity import IndexKind, blind_index, normalise_phone
-from agent.domain.ledger import Lot
+from agent.domain.leases import Lease
+from agent.domain.ledger import Lot, spending_order
 from agent.domain.purse import Leave, Standing, standing
 from agent.domain.rules.load import parse
 from agent.domain.rules.model import RuleSet
@@ -53,13 +54,15 @@ class Points:
         rules = None if document is None else parse(document)
         now_ms = self._clock.wall_ms()
         today = day_of(now_ms, self._settings.station.tz)
-        found = standing(purse.lots, purse.debt, Leave(None), rules, now_ms=now_ms, today=today)
+        lots = purse.holding.lots()
+        found = standing(lots, purse.debt, _leave(purse, now_ms), rules, now_ms=now_ms, today=today)
         return {
             **_who(purse),
             **_tier(purse, rules),
             **_standing(found, rules),
-            "lots": [_lot(lot, now_ms) for lot in purse.lots if lot.points],
-            "head_office": {"points": purse.base_points},
+            "lots": [_lot(lot, now_ms) for lot in spending_order(lots) if lot.points],
+            "leases": [_lease(lease) for lease in purse.leases],
+            "head_office": _head_office(purse),
             "asked_at": utc(now_ms),
         }
 
@@ -71,19 +74,14 @@ class Points:
         purse = self._queries.purse(self._named(args))
         since = day(args, "since")
         from_ms = 0 if since is None else start_ms(since, self._settings.station.tz)
-        balance, after = purse.base_points, {}
-        chosen = []
-        for source, at_ms, points in self._queries.facts(purse.ref):
-            balance += points
-            after[source] = balance
-            if at_ms >= from_ms:
-                chosen.append(source)
+        balances = _balances(purse)
+        chosen = [source for source, (at_ms, _) in balances.items() if at_ms >= from_ms]
         shown = chosen[::-1][: limit(args)]
         return {
             **_who(purse),
-            "balance_points": balance,
-            "head_office": {"points": purse.base_points},
-            "facts": [_fact(fact, after[fact.source]) for fact in self._queries.fact(purse.ref, shown)],
+            "balance_points": _balance(purse),
+            "head_office": _head_office(purse),
+            "facts": [_fact(fact, balances[fact.source][1]) for fact in self._queries.fact(purse.ref, shown)],
             "earlier_facts": len(chosen) - len(shown),
         }
 
@@ -105,6 +103,53 @@ class Points:
         if phone is not None:
             found.append(blind_index(self._key, IndexKind.PHONE, phone))
         return found
+
+
+def _balance(purse: Purse) -> int:
+    return sum(lot.points for lot in purse.holding.lots()) - purse.debt
+
+
+def _balances(purse: Purse) -> dict[str, tuple[int, int | None]]:
+    """Return by fact, oldest first, when it was and the balance after it: back from the balance there is now.
+
+    ``None`` for what head office's base includes: what else the base had in it then is not told.
+    """
+    facts: dict[str, tuple[int, int]] = {}
+    for leg in purse.holding.posted:
+        at_ms, points = facts.get(leg.source, (leg.at_ms, 0))
+        facts[leg.source] = (at_ms, points + leg.own.posting.points)
+    later, balance = purse.holding.later(), _balance(purse)
+    found: dict[str, tuple[int, int | None]] = {}
+    for source, (at_ms, points) in reversed(facts.items()):
+        found[source] = (at_ms, balance if source in later else None)
+        balance -= points if source in later else 0
+    return dict(reversed(found.items()))
+
+
+def _leave(purse: Purse, now_ms: int) -> Leave:
+    found = [lease.points(now_ms) for lease in purse.leases]
+    live = [points for points in found if points is not None]
+    return Leave(sum(live) if live else None, purse.quoted)
+
+
+def _lease(lease: Lease) -> dict[str, Any]:
+    return {
+        "lease": lease.id,
+        "state": lease.state.value,
+        "granted_points": lease.granted,
+        "spent_points": lease.spent,
+        "left_points": lease.remaining,
+        "expires_at": utc(lease.expires_ms),
+    }
+
+
+def _head_office(purse: Purse) -> dict[str, Any]:
+    as_of = purse.holding.as_of
+    return {
+        "points": purse.base_points,
+        "includes": None if as_of is None else {"incarnation": as_of.incarnation, "seq": as_of.seq},
+        "includes_until": utc(purse.as_of_ms),
+    }
 
 
 def _who(purse: Purse) -> dict[str, Any]:
@@ -160,7 +205,7 @@ def _lot(lot: Lot, now_ms: int) -> dict[str, Any]:
     }
 
 
-def _fact(fact: Fact, balance: int) -> dict[str, Any]:
+def _fact(fact: Fact, balance: int | None) -> dict[str, Any]:
     data = {} if fact.record is None else fact.record["data"]
     return {
         "record": fact.source,

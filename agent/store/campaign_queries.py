@@ -18,6 +18,7 @@ from agent.domain.member import UseWindow
 from agent.domain.rules.conditions import holdout_bucket
 from agent.domain.rules.model import Rounding
 from agent.domain.rules.verdict import EarnTerm, Verdict
+from agent.store.loyalty_queries import leases
 from agent.store.queries import Queries
 
 LINES_PER_PART = 240_000
@@ -44,6 +45,20 @@ class Part:
     parts: int
 
 
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """A campaign's leases at this station: all there were, and what the live ones have left.
+
+    ``first_ms``: when the first was received; ``expires_ms``: of the live one that lasts longest, ``None`` without any.
+    """
+
+    granted_minor: int
+    spent_minor: int
+    left_minor: int
+    first_ms: int
+    expires_ms: int | None
+
+
 class CampaignQueries(Queries):
     """Questions about offers over many sales."""
 
@@ -62,6 +77,21 @@ class CampaignQueries(Queries):
             (sales,) = db.execute(_COUNT, (period.from_ms, period.to_ms)).fetchone()
         size = max(LEAST_PER_PART, LINES_PER_PART // max(1, offers))
         return max(1, -(-sales // size))
+
+    def budget(self, campaign: str, wall_ms: int) -> Budget | None:
+        """Return what head office has lent this station of a campaign, ``None`` where it never lent anything."""
+        with self._open() as db:
+            row = db.execute(_LENT, (campaign,)).fetchone()
+            live = [lease for lease in leases(db, "budget", campaign) if lease.live(wall_ms)]
+        if row["leases"] == 0:
+            return None
+        return Budget(
+            granted_minor=row["granted"],
+            spent_minor=row["spent"],
+            left_minor=sum(lease.remaining for lease in live),
+            first_ms=row["first_ms"],
+            expires_ms=max((lease.expires_ms for lease in live), default=None),
+        )
 
     def tally(self, period: Period, part: Part, offers: list[str], holdouts: dict[str, list[int]]) -> dict[str, Any]:
         """Return counts and sums of one part, by offer.
@@ -162,6 +192,10 @@ SELECT body, activated_ms FROM document WHERE kind = 'rules' AND activated_ms IS
 """
 _COUNT = "SELECT count(*) FROM sale WHERE ended_ms >= ? AND ended_ms < ?"
 
+_LENT = """
+SELECT count(*) AS leases, sum(granted) AS granted, sum(spent) AS spent, min(received_ms) AS first_ms
+FROM lease WHERE kind = 'budget' AND subject = ?
+"""
 _IDS = "SELECT ref, id FROM member WHERE ref IN (SELECT value FROM json_each(?))"
 _SALES = """
 SELECT s.voided AS voided, s.refunded_minor AS refunded_minor, s.volume_ml AS volume_ml, t.gross_minor AS gross_minor,

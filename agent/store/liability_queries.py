@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from agent.domain.holdings import base_lots
 from agent.domain.ledger import Lot
+from agent.store.loyalty_queries import holding
 from agent.store.queries import Queries
 
 
@@ -32,16 +35,23 @@ class Given:
 class LiabilityQueries(Queries):
     """Questions about all members together."""
 
-    def lots(self, until_ms: int) -> list[Lot]:
-        """Return live points as posted before an instant, joined by their last day: one lot for each."""
+    def posted(self, until_ms: int) -> list[Lot]:
+        """Return points as posted here before an instant, joined by their last day: one lot for each."""
         with self._open() as db:
-            return [_joined(row["expires_on"], row["points"]) for row in db.execute(_LOTS, (until_ms,))]
+            return _joined(db.execute(_POSTED_LOTS, {"until_ms": until_ms}), "posted")
 
-    def base(self) -> list[Lot]:
-        """Return the points that head office told of all members, joined by their last day."""
+    def believed(self) -> list[Lot]:
+        """Return all members' points as the station believes them now, joined by their last day and their source.
+
+        Head office's part has the source ``head_office``; where it includes what was posted here, it is there alone.
+        """
         with self._open() as db:
-            (points,) = db.execute("SELECT coalesce(sum(base_points), 0) FROM member").fetchone()
-        return [_joined(None, points)]
+            found = _joined(db.execute(_PLAIN), "posted")
+            told = [[row["points"], None, row["expires_on"]] for row in db.execute(_TOLD)]
+            found += base_lots(told)
+            for member in db.execute(_BOTH).fetchall():
+                found += [lot for lot in holding(db, member).lots() if lot.points]
+        return found
 
     def debt(self, until_ms: int) -> int:
         """Return how many points members owed at an instant, 0 or more."""
@@ -68,9 +78,18 @@ class LiabilityQueries(Queries):
         )
 
 
-def _joined(expires_on: str | None, points: int) -> Lot:
-    ends = None if expires_on is None else date.fromisoformat(expires_on)
-    return Lot(f"until {expires_on}", points, 0, 0, ends, "joined")
+def _joined(rows: Iterable[sqlite3.Row], source: str) -> list[Lot]:
+    return [
+        Lot(
+            f"until {row['expires_on']}",
+            row["points"],
+            0,
+            0,
+            None if row["expires_on"] is None else date.fromisoformat(row["expires_on"]),
+            source,
+        )
+        for row in rows
+    ]
 
 
 def _money(db: sqlite3.Connection, version: int, points: int) -> int:
@@ -83,10 +102,23 @@ def _money(db: sqlite3.Connection, version: int, points: int) -> int:
 STEP = 100
 """Points of a step, and what they pay, where the rule document says nothing."""
 
-_LOTS = """
+_LEFT = """
 SELECT l.expires_on AS expires_on, sum(p.points) AS points
-FROM posting p JOIN lot l ON l.id = p.lot AND l.member_ref = p.member_ref
-WHERE p.account IN ('member:available', 'member:pending') AND p.at_ms < ? GROUP BY l.expires_on
+FROM posting p JOIN lot l ON l.id = p.lot AND l.member_ref = p.member_ref JOIN member m ON m.ref = p.member_ref
+WHERE p.account IN ('member:available', 'member:pending')
+"""
+_POSTED_LOTS = f"{_LEFT} AND p.at_ms < :until_ms GROUP BY l.expires_on"
+_PLAIN = f"{_LEFT} AND m.base_lots = '[]' AND m.as_of IS NULL GROUP BY l.expires_on"
+_TOLD = """
+SELECT json_extract(b.value, '$[2]') AS expires_on, sum(json_extract(b.value, '$[0]')) AS points
+FROM member m JOIN json_each(m.base_lots) b
+WHERE m.base_lots <> '[]' AND NOT EXISTS (SELECT 1 FROM posting p WHERE p.member_ref = m.ref) GROUP BY expires_on
+"""
+"""Of members to whom nothing was posted here."""
+
+_BOTH = """
+SELECT * FROM member m
+WHERE (m.base_lots <> '[]' OR m.as_of IS NOT NULL) AND EXISTS (SELECT 1 FROM posting p WHERE p.member_ref = m.ref)
 """
 _DEBT = "SELECT coalesce(sum(points), 0) FROM posting WHERE account = 'member:debt' AND at_ms < ?"
 _SALES = """

@@ -12,16 +12,48 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from agent.domain.ledger import Account, Lot
+from agent.domain.effective import AsOf, OwnPosting, effective_lots, later
+from agent.domain.holdings import base_lots
+from agent.domain.leases import Lease, LeaseState, Reservation, Taken
+from agent.domain.ledger import Account, Lot, Posting
 from agent.store.queries import NotFound, Queries
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """One leg posted to a member: by which record, when, and at which place of the station's ledger stream."""
+
+    source: str
+    at_ms: int
+    own: OwnPosting
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What a member's points are made of: head office's base and how far it includes ours, and what was posted here."""
+
+    base: tuple[Lot, ...]
+    as_of: AsOf | None
+    own_lots: tuple[Lot, ...]
+    posted: tuple[Posted, ...]
+    lineage: tuple[str, ...]
+
+    def lots(self) -> tuple[Lot, ...]:
+        """Return the lots as the station believes them, empty and ended ones included."""
+        return effective_lots(self.base, self.as_of, self.own_lots, [leg.own for leg in self.posted], self.lineage)
+
+    def later(self) -> set[str]:
+        """Return the records whose postings head office's base does not include."""
+        legs = {id(leg.own.posting): leg.source for leg in self.posted}
+        return {legs[id(leg)] for leg in later(self.as_of, [leg.own for leg in self.posted], self.lineage)}
 
 
 @dataclass(frozen=True, slots=True)
 class Purse:
     """What the database knows of one member's points.
 
-    ``accounts``: points by account of the member. ``lots``: with what is left on each, ended and empty ones included.
-    ``base_points``: what head office told beside them.
+    ``debt``: points owed, 0 or more. ``as_of_ms``: when the newest of our records was written that head office's base
+    includes. ``leases``: of this member's points, not yet over. ``quoted``: points that quotes of unpaid sales hold.
     """
 
     ref: int
@@ -32,13 +64,11 @@ class Purse:
     growth: int
     visits: int
     base_points: int
-    accounts: dict[str, int]
-    lots: tuple[Lot, ...]
-
-    @property
-    def debt(self) -> int:
-        """Points owed, 0 or more."""
-        return -self.accounts.get(Account.DEBT.value, 0)
+    holding: Holding
+    debt: int
+    as_of_ms: int | None
+    leases: tuple[Lease, ...]
+    quoted: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,25 +124,23 @@ class PointsQueries(Queries):
             if row is None:
                 raise NotFound(f"there is no member {member}", hint="forecourt members lists the ids")
             ref = row["ref"]
-            accounts = dict(db.execute(_ACCOUNTS, (ref,)).fetchall())
-            lots = tuple(_lot(lot) for lot in db.execute(_LOTS, (ref, ref)))
-        return Purse(
-            ref=ref,
-            member=member,
-            mask=row["mask"],
-            known=bool(row["known"]),
-            tier=row["tier"],
-            growth=row["growth"],
-            visits=row["visits"],
-            base_points=row["base_points"],
-            accounts=accounts,
-            lots=lots,
-        )
-
-    def facts(self, ref: int) -> list[tuple[str, int, int]]:
-        """Return every fact that posted to a member, oldest first: its record's id, its time, its points."""
-        with self._open() as db:
-            return [(row["source"], row["at_ms"], row["points"]) for row in db.execute(_FACTS, (ref,))]
+            held = holding(db, row)
+            (quoted,) = db.execute(_QUOTED, (str(ref),)).fetchone()
+            return Purse(
+                ref=ref,
+                member=member,
+                mask=row["mask"],
+                known=bool(row["known"]),
+                tier=row["tier"],
+                growth=row["growth"],
+                visits=row["visits"],
+                base_points=row["base_points"],
+                holding=held,
+                debt=-sum(leg.own.posting.points for leg in held.posted if leg.own.posting.account is Account.DEBT),
+                as_of_ms=_as_of_ms(db, held.as_of),
+                leases=leases(db, "points", member),
+                quoted=quoted,
+            )
 
     def fact(self, ref: int, sources: Sequence[str]) -> list[Fact]:
         """Return what stands behind some facts of a member, in the order asked."""
@@ -124,6 +152,50 @@ class PointsQueries(Queries):
         with self._open() as db:
             row = db.execute(_RULES).fetchone()
         return None if row is None else json.loads(row["body"])
+
+
+def holding(db: sqlite3.Connection, member: sqlite3.Row) -> Holding:
+    """Return what the points of a row of table ``member`` are made of."""
+    ref, as_of = member["ref"], member["as_of"]
+    lineage = dict(db.execute(_LINEAGE).fetchall())
+    return Holding(
+        base=base_lots(json.loads(member["base_lots"])),
+        as_of=None if as_of is None else AsOf(**json.loads(as_of)),
+        own_lots=tuple(_lot(row) for row in db.execute(_LOTS, (ref,))),
+        posted=tuple(
+            Posted(row["source"], row["at_ms"], _own(row, lineage, member["id"])) for row in db.execute(_POSTED, (ref,))
+        ),
+        lineage=tuple(lineage.values()),
+    )
+
+
+def _own(row: sqlite3.Row, lineage: dict[int, str], member: str) -> OwnPosting:
+    leg = Posting(Account(row["account"]), row["points"], row["lot"], member)
+    return OwnPosting(lineage[row["generation"]], row["seq"], leg)
+
+
+def leases(db: sqlite3.Connection, kind: str, subject: str) -> tuple[Lease, ...]:
+    """Return the leases of a member's points or a campaign's budget that are not over, oldest first."""
+    return tuple(
+        Lease(
+            row["id"],
+            row["subject"],
+            row["incarnation"],
+            row["granted"],
+            row["expires_ms"],
+            LeaseState(row["state"]),
+            (Taken("all sales", row["spent"]),),
+            (Reservation("all quotes", row["held"], row["expires_ms"]),) if row["held"] else (),
+        )
+        for row in db.execute(_LEASES, (kind, subject))
+    )
+
+
+def _as_of_ms(db: sqlite3.Connection, as_of: AsOf | None) -> int | None:
+    if as_of is None:
+        return None
+    row = db.execute(_WRITTEN, (as_of.incarnation, as_of.seq)).fetchone()
+    return None if row is None else row["time_ms"]
 
 
 def _fact(db: sqlite3.Connection, ref: int, source: str) -> Fact:
@@ -148,7 +220,7 @@ def _lot(row: sqlite3.Row) -> Lot:
     ends = row["expires_on"]
     return Lot(
         id=row["id"],
-        points=row["points"],
+        points=0,
         earned_at_ms=row["earned_ms"],
         usable_from_ms=row["usable_from_ms"],
         expires_on=None if ends is None else date.fromisoformat(ends),
@@ -157,17 +229,17 @@ def _lot(row: sqlite3.Row) -> Lot:
 
 
 _BY_INDEX = "SELECT m.id FROM member_index i JOIN member m ON m.ref = i.member_ref WHERE i.digest = ?"
-_ACCOUNTS = "SELECT account, sum(points) FROM posting WHERE member_ref = ? GROUP BY account"
-_LOTS = """
-SELECT l.*, coalesce(left_on.points, 0) AS points
-FROM lot l LEFT JOIN (
-    SELECT lot, sum(points) AS points FROM posting WHERE member_ref = ? AND account <> 'member:debt' GROUP BY lot
-) left_on ON left_on.lot = l.id
-WHERE l.member_ref = ? ORDER BY l.expires_on IS NULL, l.expires_on, l.earned_ms, l.id
+_LINEAGE = "SELECT generation, incarnation FROM incarnation ORDER BY generation"
+_LOTS = "SELECT * FROM lot WHERE member_ref = ? ORDER BY expires_on IS NULL, expires_on, earned_ms, id"
+_POSTED = "SELECT * FROM posting WHERE member_ref = ? ORDER BY id"
+_QUOTED = "SELECT coalesce(sum(amount), 0) FROM held WHERE kind = 'points' AND key = ?"
+_LEASES = """
+SELECT l.*, (SELECT coalesce(sum(h.amount), 0) FROM held h WHERE h.kind = 'lease' AND h.key = l.id) AS held
+FROM lease l WHERE l.state IN ('open', 'closing') AND l.kind = ? AND l.subject = ? ORDER BY l.received_ms, l.id
 """
-_FACTS = """
-SELECT source, min(at_ms) AS at_ms, sum(points) AS points
-FROM posting WHERE member_ref = ? GROUP BY source ORDER BY min(id)
+_WRITTEN = """
+SELECT j.time_ms FROM journal j JOIN incarnation i ON i.generation = j.generation
+WHERE i.incarnation = ? AND j.stream = 'L' AND j.seq = ?
 """
 _LEGS = "SELECT sale, account, points, lot, at_ms FROM posting WHERE source = ? AND member_ref = ? ORDER BY leg"
 _RECORD = """
