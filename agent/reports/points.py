@@ -230,7 +230,7 @@ def _name(fact: Fact) -> str:
     if kind == "fc.sale.settled.v1":
         return "sale"
     if kind == "fc.sale.corrected.v1":
-        return CORRECTIONS.get(data["what"], data["what"])
+        return CORRECTIONS.get(data["what"], str(data["what"]))
     if data.get("why") == "grant":
         return "grant" if fact.sale is None else "late_link"
     return GRANTS.get(data.get("why"), str(data.get("why")))

@@ -76,7 +76,7 @@ class CampaignQueries(Queries):
         with self._open() as db:
             (sales,) = db.execute(_COUNT, (period.from_ms, period.to_ms)).fetchone()
         size = max(LEAST_PER_PART, LINES_PER_PART // max(1, offers))
-        return max(1, -(-sales // size))
+        return max(1, -(-int(sales) // size))
 
     def budget(self, campaign: str, wall_ms: int) -> Budget | None:
         """Return what head office has lent this station of a campaign, ``None`` where it never lent anything."""
@@ -130,21 +130,21 @@ class _Tally:
             if row["uses"] is not None:
                 self._given(row)
         if member is not None:
-            sums = self.bought.setdefault(member, [0, 0, 0])
-            sums[0] += 1
-            sums[1] += row["net_minor"]
-            sums[2] += row["volume_ml"]
+            bought = self.bought.setdefault(member, [0, 0, 0])
+            bought[0] += 1
+            bought[1] += row["net_minor"]
+            bought[2] += row["volume_ml"]
         for line in json.loads(row["lines"]):
-            key = (line["offer"], line["verdict"], line["code"], voided)
-            sums = self._verdicts.get(key)
+            verdict = (line["offer"], line["verdict"], line["code"], voided)
+            sums = self._verdicts.get(verdict)
             if sums is None:
-                sums = self._verdicts[key] = [0, 0, 0]
-                self._members[key] = set()
+                sums = self._verdicts[verdict] = [0, 0, 0]
+                self._members[verdict] = set()
             sums[0] += 1
             sums[1] += line["value_minor"]
             sums[2] += line["desired_minor"]
             if member is not None:
-                self._members[key].add(member)
+                self._members[verdict].add(member)
 
     def _given(self, row: sqlite3.Row) -> None:
         """Add what the sale gives its member as it stands: after a part was refunded earned points follow it."""

@@ -11,6 +11,7 @@ import pytest
 from agent.pipeline import leasing
 from agent.reports.campaigns import report
 from agent.reports.questions import Reports
+from tests.support import template
 from tests.support.head_office_says import INDEX_KEY
 from tests.support.quiet import quiet_log
 from tests.support.till import MEMBER, OTHER, Till
@@ -24,6 +25,7 @@ OFF = {"id": "off", "kind": "PER_LITRE", "off_milli": 100, "budget": {"campaign"
 @pytest.fixture
 def till(tmp_path: Path) -> Iterator[Till]:
     """A till with a member of 1,000 points that end on 31 March and 300 that never do."""
+    template.copy_to(tmp_path)
     with quiet_log():
         made = Till(tmp_path)
         made.rules(EARN, PAY, OFF, step_points=100)
