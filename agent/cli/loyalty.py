@@ -82,7 +82,7 @@ def campaigns(
     plan = question(config, socket, "campaigns.plan", which=which, since=since, until=until)
     asked = {key: plan[key] for key in ("from_ms", "to_ms", "cut_ms", "parts")}
     found = []
-    with _progress(plan["parts"], shown=sys.stderr.isatty()) as advance:
+    with progress(plan["parts"], shown=sys.stderr.isatty()) as advance:
         for part in range(plan["parts"]):
             found.append(question(config, socket, "campaigns.part", asked, which=which, part=part))
             advance()
@@ -91,29 +91,27 @@ def campaigns(
 
 
 @contextmanager
-def _progress(parts: int, *, shown: bool) -> Iterator[Callable[[], None]]:
-    """Give what is to be called after each part; a bar on stderr appears once it takes longer than PATIENCE_S."""
+def progress(parts: int, *, shown: bool, patience_s: float = PATIENCE_S) -> Iterator[Callable[[], None]]:
+    """Give what is to be called after each part; a bar on stderr appears once it takes longer than ``patience_s``."""
     if not shown:
         yield lambda: None
         return
     from rich.console import Console
     from rich.progress import Progress
 
-    began, done = time.monotonic(), 0
-    progress = Progress(console=Console(stderr=True), transient=True)
-    task = progress.add_task("counting sales", total=parts)
+    began = time.monotonic()
+    bar = Progress(console=Console(stderr=True), transient=True)
+    task = bar.add_task("counting sales", total=parts)
 
     def advance() -> None:
-        nonlocal done
-        done += 1
-        progress.update(task, completed=done)
-        if time.monotonic() - began > PATIENCE_S:
-            progress.start()
+        bar.advance(task)
+        if time.monotonic() - began > patience_s:
+            bar.start()
 
     try:
         yield advance
     finally:
-        progress.stop()
+        bar.stop()
 
 
 def _print(value: Any, as_json: bool, shower: Callable[[Any], None]) -> None:

@@ -118,7 +118,8 @@ class Stage:
 
     def offer(self, name: str, **args: Any) -> dict[str, Any]:
         """One offer of the report."""
-        (found,) = [offer for offer in self.campaigns(**args)["offers"] if offer["offer"] == name]
+        offers: list[dict[str, Any]] = self.campaigns(**args)["offers"]
+        (found,) = [offer for offer in offers if offer["offer"] == name]
         return found
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import subprocess
+import sys
 from fractions import Fraction
 
 import pytest
@@ -95,3 +99,27 @@ def test_a_member_belongs_to_a_group_only_where_every_rule_version_says_so(
 ) -> None:
     """Whoever was held out for a part of the time is in neither group."""
     assert side(bucket, shares) is expected
+
+
+SLOW = """
+from agent.cli.loyalty import progress
+with progress(3, shown=True, patience_s={patience}) as advance:
+    for _ in range(3):
+        advance()
+"""
+
+
+@pytest.mark.parametrize(("patience", "expected"), [(-1, True), (3_600, False)])
+def test_a_bar_appears_on_a_terminal_only_where_counting_takes_long(patience: int, expected: bool) -> None:
+    """Who has waited long enough sees how far it has come; a quick answer comes without flicker."""
+    reader, terminal = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80"}
+    with subprocess.Popen(
+        [sys.executable, "-c", SLOW.format(patience=patience)], stderr=terminal, env=environment
+    ) as counting:
+        assert counting.wait(60) == 0
+    os.write(terminal, b"end")
+    seen = os.read(reader, 65_536)
+    os.close(terminal)
+    os.close(reader)
+    assert (b"counting sales" in seen) is expected
