@@ -54,7 +54,7 @@ class Points:
         rules = None if document is None else parse(document)
         now_ms = self._clock.wall_ms()
         today = day_of(now_ms, self._settings.station.tz)
-        lots = purse.holding.lots()
+        lots = purse.lots
         found = standing(lots, purse.debt, _leave(purse, now_ms), rules, now_ms=now_ms, today=today)
         return {
             **_who(purse),
@@ -106,7 +106,7 @@ class Points:
 
 
 def _balance(purse: Purse) -> int:
-    return sum(lot.points for lot in purse.holding.lots()) - purse.debt
+    return sum(lot.points for lot in purse.lots) - purse.debt
 
 
 def _balances(purse: Purse) -> dict[str, tuple[int, int | None]]:
@@ -115,14 +115,14 @@ def _balances(purse: Purse) -> dict[str, tuple[int, int | None]]:
     ``None`` for what head office's base includes: what else the base had in it then is not told.
     """
     facts: dict[str, tuple[int, int]] = {}
-    for leg in purse.holding.posted:
+    for leg in purse.posted:
         at_ms, points = facts.get(leg.source, (leg.at_ms, 0))
         facts[leg.source] = (at_ms, points + leg.own.posting.points)
-    later, balance = purse.holding.later(), _balance(purse)
+    balance = _balance(purse)
     found: dict[str, tuple[int, int | None]] = {}
     for source, (at_ms, points) in reversed(facts.items()):
-        found[source] = (at_ms, balance if source in later else None)
-        balance -= points if source in later else 0
+        found[source] = (at_ms, balance if source in purse.later else None)
+        balance -= points if source in purse.later else 0
     return dict(reversed(found.items()))
 
 
@@ -144,7 +144,7 @@ def _lease(lease: Lease) -> dict[str, Any]:
 
 
 def _head_office(purse: Purse) -> dict[str, Any]:
-    as_of = purse.holding.as_of
+    as_of = purse.as_of
     return {
         "points": purse.base_points,
         "includes": None if as_of is None else {"incarnation": as_of.incarnation, "seq": as_of.seq},

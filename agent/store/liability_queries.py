@@ -11,7 +11,7 @@ from typing import Any
 
 from agent.domain.holdings import base_lots
 from agent.domain.ledger import Lot
-from agent.store.loyalty_queries import holding
+from agent.store.holdings import read_lots
 from agent.store.queries import Queries
 
 
@@ -50,7 +50,7 @@ class LiabilityQueries(Queries):
             told = [[row["points"], None, row["expires_on"]] for row in db.execute(_TOLD)]
             found += base_lots(told)
             for member in db.execute(_BOTH).fetchall():
-                found += [lot for lot in holding(db, member).lots() if lot.points]
+                found += [lot for lot in read_lots(db, member) if lot.points]
         return found
 
     def debt(self, until_ms: int) -> int:

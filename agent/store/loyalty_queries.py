@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date
 from typing import Any
 
-from agent.domain.effective import AsOf, OwnPosting, effective_lots, later
-from agent.domain.holdings import base_lots
+from agent.domain.effective import AsOf, OwnPosting, later
 from agent.domain.leases import Lease, LeaseState, Reservation, Taken
 from agent.domain.ledger import Account, Lot, Posting
+from agent.store.holdings import read_lots
 from agent.store.queries import NotFound, Queries
 
 
@@ -29,31 +28,13 @@ class Posted:
 
 
 @dataclass(frozen=True, slots=True)
-class Holding:
-    """What a member's points are made of: head office's base and how far it includes ours, and what was posted here."""
-
-    base: tuple[Lot, ...]
-    as_of: AsOf | None
-    own_lots: tuple[Lot, ...]
-    posted: tuple[Posted, ...]
-    lineage: tuple[str, ...]
-
-    def lots(self) -> tuple[Lot, ...]:
-        """Return the lots as the station believes them, empty and ended ones included."""
-        return effective_lots(self.base, self.as_of, self.own_lots, [leg.own for leg in self.posted], self.lineage)
-
-    def later(self) -> set[str]:
-        """Return the records whose postings head office's base does not include."""
-        legs = {id(leg.own.posting): leg.source for leg in self.posted}
-        return {legs[id(leg)] for leg in later(self.as_of, [leg.own for leg in self.posted], self.lineage)}
-
-
-@dataclass(frozen=True, slots=True)
 class Purse:
     """What the database knows of one member's points.
 
-    ``debt``: points owed, 0 or more. ``as_of_ms``: when the newest of our records was written that head office's base
-    includes. ``leases``: of this member's points, not yet over. ``quoted``: points that quotes of unpaid sales hold.
+    ``lots``: as the station believes them, empty and ended ones included. ``debt``: points owed, 0 or more.
+    ``as_of``: the newest of our records that head office's base includes; ``posted``: what was posted here, of which
+    ``later`` are the records that the base does not include. ``as_of_ms``: when ``as_of`` was written.
+    ``leases``: of this member's points, not yet over. ``quoted``: points that quotes of unpaid sales hold.
     """
 
     ref: int
@@ -64,8 +45,11 @@ class Purse:
     growth: int
     visits: int
     base_points: int
-    holding: Holding
+    lots: tuple[Lot, ...]
+    posted: tuple[Posted, ...]
+    later: frozenset[str]
     debt: int
+    as_of: AsOf | None
     as_of_ms: int | None
     leases: tuple[Lease, ...]
     quoted: int
@@ -124,7 +108,9 @@ class PointsQueries(Queries):
             if row is None:
                 raise NotFound(f"there is no member {member}", hint="forecourt members lists the ids")
             ref = row["ref"]
-            held = holding(db, row)
+            as_of = None if row["as_of"] is None else AsOf(**json.loads(row["as_of"]))
+            lineage = dict(db.execute(_LINEAGE).fetchall())
+            posted = tuple(_posted(leg, lineage, member) for leg in db.execute(_POSTED, (ref,)))
             (quoted,) = db.execute(_QUOTED, (str(ref),)).fetchone()
             return Purse(
                 ref=ref,
@@ -135,9 +121,12 @@ class PointsQueries(Queries):
                 growth=row["growth"],
                 visits=row["visits"],
                 base_points=row["base_points"],
-                holding=held,
-                debt=-sum(leg.own.posting.points for leg in held.posted if leg.own.posting.account is Account.DEBT),
-                as_of_ms=_as_of_ms(db, held.as_of),
+                lots=read_lots(db, row),
+                posted=posted,
+                later=_later(as_of, posted, lineage.values()),
+                debt=-sum(leg.own.posting.points for leg in posted if leg.own.posting.account is Account.DEBT),
+                as_of=as_of,
+                as_of_ms=_as_of_ms(db, as_of),
                 leases=leases(db, "points", member),
                 quoted=quoted,
             )
@@ -154,24 +143,15 @@ class PointsQueries(Queries):
         return None if row is None else json.loads(row["body"])
 
 
-def holding(db: sqlite3.Connection, member: sqlite3.Row) -> Holding:
-    """Return what the points of a row of table ``member`` are made of."""
-    ref, as_of = member["ref"], member["as_of"]
-    lineage = dict(db.execute(_LINEAGE).fetchall())
-    return Holding(
-        base=base_lots(json.loads(member["base_lots"])),
-        as_of=None if as_of is None else AsOf(**json.loads(as_of)),
-        own_lots=tuple(_lot(row) for row in db.execute(_LOTS, (ref,))),
-        posted=tuple(
-            Posted(row["source"], row["at_ms"], _own(row, lineage, member["id"])) for row in db.execute(_POSTED, (ref,))
-        ),
-        lineage=tuple(lineage.values()),
-    )
-
-
-def _own(row: sqlite3.Row, lineage: dict[int, str], member: str) -> OwnPosting:
+def _posted(row: sqlite3.Row, lineage: dict[int, str], member: str) -> Posted:
     leg = Posting(Account(row["account"]), row["points"], row["lot"], member)
-    return OwnPosting(lineage[row["generation"]], row["seq"], leg)
+    return Posted(row["source"], row["at_ms"], OwnPosting(lineage[row["generation"]], row["seq"], leg))
+
+
+def _later(as_of: AsOf | None, posted: Sequence[Posted], lineage: Iterable[str]) -> frozenset[str]:
+    """Return the records whose postings head office's base does not include."""
+    sources = {id(leg.own.posting): leg.source for leg in posted}
+    return frozenset(sources[id(leg)] for leg in later(as_of, [leg.own for leg in posted], list(lineage)))
 
 
 def leases(db: sqlite3.Connection, kind: str, subject: str) -> tuple[Lease, ...]:
@@ -216,21 +196,8 @@ def _fact(db: sqlite3.Connection, ref: int, source: str) -> Fact:
     )
 
 
-def _lot(row: sqlite3.Row) -> Lot:
-    ends = row["expires_on"]
-    return Lot(
-        id=row["id"],
-        points=0,
-        earned_at_ms=row["earned_ms"],
-        usable_from_ms=row["usable_from_ms"],
-        expires_on=None if ends is None else date.fromisoformat(ends),
-        source=row["source"],
-    )
-
-
 _BY_INDEX = "SELECT m.id FROM member_index i JOIN member m ON m.ref = i.member_ref WHERE i.digest = ?"
 _LINEAGE = "SELECT generation, incarnation FROM incarnation ORDER BY generation"
-_LOTS = "SELECT * FROM lot WHERE member_ref = ? ORDER BY expires_on IS NULL, expires_on, earned_ms, id"
 _POSTED = "SELECT * FROM posting WHERE member_ref = ? ORDER BY id"
 _QUOTED = "SELECT coalesce(sum(amount), 0) FROM held WHERE kind = 'points' AND key = ?"
 _LEASES = """
