@@ -355,7 +355,8 @@ def refuse_if_given_back(step: Step, sale: str) -> None:
             hint=f"forecourt sales unlock {sale} lets it go; then change the member and quote again",
         )
     settled = step.tx.sales.settlement(sale)
-    if settled is not None and (settled["points_redeemed"] or step.tx.coupons.used_on(sale)):
+    paid_by_member = settled is not None and settled["member_ref"] is not None
+    if settled is not None and paid_by_member and (settled["points_redeemed"] or step.tx.coupons.used_on(sale)):
         raise RequestRefused(
             f"sale {sale} was paid with points or a coupon of its member: it cannot become another's",
             hint="void it; points and coupons come back to the member they are from",

@@ -163,7 +163,7 @@ def evaluate_sale(step: Step, row: Row, wish: Wish, purpose: Purpose | None = No
     if wish.points is not None and who is not None:
         usable = wallets.points_usable(step, *who)
     spends = any(offer.budget is not None for offer in active.rules.offers)
-    view = BudgetView(leasing.campaigns(step) if spends else (), usable, _uses(step, 0))
+    view = BudgetView(leasing.campaigns(step) if spends else (), usable, uses(step, 0))
     return _evaluated(step, sale_of(row), active.rules, who, view, presented=presented, purpose=purpose)
 
 
@@ -179,7 +179,7 @@ def evaluate_for(
     step: Step, sale: Sale, rules: RuleSet, who: tuple[int, str] | None, *, level: str | None = None
 ) -> Evaluation:
     """Return what ``rules`` give a sale for a member (surrogate, id) or for nobody; no wish, no leases."""
-    view = BudgetView(station_uses=_uses(step, 0))
+    view = BudgetView(station_uses=uses(step, 0))
     return _evaluated(step, sale, rules, who, view, presented=Presented(auth_level=level))
 
 
@@ -224,11 +224,12 @@ def member_facts(step: Step, ref: int, member: str) -> MemberFacts:
         first_fill_used=bool(row["first_fill_used"]),
         flags=frozenset(json.loads(row["flags"])),
         mask=row["mask"],
-        uses=_uses(step, ref),
+        uses=uses(step, ref),
     )
 
 
-def _uses(step: Step, subject: int) -> tuple[UseCount, ...]:
+def uses(step: Step, subject: int) -> tuple[UseCount, ...]:
+    """Return the use counts of a member, or with ``subject`` 0 of this station."""
     return tuple(
         UseCount(row["offer"], UseWindow(row["window"]), row["period"], row["uses"], row["amount"])
         for row in step.tx.members.uses(subject)
