@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 
 from agent.domain import link_memory
 from agent.domain.alerts import DeviceAlerts
+from agent.domain.codes.keyset import EMPTY as EMPTY_KEYS
+from agent.domain.codes.keyset import KeySet
 from agent.domain.link_records import LinkDesk
 from agent.domain.point_state import Point
 from agent.domain.rules.model import RuleSet
@@ -77,6 +79,8 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode
 class Memory:
     """All of it. Dictionaries are copied by ``draft``; what they hold is frozen.
 
+    ``due``: when a sale settles by itself, monotonic. ``locks``: when the quote that holds a sale ends, by both clocks.
+
     Of gauges: ``gauge_lost_ms`` since when each was not heard, ``sold_ml`` by tank since the start, ``still`` readings
     that do not change, ``backfills`` ranges being read (command to tank).
     """
@@ -92,8 +96,10 @@ class Memory:
     gauge_alarms: dict[str, GaugeAlarms] = field(default_factory=dict)
     seen_mono_ms: dict[str, int] = field(default_factory=dict)
     due: dict[str, int] = field(default_factory=dict)
+    locks: dict[str, tuple[int, int]] = field(default_factory=dict)
     prices: dict[str, int] = field(default_factory=dict)
     rules: ActiveRules | None = None
+    keys: KeySet = EMPTY_KEYS
     look_at_ms: int = 0
     telemetry_at_ms: int = 0
     disk_is_full: bool = False
@@ -115,6 +121,7 @@ class Memory:
             gauge_alarms=dict(self.gauge_alarms),
             seen_mono_ms=dict(self.seen_mono_ms),
             due=dict(self.due),
+            locks=dict(self.locks),
             prices=dict(self.prices),
             console_clocks=dict(self.console_clocks),
             gauge_lost_ms=dict(self.gauge_lost_ms),

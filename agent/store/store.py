@@ -15,6 +15,7 @@ from agent.failpoints import failpoint
 from agent.ids import RandomBits
 from agent.store import journal, swap
 from agent.store.alerts import AlertTable
+from agent.store.codes import CodeTable
 from agent.store.delivery import DeliveryTable
 from agent.store.engine import BEGIN, writer_engine
 from agent.store.failures import disk_named
@@ -26,6 +27,7 @@ from agent.store.migrate import upgrade
 from agent.store.prepared import Prepared, raw
 from agent.store.rebirth import IncarnationTable, running_generation
 from agent.store.sales import UNSETTLED, SaleTable
+from agent.store.spending import CouponTable, LeaseTable, QuoteTable
 from agent.store.tables import INCARNATION, JOURNAL, META, SALE
 
 # Most transactions are prepared statements only. Then SQLAlchemy, which would cost more than they do, takes no part.
@@ -44,9 +46,13 @@ class Tx:
         self.members = MemberTable(connection)
         self.alerts = AlertTable(connection)
         self.gauges = GaugeTable(connection)
+        self.codes = CodeTable(connection)
         self.memory = MemoryTable(connection)
         self.delivery = DeliveryTable(connection)
         self.incarnations = IncarnationTable(connection)
+        self.leases = LeaseTable(connection)
+        self.coupons = CouponTable(connection)
+        self.quotes = QuoteTable(connection)
 
 
 class Store:
