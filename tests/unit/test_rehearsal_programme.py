@@ -146,6 +146,23 @@ def test_points_offline_come_from_a_lease_alone():
     assert rows[9]["refusal"]["problem"] == "10000 points asked, 600 may be spent now"
 
 
+def test_points_that_are_lent_end_once_they_are_back():
+    """Head office cannot take away what a station may still spend: the lease is called in first."""
+    rows = played(
+        [
+            joins(),
+            {**POINTS, "expires_on": "2026-05-31"},
+            {"kind": "lease", "lease": "P1", "member": MEMBER, "points": 600},
+            {"kind": "expire", "at": "2026-06-01"},
+            {"kind": "lease", "lease": "P1", "action": "close_out"},
+            {"kind": "expire"},
+        ],
+    )
+    assert [row["refused"] for row in rows] == [False, False, False, True, False, False]
+    assert [member_of(row)["available_points"] for row in rows[3:]] == [1_000, 1_000, 0]
+    assert rows[3]["refusal"]["problem"] == f"{MEMBER}: 600 more than is free"
+
+
 def test_a_campaign_is_never_overspent_and_its_rest_comes_back():
     """Two stations spend what each was lent; close-outs bring the rest home, a lost database keeps its lease out."""
     rows = played(
