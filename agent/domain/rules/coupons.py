@@ -6,7 +6,6 @@ Knows what the station was told of a coupon; whether that is true is known where
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import product
 
 from agent.domain.rules.conditions import Case, yyyymmdd
@@ -34,7 +33,7 @@ def hands(offers: list[Offer], case: Case) -> Iterator[Case]:
     """Yield the case once for every way of taking one usable coupon for each of the offers: one of each, as a rule."""
     options = [usable(offer, case)[: None if offer.is_discount else 1] for offer in offers]  # gifts are worth the same
     for hand in product(*options):
-        yield replace(case, coupons={coupon.offer: coupon for coupon in hand}) if hand else case
+        yield case.holding({coupon.offer: coupon for coupon in hand}) if hand else case
 
 
 def unchecked(offer: Offer, coupon: PresentedCoupon, value_minor: int) -> Reason | None:

@@ -303,8 +303,14 @@ def _caps(fields: Fields, *, points_offer: bool) -> Caps:
             share_bp=table.optional_integer("share_bp", least=1, most=10_000),
         )
     table.finish()
-    limits = tuple(_limit(limit, "points" if points_offer else "amount_minor") for limit in fields.tables("limit"))
-    return Caps(caps.amount_minor, caps.volume_ml, caps.share_bp, caps.points, limits)
+    limits = [_limit(limit, "points" if points_offer else "amount_minor") for limit in fields.tables("limit")]
+    limits.sort(key=_limit_order)
+    return Caps(caps.amount_minor, caps.volume_ml, caps.share_bp, caps.points, tuple(limits))
+
+
+def _limit_order(limit: Limit) -> tuple[bool, str, str, int, int]:
+    """The key that makes the order of the file irrelevant; months last, as their code stands in the list."""
+    return (limit.window is UseWindow.MONTH, limit.subject, limit.window, limit.uses or 0, limit.amount or 0)
 
 
 def _limit(fields: Fields, amount_key: str) -> Limit:
