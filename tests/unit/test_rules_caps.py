@@ -308,6 +308,16 @@ def test_share_cap_of_exactly_the_value_trims_nothing():
     assert run(rules({**OFF, "cap": {"share_bp": 200}}), sale(25_000)).verdict("x").reason == Reason(Code.OK)
 
 
+@pytest.mark.parametrize(("first", "reason"), [(10_000, Reason(Code.OK)), (10_001, None)])
+def test_running_threshold_counts_what_earlier_offers_left(first, reason):
+    """200.00 of 300.00 are left after 100.00: met; one minor unit less is not, and nothing was wanted."""
+    earlier = {"id": "a", "kind": "AMOUNT_OFF", "off_minor": first}
+    threshold = {"id": "x", "kind": "SPEND_THRESHOLD", "off_minor": 500, "per_minor": 20_000, "basis": "RUNNING"}
+    verdict = run(rules(earlier, threshold), sale(30_000)).verdict("x")
+    assert verdict.reason == (reason or Reason(Code.THRESHOLD_NOT_MET, 20_000, 19_999))
+    assert verdict.desired_minor == (500 if reason else 0)
+
+
 def test_offer_without_value_on_a_sale_says_so():
     """A fixed price above the pump's: wanted 1, worth 0."""
     verdict = run(rules({"id": "x", "kind": "FIXED_PRICE", "price_milli": 8_000}), sale()).verdict("x")

@@ -65,14 +65,15 @@ def _refused(offer: Offer, coupon: PresentedCoupon, case: Case) -> Reason | None
         return Reason(Code.WRONG_STATION)
     if not coupon.confirmed and not _checkable(offer.terms, coupon):
         return Reason(Code.OFFLINE_NOT_ALLOWED, detail="checking")
+    risky = _risky_points(offer, coupon, case)
+    if risky is not None:
+        return risky
     if coupon.used or coupon.balance_minor == 0:
         return Reason(Code.COUPON_USED)
     if coupon.expires_on is not None and coupon.expires_on < case.day:
         return Reason(Code.COUPON_EXPIRED, yyyymmdd(coupon.expires_on), yyyymmdd(case.day))
     if coupon.member is not None and (case.member is None or coupon.member != case.member.member):
         return Reason(Code.COUPON_NOT_HOLDER)
-    if isinstance(offer.effect, BonusPoints):
-        return unchecked(offer, coupon, _worth_of_points(offer, offer.effect, case))
     return None
 
 
@@ -83,7 +84,10 @@ def _checkable(terms: Coupon, coupon: PresentedCoupon) -> bool:
     return terms.checking is Checking.OFFLINE_WITH_RISK
 
 
-def _worth_of_points(offer: Offer, effect: BonusPoints, case: Case) -> int:
-    program = case.rules.program
-    points = effect.points if offer.caps.points is None else min(effect.points, offer.caps.points)
-    return ceiling(points * program.step_minor, program.step_points)
+def _risky_points(offer: Offer, coupon: PresentedCoupon, case: Case) -> Reason | None:
+    """Whether a coupon for points is worth more than may be risked: they count at what they pay."""
+    if not isinstance(offer.effect, BonusPoints):
+        return None
+    program, points = case.rules.program, offer.effect.points
+    points = points if offer.caps.points is None else min(points, offer.caps.points)
+    return unchecked(offer, coupon, ceiling(points * program.step_minor, program.step_points))
