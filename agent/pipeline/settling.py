@@ -156,6 +156,7 @@ def evaluate_sale(step: Step, row: Row, wish: Wish, purpose: Purpose | None = No
     who = None if link is None else (int(link["member_ref"]), str(link["member"]))
     presented = Presented(
         auth_level=None if link is None else link["level"],
+        clock_suspect=link is not None and bool(link["clock_suspect"]),
         points=wish.points,
         coupons=couponing.presented(step, row["id"], wish.coupons, active.rules),
     )
@@ -363,7 +364,10 @@ def _lines(settled: settlement.Settlement) -> list[dict[str, Any]]:
 def return_station_uses(step: Step, settled: Row) -> None:
     """Take back what a settled sale added to the counts of this station: it was given back in full."""
     for line in json.loads(settled["lines"]):
-        rows = [(offer, window, period, -uses, -amount) for offer, window, period, uses, amount in line.get("station_uses", [])]
+        rows = [
+            (offer, window, period, -uses, -amount)
+            for offer, window, period, uses, amount in line.get("station_uses", [])
+        ]
         step.tx.members.add_uses(0, rows)
 
 

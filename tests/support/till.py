@@ -189,11 +189,18 @@ class Till:
         assert isinstance(result, str)
         return result
 
-    def link(self, sale: str, member: str = MEMBER, level: AuthLevel = AuthLevel.FM1_DYNAMIC) -> None:
+    def link(
+        self,
+        sale: str,
+        member: str = MEMBER,
+        level: AuthLevel = AuthLevel.FM1_DYNAMIC,
+        *,
+        clock_suspect: bool = False,
+    ) -> None:
         """The sale is the member's, by a code of this strength."""
 
         def ask(step: Step) -> None:
-            who = links.Credential(step.new_id(), "cli", "li", member, level)
+            who = links.Credential(step.new_id(), "cli", "li", member, level, clock_suspect=clock_suspect)
             effects = scanning.tell(step, links.LinkRequested(sale, who, "li", links.Role.SUPERVISOR, "test"))
             scanning.answered(step, effects)
 

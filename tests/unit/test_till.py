@@ -90,9 +90,10 @@ def test_points_are_spent_from_the_lease_and_from_the_lot_that_ends_first(till: 
 
 
 def test_a_told_number_earns_and_never_pays(till: Till) -> None:
-    """Points asked for by a card number alone are refused as too weak."""
+    """Points asked for by a card number alone, or by a code whose time could not be checked, are refused as too weak."""
     lend(till, "L1", "points", 3_000)
-    assert "AUTH_TOO_WEAK" in till.settle(till.fuelled(level=AuthLevel.NUMBER), points=1_000)["error"]
+    for weak in ({"level": AuthLevel.NUMBER}, {"clock_suspect": True}):
+        assert "AUTH_TOO_WEAK" in till.settle(till.fuelled(**weak), points=1_000)["error"]
 
 
 @pytest.mark.parametrize(
