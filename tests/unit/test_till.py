@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from agent.cli import show
 from agent.domain.identity import AuthLevel
 from agent.pipeline import leasing
 from agent.pipeline.step import Step
+from agent.store.queries import Queries
 from agent.store.verify import verify
 from sync.signing import new_key
 from tests.support import template
@@ -247,6 +249,23 @@ def test_the_member_of_a_held_price_is_not_changed_under_it(till: Till) -> None:
     till.quote(sale, lock=True)
     refused = till.ask("sales.unlink", sale=sale, reason="wrong_member")
     assert "unlock" in refused["hint"]
+
+
+def test_a_sale_tells_its_held_price_and_its_coupons(till: Till, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever looks at a locked sale sees who holds it, at what price and until when; afterwards which coupon it used."""
+    sale = till.fuelled()
+    till.quote(sale, coupons=[token("C-1", "ten")], lock=True)
+    seen = Queries(till.store.path).sale(sale)
+    assert (seen["held"]["net_minor"], seen["held"]["coupons"], seen["held"]["by"]) == (14_700, ["C-1"], "wang")
+    show.sale(seen)
+    till.settle(sale)
+    till.ask("sales.void", sale=sale, reason="wrong pump")
+    seen = Queries(till.store.path).sale(sale)
+    assert seen["held"] is None
+    show.sale(seen)
+    told = capsys.readouterr().out
+    assert "held by wang at a net of 147.00 until" in told
+    assert "coupon C-1 of ten: 10.00, came back" in told
 
 
 # --- budgets ----------------------------------------------------------------------------------------------------------
