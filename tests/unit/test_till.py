@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -205,6 +207,19 @@ def test_a_member_who_comes_after_the_price_was_told_earns_and_pays_the_same(til
     (grant,) = till.records("fc.points.v1")
     assert (grant["member"], grant["why"]) == (MEMBER, "grant")
     assert till.one("SELECT sum(points) FROM posting WHERE account = 'member:available'") == 157
+
+
+def test_a_held_quote_that_cannot_be_read_is_let_go_by_a_person(till: Till) -> None:
+    """What another version wrote is not guessed at: nothing is paid, and unlocking brings everything back."""
+    lend(till, "B1", "budget", 700)
+    sale = till.fuelled()
+    till.quote(sale, lock=True)
+    with closing(sqlite3.connect(till.store.path)) as db:
+        db.execute("UPDATE quote SET result = '{}'")
+        db.commit()
+    assert "cannot be read" in till.settle(sale)["error"]
+    assert till.ask("sales.unlock", sale=sale)["ok"]
+    assert till.settle(sale)["discount_minor"] == 500
 
 
 def test_the_member_of_a_held_price_is_not_changed_under_it(till: Till) -> None:
