@@ -226,10 +226,18 @@ def sale(value: dict[str, Any]) -> None:
             f" {money(value['discount_minor'], exponent)}, net {money(value['net_minor'], exponent)},"
             f" {value['points_earned']} points"
         )
+    held = value["held"]
+    if held is not None:
+        until, net = clock_time(held["until"]), money(held["net_minor"], exponent)
+        print(f"held by {held['by']} at a net of {net} until {until}; unlock lets it go")
     for sentence in value["explanation"]:
         print(f"  - {sentence}")
     for tender in value["tenders"]:
         print(f"paid {money(tender['amount_minor'], exponent)} {tender['kind']} {tender['ref'] or ''}".rstrip())
+    for coupon in value["coupons"]:
+        worth = money(coupon["value_minor"], exponent)
+        back = "" if coupon["returned_at"] is None else f", came back {clock_time(coupon['returned_at'])}"
+        print(f"coupon {coupon['code']} of {coupon['offer']}: {worth}{back}")
     for posting in value["postings"]:
         print(f"  {posting['account']:<20}{posting['points']:>8}  lot {posting['lot']}")
     for item in value["corrections"]:

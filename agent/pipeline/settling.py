@@ -156,6 +156,7 @@ def evaluate_sale(step: Step, row: Row, wish: Wish, purpose: Purpose | None = No
     who = None if link is None else (int(link["member_ref"]), str(link["member"]))
     presented = Presented(
         auth_level=None if link is None else link["level"],
+        clock_suspect=link is not None and bool(link["clock_suspect"]),
         points=wish.points,
         coupons=couponing.presented(step, row["id"], wish.coupons, active.rules),
     )

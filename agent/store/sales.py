@@ -48,6 +48,7 @@ _ACTIVE_LINK = Prepared(
         LINK.c.made_ms,
         LINK.c.by,
         LINK.c.delay_s,
+        LINK.c.clock_suspect,
         MEMBER.c.id.label("member"),
         MEMBER.c.mask,
     )
@@ -188,7 +189,7 @@ class SaleTable:
 
     def add_link(self, values: Mapping[str, Any]) -> None:
         """Insert a link; the partial unique index refuses a second active one (IntegrityError)."""
-        _INSERT_LINK.run(self._raw, values)
+        _INSERT_LINK.run(self._raw, {"clock_suspect": 0, **values})
 
     def end_link(self, link: str) -> None:
         """A correction takes the place of this link."""

@@ -264,12 +264,16 @@ LINK = Table(
     _integer("delay_s"),
     _text("corrects", nullable=True),
     _integer("active"),
+    _integer("clock_suspect", server_default="0"),
     ForeignKeyConstraint(["sale"], ["sale.id"]),
     ForeignKeyConstraint(["member_ref"], ["member.ref"]),
     Index("link_one_active", "sale", unique=True, sqlite_where=text("active = 1")),
     Index("link_by_sale", "sale"),
 )
-"""A member linked to a sale; at most one active per sale. A correction is a new row that names the old one."""
+"""A member linked to a sale; at most one active per sale. A correction is a new row that names the old one.
+
+``clock_suspect``: the time of a dynamic code could not be checked, so it earns and does not pay.
+"""
 
 SCAN_EVENT = Table(
     "scan_event",
