@@ -10,8 +10,10 @@ from datetime import UTC, datetime, timedelta
 
 from agent.domain.member import AUTH_STRENGTH, UseWindow
 from agent.domain.rules.checks import check_offers
+from agent.domain.rules.contradictions import contradictions
 from agent.domain.rules.fields import Fields, Problem, RuleSetError
 from agent.domain.rules.model import (
+    WEEKDAYS,
     AmountOff,
     Basis,
     Birthday,
@@ -50,19 +52,19 @@ from agent.domain.rules.model import (
 IDENTIFIER = r"[a-z0-9][a-z0-9._-]{0,39}"
 """Ids of offers, tiers and groups: ASCII, because the hold-out hashes them."""
 
-WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 MAX_OFFERS = 64
 """Offers of one rule set: every sale gets a line on each, and a settled record must stay below 16 KiB."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def parse(document: Mapping[str, object]) -> RuleSet:
+def parse(document: Mapping[str, object], *, kept: bool = False) -> RuleSet:
     """Return the rule set a document describes.
 
+    ``kept``: it was accepted before and has priced sales, so contradictions that are refused today do not matter.
+
     Raises RuleSetError with all problems: unknown keys, wrong types, kinds this version does not support, names that
-    point nowhere,
-    and tier lists of a discount that are not upward-closed.
+    point nowhere, conditions that can never hold together, and tier lists of a discount that are not upward-closed.
     """
     problems: list[Problem] = []
     fields = Fields(document, "", problems)
@@ -78,6 +80,8 @@ def parse(document: Mapping[str, object]) -> RuleSet:
     fields.finish()
     known = [(path, offer) for path, offer in offers if offer is not None]
     problems += check_offers(known, tiers, groups)
+    if not kept:
+        problems += [problem for path, offer in known for problem in contradictions(path, offer)]
     if problems:
         raise RuleSetError(tuple(problems))
     ordered = tuple(sorted((offer for _, offer in known), key=lambda offer: offer.order))

@@ -12,6 +12,9 @@ from enum import IntEnum, StrEnum
 
 from agent.domain.member import UseWindow
 
+WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+"""Weekdays as documents name them; Monday is 0."""
+
 
 class Kind(StrEnum):
     """What an offer gives."""
