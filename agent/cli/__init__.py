@@ -10,7 +10,8 @@ if TYPE_CHECKING:
 
 def application() -> Typer:
     """Return the command line with every command of this room."""
-    from agent.cli import acting, backups, charts, device, device_maps, first, rules  # noqa: F401 - each adds its commands
+    # each adds its commands
+    from agent.cli import acting, backups, charts, device, device_maps, first, rules, rules_lint  # noqa: F401
     from agent.cli.app import app
 
     return app

@@ -178,19 +178,7 @@ class Again:
 
 
 What = (
-    Enrol
-    | Day
-    | Sell
-    | OfSale
-    | GiveBack
-    | Link
-    | GrantPoints
-    | GrantCoupon
-    | OnDay
-    | Budget
-    | Lease
-    | Reborn
-    | Again
+    Enrol | Day | Sell | OfSale | GiveBack | Link | GrantPoints | GrantCoupon | OnDay | Budget | Lease | Reborn | Again
 )
 
 

@@ -83,7 +83,9 @@ def _in_order(fields: Fields, event: Event, before: list[Event], clock: int) -> 
     if event.id in names:
         fields.problem("id", f"is given twice: {event.id!r}", "name each event once")
     if isinstance(event.what, Again) and event.what.of not in names:
-        fields.problem("of", f"names no event before this one: {event.what.of!r}", "events without an id are e1, e2 ...")
+        fields.problem(
+            "of", f"names no event before this one: {event.what.of!r}", "events without an id are e1, e2 ..."
+        )
     if event.at_ms is None:
         return clock
     if event.at_ms < clock:
