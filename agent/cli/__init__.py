@@ -10,8 +10,17 @@ if TYPE_CHECKING:
 
 def application() -> Typer:
     """Return the command line with every command of this room."""
-    # each adds its commands
-    from agent.cli import acting, backups, charts, device, device_maps, first, rules, rules_lint  # noqa: F401
+    from agent.cli import (  # noqa: F401 - each adds its commands
+        acting,
+        backups,
+        charts,
+        device,
+        device_maps,
+        first,
+        rules,
+        rules_explain,
+        rules_lint,
+    )
     from agent.cli.app import app
 
     return app

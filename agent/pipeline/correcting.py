@@ -247,7 +247,9 @@ def correct_link(step: Step, effect: links.CorrectLink) -> None:
         _take_back_counts(step, settled, holder, 0, settled["net_minor"])
         step.tx.sales.end_holder(effect.sale)
     if fresh is not None and effect.new_member is not None:
-        settling.hold(step, fresh, step.tx.members.ensure(effect.new_member), record)
+        ref = step.tx.members.ensure(effect.new_member)
+        settling.keep_facts(step, fresh, "link", ref, record)
+        settling.hold(step, fresh, ref, record)
 
 
 def late_points(step: Step, sale: str) -> None:
@@ -261,6 +263,7 @@ def late_points(step: Step, sale: str) -> None:
         "fc.points.v1",
         {"member": link["member"], "why": "grant", "postings": settlement.posting_records(fresh.postings)},
     )
+    settling.keep_facts(step, fresh, "late-link", link["member_ref"], written.id)
     settling.post(step, written.id, sale, fresh.postings)
     settling.hold(step, fresh, link["member_ref"], written.id)
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 from agent.domain.rules.fields import RuleSetError
 from agent.domain.rules.lint import lint
-from agent.domain.rules.load import parse
+from agent.domain.rules.load import empty, parse
 from agent.domain.rules.model import RuleSet
 from agent.failpoints import failpoint
 from agent.logs import get_logger
@@ -21,12 +20,6 @@ KIND = "rules"
 NO_RULES_HASH = "0" * 64
 _REASON_CHARACTERS = 500
 """How much of a refusal or a doubt goes into the audit record."""
-
-
-def empty(currency: str, exponent: int) -> RuleSet:
-    """Return the rule set of a station that never got one: version 0, no offers, no points."""
-    program = {"currency": currency, "exponent": exponent}
-    return replace(parse({"version": 1, "effective_from": "1970-01-01T00:00:00Z", "program": program}), version=0)
 
 
 def load_active(tx: Tx, currency: str, exponent: int) -> ActiveRules:

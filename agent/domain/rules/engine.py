@@ -130,6 +130,7 @@ def _evaluation(case: Case, refused: dict[str, Reason], choice: Choice, run: Run
         greedy=choice.greedy,
         flags=_flags(case),
         points_asked=case.sale.presented.points,
+        budgets_told=case.budgets,
     )
 
 

@@ -6,6 +6,7 @@ Knows no file, no signature and no clock. The reference of the document is docs/
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from agent.domain.member import AUTH_STRENGTH, UseWindow
@@ -88,6 +89,12 @@ def parse(document: Mapping[str, object], *, kept: bool = False) -> RuleSet:
         raise RuleSetError(tuple(problems))
     ordered = tuple(sorted((offer for _, offer in known), key=lambda offer: offer.order))
     return RuleSet(version, effective, program, tuple(sorted(tiers, key=lambda tier: tier.threshold)), groups, ordered)
+
+
+def empty(currency: str, exponent: int) -> RuleSet:
+    """Return the rule set of a station that never got one: version 0, no offers, no points."""
+    program = {"currency": currency, "exponent": exponent}
+    return replace(parse({"version": 1, "effective_from": "1970-01-01T00:00:00Z", "program": program}), version=0)
 
 
 def _instant(fields: Fields, key: str) -> int:
