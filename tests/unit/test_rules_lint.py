@@ -30,6 +30,8 @@ def offer(kind: str, name: str = "x", **more: Any) -> Table:
         "BONUS_POINTS": {"points": 100},
         "POINTS_AS_MONEY": {},
         "GIFT_ITEM": {"item": "water"},
+        "COUPON": {"gives": "AMOUNT_OFF", "off_minor": 1_500},
+        "PUMP_ROLLBACK": {"off_milli": 200},
     }
     return {"id": name, "kind": kind, **terms[kind], **more}
 
@@ -134,6 +136,15 @@ def test_a_rule_set_kept_from_before_is_read_although_it_contradicts_itself():
         pytest.param(
             offer("BONUS_POINTS", cap={"points": 99}), offer("BONUS_POINTS", cap={"points": 100}),
             Lint.ALWAYS_CAPPED, "cap.points", id="bonus below its promise",
+        ),
+        pytest.param(
+            offer("COUPON", checking="OFFLINE_WITH_RISK", risk_up_to_minor=1_499),
+            offer("COUPON", checking="OFFLINE_WITH_RISK", risk_up_to_minor=1_500),
+            Lint.NO_EFFECT, "risk_up_to_minor", id="coupon above its risk",
+        ),
+        pytest.param(
+            offer("COUPON", cap={"amount_minor": 1_499}), offer("COUPON", cap={"amount_minor": 1_500}),
+            Lint.ALWAYS_CAPPED, "cap.amount_minor", id="cap below the coupon",
         ),
         pytest.param(
             offer("AMOUNT_OFF", joint=["x"], exclusive=True), offer("AMOUNT_OFF", exclusive=True),
@@ -499,6 +510,19 @@ def test_too_many_combinations_are_said():
     assert 46 * 45 // 2 == 1_035 > MAX_COMPARED >= 45 * 44 // 2
     assert found(*many, groups=[("g", "FIRST")]) == [(Lint.NOT_ALL_COMPARED, "offer")]
     assert found(*many[:45], groups=[("g", "FIRST")]) == []
+
+
+def test_a_coupon_of_points_is_worth_its_steps():
+    """200 points pay 2.00, so a coupon of 200 points needs a risk of 2.00 to be taken unchecked."""
+    points = {"id": "c", "kind": "COUPON", "gives": "BONUS_POINTS", "points": 200, "checking": "OFFLINE_WITH_RISK"}
+    assert found(points | {"risk_up_to_minor": 199}) == [(Lint.NO_EFFECT, "offer[0].risk_up_to_minor")]
+    assert found(points | {"risk_up_to_minor": 200}) == []
+
+
+def test_a_price_at_the_pump_and_a_coupon_stand_in_nobodys_shadow():
+    """What must be presented, or set before the lift, does not stand in the way of the next of its group."""
+    for first in (offer("COUPON", "a", group="g"), offer("PUMP_ROLLBACK", "a", group="g")):
+        assert found(first, offer("AMOUNT_OFF", "b", group="g"), groups=[("g", "FIRST")]) == []
 
 
 # --- the report ---------------------------------------------------------------------------------------------------

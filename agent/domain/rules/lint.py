@@ -20,6 +20,7 @@ _CHECKS: tuple[Callable[[Look], Iterator[Finding]], ...] = (
     lint_offers.endings,
     lint_offers.values,
     lint_offers.points,
+    lint_offers.coupons,
     lint_offers.names,
     lint_mates.joints,
     lint_mates.shadowed,

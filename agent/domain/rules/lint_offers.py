@@ -13,6 +13,8 @@ from agent.domain.rules.findings import Finding, Lint, Look
 from agent.domain.rules.model import (
     AmountOff,
     BonusPoints,
+    Checking,
+    Coupon,
     Earn,
     Kind,
     Multiplier,
@@ -22,6 +24,7 @@ from agent.domain.rules.model import (
     Subject,
 )
 from agent.domain.rules.overlap import least_amount_minor
+from agent.domain.units import ceiling
 
 WHOLE_BP = 10_000
 HOURS_OF_THE_SHORTEST_MONTH = 28 * 24
@@ -82,7 +85,7 @@ def endings(look: Look) -> Iterator[Finding]:
 def values(look: Look) -> Iterator[Finding]:
     """Values that caps or minimum amounts make meaningless."""
     for offer in look.rules.offers:
-        terms = offer.terms
+        terms = offer.effect
         if not isinstance(terms, AmountOff | SpendThreshold):
             continue
         for key, cap in _money_caps(offer):
@@ -108,7 +111,7 @@ def points(look: Look) -> Iterator[Finding]:
     program = look.rules.program
     least_minor = max(program.step_points, program.min_points) * program.step_minor // program.step_points
     for offer in look.rules.offers:
-        terms = offer.terms
+        terms = offer.effect
         if offer.kind is Kind.POINTS_AS_MONEY:
             for key, cap in _money_caps(offer):
                 if cap < least_minor:
@@ -136,6 +139,24 @@ def _factor(look: Look, offer: Offer, factor_pct: int) -> Iterator[Finding]:
     if cap is not None and factor_pct > cap:
         problem = f"{factor_pct} is above multiplier_cap_pct {cap} of the program"
         yield look.about(Lint.ALWAYS_CAPPED, offer, "factor_pct", problem, "promise what is given, or raise the cap")
+
+
+def coupons(look: Look) -> Iterator[Finding]:
+    """Coupons that may be taken unchecked, but are worth more than may be risked."""
+    program = look.rules.program
+    for offer in look.rules.offers:
+        if not isinstance(offer.terms, Coupon) or offer.terms.checking is not Checking.OFFLINE_WITH_RISK:
+            continue
+        effect, risk_minor = offer.effect, offer.terms.risk_up_to_minor
+        if isinstance(effect, BonusPoints):
+            worth_minor = ceiling(effect.points * program.step_minor, program.step_points)
+        else:
+            worth_minor = effect.off_minor if isinstance(effect, AmountOff | SpendThreshold) else 0
+        worth_minor = min([worth_minor, *(cap for _, cap in _money_caps(offer))])
+        if worth_minor > risk_minor:
+            problem = f"{look.money(worth_minor)} is above {look.money(risk_minor)}: it is never taken unchecked"
+            hint = "raise it to what may be lost, or write checking ONLINE_ONLY"
+            yield look.about(Lint.NO_EFFECT, offer, "risk_up_to_minor", problem, hint)
 
 
 def names(look: Look) -> Iterator[Finding]:
