@@ -52,10 +52,50 @@ def rules_try(
         print_json(summary if is_suite(document) else answers[0])
     else:
         for one in tried:
-            for line in show.tried(one):
+            for line in show.tried(one, brief=is_suite(document)):
                 print(line)
         if is_suite(document):
             print(f"{len(tried)} cases, {failed} not as expected")
+    if failed:
+        raise typer.Exit(1)
+
+
+@rules.command("play")
+def rules_play(
+    rule_file: RulesOption,
+    script: Annotated[Path, typer.Option("--script", help="A script of events, TOML or JSON; - is stdin.")],
+    language: LanguageOption = "en",
+    as_json: JsonOption = False,
+) -> None:
+    """Play a script on an empty ledger in memory; 1 where an answer is not the expected one or the books disagree."""
+    from agent.rehearsal import show
+    from agent.rehearsal.documents import TextRefused
+    from agent.rehearsal.play import play
+
+    _check_language(language)
+    try:
+        document = _document(script)
+        found, events = play(_document(rule_file), document, language=language)
+    except TextRefused as failure:
+        _refuse(failure, as_json=as_json)
+    failed = sum(bool(one.differences) or not one.sound for one in events)
+    if as_json:
+        rows = [{**one.told, "differences": [_row(found) for found in one.differences]} for one in events]
+        print_json(
+            {
+                "script": found.name,
+                "rule_version": found.setting.rules.version,
+                "timezone": found.zone_name,
+                "events": rows,
+                "passed": len(events) - failed,
+                "failed": failed,
+            }
+        )
+    else:
+        for one in events:
+            for line in show.played(one, found.setting.rules.program.exponent):
+                print(line)
+        print(f"{len(events)} events, {failed} not as expected")
     if failed:
         raise typer.Exit(1)
 

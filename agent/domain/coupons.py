@@ -167,14 +167,3 @@ def give_back(coupon: Coupon, sale: str) -> Coupon:
         replace(used, left_minor=(used.left_minor or 0) + gone[0].value_minor) for used in coupon.uses[place + 1 :]
     )
     return replace(coupon, uses=(*coupon.uses[:place], *later))
-
-
-@dataclass(frozen=True, slots=True)
-class Overrun:
-    """A once-only benefit found twice: the customer keeps it, the programme bears it and a person is told."""
-
-    benefit: str
-    sale: str
-    member: str | None
-    value_minor: int
-    points: int = 0

@@ -147,7 +147,7 @@ class _Reader:
         if not fields.has("member"):
             return None
         table = fields.table("member")
-        member = reading.member(table, at.rules)
+        member = reading.member(table, at.rules, "id", reading.DEFAULT_MEMBER)
         table.finish()
         return None if anonymous else member
 

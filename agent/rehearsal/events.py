@@ -15,10 +15,9 @@ from typing import Any
 from agent.domain.member import MemberFacts
 from agent.domain.rules.facts import Presented, Purpose, RollbackGiven, SaleLine
 from agent.domain.rules.fields import Fields
-from agent.domain.rules.load import IDENTIFIER
 from agent.domain.rules.model import Kind
 from agent.rehearsal import reading
-from agent.rehearsal.reading import MEMBER_ID, NAME, Level, Setting
+from agent.rehearsal.reading import KEY, MEMBER_ID, NAME, Level, Setting
 
 FAR_FUTURE_MS = 253_402_300_799_000
 """The end of the year 9999: a lease that was given no end."""
@@ -50,7 +49,7 @@ class EventKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Enrol:
-    """A member joins, or head office changes what is known of them; ``first_day_growth`` counts on that day."""
+    """A member joins, or head office changes what is known of them; its growth counts on that day."""
 
     member: MemberFacts
 
@@ -106,11 +105,14 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class GrantPoints:
-    """Points for a reason other than a sale; ``key`` makes them once-only."""
+    """Points for a reason other than a sale; ``key`` makes them once-only. ``tier``: a gift for reaching it, which is
+    due once per growth window.
+    """
 
     member: str
     key: str
     points: int
+    tier: str | None
     usable_from_ms: int | None
     expires_on: date | None
 
@@ -128,10 +130,9 @@ class GrantCoupon:
 
 
 @dataclass(frozen=True, slots=True)
-class OnDay:
-    """Expiry or tier evaluation on a local day, ``None`` for today; ``member``: for this one only."""
+class Today:
+    """Expiry or tier evaluation on the local day of the clock; ``member``: for this one only."""
 
-    day: date | None
     member: str | None
 
 
@@ -178,7 +179,7 @@ class Again:
 
 
 What = (
-    Enrol | Day | Sell | OfSale | GiveBack | Link | GrantPoints | GrantCoupon | OnDay | Budget | Lease | Reborn | Again
+    Enrol | Day | Sell | OfSale | GiveBack | Link | GrantPoints | GrantCoupon | Today | Budget | Lease | Reborn | Again
 )
 
 
@@ -194,110 +195,124 @@ class Event:
     expect: Mapping[str, Any] | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """The table of one event, the setting of its script, and its id."""
+
+    fields: Fields
+    at: Setting
+    id: str
+
+
 def read_what(kind: EventKind, fields: Fields, at: Setting, event_id: str) -> What:
     """Return what an event of a kind says; problems are noted."""
-    return _READERS[kind](fields, at, event_id)
+    return _READERS[kind](_Told(fields, at, event_id))
 
 
-def _enrol(fields: Fields, at: Setting, _: str) -> Enrol:
-    return Enrol(reading.member(fields, at.rules))
+def _enrol(told: _Told) -> Enrol:
+    return Enrol(reading.member(told.fields, told.at.rules, "member", None))
 
 
-def _sell(fields: Fields, at: Setting, event_id: str) -> Sell:
-    member = _member(fields, "member") if fields.has("member") else None
-    hold_s = fields.integer("hold_s", QUOTE_HELD_MS // 1000, least=1)
+def _sell(told: _Told) -> Sell:
+    member = _member(told, "member") if told.fields.has("member") else None
+    hold_s = told.fields.integer("hold_s", QUOTE_HELD_MS // 1000, least=1)
     return Sell(
-        sale=fields.text("sale", event_id, NAME),
-        station=fields.text("station", at.station, NAME),
-        lines=reading.lines(fields, at),
+        sale=told.fields.text("sale", told.id, NAME),
+        station=told.fields.text("station", told.at.station, NAME),
+        lines=reading.lines(told.fields, told.at),
         member=member,
-        presented=reading.presented(fields, (), linked=member is not None),
-        coupons=fields.words("coupons"),
-        purpose=reading.purpose(fields),
-        rollback=reading.rollback(fields, at),
-        lift_seen=fields.flag("lift_seen") if fields.has("lift_seen") else True,
-        ended_ms=reading.moment(fields, "ended_at", at.zone) if fields.has("ended_at") else None,
-        offline=fields.flag("offline"),
-        quote_only=fields.flag("quote_only"),
-        held=fields.flag("held"),
+        presented=reading.presented(told.fields, (), linked=member is not None),
+        coupons=told.fields.words("coupons"),
+        purpose=reading.purpose(told.fields),
+        rollback=reading.rollback(told.fields, told.at),
+        lift_seen=told.fields.flag("lift_seen") if told.fields.has("lift_seen") else True,
+        ended_ms=reading.moment(told.fields, "ended_at", told.at.zone) if told.fields.has("ended_at") else None,
+        offline=told.fields.flag("offline"),
+        quote_only=told.fields.flag("quote_only"),
+        held=told.fields.flag("held"),
         hold_ms=hold_s * 1000,
     )
 
 
-def _member(fields: Fields, key: str) -> str:
-    return fields.text(key, pattern=MEMBER_ID)
+def _member(told: _Told, key: str) -> str:
+    return told.fields.text(key, pattern=MEMBER_ID)
 
 
-def _of_sale(fields: Fields, at: Setting, _: str) -> OfSale:
-    return OfSale(fields.text("sale", pattern=NAME))
+def _of_sale(told: _Told) -> OfSale:
+    return OfSale(told.fields.text("sale", pattern=NAME))
 
 
-def _give_back(fields: Fields, at: Setting, _: str) -> GiveBack:
-    return GiveBack(fields.text("sale", pattern=NAME), fields.integer("amount_minor"))
+def _give_back(told: _Told) -> GiveBack:
+    return GiveBack(told.fields.text("sale", pattern=NAME), told.fields.integer("amount_minor"))
 
 
-def _link(fields: Fields, at: Setting, _: str) -> Link:
-    member = _member(fields, "member") if fields.has("member") else None
-    return Link(fields.text("sale", pattern=NAME), member, fields.choice("level", Level, Level.NUMBER).value)
+def _link(told: _Told) -> Link:
+    member = _member(told, "member") if told.fields.has("member") else None
+    return Link(told.fields.text("sale", pattern=NAME), member, told.fields.choice("level", Level, Level.NUMBER).value)
 
 
-def _late_link(fields: Fields, at: Setting, _: str) -> Link:
-    if not fields.has("member"):
-        fields.problem("member", "is missing", "name the member the sale is linked to")
-    return _link(fields, at, _)
+def _late_link(told: _Told) -> Link:
+    if not told.fields.has("member"):
+        told.fields.problem("member", "is missing", "name the member the sale is linked to")
+    return _link(told)
 
 
-def _grant(fields: Fields, at: Setting, event_id: str) -> GrantPoints | GrantCoupon:
-    if fields.has("coupon") == fields.has("points"):
-        fields.problem("points", "must be given, or coupon, not both", "grant points, or a coupon by its code")
-    if not fields.has("coupon"):
+def _grant(told: _Told) -> GrantPoints | GrantCoupon:
+    if told.fields.has("coupon") == told.fields.has("points"):
+        told.fields.problem("points", "must be given, or coupon, not both", "grant points, or a coupon by its code")
+    if not told.fields.has("coupon"):
         return GrantPoints(
-            member=_member(fields, "member"),
-            key=fields.text("key", event_id, NAME),
-            points=fields.integer("points", least=1),
-            usable_from_ms=reading.moment(fields, "usable_from", at.zone) if fields.has("usable_from") else None,
-            expires_on=fields.day("expires_on"),
+            member=_member(told, "member"),
+            key=told.fields.text("key", told.id, KEY),
+            points=told.fields.integer("points", least=1),
+            tier=reading.tier_id(told.fields, "tier", told.at.rules),
+            usable_from_ms=reading.moment(told.fields, "usable_from", told.at.zone)
+            if told.fields.has("usable_from")
+            else None,
+            expires_on=told.fields.day("expires_on"),
         )
     return GrantCoupon(
-        code=fields.text("coupon", pattern=NAME),
-        offer=reading.offer_id(fields, "offer", at.rules, Kind.COUPON),
-        member=_member(fields, "member") if fields.has("member") else None,
-        station=fields.text("station", pattern=NAME) if fields.has("station") else None,
-        expires_on=fields.day("expires_on"),
-        balance_minor=fields.optional_integer("balance_minor", least=1),
+        code=told.fields.text("coupon", pattern=NAME),
+        offer=reading.offer_id(told.fields, "offer", told.at.rules, Kind.COUPON),
+        member=_member(told, "member") if told.fields.has("member") else None,
+        station=told.fields.text("station", pattern=NAME) if told.fields.has("station") else None,
+        expires_on=told.fields.day("expires_on"),
+        balance_minor=told.fields.optional_integer("balance_minor", least=1),
     )
 
 
-def _on_day(fields: Fields, at: Setting, _: str) -> OnDay:
-    return OnDay(fields.day("on"), _member(fields, "member") if fields.has("member") else None)
+def _today(told: _Told) -> Today:
+    return Today(_member(told, "member") if told.fields.has("member") else None)
 
 
-def _budget(fields: Fields, at: Setting, _: str) -> Budget:
-    return Budget(reading.campaign(fields, at.rules), fields.integer("amount_minor", least=-(2**53) + 1))
+def _budget(told: _Told) -> Budget:
+    return Budget(reading.campaign(told.fields, told.at.rules), told.fields.integer("amount_minor", least=-(2**53) + 1))
 
 
-def _lease(fields: Fields, at: Setting, event_id: str) -> Lease:
-    action = fields.choice("action", LeaseAction, LeaseAction.GRANT)
-    lease, station = fields.text("lease", event_id, NAME), fields.text("station", at.station, NAME)
+def _lease(told: _Told) -> Lease:
+    action = told.fields.choice("action", LeaseAction, LeaseAction.GRANT)
+    lease, station = told.fields.text("lease", told.id, NAME), told.fields.text("station", told.at.station, NAME)
     if action is LeaseAction.CLOSE_OUT:
         return Lease(action, lease, station, None, None, 0, 0)
-    if fields.has("campaign") == fields.has("member"):
-        fields.problem("campaign", "must be given, or member, not both", "lend a campaign's money or a member's points")
-    of_campaign = fields.has("campaign")
+    if told.fields.has("campaign") == told.fields.has("member"):
+        told.fields.problem(
+            "campaign", "must be given, or member, not both", "lend a campaign's money or a member's points"
+        )
+    of_campaign = told.fields.has("campaign")
     return Lease(
         action,
         lease,
         station,
-        reading.campaign(fields, at.rules) if of_campaign else None,
-        None if of_campaign else _member(fields, "member"),
-        fields.integer("amount_minor" if of_campaign else "points", least=1),
-        reading.moment(fields, "expires_at", at.zone, FAR_FUTURE_MS),
+        reading.campaign(told.fields, told.at.rules) if of_campaign else None,
+        None if of_campaign else _member(told, "member"),
+        told.fields.integer("amount_minor" if of_campaign else "points", least=1),
+        reading.moment(told.fields, "expires_at", told.at.zone, FAR_FUTURE_MS),
     )
 
 
-_READERS: dict[EventKind, Callable[[Fields, Setting, str], What]] = {
+_READERS: dict[EventKind, Callable[[_Told], What]] = {
     EventKind.MEMBER: _enrol,
-    EventKind.DAY: lambda fields, at, _: Day(),
+    EventKind.DAY: lambda _: Day(),
     EventKind.SALE: _sell,
     EventKind.SETTLE: _of_sale,
     EventKind.VOID: _of_sale,
@@ -306,10 +321,10 @@ _READERS: dict[EventKind, Callable[[Fields, Setting, str], What]] = {
     EventKind.LATE_LINK: _late_link,
     EventKind.RELEASE: _of_sale,
     EventKind.GRANT: _grant,
-    EventKind.EXPIRE: _on_day,
-    EventKind.TIER_EVALUATION: _on_day,
+    EventKind.EXPIRE: _today,
+    EventKind.TIER_EVALUATION: _today,
     EventKind.BUDGET: _budget,
     EventKind.LEASE: _lease,
-    EventKind.REINCARNATION: lambda fields, at, _: Reborn(fields.text("station", at.station, NAME)),
-    EventKind.REPEAT: lambda fields, at, _: Again(fields.text("of", pattern=NAME)),
+    EventKind.REINCARNATION: lambda told: Reborn(told.fields.text("station", told.at.station, NAME)),
+    EventKind.REPEAT: lambda told: Again(told.fields.text("of", pattern=NAME)),
 }

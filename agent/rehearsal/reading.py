@@ -23,6 +23,7 @@ DEFAULT_STATION = "SH-0001"
 DEFAULT_MEMBER = "567014f1b3c2a9de"
 MEMBER_ID = r"[0-9a-f]{16}"
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+KEY = r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}"
 MAX_LINES = 32
 """Lines of one sale: more than any till shows, few enough to explain."""
 
@@ -100,13 +101,11 @@ def moment(fields: Fields, key: str, zone: tzinfo, default_ms: int | None = None
 
 
 def parse_moment(text: str, zone: tzinfo) -> tuple[int, str]:
-    """Return Unix milliseconds and what is wrong with the text, an empty one where nothing is."""
+    """Return Unix milliseconds and what is wrong with the text, empty where nothing is; a day is its midnight."""
     try:
         told = datetime.fromisoformat(text)
     except ValueError:
         return 0, "which is no time"
-    if "T" not in text and " " not in text:
-        return 0, "which has no time of day"
     if told.tzinfo is None:
         local = told.replace(tzinfo=zone)
         if local.astimezone(UTC).astimezone(zone).replace(tzinfo=None) != told:
@@ -215,10 +214,10 @@ def campaign(fields: Fields, rules: RuleSet) -> str:
     return name
 
 
-def member(fields: Fields, rules: RuleSet) -> MemberFacts:
-    """Return what the engine may know of a member; ``used`` counts are read beside it."""
+def member(fields: Fields, rules: RuleSet, key: str, default: str | None) -> MemberFacts:
+    """Return what the engine may know of a member, whose id stands at ``key``; ``used`` counts are read beside it."""
     return MemberFacts(
-        member=fields.text("id", DEFAULT_MEMBER, MEMBER_ID),
+        member=fields.text(key, default, MEMBER_ID) or DEFAULT_MEMBER,
         tier=tier_id(fields, "tier", rules),
         growth=fields.integer("growth", 0),
         tags=frozenset(fields.words("tags")),

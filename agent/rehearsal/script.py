@@ -61,7 +61,9 @@ def _event(fields: Fields, data: Any, number: int, at: Setting) -> Event | None:
     if not fields.has("kind"):
         fields.problem("kind", "is missing", f"use one of: {', '.join(kind.value for kind in EventKind)}")
         return None
-    kind = fields.choice("kind", EventKind, EventKind.DAY)
+    kind = fields.choice("kind", EventKind)
+    if data["kind"] != kind.value:
+        return None
     at_ms = reading.moment(fields, "at", at.zone) if fields.has("at") else None
     if kind is EventKind.DAY and not fields.has("at"):
         fields.problem("at", "is missing", "say to which instant the clock goes")

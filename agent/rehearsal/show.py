@@ -9,14 +9,21 @@ from collections.abc import Iterator
 from typing import Any
 
 from agent.domain.rules.explain import decimal, money
+from agent.rehearsal.play import Played
 from agent.rehearsal.trying import Tried
 
 Answer = dict[str, Any]
 
 
-def tried(one: Tried) -> Iterator[str]:
-    """Yield what one case gave: the sale, a sentence on each offer, the sums, and what was expected otherwise."""
+def tried(one: Tried, *, brief: bool) -> Iterator[str]:
+    """Yield what one case gave: the sale, a sentence on each offer, the sums, and what was expected otherwise.
+
+    ``brief``: of a case that is as expected, its name says enough.
+    """
     told = one.answer
+    if brief and one.case.expect is not None and not one.differences:
+        yield f"as expected: {told['case']}"
+        return
     yield f"{told['case']}"
     yield f"  {told['instant']} {one.case.zone_name}, {told['station']}, {_who(one)}, rules {told['rule_version']}"
     yield from (f"  {text}" for text in sale(told))
@@ -53,3 +60,78 @@ def _numbers(offer: Answer) -> str:
     if offer["needed"] is None and offer["actual"] is None:
         return str(offer["code"])
     return f"{offer['code']} needed {offer['needed']}, actual {offer['actual']}"
+
+
+def played(one: Played, exponent: int) -> Iterator[str]:
+    """Yield one event: what happened, what was answered, the accounts after it, and whether the books agree."""
+    told = one.told
+    yield f"{told['event']}. {told['kind']} {told['id']}, {told['at']}"
+    if told["refused"]:
+        yield f"  REFUSED {told['refusal']['problem']}"
+        yield f"    {told['refusal']['hint']}"
+    elif told["kind"] == "repeat":
+        yield "  the same message once more" + (": nothing has changed" if one.sound else "")
+    else:
+        yield from (f"  {text}" for text in _answered(told["answer"]))
+    yield from (f"    {text}" for text in state(told["state"], exponent))
+    proof = told["check"]
+    yield "    books: " + ("agree" if proof["agrees"] else f"DO NOT AGREE: {'; '.join(proof['problems'])}")
+    for difference in one.differences:
+        yield f"  DIFFERENT {difference}"
+
+
+def _answered(answer: Answer) -> Iterator[str]:
+    if "offers" in answer:
+        yield from sale(answer)
+        yield answer["state"]
+    else:
+        plain = {key: value for key, value in answer.items() if not isinstance(value, list)}
+        yield ", ".join(f"{key} {_word(value)}" for key, value in plain.items())
+        yield from (
+            ", ".join(f"{key} {_word(value)}" for key, value in row.items()) for row in answer.get("members", [])
+        )
+    for leg in answer.get("postings", []):
+        whose = leg["account"] if leg["member"] is None else f"{leg['account']} of {leg['member']}"
+        yield f"{leg['points']:+d} {whose}, lot {leg['lot']}"
+
+
+def state(told: Answer, exponent: int) -> Iterator[str]:
+    """Yield the state after an event, a line for each member, lot, coupon, budget and lease."""
+    for member in told["members"]:
+        yield from _member(member)
+    program = ", ".join(f"{name} {points}" for name, points in told["program"].items() if points)
+    yield f"programme: {program or 'nothing posted'}"
+    for coupon in told["coupons"]:
+        left = "" if coupon["balance_minor"] is None else f", {money(coupon['balance_minor'], exponent)} on it"
+        yield f"coupon {coupon['coupon']}: {coupon['state']}{left}"
+    for over in told["overruns"]:
+        worth = f"{money(over['value_minor'], exponent)} and {over['points']} points"
+        yield f"overrun: coupon {over['coupon']} once more on sale {over['sale']}, {worth} borne by the programme"
+    for budget in told["budgets"]:
+        balance, free = money(budget["balance_minor"], exponent), money(budget["free_minor"], exponent)
+        yield f"budget {budget['campaign']}: {balance}, of it {free} free"
+    for lease in told["leases"]:
+        yield (
+            f"lease {lease['lease']} of {lease['subject']} at {lease['station']}: {lease['state']}, granted"
+            f" {lease['granted']}, spent {lease['spent']}, reserved {lease['reserved']}, remaining {lease['remaining']}"
+        )
+
+
+def _member(told: Answer) -> Iterator[str]:
+    tier = told["tier"] or "no tier"
+    if told["falls_on"]:
+        tier += f" (from {told['falls_on']} on {told['falls_to'] or 'none'})"
+    debt = f", owes {told['debt_points']}" if told["debt_points"] else ""
+    held = f", {told['held_points']} held" if told["held_points"] else ""
+    yield (
+        f"member {told['member']}: {told['available_points']} points, {told['usable_points']} usable{held}{debt};"
+        f" {tier}, growth {told['growth']}, visits {told['visits']}"
+    )
+    for lot in told["lots"]:
+        ends = f"to {lot['expires_on']}" if lot["expires_on"] else "without end"
+        begins = "held" if lot["held"] else f"from {lot['usable_from']}"
+        yield f"  lot {lot['lot']}: {lot['points']} points, {begins} {ends}{', ended' if lot['expired'] else ''}"
+
+
+def _word(value: Any) -> str:
+    return "-" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -140,7 +140,7 @@ def test_partial_refund_keeps_what_the_smaller_net_earns():
     """Refunding 0.01 of 100.00 takes the point that 99.99 no longer earns; the bonus stays until the full refund."""
     own = lot("S", 150)
     first = reverse(sold(bonus=50), refund(1), [own])
-    second = reverse(sold(bonus=50), refund(99, before=1), first.lots)
+    second = reverse(first.settled, refund(99, before=1), first.lots)
     assert (first.points_reversed, second.points_reversed) == (1, 0)
     assert second.lots[0].points == 149
 
@@ -184,7 +184,7 @@ def test_spent_points_return_last_used_first():
     settled = SettledPoints("S", MEMBER, 10_000, 0, 0, settled.postings, lambda left: 0)
     half = reverse(settled, refund(5_000), lots)
     assert {left.id: left.points for left in half.lots} == {"a": 0, "b": 630}
-    whole = reverse(settled, refund(5_000, before=5_000), half.lots)
+    whole = reverse(half.settled, refund(5_000, before=5_000), half.lots)
     assert {left.id: left.points for left in whole.lots} == {"a": 75, "b": 805}
     assert half.points_returned + whole.points_returned == 500
 
