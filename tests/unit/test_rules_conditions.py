@@ -73,7 +73,7 @@ def test_condition_that_holds(when, who):
         ({"grades": ["95"]}, Code.WRONG_GRADE, None, None),
         ({"product_groups": ["diesel"]}, Code.WRONG_GRADE, None, None),
         ({"stations": ["SH-0001"]}, Code.WRONG_STATION, None, None),
-        ({"weekdays": ["mon", "sun"]}, Code.OUTSIDE_WINDOW, None, 5),
+        ({"weekdays": ["mon", "sun"]}, Code.OUTSIDE_WINDOW, 6, 5),
         ({"window": [{"from": "15:00", "to": "16:00"}]}, Code.OUTSIDE_WINDOW, 900, 960),
         ({"window": [{"from": "16:01", "to": "15:00"}]}, Code.OUTSIDE_WINDOW, 961, 960),
         ({"starts_on": "2026-11-22"}, Code.NOT_STARTED, 20261122, 20261121),

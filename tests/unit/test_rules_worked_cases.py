@@ -8,7 +8,7 @@ from agent.domain.member import UseCount, UseWindow
 from agent.domain.rules.facts import BudgetView, CampaignBudget
 from agent.domain.rules.verdict import Code, Verdict
 from agent.domain.units import amount_of
-from tests.support.loyalty import EARN, instant, member, rules, run, sale
+from tests.support.loyalty import EARN, coupon, instant, member, rules, run, sale
 
 
 def test_charge_is_what_the_pump_says_and_only_a_real_mismatch_is_flagged():
@@ -89,11 +89,12 @@ def test_order_of_stages_not_of_the_file(turned):
     assert run(rules(*offers), sale(30_000)).net_minor == 25_000
 
 
-def test_more_off_than_payable():
-    """50.00 off a sale of 38.60 takes 38.60, leaves nothing to pay and earns nothing."""
-    result = run(rules({"id": "x", "kind": "AMOUNT_OFF", "off_minor": 5_000}, *EARN), sale(3_860))
+def test_coupon_above_payable():
+    """A coupon of 50.00 on a sale of 38.60 takes 38.60, leaves nothing to pay and earns nothing."""
+    offer = {"id": "c", "kind": "COUPON", "gives": "AMOUNT_OFF", "off_minor": 5_000}
+    result = run(rules(offer, *EARN), sale(3_860, coupons=[coupon()]))
     assert (result.discount_minor, result.net_minor, result.points_earned) == (3_860, 0, 0)
-    assert result.verdict("x").code is Code.CAPPED_AMOUNT
+    assert result.verdict("c").code is Code.CAPPED_AMOUNT
 
 
 @pytest.mark.parametrize(
