@@ -124,13 +124,17 @@ def lend(world: World, event: Lease) -> Answer:
     if subject not in home:
         raise EventRefused(f"campaign {subject} has no budget", "give it one by a budget event before")
     incarnation = world.incarnation(event.station)
-    known = event.lease in world.leases
     granted = Granted(event.lease, event.station, incarnation, event.amount, world.seq)
     home[subject] = pools.grant(home[subject], granted)
-    if not known:
-        lease = leases.Lease(event.lease, subject, incarnation, event.amount, event.expires_ms)
-        world.leases[event.lease] = (event.station, lease)
-    return {"lease": event.lease, "station": event.station, "granted": event.amount, "free": home[subject].free}
+    lease = leases.Lease(event.lease, subject, incarnation, event.amount, event.expires_ms)
+    world.leases.setdefault(event.lease, (event.station, lease))
+    unit = world.unit_of(lease)
+    return {
+        "lease": event.lease,
+        "station": event.station,
+        f"granted_{unit}": event.amount,
+        f"free_{unit}": home[subject].free,
+    }
 
 
 def _points_pool(world: World, member: str, wanted: int) -> None:
@@ -153,7 +157,8 @@ def _call_in(world: World, event: Lease) -> Answer:
     world.leases[event.lease] = (station, after)
     world.close_finished()
     home, key = world.pool_of(lease)
-    return {"lease": event.lease, "station": station, "state": after.state.value, "free": home[key].free}
+    free = home[key].free
+    return {"lease": event.lease, "station": station, "state": after.state.value, f"free_{world.unit_of(lease)}": free}
 
 
 def reborn(world: World, event: Reborn, name: str) -> Answer:

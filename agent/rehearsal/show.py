@@ -111,10 +111,17 @@ def state(told: Answer, exponent: int) -> Iterator[str]:
         balance, free = money(budget["balance_minor"], exponent), money(budget["free_minor"], exponent)
         yield f"budget {budget['campaign']}: {balance}, of it {free} free"
     for lease in told["leases"]:
-        yield (
-            f"lease {lease['lease']} of {lease['subject']} at {lease['station']}: {lease['state']}, granted"
-            f" {lease['granted']}, spent {lease['spent']}, reserved {lease['reserved']}, remaining {lease['remaining']}"
-        )
+        sums = ", ".join(_sum(key, value, exponent) for key, value in lease.items() if key.endswith(UNITS))
+        yield f"lease {lease['lease']} of {lease['subject']} at {lease['station']}: {lease['state']}, {sums}"
+
+
+UNITS = ("_minor", "_points")
+
+
+def _sum(key: str, value: int, exponent: int) -> str:
+    """Return a sum as people read it: points as they are, money with its decimals."""
+    word, _, unit = key.rpartition("_")
+    return f"{word} {money(value, exponent) if unit == 'minor' else value}"
 
 
 def _member(told: Answer) -> Iterator[str]:

@@ -29,7 +29,7 @@ def state(world: World) -> Answer:
         "sales": [_sale(sale, sold) for sale, sold in sorted(world.sales.items())],
         "coupons": [_coupon(coupon) for _, coupon in sorted(world.coupons.items())],
         "budgets": [_pool("campaign", "_minor", pool) for _, pool in sorted(world.budgets.items())],
-        "points_lent": [_pool("member", "", pool) for _, pool in sorted(world.points.items())],
+        "points_lent": [_pool("member", "_points", pool) for _, pool in sorted(world.points.items())],
         "leases": [_lease(world, *world.leases[lease]) for lease in sorted(world.leases)],
         "overruns": [
             {
@@ -143,15 +143,17 @@ def _pool(subject: str, unit: str, pool: Pool) -> Answer:
 
 
 def _lease(world: World, station: str, lease: Lease) -> Answer:
+    """Return a lease as its station has it; what is called in or void cannot be spent any more."""
+    unit = world.unit_of(lease)
+    spendable = lease.state in (LeaseState.OPEN, LeaseState.CLOSING)
     return {
         "lease": lease.id,
-        "of": "points" if lease.subject in world.points else "campaign",
         "subject": lease.subject,
         "station": station,
         "state": lease.state.value,
         "live": lease.live(world.now_ms),
-        "granted": lease.granted,
-        "spent": lease.spent,
-        "reserved": sum(held.amount for held in lease.reserved),
-        "remaining": lease.remaining,
+        f"granted_{unit}": lease.granted,
+        f"spent_{unit}": lease.spent,
+        f"reserved_{unit}": sum(held.amount for held in lease.reserved),
+        f"remaining_{unit}": lease.remaining if spendable else 0,
     }

@@ -202,6 +202,10 @@ class World:
         home = self.points if lease.subject in self.points else self.budgets
         return home, lease.subject
 
+    def unit_of(self, lease: Lease) -> str:
+        """Return what a lease lends, as key names end: ``points`` of a member or ``minor`` units of a campaign."""
+        return "points" if lease.subject in self.points else "minor"
+
     def close_finished(self) -> None:
         """Tell head office of every lease whose last reservation has ended since it was called in."""
         for lease_id, (_, lease) in self.leases.items():

@@ -13,9 +13,17 @@ from tests.support.loyalty import MEMBER, Groups, Table, document
 OTHER = "00000000000000bb"
 START = "2026-05-01T09:00:00"
 GRADES = {"92": {"product_group": "petrol", "unit_price_milli": 7_850}}
-EARN = {"id": "earn", "kind": "EARN", "points": 1, "per_minor": 100}
-PAY = {"id": "pay", "kind": "POINTS_AS_MONEY"}
-COUPON = {"id": "ten", "kind": "COUPON", "gives": "AMOUNT_OFF", "off_minor": 1_000, "checking": "ONLINE_ONLY"}
+EARN: Table = {"id": "earn", "kind": "EARN", "points": 1, "per_minor": 100}
+PAY: Table = {"id": "pay", "kind": "POINTS_AS_MONEY"}
+COUPON: Table = {"id": "ten", "kind": "COUPON", "gives": "AMOUNT_OFF", "off_minor": 1_000, "checking": "ONLINE_ONLY"}
+SPRING: Table = {"id": "spring", "kind": "AMOUNT_OFF", "off_minor": 700, "budget": {"campaign": "spring"}}
+LEND: list[Table] = [
+    {"kind": "budget", "campaign": "spring", "amount_minor": 2_000},
+    {"kind": "lease", "lease": "L1", "campaign": "spring", "amount_minor": 1_000},
+]
+POINTS: Table = {"kind": "grant", "key": "welcome", "member": MEMBER, "points": 1_000}
+ISSUE: Table = {"kind": "grant", "coupon": "C-1", "offer": "ten"}
+VOID_1: Table = {"kind": "void", "sale": "S1"}
 
 
 def text(value: object) -> Any:
@@ -65,7 +73,7 @@ def joins(member: str = MEMBER, **facts: object) -> Table:
     return {"kind": "member", "member": member, **facts}
 
 
-def sells(event: str, amount_minor: int = 10_000, member: str | None = MEMBER, **more: object) -> Table:
+def sells(event: str, amount_minor: int = 10_000, member: str | None = MEMBER, **more: Any) -> Table:
     """The event of a sale of petrol, which is named after it unless ``sale`` is given."""
     who = {} if member is None else {"member": member}
     return {"kind": "sale", "id": event, "grade": "92", "amount_minor": amount_minor, **who, **more}
