@@ -47,9 +47,7 @@ _OP = Members(
         "growth": OrNull(Int()),
         "tags": Items(NAME, 256),
         "lots": Items(
-            Members(
-                {"points": Int(), "usable_from": OrNull(NAME), "expires_on": OrNull(NAME)}, {"lot": OrNull(NAME)}
-            ),
+            Members({"points": Int(), "usable_from": OrNull(NAME), "expires_on": OrNull(NAME)}, {"lot": OrNull(NAME)}),
             1_024,
         ),
         "as_of": OrNull(Anything()),

@@ -12,6 +12,8 @@ from datetime import date
 from enum import StrEnum
 from typing import Any
 
+from agent.domain.rules.facts import PresentedCoupon
+
 _CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _OFFER = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 _MEMBER = re.compile(r"[0-9a-f]{16}")
@@ -107,6 +109,20 @@ class Coupon:
     def used(self) -> bool:
         """Whether nothing is left to use."""
         return bool(self.uses) and not self.uses[-1].left_minor
+
+    def presented(self, *, confirmed: bool = False) -> PresentedCoupon:
+        """Return the coupon as the engine looks at it. ``confirmed``: head office keeps it for this sale."""
+        claims = self.claims
+        return PresentedCoupon(
+            code=claims.code,
+            offer=claims.offer,
+            member=claims.member,
+            expires_on=claims.expires_on,
+            used=self.used,
+            balance_minor=self.balance_minor,
+            station=claims.station,
+            confirmed=confirmed,
+        )
 
     @property
     def state(self) -> CouponState:

@@ -181,11 +181,8 @@ def release(member: str, lot: Lot, usable_from_ms: int) -> tuple[Lot, tuple[Post
     """Return a lot after its review was passed, and the postings from pending to available."""
     if lot.usable_from_ms is not None:
         raise LedgerError(f"lot {lot.id} is not held for review")
-    moved = (
-        Posting(Account.PENDING, -lot.points, lot.id, member),
-        Posting(Account.AVAILABLE, lot.points, lot.id, member),
-    )
-    return replace(lot, usable_from_ms=usable_from_ms), Entry(moved if lot.points else ()).postings
+    legs = [(Account.PENDING, -lot.points, lot.id), (Account.AVAILABLE, lot.points, lot.id)]
+    return replace(lot, usable_from_ms=usable_from_ms), Entry(_postings(member, legs)).postings
 
 
 def expire(member: str, lots: Iterable[Lot], today: date) -> tuple[Posting, ...]:

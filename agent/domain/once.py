@@ -103,17 +103,19 @@ def overruns(benefit: str, given: Iterable[Benefit], whole_minor: int | None = N
     much. The same sale told twice counts once.
     """
     told = {gift.sale: gift for gift in given}
+    ordered = sorted(told.values(), key=lambda gift: (gift.at_ms, gift.sale))
+    if whole_minor is None:
+        return tuple(_overrun(benefit, gift, gift.value_minor, gift.points) for gift in ordered[1:])
     found, left = [], whole_minor
-    for place, gift in enumerate(sorted(told.values(), key=lambda gift: (gift.at_ms, gift.sale))):
-        over_minor, over_points = (0, 0) if place == 0 else (gift.value_minor, gift.points)
-        if left is not None:
-            over_minor, over_points = max(0, gift.value_minor - left), 0
-            left = max(0, left - gift.value_minor)
-        if over_minor or over_points:
-            found.append(
-                Overrun(benefit, gift.sale, gift.member, over_minor, over_points, _moved(benefit, over_points))
-            )
+    for gift in ordered:
+        if gift.value_minor > left:
+            found.append(_overrun(benefit, gift, gift.value_minor - left, 0))
+        left = max(0, left - gift.value_minor)
     return tuple(found)
+
+
+def _overrun(benefit: str, gift: Benefit, value_minor: int, points: int) -> Overrun:
+    return Overrun(benefit, gift.sale, gift.member, value_minor, points, _moved(benefit, points))
 
 
 def _moved(benefit: str, points: int) -> tuple[Posting, ...]:

@@ -30,7 +30,7 @@ def quote(step: Step, sale: str, wish: Wish = NOTHING, *, hold_by: str | None = 
     sale, settled, held with other wishes, a coupon that cannot be read, or, to be held, a wish that is refused.
     """
     row = settling.payable(step, sale)
-    expire(step, sale)
+    release_due(step)
     held = step.tx.quotes.one(sale)
     if held is not None:
         return _told(step, committed(step, held, wish), until_ms=held["until_ms"])
@@ -204,18 +204,11 @@ def _count(step: Step, ref: int | None, uses: list[Any], station_uses: list[Any]
             )
 
 
-def take(step: Step, sale: str) -> Row | None:
-    """Take the quote that holds a sale out of the way of its settlement, counts and all; ``None`` where none does.
-
-    What it held of leases is to be spent in the same step; ``leasing.let_go`` follows.
-    """
-    held = step.tx.quotes.one(sale)
-    if held is None:
-        return None
+def take(step: Step, held: Row) -> None:
+    """Take a quote out of the way, counts and all; its leases are spent by then, and ``leasing.let_go`` follows."""
     _count(step, held["member_ref"], json.loads(held["uses"]), json.loads(held["station_uses"]), -1)
-    step.tx.quotes.remove(sale)
-    step.memory.locks.pop(sale, None)
-    return held
+    step.tx.quotes.remove(held["sale"])
+    step.memory.locks.pop(held["sale"], None)
 
 
 def unlock(step: Step, sale: str, by: str) -> dict[str, Any]:
@@ -228,23 +221,16 @@ def unlock(step: Step, sale: str, by: str) -> dict[str, Any]:
 
 def release_due(step: Step) -> None:
     """End every quote whose time is over, by the monotonic clock or by the wall."""
-    for sale in list(step.memory.locks):
-        expire(step, sale)
-
-
-def expire(step: Step, sale: str) -> None:
-    """End the quote of a sale where its time is over."""
-    if sale in step.memory.locks:
-        mono_ms, wall_ms = step.memory.locks[sale]
+    for sale, (mono_ms, wall_ms) in list(step.memory.locks.items()):
         if mono_ms <= step.now.mono_ms or wall_ms <= step.stamp.wall_ms:
             _release(step, sale, "agent", "its time is over")
 
 
 def _release(step: Step, sale: str, by: str, why: str) -> None:
-    row = step.tx.sales.row(sale)
+    held = step.tx.quotes.one(sale)
+    assert held is not None, "what is released is held"
     leases = [lease for lease, _ in step.tx.quotes.of_sale(sale, LEASE_HOLD)]
-    take(step, sale)
-    assert row is not None, "a quote belongs to a sale"
+    take(step, held)
     leasing.let_go(step, leases)
     step.tx.sales.set_state(sale, SaleState.PAYABLE)
     scanning.tell(step, links.SaleStateChanged(sale, SaleState.PAYABLE))

@@ -46,7 +46,7 @@ def settle_due(step: Step) -> None:
 def settle(step: Step, sale: str, pay: Pay, by: str, wish: Wish = NOTHING) -> dict[str, Any]:
     """Settle one sale by tender. Raises RequestRefused: no such sale, settled already, wrong sum, a refused wish."""
     row = payable(step, sale)
-    quoting.expire(step, sale)
+    quoting.release_due(step)
     return _settle(step, row, pay, by, wish)
 
 
@@ -84,7 +84,12 @@ def _settle(step: Step, row: Row, pay: Pay | None, by: str, wish: Wish) -> dict[
         evaluation, rule_hash = quoting.committed(step, held, wish), held["rule_hash"]
         taken = step.tx.quotes.of_sale(sale, LEASE_HOLD)
     settled = _commit(step, row, evaluation, rule_hash, None if pay is None else pay(evaluation.net_minor))
-    _write(step, row, settled, by, taken)
+    written = step.journal("fc.sale.settled.v1", _record(settled, taken))
+    leasing.spend(step, sale, written.id, taken, quoted=held is not None)
+    if held is not None:
+        quoting.take(step, held)
+        leasing.let_go(step, [lease for lease, _ in taken])
+    _write(step, row, settled, by, written)
     if held is not None and held["member_ref"] is None and link is not None:
         correcting.late_points(step, sale)  # linked after the price was told: the money stays, the points come
     return {
@@ -231,14 +236,10 @@ def _uses(step: Step, subject: int) -> tuple[UseCount, ...]:
     )
 
 
-def _write(step: Step, row: Row, settled: settlement.Settlement, by: str, taken: leasing.Amounts) -> None:
-    """Write a settlement with everything it spends; ``taken``: lease and amount, held by its quote or free."""
+def _write(step: Step, row: Row, settled: settlement.Settlement, by: str, written: Written) -> None:
+    """Write a settlement's rows; ``written``: its record."""
     sale, purpose = settled.sale, settled.evaluation.sale.purpose
     ref = None if settled.member is None else step.tx.members.ensure(settled.member)
-    written = step.journal("fc.sale.settled.v1", _record(settled, taken))
-    leasing.spend(step, sale, written.id, taken, quoted=step.tx.quotes.one(sale) is not None)
-    quoting.take(step, sale)
-    leasing.let_go(step, [lease for lease, _ in taken])
     step.tx.sales.add_settlement(
         {
             "sale": sale,

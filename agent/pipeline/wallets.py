@@ -1,18 +1,14 @@
 """What a member holds, as a quote and a settlement need it: lots with what is left of each, debt, what may be spent.
 
-Reads the store; adds up by ``agent.domain.effective`` and ``agent.domain.ledger``.
+Reads the store; decides nothing.
 """
 
 from __future__ import annotations
 
-import json
-from datetime import date
-
 from agent.domain import ledger, settlement
-from agent.domain.effective import AsOf, OwnPosting, effective_lots
-from agent.domain.holdings import base_lots
 from agent.pipeline import leasing
 from agent.pipeline.step import Step
+from agent.store.holdings import member_lots
 from agent.store.spending import POINTS_HOLD
 
 
@@ -20,30 +16,8 @@ def lots_of(step: Step, ref: int) -> tuple[ledger.Lot, ...]:
     """Return a member's lots with what is left on each: head office's balance and what happened here since (W-44)."""
     row = step.tx.members.by_ref(ref)
     assert row is not None, "a surrogate names a member"
-    as_of = None if row["as_of"] is None else AsOf(**json.loads(row["as_of"]))
-    own_lots = [
-        ledger.Lot(
-            lot["id"],
-            0,
-            lot["earned_ms"],
-            lot["usable_from_ms"],
-            None if lot["expires_on"] is None else date.fromisoformat(lot["expires_on"]),
-            lot["source"],
-        )
-        for lot in step.tx.sales.lots_of(ref)
-    ]
-    lineage = step.tx.incarnations.lineage()
-    names = dict(lineage)
-    own = [
-        OwnPosting(
-            names[posted["generation"]],
-            posted["seq"],
-            ledger.Posting(ledger.Account(posted["account"]), posted["points"], posted["lot"], row["id"]),
-        )
-        for posted in step.tx.sales.posted_to(ref)
-    ]
-    base = base_lots(json.loads(row["base_lots"]))
-    return effective_lots(base, as_of, own_lots, own, [name for _, name in lineage])
+    sales = step.tx.sales
+    return member_lots(row, sales.lots_of(ref), sales.posted_to(ref), step.tx.incarnations.lineage())
 
 
 def wallet(step: Step, ref: int) -> settlement.Wallet:

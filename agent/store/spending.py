@@ -31,6 +31,7 @@ _RESERVED = Prepared(
     .where((HELD.c.kind == LEASE_HOLD) & (HELD.c.key == bindparam("of_lease")))
     .order_by(HELD.c.sale)
 )
+_QUOTE = Prepared(select(QUOTE).where(QUOTE.c.sale == bindparam("of_sale")))
 _TAKEN_BY = Prepared(
     select(LEASE_MOVE.c.lease, func.sum(LEASE_MOVE.c.amount).label("amount"))
     .where(LEASE_MOVE.c.sale == bindparam("of_sale"))
@@ -125,6 +126,7 @@ class QuoteTable:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._raw = raw(connection)
 
     def add(self, values: Mapping[str, Any], held: Sequence[tuple[str, str, int]]) -> None:
         """Insert a quote with what it holds as (kind, key, amount); a coupon held twice raises IntegrityError."""
@@ -132,9 +134,9 @@ class QuoteTable:
         for kind, key, amount in held:
             self._connection.execute(insert(HELD), {"sale": values["sale"], "kind": kind, "key": key, "amount": amount})
 
-    def one(self, sale: str) -> RowMapping | None:
+    def one(self, sale: str) -> Found | None:
         """Return the quote that locks a sale."""
-        return self._connection.execute(select(QUOTE).where(QUOTE.c.sale == sale)).mappings().first()
+        return _QUOTE.first(self._raw, {"of_sale": sale})
 
     def until(self) -> list[tuple[str, int]]:
         """Return every locked sale with the wall time at which its quote ends."""

@@ -282,7 +282,7 @@ _EMPTY_LOTS = """
 SELECT p.lot, sum(p.points) AS p FROM posting p JOIN lot l ON l.id = p.lot AND l.member_ref = p.member_ref
 WHERE p.account <> 'member:debt' AND l.source <> 'head_office' GROUP BY p.lot, p.member_ref HAVING sum(p.points) < 0
 """
-"""A lot that was made here never gives more than it held; what one of head office's own holds, only head office knows."""
+"""A lot that was made here never gives more than it held; what one of head office's holds, only head office knows."""
 
 
 def _deliveries(db: sqlite3.Connection) -> Iterator[Finding]:

@@ -48,8 +48,11 @@ def token(code: str, offer: str, *, key: Any = SOME_KEY, **claims: Any) -> str:
 class Till:
     """``do`` runs anything inside one step of the pipeline, committed as every step is."""
 
-    def __init__(self, directory: Path, *, settle: str = "tender", seed: int = 1) -> None:
+    def __init__(
+        self, directory: Path, *, settle: str = "tender", seed: int = 1, pinned: PinnedKeys | None = None
+    ) -> None:
         self.directory = directory
+        self.pinned = PinnedKeys.from_jwks(public_jwks(SOME_KEY)) if pinned is None else pinned
         self.clock = VirtualClock()
         self.random = Random(f"till:{seed}")
         config = default_config("", islands=1)
@@ -72,7 +75,7 @@ class Till:
             index_key=INDEX_KEY,
             capabilities={},
             outlets=Outlets(lambda _command: None, lambda: None),
-            pinned=PinnedKeys.from_jwks(public_jwks(SOME_KEY)),
+            pinned=self.pinned,
         )
 
     def restart(self, seconds: float = 0.0) -> None:

@@ -158,7 +158,10 @@ def test_amounts_travel_as_integers(daemon: Path) -> None:
     """Litres, money and prices as the person wrote them become ml, minor units and thousandths, exactly."""
     assert run("pumps", "authorise", "1", "--litres", "20.005", "--socket", daemon).exit_code == 0
     assert (
-        run("sales", "settle", "X", "--tender", "card:12.30:A7", "--tender", "cash", "--socket", daemon).exit_code == 0
+        run(
+            "sales", "settle", "X", "--tender", "card:12.30:A7", "--tender", "cash", "--json", "--socket", daemon
+        ).exit_code
+        == 0
     )
     assert run("prices", "set", "92", "7.855", "--at", "2026-11-22T06:00:00+08:00", "--socket", daemon).exit_code == 0
     (_, authorise), (_, settle), (_, price) = ASKED
