@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from agent.store.loyalty_tables import PRICED
 from agent.store.prepared import Found, Prepared, raw
-from agent.store.tables import MEMBER, MEMBER_INDEX, PRICED, USE_COUNT
+from agent.store.tables import MEMBER, MEMBER_INDEX, USE_COUNT
 
 _ROWS = select(MEMBER)
 _BY_INDEX = Prepared(

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 from sqlalchemy import Connection, RowMapping, bindparam, delete, func, insert, select, update
 
 from agent.domain.sale import Sale, SaleKind, SaleState, Totalizer
+from agent.store.loyalty_tables import PRICED
 from agent.store.prepared import Found, Prepared, raw
 from agent.store.tables import (
     CORRECTION,
@@ -16,7 +17,6 @@ from agent.store.tables import (
     MEMBER,
     POINTS_HOLDER,
     POSTING,
-    PRICED,
     SALE,
     SCAN_EVENT,
     SETTLEMENT,

@@ -307,31 +307,6 @@ SETTLEMENT = Table(
 )
 """The settlement of one sale: once, never changed."""
 
-PRICED = Table(
-    "priced",
-    metadata,
-    _text("source", primary_key=True),
-    _text("sale"),
-    _text("what"),
-    _integer("member_ref", nullable=True),
-    _integer("rule_version"),
-    _text("rule_hash"),
-    _text("facts", nullable=True),
-    _text("lines"),
-    _integer("points_earned"),
-    _integer("at_ms"),
-    ForeignKeyConstraint(["sale"], ["sale.id"]),
-    ForeignKeyConstraint(["member_ref"], ["member.ref"]),
-    Index("priced_by_sale", "sale"),
-    Index("priced_by_member", "member_ref"),
-    CheckConstraint("what in ('settlement', 'link', 'late-link')", name="priced_what_known"),
-)
-"""What the rules were told when a sale was priced (``domain.rules.told``), so that the answer can be given again.
-
-``source``: id of the record it led to; ``lines``: the verdicts, empty where the settlement itself has them; ``facts``:
-null once the member was deleted.
-"""
-
 POINTS_HOLDER = Table(
     "points_holder",
     metadata,
