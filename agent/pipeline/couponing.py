@@ -146,17 +146,3 @@ def give_back(step: Step, sale: str) -> list[str]:
             step.tx.coupons.leave(entry.sale, code, entry.left_minor, used=used)
         codes.append(code)
     return codes
-
-
-def records(used: Sequence[CouponUse]) -> list[dict[str, Any]]:
-    """Return coupon uses as the settled record tells them."""
-    return [
-        {
-            "code": entry.code,
-            "offer": entry.offer,
-            "value_minor": entry.value_minor,
-            "left_minor": entry.left_minor,
-            "used": entry.used,
-        }
-        for entry in used
-    ]

@@ -308,12 +308,10 @@ def keep_lots(
 
 
 def _record(settled: settlement.Settlement, taken: leasing.Amounts) -> dict[str, Any]:
-    """Return the settled record with what only a station knows: coupons, leases of points, the terms of the new lot."""
+    """Return the settled record with what only a station knows: leases of points, the terms of the new lot."""
     record = settled.record()
     budgets = {use.lease for use in settled.budgets}
     points = [{"lease": lease, "points": amount} for lease, amount in taken if lease not in budgets]
-    if settled.evaluation.coupons:
-        record["coupons"] = couponing.records(settled.evaluation.coupons)
     if points:
         record["points_leases"] = points
     if settled.lot is not None:
