@@ -72,6 +72,8 @@ def relink(world: World, event: Link) -> Answer:
     if sold.holder is None:
         raise EventRefused(f"sale {event.sale} has no member", "link it by a late_link event")
     before = sold.holder
+    if before.member == event.member:
+        raise EventRefused(f"sale {event.sale} is linked to {event.member}", "name the member it belongs to")
     back = _reverse(world, sold, settled.net_minor)
     world.post(before.member, event.sale, f"unlinked {len(world.keys)}", back.postings, back.lots)
     _uncount(world, sold, settled.net_minor)
@@ -119,6 +121,7 @@ def pass_review(world: World, event: OfSale) -> Answer:
     account = world.members[member]
     lots = tuple(replace(done, points=known.points) if known.id == lot.id else known for known in account.lots)
     world.members[member] = replace(account, lots=lots)
+    world.sales[event.sale] = replace(sold, held=False)
     return {"sale": event.sale, "points": done.points, "postings": answer.postings(postings)}
 
 
@@ -289,7 +292,9 @@ def _settled(world: World, sale: str) -> tuple[Sold, settlement.Settlement]:
 
 
 def _hold(world: World, event: Link) -> settlement.Settlement | None:
-    """Settle a sale again for the member it belongs to, as the original rules would have; only points follow."""
+    """Settle a sale again for the member it belongs to, as the original rules would have; only points follow. A review
+    of the sale goes on.
+    """
     sold, settled = _settled(world, event.sale)
     if event.member is None or settled.evaluation.sale.purpose is not None:
         return None
@@ -304,6 +309,7 @@ def _hold(world: World, event: Link) -> settlement.Settlement | None:
         wallet=_wallet(world, event.member),
         ended_ms=sold.ended_ms,
         now_ms=world.now_ms,
+        held=sold.held,
     )
     world.sales[event.sale] = replace(sold, holder=fresh, points=_points(settled, fresh))
     _grant(world, fresh, f"linked {len(world.keys)}")

@@ -167,16 +167,18 @@ class World:
     ) -> tuple[Posting, ...]:
         """Write the postings of one fact of a member, once, and bring their lots up to date; returns what was new.
 
-        ``sale``: the sale or the key of a grant. ``fresh``: lots that may not be known yet, whatever they hold: only
-        postings fill a lot. Raises LedgerError.
+        ``sale``: the sale or the key of a grant. ``fresh``: lots as they are from now on where they are new or empty,
+        whatever they hold: only postings fill a lot. Raises LedgerError.
         """
         legs = keyed(sale, fact, Entry(tuple(postings)).postings)
         new = unposted(self.keys, legs)
         if member is not None and new:
             account = self.members[member]
-            named, known = {leg.lot for leg in new}, {lot.id for lot in account.lots}
-            added = [replace(lot, points=0) for lot in fresh if lot.id in named and lot.id not in known]
-            self.members[member] = replace(account, lots=apply_to_lots((*account.lots, *added), new))
+            named, kept = {leg.lot for leg in new}, {lot.id: lot for lot in account.lots}
+            for lot in fresh:
+                if lot.id in named and (lot.id not in kept or kept[lot.id].points == 0):
+                    kept[lot.id] = replace(lot, points=0)
+            self.members[member] = replace(account, lots=apply_to_lots(kept.values(), new))
         self.keys |= {key for key, _ in legs}
         self.ledger += tuple((member, leg) for leg in new)
         return new

@@ -12,7 +12,7 @@ from math import prod
 
 from agent.domain.rules.model import Kind, Offer, RuleSet
 from agent.domain.rules.plan import Parts, Plan, Space
-from agent.domain.rules.stages import Mark, Run, run_order
+from agent.domain.rules.stages import Mark, Run
 
 MAX_PLANS = 256
 """Plans compared one by one; a rule set that allows more is searched greedily, and says so."""
@@ -45,7 +45,7 @@ def choose(eligible: list[Offer], rules: RuleSet, run: Run) -> Choice:
         search.go(sets, count)
         return Choice(search.plan, count, greedy=False)
     for some in _beginnings(offers, rules):
-        search.go(_sets(some, rules), MAX_PLANS)
+        search.go(sets if len(some) == len(offers) else _sets(some, rules), MAX_PLANS)
     return Choice(search.plan, search.compared, greedy=True)
 
 
@@ -93,17 +93,15 @@ class _Search:
         """Compare plans of these sets, up to a number of them."""
         self._left = at_most
         for parts in sets:
-            self._explore(_Tree.of([part for part in parts if self._matters(part)], self._worths(parts)))
+            most = self._worths(parts)
+            if sum(max(most[option[0].id] for option in part if option) for part in parts) >= self.saved:
+                self._explore(_Tree.of(parts, most))
 
     def _worths(self, parts: Parts) -> dict[str, int]:
         for offer in (offer for options in parts for option in options for offer in option):
             if offer.id not in self._most:
                 self._most[offer.id] = self.run.most(offer)
         return self._most
-
-    def _matters(self, options: list[Plan]) -> bool:
-        """Whether a part can change anything: an offer that may be left out and can save nothing cannot."""
-        return len(options) != 2 or options[1] != () or self._worths([options])[options[0][0].id] > 0
 
     def _explore(self, tree: _Tree) -> None:
         """Follow the tree, what promises most first, and drop what can no longer win."""
@@ -197,7 +195,7 @@ class _Tree:
             offers = sorted((option[0] for option in part if option), key=lambda offer: (-most[offer.id], offer.order))
             options.append([*offers, None] if () in part else [*offers])
         slots = [(offer, number) for number, part in enumerate(options) for offer in part if offer is not None]
-        slots.sort(key=lambda slot: run_order(slot[0]))
+        slots.sort(key=lambda slot: slot[0].turn)
         begins: dict[int, int] = {}
         for place, (_, number) in enumerate(slots):
             begins.setdefault(number, place)

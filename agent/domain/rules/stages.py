@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from agent.domain.rules.conditions import Case, amount_limit_code, covers, window_name
-from agent.domain.rules.model import Coupon, Offer, PointsAsMoney, Stage, Trimmed
+from agent.domain.rules.model import Coupon, Offer, PointsAsMoney, Trimmed
 from agent.domain.rules.verdict import Code, Grant, Reason
 from agent.domain.rules.worth import BASIS_POINTS, Nets, Worth, follows_running_net, worth
 from agent.domain.units import half_up
@@ -28,13 +29,6 @@ def spread(amount: int, weights: Sequence[int]) -> list[int]:
     for index in by_remainder[: amount - sum(parts)]:
         parts[index] += 1
     return parts
-
-
-def run_order(offer: Offer) -> tuple[int, tuple[int, str]]:
-    """Return the key by which discounts take their value: the stage (a late roll-back stands among LINE), priority,
-    id.
-    """
-    return (max(offer.stage, Stage.LINE), offer.order)
 
 
 @dataclass(slots=True)
@@ -69,7 +63,7 @@ class Run:
         """Begin anew and let the discounts of a plan take their value, in order of stage, priority and id."""
         self.back(self._start)
         self.grants = {}
-        for offer in sorted(plan, key=run_order):
+        for offer in sorted(plan, key=attrgetter("turn")):
             self.grants[offer.id] = self.take(offer)
 
     def beside(self, plan: Iterable[Offer], others: list[Offer]) -> list[Grant]:
@@ -77,7 +71,7 @@ class Run:
         found: list[Grant] = []
         asked, now = {offer.id for offer in others}, self.mark()
         self.back(self._start)
-        for offer in sorted([*plan, *others], key=run_order):
+        for offer in sorted([*plan, *others], key=attrgetter("turn")):
             mark = self.mark()
             grant = self.take(offer)
             if offer.id in asked:
