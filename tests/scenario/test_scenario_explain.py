@@ -128,6 +128,18 @@ def test_a_late_link_is_explained_beside_the_sale_of_nobody(station: VirtualStat
     assert told["priced"][0]["points_earned"] == 0 < told["priced"][1]["points_earned"]
 
 
+def test_a_held_quote_is_explained_by_what_was_told_then(station: VirtualStation) -> None:
+    """Between quote and payment the member fuelled again; fuel booked as own use gets nothing, and says why."""
+    sale, other = sell(station, card=1), sell(station, card=1)
+    assert station.ask("sales.quote", sale=sale, lock=True)["ok"]
+    assert station.ask("sales.settle", sale=other, tenders=[{"kind": "own-use", "amount_minor": None, "ref": None}])[
+        "ok"
+    ]
+    assert station.ask("sales.settle", sale=sale, tenders=CASH)["ok"]
+    assert (explained(station, sale)["same"], explained(station, other)["same"]) == (True, True)
+    assert {offer["detail"] for offer in explained(station, other)["priced"][0]["offers"]} == {"purpose"}
+
+
 def test_a_changed_verdict_is_found(station: VirtualStation) -> None:
     """Somebody raised a discount in the settlement: the facts say otherwise, the command ends with 1."""
     sale = settled(station, card=1)
