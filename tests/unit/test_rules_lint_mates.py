@@ -241,6 +241,13 @@ def test_litres_as_a_threshold_are_priced_too():
     assert dearer(first | {"off_milli": 170}, second, groups=[("g", "FIRST")]) is None
 
 
+@pytest.mark.parametrize(("late", "told"), [("CONVERT", True), ("REJECT", False)])
+def test_a_roll_back_that_comes_too_late_is_a_discount_like_others(late, told):
+    """0.20 off each of at least 26 litres, given at the till, leaves less than 200.00: 20 off per 200 is lost."""
+    pump = offer("PUMP_ROLLBACK", "a", late=late, when={"min_volume_ml": 26_000})
+    assert (dearer(pump, offer("SPEND_THRESHOLD", "b", basis="RUNNING")) is not None) is told
+
+
 def test_two_small_discounts_together_undo_a_threshold():
     """Neither 3 % alone takes 209.00 below 200.00 running, both do: only the second begins there."""
     threshold = offer("SPEND_THRESHOLD", "a", basis="RUNNING", off_minor=2_000)

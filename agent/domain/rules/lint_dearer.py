@@ -165,12 +165,12 @@ def _prices(rules: RuleSet, offers: Sequence[Offer]) -> Sequence[int]:
     usual = USUAL_PRICES_MILLI.get(rules.program.exponent, USUAL_PRICES_MILLI[2])
     if not any(_in_litres(offer) for offer in offers):
         return usual[:1]
-    fixed = [offer.terms.price_milli for offer in offers if isinstance(offer.terms, FixedPrice)]
+    fixed = [offer.effect.price_milli for offer in offers if isinstance(offer.effect, FixedPrice)]
     return sorted({*usual, *(price + price // 10 for price in fixed)})
 
 
 def _in_litres(offer: Offer) -> bool:
-    by_volume = isinstance(offer.terms, PerLitre | FixedPrice)
+    by_volume = isinstance(offer.effect, PerLitre | FixedPrice)
     return by_volume or offer.when.min_volume_ml is not None or offer.caps.volume_ml is not None
 
 

@@ -17,8 +17,10 @@ from agent.domain.rules.model import (
     Coupon,
     Earn,
     Kind,
+    Late,
     Multiplier,
     Offer,
+    PumpRollback,
     SpendThreshold,
     Stage,
     Subject,
@@ -177,5 +179,6 @@ def names(look: Look) -> Iterator[Finding]:
 
 
 def is_money(offer: Offer) -> bool:
-    """Return whether an offer takes money off at the till by itself: no coupon, no price at the pump."""
-    return offer.stage in (Stage.LINE, Stage.THRESHOLD)
+    """Return whether an offer takes money off at the till by itself: no coupon, but a roll-back that came too late."""
+    late = isinstance(offer.terms, PumpRollback) and offer.terms.late is Late.CONVERT
+    return late or offer.stage in (Stage.LINE, Stage.THRESHOLD)
