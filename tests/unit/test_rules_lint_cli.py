@@ -27,6 +27,10 @@ id = "twelve"
 kind = "PERCENT"
 share_bp = 1200
 group = "money"
+[[offer]]
+id = "gone"
+kind = "AMOUNT_OFF"
+off_minor = 100
 [offer.when]
 ends_on = "2025-12-31"
 """
@@ -56,9 +60,9 @@ def test_a_questionable_file_ends_with_1_and_names_each_line(tmp_path: Path) -> 
 {file}:10: offer[0] (per-200): DEARER: makes a bigger sale dearer: 199.99 costs 175.99, 200.00 costs 180.00: from there \
 on twelve gives less or nothing
     let the better one win (group mode BEST, or priorities), or use basis GROSS
-{file}:22: offer[1].when.ends_on (twelve): NEVER_APPLIES: ended on 2025-12-31, the rule set takes effect on 2026-01-01
+{file}:26: offer[2].when.ends_on (gone): NEVER_APPLIES: ended on 2025-12-31, the rule set takes effect on 2026-01-01
     take the offer out, or let it run on
-{file}: 2 offers, 2 warnings
+{file}: 3 offers, 2 warnings
 """
     )
 
@@ -68,7 +72,7 @@ def test_json_has_the_amounts_with_their_units() -> None:
     done = lint("-", "--json", text=HEAD + DEARER)
     told = json.loads(done.output)
     assert done.exit_code == 1
-    assert (told["ok"], told["file"], told["version"], told["offers"], told["faults"]) == (False, "stdin", 3, 2, [])
+    assert (told["ok"], told["file"], told["version"], told["offers"], told["faults"]) == (False, "stdin", 3, 3, [])
     first = told["warnings"][0]
     assert (first["code"], first["line"], first["key"], first["offer"]) == ("DEARER", 10, "offer[0]", "per-200")
     amounts = {key: value for key, value in first.items() if key.endswith("_minor")}

@@ -270,6 +270,16 @@ def test_offers_that_never_meet_make_nothing_dearer():
     assert dearer(first, second | {"when": {"weekdays": ["mon"]}}, groups=groups) is not None
 
 
+def test_what_never_applies_makes_nothing_dearer():
+    """20 % that is over, or stands behind a mate that always comes first, was nothing to lose."""
+    first, second = offer("SPEND_THRESHOLD", "b", group="g"), offer("PERCENT", "c", group="g", share_bp=2_000)
+    over = second | {"when": {"ends_on": "2025-12-31"}}
+    assert dearer(first, over, groups=[("g", "FIRST")]) is None
+    assert dearer(first, over | {"when": {"ends_on": "2026-01-01"}}, groups=[("g", "FIRST")]) is not None
+    always = offer("AMOUNT_OFF", "a", group="g", priority=101)
+    assert dearer(first, always, second | {"priority": 102}, groups=[("g", "FIRST")]) is None
+
+
 def test_a_tier_is_never_made_dearer_by_its_own_threshold():
     """A tier's offer may be left out, so the engine keeps the better mate."""
     first = offer("SPEND_THRESHOLD", "a", group="g", when={"tiers": ["gold"]})

@@ -15,8 +15,8 @@ from agent.domain.member import MemberFacts
 from agent.domain.rules.engine import evaluate
 from agent.domain.rules.facts import BudgetView, LocalInstant, Presented, SaleFacts, SaleLine
 from agent.domain.rules.findings import Finding, Lint, Look
-from agent.domain.rules.lint_mates import may_be_given_together
-from agent.domain.rules.lint_offers import is_money
+from agent.domain.rules.lint_mates import may_be_given_together, shadowed
+from agent.domain.rules.lint_offers import endings, is_money
 from agent.domain.rules.model import (
     Basis,
     Caps,
@@ -66,9 +66,10 @@ class _Fall:
 
 
 def dearer(look: Look) -> Iterator[Finding]:
-    """Sizes of a sale from which an offer takes more away than it gives."""
+    """Sizes of a sale from which an offer takes more away than it gives; what never applies takes nothing."""
     rules = look.rules
-    offers = [offer for offer in rules.offers if is_money(offer)]
+    never = {finding.offer for finding in (*endings(look), *shadowed(look))}
+    offers = [offer for offer in rules.offers if is_money(offer) and offer.id not in never]
     left = MAX_COMPARED
     for trigger in offers:
         for mates in _in_its_way(rules, trigger, offers):
