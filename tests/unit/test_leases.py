@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ OLD, NEW = "a" * 32, "b" * 32
 NOW, LATER, END = 1_000, 2_000, 9_000
 
 
-def lent(**more: object) -> Lease:
+def lent(**more: Any) -> Lease:
     """A lease of 1200 that may be spent until END."""
     return replace(Lease("L1", "spring", OLD, 1_200, END), **more)
 
@@ -126,6 +127,7 @@ def test_refund_brings_back_what_a_sale_took():
     part = leases.give_back(spent(spent(lent(), "S1", 700), "S2", 100), "S1", 300)
     assert (part.spent, part.remaining, part.taken[0].kept) == (500, 700, 400)
     assert leases.give_back(part, "S1", 400).taken == (Taken("S1", 700, 700), Taken("S2", 100))
+    assert (leases.give_back(part, "S1", 1).spent, leases.give_back(part, "S1", 0)) == (499, part)
     for amount in (401, -1):
         with pytest.raises(LeaseError, match="S1 holds 400"):
             leases.give_back(part, "S1", amount)
@@ -159,6 +161,12 @@ def test_idle_lease_is_closed_at_once():
     assert leases.timed_out(lent(), END).state is LeaseState.OPEN
 
 
+def test_states_and_events_have_their_names_on_the_wire_and_on_disk():
+    """What is stored and sent keeps its name."""
+    assert [state.value for state in LeaseState] == ["open", "closing", "closed", "void"]
+    assert [event.value for event in LeaseEvent] == ["received", "closed_out", "void"]
+
+
 def test_records_of_the_wire():
     """The record tells what was spent and what remains, reservations not counted; of a void lease nobody knows [W-52]."""
     quoted = reserved(spent(lent(), "S1", 700), "S2", 100)
@@ -181,7 +189,7 @@ def test_leases_are_void_after_a_reincarnation():
 # --- head office ---------------------------------------------------------------------------------------------------
 
 
-def granted(name: str = "L1", amount: int = 400, **more: object) -> Granted:
+def granted(name: str = "L1", amount: int = 400, **more: Any) -> Granted:
     """A lease for the old incarnation of a station, granted when its L stream stood at 7."""
     return replace(Granted(name, "SH-1", OLD, amount, 7), **more)
 

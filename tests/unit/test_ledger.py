@@ -56,6 +56,22 @@ def sums(postings: Iterable[Posting]) -> dict[Account, int]:
     return {account: points for (account, _), points in balances(postings).items()}
 
 
+def test_accounts_have_their_names_on_the_wire():
+    """The accounts of the ledger, and which of them belong to a member."""
+    assert [account.value for account in Account if account.is_members] == [
+        "member:available",
+        "member:pending",
+        "member:debt",
+    ]
+    assert [account.value for account in Account if not account.is_members] == [
+        "program:issued",
+        "program:redeemed",
+        "program:expired",
+        "program:adjusted",
+        "program:overrun",
+    ]
+
+
 def test_entry_must_sum_to_zero():
     """Postings that create or lose a point are refused by the constructor."""
     with pytest.raises(LedgerError, match="sum to 1"):
@@ -295,6 +311,7 @@ def test_expiry_is_posted_once_and_in_spending_order():
         (Account.EXPIRED, 7, "b"),
     ]
     assert expire(MEMBER, apply_to_lots(lots, postings), TODAY) == ()
+    assert len(expire(MEMBER, [lot("last", 1, "2026-11-20")], TODAY)) == 2
 
 
 def test_balances_leave_out_level_accounts_and_tell_members_apart():

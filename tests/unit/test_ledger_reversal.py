@@ -102,6 +102,16 @@ def test_debt_partly_repaid_since():
     assert (second.debt, sums(second.postings)) == (70, {Account.DEBT: -70, Account.ISSUED: 70})
 
 
+def test_reopened_and_new_debt_are_told_apart():
+    """Of 100 earned points 60 repaid a debt, 40 are spent: after half 40 are newly owed and 10 re-opened, after all 40 and 60."""
+    first = reverse(sold(debt=60), refund(5_000, policy=UNLIMITED), [lot("S", 0)])
+    second = reverse(first.settled, refund(5_000, 5_000, UNLIMITED, debt=50), first.lots)
+    assert [sums(part.postings) for part in (first, second)] == [{Account.DEBT: -50, Account.ISSUED: 50}] * 2
+    settled_since = reverse(first.settled, refund(5_000, 5_000, UNLIMITED, debt=0), first.lots)
+    assert settled_since.debt == 50
+    assert Refund(0, 1, NOW, TODAY, UNLIMITED, 30).debt == 0
+
+
 def test_parts_choose_the_lots_the_full_refund_would():
     """The lot that ends first comes back last and gives first: the part before it is put right, lot by lot."""
     used = [(lot("a", 75, "2027-06-30"), 75), (lot("b", 425, "2027-09-30"), 425)]
@@ -110,6 +120,9 @@ def test_parts_choose_the_lots_the_full_refund_would():
     assert points_of(first) == {"a": 0, "b": 200, "S": 0}
     second = reverse(first.settled, refund(5_000, 5_000), first.lots)
     assert points_of(second) == points_of(reverse(settled, refund(10_000), empty)) == {"a": 0, "b": 400, "S": 0}
+    first = reverse(settled, refund(5_000), [*empty[:2], lot("S", 20)])
+    assert points_of(first) == {"a": 0, "b": 220, "S": 0}
+    assert points_of(reverse(first.settled, refund(5_000, 5_000), first.lots)) == {"a": 0, "b": 420, "S": 0}
 
 
 def test_points_that_came_back_after_their_end_are_put_right_as_well():
@@ -264,10 +277,11 @@ def test_spent_points_come_back_before_earned_ones_are_taken():
 
 def test_returned_points_are_floored_on_what_is_refunded_so_far():
     """Of 100 points on a net of 3: 33 after 1, 66 after 2, 100 after 3, whoever cuts how."""
-    settled, lots, back, before = sold(3, 0, [(lot("a", 100), 100)]), (lot("a", 0),), [], 0
-    for _ in range(3):
-        result = reverse(settled, refund(1, before), lots)
-        settled, lots, before = result.settled, result.lots, before + 1
+    empty = lot("a", 0)
+    result = reverse(sold(3, 0, [(lot("a", 100), 100)]), refund(1), [empty])
+    back = [result.points_returned]
+    for before in (1, 2):
+        result = reverse(result.settled, refund(1, before), result.lots)
         back.append(result.points_returned)
     assert back == [33, 33, 34]
 
@@ -284,12 +298,20 @@ def test_earlier_refunds_must_be_told():
     assert reverse(sold(earned=0), refund(5_000, 5_000), free.lots).postings == ()
 
 
+def test_part_that_brings_no_point_back_makes_no_lot():
+    """A third of one point is none: the ended lot it was spent from does not come back yet."""
+    ended = lot("a", 0, "2026-10-31")
+    assert reverse(sold(3, 0, [(ended, 1)]), refund(1), [ended]).lots == (ended,)
+
+
 def test_sale_without_a_net_is_given_back_once():
     """A sale paid with points alone has one refund of 0; told again, it is refused."""
     first = reverse(sold(0, 0, [(lot("a", 100), 100)]), refund(0), [lot("a", 0)])
     assert points_of(first) == {"a": 100}
     with pytest.raises(RefundError, match="given back already"):
         reverse(first.settled, refund(0), first.lots)
+    with pytest.raises(RefundError, match="name an amount above 0"):
+        reverse(sold(1, 0), refund(0), [])
     with pytest.raises(RefundError, match="1 asked, 0 of 0 left"):
         reverse(sold(0, 0), refund(1), [])
 
@@ -312,7 +334,7 @@ def test_settled_sale_knows_all_its_refunds():
         ([lot("S", 4)], [(Account.AVAILABLE, 5), (Account.ISSUED, -5)], ["member:available is 5, its lots hold 4"]),
         ([lot("S", 5)], [(Account.PENDING, 5), (Account.ISSUED, -5)],
          ["member:available is 0, its lots hold 5", "member:pending is 5, its lots hold 0"]),
-        ([], [(Account.DEBT, 5), (Account.ISSUED, -5)], ["member:debt is 5"]),
+        ([], [(Account.DEBT, 1), (Account.ISSUED, -1)], ["member:debt is 1"]),
         ([lot("S", -5)], [(Account.AVAILABLE, -5), (Account.ISSUED, 5)], ["lot S holds -5 points"]),
     ],
 )  # fmt: skip
