@@ -105,7 +105,13 @@ _SETTLED = Members(
         "postings": _POSTINGS,
         "budgets": _BUDGETS,
     },
-    {"coupons": Items(_COUPON), "points_leases": _POINTS_LEASES, "lots": _LOTS},
+    {
+        "lines_left_out": COUNT,
+        "coupons": Items(_COUPON),
+        "rollback_minor": COUNT,
+        "points_leases": _POINTS_LEASES,
+        "lots": _LOTS,
+    },
 )
 _CORRECTED = Members(
     {

@@ -139,11 +139,11 @@ class Pipeline:
             rules=rulebook.load_active(tx, station.currency, station.exponent),
             keys=codes.load_active(tx, testing=station.mode == "training"),
         )
+        for sale, until_ms in tx.quotes.until():
+            memory.locks[sale] = (now.mono_ms + self._settings.sales.holds_ms(until_ms, now.wall_ms), until_ms)
         gauging.build(self._settings, tx, memory)
         for sale, due_ms in tx.sales.scheduled():
             memory.due[sale] = now.mono_ms + self._settings.sales.settles_in_ms(due_ms, now.wall_ms)
-        for sale, until_ms in tx.quotes.until():
-            memory.locks[sale] = (now.mono_ms + self._settings.sales.holds_ms(until_ms, now.wall_ms), until_ms)
         return memory
 
     def _desk(self, stored: dict[str, object] | None, now: Now) -> links.LinkDesk:

@@ -139,6 +139,8 @@ def _give_back(step: Step, row: Row, settled: Row, amount_minor: int, what: str,
     settling.post(step, record, sale, postings, once.refund_fact(after))
     if holder is not None:
         _take_back_counts(step, settled, holder, before, after)
+    if full:
+        settling.return_station_uses(step, settled)
     step.tx.sales.set_reversed(sale, voided=full, refunded_minor=after)
     failpoint("refund.before_commit")
     step.passed.append("tender")
@@ -358,7 +360,8 @@ def refuse_if_given_back(step: Step, sale: str) -> None:
             hint=f"forecourt sales unlock {sale} lets it go; then change the member and quote again",
         )
     settled = step.tx.sales.settlement(sale)
-    if settled is not None and (settled["points_redeemed"] or step.tx.coupons.used_on(sale)):
+    paid_by_member = settled is not None and settled["member_ref"] is not None
+    if settled is not None and paid_by_member and (settled["points_redeemed"] or step.tx.coupons.used_on(sale)):
         raise RequestRefused(
             f"sale {sale} was paid with points or a coupon of its member: it cannot become another's",
             hint="void it; points and coupons come back to the member they are from",

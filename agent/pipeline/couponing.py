@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
-from typing import Any
 
 from agent.domain import coupons
 from agent.domain.coupons import Claims, Coupon, CouponError, CouponUsed
@@ -49,7 +48,7 @@ def _presented(step: Step, sale: str, text: str, rules: RuleSet) -> PresentedCou
     code = text if claims is None else claims.code
     if claims is not None:
         _learn(step, claims)
-    known = _known(step, code)
+    known = _known(step, code, claims)
     if known is None:
         raise RequestRefused(
             f"coupon {code} is not known at this station",
@@ -98,13 +97,14 @@ def _learn(step: Step, claims: Claims) -> None:
     step.tx.coupons.learn({**claims.record(), "learned_ms": step.stamp.wall_ms})
 
 
-def _known(step: Step, code: str) -> Coupon | None:
-    """Return a coupon as it stands: its claims as first shown here, and what sales used of it."""
+def _known(step: Step, code: str, claims: Claims | None = None) -> Coupon | None:
+    """Return a coupon as it stands: what its signed text says, now or when it was first shown, and what sales used."""
     row = step.tx.coupons.one(code)
     if row is None:
         return None
-    expires_on = None if row["expires_on"] is None else date.fromisoformat(row["expires_on"])
-    claims = Claims(code, row["offer"], row["member"], row["station"], expires_on, row["balance_minor"])
+    if claims is None:
+        expires_on = None if row["expires_on"] is None else date.fromisoformat(row["expires_on"])
+        claims = Claims(code, row["offer"], row["member"], row["station"], expires_on, row["balance_minor"])
     uses = [
         CouponUsed(use["sale"], use["value_minor"], use["left_minor"])
         for use in step.tx.coupons.uses(code)

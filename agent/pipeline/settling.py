@@ -164,7 +164,7 @@ def evaluate_sale(step: Step, row: Row, wish: Wish, purpose: Purpose | None = No
     if wish.points is not None and who is not None:
         usable = wallets.points_usable(step, *who)
     spends = any(offer.budget is not None for offer in active.rules.offers)
-    view = BudgetView(leasing.campaigns(step) if spends else (), usable, _uses(step, 0))
+    view = BudgetView(leasing.campaigns(step) if spends else (), usable, uses(step, 0))
     return _evaluated(step, sale_of(row), active.rules, who, view, presented=presented, purpose=purpose)
 
 
@@ -180,7 +180,7 @@ def evaluate_for(
     step: Step, sale: Sale, rules: RuleSet, who: tuple[int, str] | None, *, level: str | None = None
 ) -> Evaluation:
     """Return what ``rules`` give a sale for a member (surrogate, id) or for nobody; no wish, no leases."""
-    view = BudgetView(station_uses=_uses(step, 0))
+    view = BudgetView(station_uses=uses(step, 0))
     return _evaluated(step, sale, rules, who, view, presented=Presented(auth_level=level))
 
 
@@ -225,11 +225,12 @@ def member_facts(step: Step, ref: int, member: str) -> MemberFacts:
         first_fill_used=bool(row["first_fill_used"]),
         flags=frozenset(json.loads(row["flags"])),
         mask=row["mask"],
-        uses=_uses(step, ref),
+        uses=uses(step, ref),
     )
 
 
-def _uses(step: Step, subject: int) -> tuple[UseCount, ...]:
+def uses(step: Step, subject: int) -> tuple[UseCount, ...]:
+    """Return the use counts of a member, or with ``subject`` 0 of this station."""
     return tuple(
         UseCount(row["offer"], UseWindow(row["window"]), row["period"], row["uses"], row["amount"])
         for row in step.tx.members.uses(subject)
@@ -251,7 +252,7 @@ def _write(step: Step, row: Row, settled: settlement.Settlement, by: str, writte
             "net_minor": settled.net_minor,
             "points_redeemed": settled.points_redeemed,
             "points_earned": settled.points_earned,
-            "lines": json.dumps([_line(line) for line in settled.lines], ensure_ascii=False),
+            "lines": json.dumps(_lines(settled), ensure_ascii=False),
             "explanation": json.dumps(explain(settled.evaluation, step.settings.station.language), ensure_ascii=False),
             "purpose": "" if purpose is None else purpose.value,
             "by": by,
@@ -333,9 +334,9 @@ def hold(step: Step, settled: settlement.Settlement, ref: int, source: str) -> N
     """Note that a member holds the points of a sale: the lot, the visit and counts, what a refund must know."""
     if settled.lot is not None:
         add_lot(step, settled.lot, ref)
-    uses = use_rows(settled.evaluation.uses)
+    counts = use_rows(settled.evaluation.uses)
     step.tx.members.count_use(ref, visits=1, growth=settled.growth)
-    step.tx.members.add_uses(ref, uses)
+    step.tx.members.add_uses(ref, counts)
     step.tx.sales.set_holder(
         {
             "sale": settled.sale,
@@ -345,7 +346,7 @@ def hold(step: Step, settled: settlement.Settlement, ref: int, source: str) -> N
             "bonus_points": settled.bonus_points,
             "growth": settled.growth,
             "earned": json.dumps([earn_out(term) for term in settled.evaluation.earned]),
-            "uses": json.dumps(uses),
+            "uses": json.dumps(counts),
         }
     )
 
@@ -367,6 +368,24 @@ def use_rows(uses: Sequence[UseCount]) -> list[tuple[str, str, str, int, int]]:
 def earn_out(term: Any) -> list[Any]:
     """Return an earn term as it is kept for partial refunds: exact, as numerator and denominator."""
     return [term.offer, term.exact.numerator, term.exact.denominator, term.rounding.value, term.cap]
+
+
+def _lines(settled: settlement.Settlement) -> list[dict[str, Any]]:
+    """Return the lines as they are kept, each with the counts of the station that it added to, if there are any."""
+    lines = []
+    for line in settled.lines:
+        lines.append(_line(line))
+        counts = [use for use in settled.evaluation.station_uses if use.offer == line.offer]
+        if counts:
+            lines[-1]["station_uses"] = use_rows(counts)
+    return lines
+
+
+def return_station_uses(step: Step, settled: Row) -> None:
+    """Take back what a settled sale added to the counts of this station: it was given back in full."""
+    for line in json.loads(settled["lines"]):
+        rows = [(offer, window, period, -uses, -amount) for offer, window, period, uses, amount in line.get("station_uses", [])]
+        step.tx.members.add_uses(0, rows)
 
 
 def _line(line: settlement.Line) -> dict[str, Any]:

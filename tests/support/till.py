@@ -111,9 +111,8 @@ class Till:
         try:
             result = act(step)
             self.pipeline._finish(step)
-        except BaseException:
+        finally:
             step.roll_back()
-            raise
         return result
 
     def wait(self, seconds: float) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from agent.domain.member import UseCount, UseWindow
@@ -36,6 +38,17 @@ def test_per_litre():
 def test_half_cases_round_half_up(offer, sold, off):
     """A value exactly between two minor units is rounded up, not to even."""
     assert run(rules({"id": "x", **offer}), sold).discount_minor == off
+
+
+@pytest.mark.parametrize(
+    ("currency", "exponent", "volume_ml", "off"), [("JPY", 0, 38_217, 11), ("KWD", 3, 38_217, 11_465)]
+)
+def test_per_litre_in_currencies_of_other_exponents(currency, exponent, volume_ml, off):
+    """0.300 per litre on 38.217 L is 11.4651: 11 yen, and 11.465 dinars."""
+    sold = replace(sale(300_000), currency=currency, exponent=exponent)
+    program = {"currency": currency, "exponent": exponent}
+    assert sold.volume_ml == volume_ml
+    assert run(rules({"id": "x", "kind": "PER_LITRE", "off_milli": 300}, program=program), sold).discount_minor == off
 
 
 def test_volume_cap():

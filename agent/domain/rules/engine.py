@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from agent.domain.member import MemberFacts
 from agent.domain.rules.answer import Findings, answer
-from agent.domain.rules.conditions import Case, refusal
+from agent.domain.rules.conditions import Case, out_of_reach, refusal
 from agent.domain.rules.coupons import coupon_refusal, hands
 from agent.domain.rules.facts import BudgetView, FactsError, LocalInstant, SaleFacts
-from agent.domain.rules.model import EarnBase, Kind, Late, Offer, PumpRollback, RuleSet, Stage
+from agent.domain.rules.model import EarnBase, Kind, Late, Offer, PumpRollback, RuleSet, SpendThreshold, Stage
 from agent.domain.rules.plan import Plan, compete, stand_together
 from agent.domain.rules.points import reward
 from agent.domain.rules.search import Choice, choose
@@ -82,14 +82,15 @@ def _refusals(case: Case, given: Offer | None) -> dict[str, Reason]:
 
 
 def _refusal(offer: Offer, case: Case) -> Reason | None:
-    reason = refusal(offer, case)
+    found = [refusal(offer, case)]
     if offer.kind is Kind.COUPON:
-        own = coupon_refusal(offer, case)
-    elif isinstance(offer.terms, PumpRollback) and offer.terms.late is Late.REJECT:
-        own = Reason(Code.TOO_LATE_FOR_ROLLBACK)
-    else:
-        return reason
-    return _first([found for found in (reason, own) if found is not None])
+        found.append(coupon_refusal(offer, case))
+    if isinstance(offer.terms, PumpRollback) and offer.terms.late is Late.REJECT:
+        found.append(Reason(Code.TOO_LATE_FOR_ROLLBACK))
+    reasons = [reason for reason in found if reason is not None]
+    if reasons and isinstance(offer.effect, SpendThreshold):
+        reasons += out_of_reach(offer.effect, offer, case)
+    return _first(reasons)
 
 
 def _first(reasons: list[Reason]) -> Reason | None:

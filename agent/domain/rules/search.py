@@ -62,7 +62,7 @@ def _beginnings(offers: list[Offer], rules: RuleSet) -> Iterator[list[Offer]]:
     else:
         left_out = [set(), set(coupons)]
     seen: set[tuple[str, ...]] = set()
-    for tier in (None, *(tier.id for tier in rules.tiers)):
+    for tier in (*(tier.id for tier in reversed(rules.tiers)), None):
         open_to = [offer for offer in offers if not offer.when.tiers or tier in offer.when.tiers]
         for without in left_out:
             some = [offer for offer in open_to if offer.id not in without]
@@ -109,9 +109,9 @@ class _Search:
         while stack and self._left > 0:
             step = stack.pop()
             self.run.back(step.mark)
-            if self._ties(step) and self.orders <= tree.first_list(step):
+            if self._ties(step, tree) and self.orders <= tree.first_list(step):
                 continue
-            while not self._lost(step):
+            while not self._lost(step, tree):
                 if step.place == len(tree.slots):
                     self._compare(step)
                     break
@@ -125,13 +125,25 @@ class _Search:
     def _bound(self, step: _Step) -> int:
         return self.run.saved + min(step.open_minor, self.run.room())
 
-    def _lost(self, step: _Step) -> bool:
+    def _lost(self, step: _Step, tree: _Tree) -> bool:
         """Whether no plan that continues from here can win, or tie, any more."""
         bound = self._bound(step)
-        return bound < self.saved or (bound == self.saved and step.coupons > self.coupons)
+        return bound < self.saved or (bound == self.saved and self._fewest(step, tree) > self.coupons)
 
-    def _ties(self, step: _Step) -> bool:
-        return self._bound(step) == self.saved and step.coupons == self.coupons
+    def _ties(self, step: _Step, tree: _Tree) -> bool:
+        return self._bound(step) == self.saved and self._fewest(step, tree) == self.coupons
+
+    def _fewest(self, step: _Step, tree: _Tree) -> int:
+        """Return how many coupons a plan that continues from here needs at least to save as much as the best one."""
+        waiting = sorted((most for place, most in tree.coupons if place >= step.place), reverse=True)
+        short_minor = self.saved - self.run.saved - (step.open_minor - sum(waiting))
+        coupons = step.coupons
+        for most in waiting:
+            if short_minor <= 0:
+                break
+            short_minor -= most
+            coupons += 1
+        return coupons
 
     def _compare(self, step: _Step) -> None:
         self._left -= 1
@@ -178,7 +190,8 @@ class _Tree:
     slot.
 
     ``options``: of each part, what promises most first, ``None`` for nothing. ``slots``: every offer with its part.
-    ``firsts``: of each part its first slot and its first (priority, id).
+    ``firsts``: of each part its first slot and its first (priority, id). ``coupons``: slot and saving at most of those
+    that stand alone.
     """
 
     options: list[list[Offer | None]]
@@ -186,6 +199,7 @@ class _Tree:
     most: dict[str, int]
     open_minor: int
     firsts: list[tuple[int, Order]]
+    coupons: list[tuple[int, int]]
 
     @classmethod
     def of(cls, parts: Parts, most: dict[str, int]) -> _Tree:
@@ -204,7 +218,12 @@ class _Tree:
             for number, part in enumerate(options)
         ]
         open_minor = sum(most[part[0].id] for part in options if part[0] is not None)
-        return cls(options, slots, most, open_minor, firsts)
+        coupons = [
+            (place, most[offer.id])
+            for place, (offer, number) in enumerate(slots)
+            if offer.kind is Kind.COUPON and options[number] == [offer, None]
+        ]
+        return cls(options, slots, most, open_minor, firsts, coupons)
 
     def others(self, step: _Step, part: int, run: Run) -> list[_Step]:
         """Decide a part that is not decided yet: the step takes its first option, the other ones are returned."""
