@@ -90,7 +90,7 @@ def _once(problems: list[Problem], document: Document) -> list[Problem]:
         if rest and number.isdigit():
             key = rest.replace("[", ".").split(".")[0]
             data = document.data["case"][int(number)]
-            shared = isinstance(data, Mapping) and key not in data and key in document.data
+            shared = key == "--now" or (isinstance(data, Mapping) and key not in data and key in document.data)
         path = rest if shared else problem.path
         told.setdefault((path, problem.problem), Problem(path, problem.problem, problem.hint))
     return list(told.values())

@@ -14,11 +14,11 @@ from agent.domain.rules.fields import Fields, Problem
 from agent.domain.rules.model import RuleSet
 from agent.rehearsal import reading
 from agent.rehearsal.documents import Document
-from agent.rehearsal.events import Again, Event, EventKind, read_what
+from agent.rehearsal.events import Again, Event, EventKind, Sell, read_what
 from agent.rehearsal.reading import NAME, Setting
 
-MAX_EVENTS = 10_000
-"""Events of one script: years of a member; the state is shown after each."""
+MAX_EVENTS = 1_000
+"""Events of one script: years of a member. The whole state is shown after each, so that the answer grows faster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +88,9 @@ def _in_order(fields: Fields, event: Event, before: list[Event], clock: int) -> 
         fields.problem(
             "of", f"names no event before this one: {event.what.of!r}", "events without an id are e1, e2 ..."
         )
+    ended_ms = event.what.ended_ms if isinstance(event.what, Sell) else None
+    if ended_ms is not None and ended_ms < (clock if event.at_ms is None else event.at_ms):
+        fields.problem("ended_at", "lies before the lift", "a sale ends after its nozzle was lifted")
     if event.at_ms is None:
         return clock
     if event.at_ms < clock:

@@ -9,15 +9,14 @@ from dataclasses import replace
 from fractions import Fraction
 
 from agent.domain import coupons, growth, leases, pools, settlement
-from agent.domain.coupons import CouponUsed
 from agent.domain.growth import Grown
 from agent.domain.leases import Taken
 from agent.domain.ledger import Account, Refund, Reversal, SettledPoints, release, reverse, usable_points
-from agent.domain.once import SETTLED, Benefit, overruns, refund_fact
+from agent.domain.once import SETTLED, refund_fact
 from agent.domain.rules.engine import evaluate
-from agent.domain.rules.facts import BudgetView, CampaignBudget, LocalInstant, Presented, PresentedCoupon, SaleFacts
-from agent.domain.rules.verdict import CouponUse, Evaluation
-from agent.rehearsal import answer
+from agent.domain.rules.facts import BudgetView, CampaignBudget, LocalInstant, Presented, SaleFacts
+from agent.domain.rules.verdict import Evaluation
+from agent.rehearsal import answer, couponing, firsts
 from agent.rehearsal.answer import Answer
 from agent.rehearsal.events import GiveBack, Link, OfSale, Sell
 from agent.rehearsal.world import EventRefused, Sold, World, added
@@ -28,11 +27,11 @@ def sell(world: World, event: Sell, lifted_ms: int) -> Answer:
     known = world.sales.get(event.sale)
     if known is not None and known.settled is not None:
         raise EventRefused(f"sale {event.sale} is settled", "give the sale another name")
-    ended_ms = max(lifted_ms, lifted_ms if event.ended_ms is None else event.ended_ms)
+    ended_ms = lifted_ms if event.ended_ms is None else event.ended_ms
     world.now_ms = max(world.now_ms, ended_ms)
     if known is not None:
         _let_go(world, event.sale)
-    evaluation, lease = _quote(world, event, lifted_ms)
+    evaluation, lease = _quote(world, event, lifted_ms if event.lift_seen else ended_ms)
     world.sales[event.sale] = Sold(evaluation, evaluation.instant, ended_ms, lease, event.offline, event.held)
     _reserve(world, event, evaluation, lease)
     if not event.quote_only:
@@ -125,40 +124,23 @@ def pass_review(world: World, event: OfSale) -> Answer:
     return {"sale": event.sale, "points": done.points, "postings": answer.postings(postings)}
 
 
-def _quote(world: World, event: Sell, lifted_ms: int) -> tuple[Evaluation, str | None]:
+def _quote(world: World, event: Sell, instant_ms: int) -> tuple[Evaluation, str | None]:
     """Return the evaluation, and the points lease it spends from (``None``: from the balance, online)."""
-    at = LocalInstant(lifted_ms if event.lift_seen else world.now_ms, world.setting.zone, event.lift_seen)
+    at = LocalInstant(instant_ms, world.setting.zone, event.lift_seen)
     today = at.day
     member = None if event.member is None else world.facts(event.member, today)
+    if member is not None and event.offline:
+        member = firsts.known_at(world, member, event.station)
     lease, usable = _usable(world, event)
     campaigns = _campaigns(world, event.station)
     uses = world.station_uses.get(event.station, ())
-    presented = replace(event.presented, coupons=tuple(_presented(world, code, event) for code in event.coupons))
+    presented = replace(event.presented, coupons=tuple(couponing.present(world, code, event) for code in event.coupons))
     program = world.rules.program
     facts = SaleFacts(
         event.sale, event.station, program.currency, program.exponent, event.lines, presented, event.purpose,
         event.rollback,
     )  # fmt: skip
     return evaluate(facts, member, world.rules, BudgetView(campaigns, usable, uses), at), lease
-
-
-def _presented(world: World, code: str, event: Sell) -> PresentedCoupon:
-    """Return a coupon as the station knows it: online head office has reserved it for this sale, offline the station
-    knows its own uses alone.
-    """
-    if code not in world.coupons:
-        raise EventRefused(f"there is no coupon {code}", "issue it by a grant event before")
-    coupon = coupons.timed_out(world.coupons[code], world.now_ms)
-    claims, known = coupon.claims, coupon
-    if event.offline:
-        here = tuple(use for use in coupon.uses if world.sales[use.sale].evaluation.sale.station == event.station)
-        known = replace(coupon, uses=here, reserved_for=None)
-    elif coupon.reserved_for not in (None, event.sale):
-        raise EventRefused(f"coupon {code} is held by sale {coupon.reserved_for}", "settle or void that sale before")
-    return PresentedCoupon(
-        claims.code, claims.offer, claims.member, claims.expires_on, known.used, known.balance_minor, claims.station,
-        confirmed=not event.offline,
-    )  # fmt: skip
 
 
 def _usable(world: World, event: Sell) -> tuple[str | None, int | None]:
@@ -193,9 +175,8 @@ def _reserve(world: World, event: Sell, evaluation: Evaluation, lease: str | Non
         station, known = world.leases[lease_id]
         kept = leases.reserve(known, event.sale, amount, now_ms=world.now_ms, until_ms=until_ms)
         world.leases[lease_id] = (station, kept)
-    for use in () if event.offline else evaluation.coupons:
-        coupon = world.coupons[use.code]
-        world.coupons[use.code] = coupons.reserve(coupon, event.sale, world.now_ms, until_ms)
+    if not event.offline:
+        couponing.reserve(world, evaluation, until_ms)
 
 
 def _taken(evaluation: Evaluation, points_lease: str | None) -> list[tuple[str, int]]:
@@ -228,8 +209,7 @@ def _settle(world: World, sale: str) -> Answer:
     world.seq += 1
     for lease_id, amount in _taken(evaluation, sold.points_lease):
         _commit(world, lease_id, sale, amount)
-    for use in evaluation.coupons:
-        _use_coupon(world, sale, evaluation, use)
+    couponing.use_all(world, evaluation, offline=sold.offline)
     station = evaluation.sale.station
     world.station_uses[station] = added(world.station_uses.get(station, ()), evaluation.station_uses, 1)
     holder = settled if settled.member is not None else None
@@ -243,23 +223,6 @@ def _settle(world: World, sale: str) -> Answer:
         "growth": settled.growth,
         "postings": answer.postings(settled.postings),
     }
-
-
-def _use_coupon(world: World, sale: str, evaluation: Evaluation, use: CouponUse) -> None:
-    """Note a use. One that head office learns of too late is kept by the customer and borne by the programme."""
-    coupon = world.coupons[use.code]
-    member = None if evaluation.member is None else evaluation.member.member
-    gift = Benefit(sale, member, world.now_ms, use.value_minor, evaluation.verdict(use.offer).points)
-    world.benefits[use.code] = (*world.benefits.get(use.code, ()), gift)
-    offline = world.sales[sale].offline
-    if not (offline and coupon.used):
-        free = coupons.release(coupon, coupon.reserved_for or "") if offline else coupon
-        world.coupons[use.code] = coupons.use(free, CouponUsed(sale, use.value_minor, use.left_minor))
-        return
-    for over in overruns(use.code, world.benefits[use.code], coupon.claims.balance_minor):
-        if over.sale == sale:
-            world.post(None, sale, f"overrun {use.code}", over.postings)
-            world.overruns = (*world.overruns, over)
 
 
 def _commit(world: World, lease_id: str, sale: str, amount: int) -> None:
@@ -278,6 +241,7 @@ def _grant(world: World, settled: settlement.Settlement, fact: str) -> None:
     evaluation = settled.evaluation
     grown = Grown(evaluation.instant.day, settled.growth)
     world.count(settled.member, evaluation.uses, 1, 1, grown)
+    firsts.note(world, evaluation, settled.member)
 
 
 def _wallet(world: World, member: str) -> settlement.Wallet:
@@ -338,8 +302,7 @@ def _give_back(world: World, sale: str, amount_minor: int) -> Answer:
         station = settled.evaluation.sale.station
         uses = added(world.station_uses.get(station, ()), settled.evaluation.station_uses, -1)
         world.station_uses[station] = uses
-        for use in settled.evaluation.coupons:
-            world.coupons[use.code] = coupons.give_back(world.coupons[use.code], sale)
+        couponing.give_back(world, settled.evaluation)
     points = sold.points if back is None else back.settled
     world.sales[sale] = replace(sold, refunded_minor=after, voided=full, points=points)
     return {
@@ -397,6 +360,8 @@ def _uncount(world: World, sold: Sold, amount_minor: int) -> None:
     gone = growth.taken_back(sold.holder.growth, net_minor, before, amount_minor)
     counts = sold.holder.evaluation.uses if full else ()
     world.count(sold.holder.member, counts, -1, -1 if full else 0, Grown(sold.instant.day, -gone))
+    if full:
+        firsts.forget(world, sold.holder.evaluation, sold.holder.member)
 
 
 def _return_leases(world: World, sale: str, sold: Sold, points: int, *, full: bool) -> None:

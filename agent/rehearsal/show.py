@@ -106,7 +106,7 @@ def state(told: Answer, exponent: int) -> Iterator[str]:
         yield f"coupon {coupon['coupon']}: {coupon['state']}{left}"
     for over in told["overruns"]:
         worth = f"{money(over['value_minor'], exponent)} and {over['points']} points"
-        yield f"overrun: coupon {over['coupon']} once more on sale {over['sale']}, {worth} borne by the programme"
+        yield f"overrun: {over['benefit']} once more on sale {over['sale']}, {worth} borne by the programme"
     for budget in told["budgets"]:
         balance, free = money(budget["balance_minor"], exponent), money(budget["free_minor"], exponent)
         yield f"budget {budget['campaign']}: {balance}, of it {free} free"

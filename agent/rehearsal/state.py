@@ -11,7 +11,7 @@ from typing import Any
 from agent.domain import tiers
 from agent.domain.coupons import Coupon
 from agent.domain.leases import Lease, LeaseState
-from agent.domain.ledger import Account, Lot, spending_order, unbalanced, usable_points
+from agent.domain.ledger import Account, Lot, balances, spending_order, unbalanced, usable_points
 from agent.domain.pools import Pool
 from agent.rehearsal.answer import local_text, use_row
 from agent.rehearsal.running import tier
@@ -34,7 +34,7 @@ def state(world: World) -> Answer:
         "overruns": [
             {
                 "sale": over.sale,
-                "coupon": over.benefit,
+                "benefit": over.benefit,
                 "member": over.member,
                 "value_minor": over.value_minor,
                 "points": over.points,
@@ -53,6 +53,8 @@ def check(world: World) -> Answer:
     """Return whether postings sum to 0 and every projection agrees with what it is made of."""
     total = sum(posting.points for posting in world.postings())
     problems = [] if total == 0 else [f"the postings sum to {total}"]
+    if {key: points for key, points in world.sums.items() if points} != balances(world.postings()):
+        problems.append("the balances are not those of the postings")
     for member, account in sorted(world.members.items()):
         problems += [f"{member}: {found}" for found in unbalanced(account.lots, world.postings(member))]
     for member, pool in sorted(world.points.items()):

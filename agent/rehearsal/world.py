@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 
 from agent.domain import pools, tiers
-from agent.domain.coupons import Coupon
+from agent.domain.coupons import Coupon, CouponUsed
 from agent.domain.growth import Grown, Window
 from agent.domain.leases import Lease, LeaseState
 from agent.domain.ledger import Account, Entry, Lot, Posting, SettledPoints, apply_to_lots, balances
@@ -77,9 +77,11 @@ class Sold:
 
 @dataclass(slots=True)
 class World:
-    """Everything between two events; ``seq`` counts the records that stations wrote, ``keys`` the legs of the ledger.
+    """Everything between two events; ``seq`` counts the records that stations wrote, ``keys`` the legs of the
+    ledger, ``sums`` its balances.
 
-    ``benefits``: when each coupon was used; ``overruns``: what of it was given beyond once.
+    ``coupon_uses``: each use of a coupon with what it gave; ``firsts``: first fills given, by offer and member;
+    ``overruns``: what of these was beyond once.
     """
 
     setting: Setting
@@ -95,8 +97,10 @@ class World:
     incarnations: dict[str, str] = field(default_factory=dict)
     station_uses: dict[str, tuple[UseCount, ...]] = field(default_factory=dict)
     ledger: tuple[tuple[str | None, Posting], ...] = ()
+    sums: dict[tuple[Account, str | None], int] = field(default_factory=dict)
     keys: frozenset[Key] = frozenset()
-    benefits: dict[str, tuple[Benefit, ...]] = field(default_factory=dict)
+    coupon_uses: dict[str, tuple[tuple[CouponUsed, Benefit], ...]] = field(default_factory=dict)
+    firsts: dict[str, tuple[Benefit, ...]] = field(default_factory=dict)
     overruns: tuple[Overrun, ...] = ()
     answered: dict[str, Answer] = field(default_factory=dict)
     seq: int = 0
@@ -114,7 +118,9 @@ class World:
             incarnations=dict(self.incarnations),
             station_uses=dict(self.station_uses),
             answered=dict(self.answered),
-            benefits=dict(self.benefits),
+            sums=dict(self.sums),
+            coupon_uses=dict(self.coupon_uses),
+            firsts=dict(self.firsts),
         )
 
     @property
@@ -156,7 +162,7 @@ class World:
 
     def balance(self, account: Account, member: str | None = None) -> int:
         """Return the sum of an account's postings."""
-        return balances(self.postings()).get((account, member), 0)
+        return self.sums.get((account, member), 0)
 
     def debt(self, member: str) -> int:
         """Return the points a member owes, 0 or more."""
@@ -181,6 +187,8 @@ class World:
             self.members[member] = replace(account, lots=apply_to_lots(kept.values(), new))
         self.keys |= {key for key, _ in legs}
         self.ledger += tuple((member, leg) for leg in new)
+        for key, points in balances(new).items():
+            self.sums[key] = self.sums.get(key, 0) + points
         return new
 
     def postings(self, member: str | None = None) -> list[Posting]:

@@ -1,9 +1,15 @@
-"""The examples of a page: files in TOML blocks that begin with their name, commands with what they print below."""
+"""The examples of a page: files in TOML blocks that begin with their name, commands with what they print below.
+
+``python -m tests.support.rehearsal_page docs/rehearsal.md`` writes what is printed now into the page.
+"""
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,3 +57,17 @@ def _typed(block: str) -> str:
         done = CliRunner().invoke(rules, rest[2:], input=text)
         told, code = told + done.output, done.exit_code
     return told
+
+
+def rewrite(page: Path) -> None:
+    """Write what the commands of a page print now into it."""
+    text = page.read_text(encoding="utf-8")
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        for example in examples(page):
+            text = text.replace(f"```console\n{example.shown}```", f"```console\n{example.printed}```")
+    page.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    rewrite(Path(sys.argv[1]).resolve())

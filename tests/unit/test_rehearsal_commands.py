@@ -85,6 +85,13 @@ def test_another_instant_and_another_language(rules):
     assert "应收 100.00,优惠 1.00,实付 99.00;获得 0 积分。" in said
 
 
+def test_an_instant_that_is_none_is_told_once(rules):
+    """However many cases there are."""
+    cases = 'timezone = "UTC"\n' + CASE + "[[case]]\n[[case]]\n"
+    done = typed("try", "--rules", rules, "--case", "-", "--now", "soon", given=cases)
+    assert (done.exit_code, done.stderr.count("--now: is 'soon', which is no time")) == (2, 1)
+
+
 def test_a_difference_is_named_and_exits_with_1(rules):
     """Also one in the depth, and a key that the answer does not have."""
     expect = "[expect]\nnet_minor = 1\nnett = 9900\nlines = [{ net_minor = 2 }]\noffers.off = { code = 'ENDED' }\noffers.on = {}\n"
@@ -112,6 +119,31 @@ def test_a_difference_in_a_script_exits_with_1(rules):
     assert typed("play", "--rules", rules, "--script", "-", given=refused).exit_code == 0
     assert typed("play", "--rules", rules, "--script", "-", given=refused + "expect.answer = {}\n").exit_code == 1
     assert typed("play", "--rules", rules, "--script", "-", given=refused + "expect.refused = true\n").exit_code == 0
+
+
+def test_people_read_what_is_held_refused_and_borne_by_the_programme(tmp_path):
+    """The plain text names held points, refusals with what to do, overruns, and the numbers behind a verdict."""
+    risk = "checking = 'OFFLINE_WITH_RISK'\nrisk_up_to_minor = 1000\n"
+    coupon = f"[[offer]]\nid = 'ten'\nkind = 'COUPON'\ngives = 'AMOUNT_OFF'\noff_minor = 1000\n{risk}"
+    earn = "[[offer]]\nid = 'earn'\nkind = 'EARN'\npoints = 1\nper_minor = 100\n"
+    (tmp_path / "rules.toml").write_text(RULES + coupon + earn, encoding="utf-8")
+    who = "member = '00000000000000aa'\n"
+    sale = f"[[event]]\nkind = 'sale'\n{who}grade = '92'\namount_minor = 10000\noffline = true\ncoupons = ['C']\n"
+    script = (
+        "now = '2026-05-01'\ngrades.92 = { unit_price_milli = 7850 }\n"
+        f"[[event]]\nkind = 'member'\n{who}[[event]]\nkind = 'grant'\ncoupon = 'C'\noffer = 'ten'\n"
+        f"{sale}held = true\n{sale}station = 'SH-0002'\n[[event]]\nkind = 'settle'\nsale = 'e3'\n"
+    )
+    done = typed("play", "--rules", tmp_path / "rules.toml", "--script", "-", given=script)
+    assert done.exit_code == 0
+    for line in (
+        "    member 00000000000000aa: 89 points, 0 usable, 89 held; no tier, growth 17800, visits 2",
+        "      lot e3: 89 points, held without end",
+        "    overrun: C once more on sale e4, 10.00 and 0 points borne by the programme",
+        "  REFUSED sale e3 is settled",
+        "    it must not be paid a second time",
+    ):
+        assert f"\n{line}\n" in done.stdout
 
 
 @pytest.mark.parametrize("command", [("try", "--case", CASE), ("play", "--script", SCRIPT)])

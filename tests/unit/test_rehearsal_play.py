@@ -40,6 +40,21 @@ def test_a_sale_earns_a_lot_that_waits():
 START_AT = "2026-05-01T10:00:00"
 
 
+def test_where_no_lift_was_seen_the_end_decides():
+    """An offer that begins between lift and end runs only where the lift was not seen, and the answer is marked."""
+    offer = {
+        "id": "late",
+        "kind": "AMOUNT_OFF",
+        "off_minor": 100,
+        "when": {"window": [{"from": "10:00", "to": "11:00"}]},
+    }
+    times: Table = {"at": "2026-05-01T09:58:00", "ended_at": "2026-05-01T10:02:00"}
+    rows = played([joins(), sells("S1", **times), sells("S2", **times, lift_seen=False)], offer)
+    assert [row["answer"]["discount_minor"] for row in rows[1:]] == [0, 100]
+    assert [row["answer"]["flags"] for row in rows[1:]] == [[], ["NO_LIFT_SEEN"]]
+    assert [row["at"] for row in rows[1:]] == ["2026-05-01T10:02:00+08:00"] * 2
+
+
 def test_a_sale_of_a_weak_link_waits_longer_and_a_held_one_until_it_is_released():
     """A told number waits two days; held points stand in the pending account until a release."""
     rows = played(

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from tests.support.loyalty import MEMBER, Table
+from agent.domain.ledger import Account, Posting
+from agent.domain.pools import Pool
+from agent.domain.tiers import TierState
+from agent.rehearsal.reading import Setting
+from agent.rehearsal.state import check
+from agent.rehearsal.world import Member, World
+from tests.support.loyalty import MEMBER, SHANGHAI, Table, member, rules
 from tests.support.rehearsal import (
     COUPON,
     EARN,
@@ -228,10 +234,64 @@ def test_a_coupon_taken_twice_offline_is_kept_by_the_customer_and_borne_by_the_p
     far: Table = {"offline": True, "coupons": ["C-1"], "station": "SH-0002"}
     near: Table = {"offline": True, "coupons": ["C-1"]}
     for offer, value, issued in ((money, 1_000, 0), (points, 0, 50)):
-        rows = played([joins(), ISSUE, sells("S1", **near), sells("S2", **far), sells("S3", **near)], offer)
-        assert rows[3]["state"]["overruns"] == [
-            {"sale": "S2", "coupon": "C-1", "member": MEMBER, "value_minor": value, "points": issued}
-        ]
+        rows = played(
+            [
+                joins(),
+                ISSUE,
+                sells("S1", **near),
+                sells("S2", **far),
+                sells("S3", **far),
+                {"kind": "void", "sale": "S1"},
+                sells("S4", **near),
+                {"kind": "void", "sale": "S4"},
+                {"kind": "void", "sale": "S2"},
+            ],
+            offer,
+        )
+        over = {"benefit": "C-1", "member": MEMBER, "value_minor": value, "points": issued}
+        assert rows[3]["state"]["overruns"] == [{"sale": "S2", **over}]
         assert rows[3]["state"]["program"]["overrun"] == -issued
         assert rows[4]["answer"]["offers"][0]["code"] == "COUPON_USED"
-        assert len(rows[4]["state"]["overruns"]) == 1
+        assert [row["state"]["overruns"] for row in rows[4:]] == [
+            [{"sale": "S2", **over}], [], [{"sale": "S4", **over}], [], []
+        ]  # fmt: skip
+        assert [row["state"]["coupons"][0]["used_on"] for row in rows[2:]] == [
+            ["S1"], ["S1"], ["S1"], ["S2"], ["S2"], ["S2"], []
+        ]  # fmt: skip
+        assert set(rows[8]["state"]["program"].values()) == {0}
+
+
+def test_a_first_fill_given_twice_offline_is_kept_and_borne_by_the_programme():
+    """A station without a connection knows its own first fills alone; points are moved to overrun, money is told."""
+    points = {"id": "welcome", "kind": "BONUS_POINTS", "points": 200, "when": {"first_fill": True}}
+    money = {"id": "welcome", "kind": "AMOUNT_OFF", "off_minor": 500, "when": {"first_fill": True}}
+    far: Table = {"station": "SH-0002", "offline": True}
+    for offer, worth in ((points, (0, 200)), (money, (500, 0))):
+        rows = played(
+            [joins(), sells("S1"), sells("S2"), sells("S3", **far), sells("S4", **far), VOID_1],
+            offer,
+        )
+        verdicts = [row["answer"]["offers"][0]["verdict"] for row in rows[1:5]]
+        assert verdicts == ["APPLIED", "REJECTED", "APPLIED", "REJECTED"]
+        (over,) = rows[4]["state"]["overruns"]
+        assert (over["sale"], over["benefit"], over["member"]) == ("S3", f"welcome:{MEMBER}", MEMBER)
+        assert (over["value_minor"], over["points"]) == worth
+        program = rows[4]["state"]["program"]
+        assert (program["overrun"], program["issued"]) == (-worth[1], -worth[1])
+        assert rows[5]["state"]["overruns"] == []
+
+
+def test_the_proof_names_what_does_not_agree():
+    """A leg too many, a lot that holds what nobody posted, and free points that are not there are all named."""
+    at = Setting(rules(EARN), SHANGHAI, "SH-0001", {})
+    world = World(at, "0" * 64, "en", 0, members={MEMBER: Member(member(), TierState())})
+    assert check(world)["agrees"]
+    world.ledger = ((MEMBER, Posting(Account.AVAILABLE, 5, "x", MEMBER)),)
+    world.points[MEMBER] = Pool(MEMBER, 7)
+    assert check(world)["problems"] == [
+        "the postings sum to 5",
+        "the balances are not those of the postings",
+        f"{MEMBER}: the postings sum to 5, not to 0",
+        f"{MEMBER}: member:available is 5, its lots hold 0",
+        f"{MEMBER}: free and leases hold 7, the balance is 0",
+    ]

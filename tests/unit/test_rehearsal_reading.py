@@ -186,6 +186,7 @@ def test_a_bad_rule_set_is_told_before_any_case():
         ({"kind": "sale", "grade": "92"}, "event[0].volume_ml is missing, and so is amount_minor"),
         ({**sells("S1"), "coupons": []}, "event[0].coupons is []"),
         ({**sells("S1"), "hold_s": 0}, "event[0].hold_s is 0"),
+        ({**sells("S1"), "ended_at": "2026-05-01T08:59:59"}, "event[0].ended_at lies before the lift"),
         ({"kind": "settle"}, "event[0].sale is missing"),
         ({"kind": "refund", "sale": "S1"}, "event[0].amount_minor is missing"),
         ({"kind": "refund", "sale": "S1", "amount_minor": -1}, "event[0].amount_minor is -1"),
