@@ -8,8 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from agent.cli.rules import LanguageOption, rules
-from agent.cli.rules import _check_language as check_language
+from agent.cli.rules import LanguageOption, check_language, rules
 from agent.cli.talk import ConfigOption, JsonOption, SocketOption, clock_time, fail, money, print_json, question
 
 _WHAT = {

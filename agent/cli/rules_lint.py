@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agent.cli.rules import _document as document_of
-from agent.cli.rules import _refuse as refuse
-from agent.cli.rules import rules
+from agent.cli.rules import document_of, refuse, rules
 from agent.cli.talk import JsonOption, print_json
 
 if TYPE_CHECKING:
