@@ -17,6 +17,7 @@ def application() -> Typer:
         device,
         device_maps,
         first,
+        loyalty,
         rules,
         rules_explain,
         rules_lint,
