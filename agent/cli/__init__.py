@@ -19,6 +19,8 @@ def application() -> Typer:
         first,
         loyalty,
         rules,
+        rules_explain,
+        rules_lint,
     )
     from agent.cli.app import app
 

@@ -39,12 +39,12 @@ def rules_try(
     from agent.rehearsal.documents import TextRefused
     from agent.rehearsal.trying import try_all
 
-    _check_language(language)
+    check_language(language)
     try:
-        document = _document(case)
-        tried = try_all(_document(rule_file), document, now=now, language=language)
+        document = document_of(case)
+        tried = try_all(document_of(rule_file), document, now=now, language=language)
     except TextRefused as failure:
-        _refuse(failure, as_json=as_json)
+        refuse(failure, as_json=as_json)
     failed = sum(bool(one.differences) for one in tried)
     if as_json:
         answers = [{**one.answer, "differences": [_row(found) for found in one.differences]} for one in tried]
@@ -72,12 +72,12 @@ def rules_play(
     from agent.rehearsal.documents import TextRefused
     from agent.rehearsal.play import play
 
-    _check_language(language)
+    check_language(language)
     try:
-        document = _document(script)
-        found, events = play(_document(rule_file), document, language=language)
+        document = document_of(script)
+        found, events = play(document_of(rule_file), document, language=language)
     except TextRefused as failure:
-        _refuse(failure, as_json=as_json)
+        refuse(failure, as_json=as_json)
     failed = sum(bool(one.differences) or not one.sound for one in events)
     if as_json:
         rows = [{**one.told, "differences": [_row(found) for found in one.differences]} for one in events]
@@ -100,14 +100,15 @@ def rules_play(
         raise typer.Exit(1)
 
 
-def _check_language(language: str) -> None:
+def check_language(language: str) -> None:
+    """End the command with 2 where there are no sentences in a language."""
     from agent.domain.rules.explain import LANGUAGES
 
     if language not in LANGUAGES:
         fail(f"no sentences in {language!r}", f"use one of: {', '.join(LANGUAGES)}", 2)
 
 
-def _document(path: Path) -> Document:
+def document_of(path: Path) -> Document:
     """Return a file, or stdin for ``-``, as a document; ends the command with 2 where there is none."""
     from agent.rehearsal.documents import read
 
@@ -128,7 +129,7 @@ def _document(path: Path) -> Document:
     return read(text, name)
 
 
-def _refuse(failure: TextRefused, *, as_json: bool) -> NoReturn:
+def refuse(failure: TextRefused, *, as_json: bool) -> NoReturn:
     """Tell everything that is wrong with a text and end the command with 2."""
     if as_json:
         rows = [

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 from sqlalchemy import Connection, RowMapping, bindparam, delete, func, insert, select, update
 
 from agent.domain.sale import Sale, SaleKind, SaleState, Totalizer
+from agent.store.loyalty_tables import PRICED
 from agent.store.prepared import Found, Prepared, raw
 from agent.store.tables import (
     CORRECTION,
@@ -32,6 +33,7 @@ UNSETTLED = (SaleState.PAYABLE.value, SaleState.LOCKED.value)
 _INSERT_SALE = Prepared(insert(SALE))
 _INSERT_LINK = Prepared(insert(LINK))
 _INSERT_SETTLEMENT = Prepared(insert(SETTLEMENT))
+_INSERT_PRICED = Prepared(insert(PRICED))
 _INSERT_TENDER = Prepared(insert(TENDER))
 _INSERT_POSTING = Prepared(insert(POSTING), without=("id",))
 _INSERT_LOT = Prepared(insert(LOT).prefix_with("OR IGNORE"))
@@ -215,6 +217,10 @@ class SaleTable:
                 self._raw,
                 {"sale": values["sale"], "n": n, "kind": kind, "amount_minor": amount_minor, "ref": ref},
             )
+
+    def add_priced(self, values: Mapping[str, Any]) -> None:
+        """Keep what the rules were told when a sale was priced."""
+        _INSERT_PRICED.run(self._raw, values)
 
     def settlement(self, sale: str) -> Row | None:
         """Return the settlement of a sale."""

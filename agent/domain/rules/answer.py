@@ -78,6 +78,7 @@ def answer(case: Case, found: Findings) -> Evaluation:
         coupons=_coupons(case, used),
         rollback_minor=found.rollback_minor,
         points_asked=case.sale.presented.points,
+        budgets_told=case.budgets,
     )
 
 

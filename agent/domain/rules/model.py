@@ -35,6 +35,7 @@ from agent.domain.rules.terms import (
 
 __all__ = [
     "STAGE_OF",
+    "WEEKDAYS",
     "AmountOff",
     "Basis",
     "Birthday",
@@ -77,6 +78,9 @@ __all__ = [
     "TimeWindow",
     "Trimmed",
 ]
+
+WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+"""Weekdays as documents name them; Monday is 0."""
 
 
 class Stage(IntEnum):
