@@ -75,7 +75,7 @@ def serve(turn: Turn) -> None:
 
 
 def follow(turn: Turn) -> None:
-    """What time and the level ask of a lowered price: set at rest, ended in time, forgotten once the list price stands."""
+    """What time and the level ask of it: set at rest, ended in time, forgotten once the list price stands."""
     known = turn.durable.rollback
     if known is None:
         return

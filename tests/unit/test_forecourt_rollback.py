@@ -6,12 +6,22 @@ from typing import Any
 
 import pytest
 
-from agent.domain.point_events import Audit, Book, PricesWanted, RaiseAlert, RollbackOver, RollbackWanted
+from agent.domain.point_events import (
+    Audit,
+    AuthoriseByPerson,
+    Book,
+    ConfirmMeter,
+    PricesWanted,
+    RaiseAlert,
+    RollbackOver,
+    RollbackWanted,
+    Send,
+)
 from agent.domain.point_lowered import LoweredPrice, Rollback, SoldLower
 from agent.domain.point_prices import state_of
 from agent.domain.point_state import ControlMode, NozzleConfig
 from drivers.commands import Acknowledge, Authorise, Preset, ReadSale, SetPrices, Stop
-from drivers.readings import CommandOutcome, DeviceStatus, PointState
+from drivers.readings import CommandOutcome, CompletedSale, DeviceStatus, PointState, TotalizerReading
 from tests.support.point_script import CALLING, FUELLING, IDLE, PRICE, Script, names
 
 LOW = PRICE - 50
@@ -20,7 +30,9 @@ AUTHORISED, STARTED = PointState.AUTHORISED, PointState.STARTED
 
 
 def wish(scan: str = "S1", *, until_ms: int = 180_000, preset_ml: int | None = None, **price: Any) -> RollbackWanted:
-    lowered = LoweredPrice(**{"nozzle": 1, "offer": "roll", "unit_price_milli": LOW, "list_price_milli": PRICE, **price})
+    lowered = LoweredPrice(
+        **{"nozzle": 1, "offer": "roll", "unit_price_milli": LOW, "list_price_milli": PRICE, **price}
+    )
     return RollbackWanted(Rollback(scan, MEMBER, (LoweredPrice(**_with(lowered, preset_ml)),), until_ms))
 
 
@@ -203,6 +215,15 @@ def test_who_lifts_while_it_is_taken_back_is_not_let_go_at_it() -> None:
     assert "Authorise" in names(script.at(CALLING, price=PRICE)), "a technician has set it at the head"
 
 
+def test_who_lifts_at_a_head_that_tells_no_price_is_not_let_go_before_the_list_price_is_certain() -> None:
+    """The order down and the order up both went unanswered: what the head sells at is not known, so nobody fuels."""
+    script = Script().ready()
+    script(wish())
+    script.end(SetPrices, CommandOutcome.UNKNOWN)
+    script.end(SetPrices, CommandOutcome.UNKNOWN)
+    assert "Authorise" not in names(script.at(CALLING, price=None))
+
+
 def test_a_list_price_that_does_not_come_back_is_tried_on_and_told() -> None:
     """Every ten seconds, not every five minutes, with PRICE_MISMATCH standing, and the point stays closed."""
     script = lowered()
@@ -311,8 +332,6 @@ PRESETS = {
 @pytest.mark.parametrize("case", PRESETS)
 def test_of_a_persons_preset_and_the_limit_the_smaller_holds(case: str) -> None:
     """Money is compared at the lowered price: 20 L at 1.125 are 22.50."""
-    from agent.domain.point_events import AuthoriseByPerson
-
     given, expected = PRESETS[case]
     mode = ControlMode.RELEASED if given == (None, None) else ControlMode.PRESET
     script = lowered(preset_ml=20_000, config={"mode": mode})
@@ -324,8 +343,6 @@ def test_of_a_persons_preset_and_the_limit_the_smaller_holds(case: str) -> None:
 
 def test_an_authorisation_whose_member_has_gone_is_stopped_before_a_lift() -> None:
     """Let go by a person before the lift, the member's time ends: stopped, read out, and back to the list price."""
-    from agent.domain.point_events import AuthoriseByPerson
-
     script = lowered(config={"mode": ControlMode.RELEASED})
     script(AuthoriseByPerson("wang", 1))
     script.end(Authorise)
@@ -343,7 +360,7 @@ def test_a_restart_takes_it_back_before_anybody_is_let_go() -> None:
     script = lowered()
     script.restarted()
     script.at(IDLE, price=LOW)
-    assert [type(e.command) for e in script.effects if hasattr(e, "command") and type(e).__name__ == "Send"] == [ReadSale]
+    assert [type(sent.command) for sent in script.of(Send)] == [ReadSale]
     script.answer(1_000)
     assert script.sent(SetPrices).prices == ((1, PRICE),)
     script.end(Acknowledge)
@@ -376,6 +393,9 @@ def test_a_lost_line_ends_the_offer() -> None:
     script(DeviceStatus("point:1", online=False))
     script(DeviceStatus("point:1", online=True, gap=True))
     script.at(IDLE, price=LOW)
+    rollback = script.point.durable.rollback
+    assert rollback is not None
+    assert rollback.over == "sight of the point was lost"
     script.answer(1_000)
     assert script.sent(SetPrices).prices == ((1, PRICE),)
 
@@ -393,6 +413,39 @@ def test_a_sale_at_the_lowered_price_by_nobody_who_was_offered_it_is_flagged() -
     assert booked.rollback is None
     assert booked.booking.flags == ("lowered_price",)
     assert "rollback_to_another" in audits(script)
+
+
+def test_of_two_sales_in_one_read_out_the_newest_is_the_members() -> None:
+    """The meter counted more than the display tells: what came before was offered to nobody, and is flagged."""
+    script = lowered()
+    script.at(CALLING, price=LOW)
+    script.end(Authorise)
+    script.at(FUELLING, 1_000, price=LOW)
+    script.at(FUELLING, 10_000, price=LOW)
+    script.at(IDLE, 10_000, price=LOW)
+    script.answer(3_000, 10_000, price=LOW)
+    before, newest = script.of(Book)
+    assert before.rollback is None
+    assert "lowered_price" in before.booking.flags
+    assert (newest.rollback, newest.booking.flags) == (SoldLower("roll", MEMBER, PRICE), ())
+
+
+def test_a_sale_kept_over_a_replaced_meter_keeps_what_it_was_promised() -> None:
+    """The meter breaks under the member's sale: booked with its roll-back when a supervisor confirms the new count."""
+    script = lowered()
+    script.at(CALLING, price=LOW)
+    script.end(Authorise)
+    script.at(FUELLING, 1_000, price=LOW)
+    script.at(FUELLING, 10_000, price=LOW)
+    script.at(IDLE, 10_000, price=LOW)
+    script.answer(1_500_000_000, 10_000, price=LOW)
+    assert script.point.durable.resets == (1,)
+    script(RollbackOver("S1", "linked"))
+    script(ConfirmMeter(1, "wang"))
+    script.answer(1_500_000_000, 10_000, price=LOW)
+    (booked,) = script.of(Book)
+    assert booked.rollback == SoldLower("roll", MEMBER, PRICE)
+    assert script.sent(SetPrices).prices == ((1, PRICE),)
 
 
 def test_a_new_list_price_ends_an_offer_and_is_what_comes_back() -> None:
@@ -420,8 +473,6 @@ def test_all_nozzles_are_told_and_only_those_meant_are_lowered() -> None:
     script.at(IDLE)
     read = script.point.volatile.read
     assert read is not None
-    from drivers.readings import CompletedSale, TotalizerReading
-
     totals = tuple(TotalizerReading(1, n, 1_000, 10, 10**10) for n in (1, 2))
     script(CompletedSale(read.command_id, 1, totals, None, totals))
     script.end(Acknowledge)
