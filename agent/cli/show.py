@@ -311,6 +311,7 @@ def prices(value: list[dict[str, Any]]) -> None:
 
 _PRICE_STATES = {
     "in_force": "in force",
+    "lowered": "lowered for a member",
     "waiting": "waits until the point is at rest",
     "refused": "refused by the pump",
     "not_ours": "not set by us",

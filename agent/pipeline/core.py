@@ -42,6 +42,7 @@ from agent.pipeline import (
     points,
     pricing,
     receiving,
+    rollback,
     rulebook,
     scanning,
     settling,
@@ -135,6 +136,7 @@ class Pipeline:
         gauging.build(self._settings, tx, memory)
         for sale, due_ms in tx.sales.scheduled():
             memory.due[sale] = now.mono_ms + self._settings.sales.settles_in_ms(due_ms, now.wall_ms)
+        rollback.at_start(memory)
         return memory
 
     def _desk(self, stored: dict[str, object] | None, now: Now) -> links.LinkDesk:
@@ -316,6 +318,7 @@ class Pipeline:
         )
 
     def _finish(self, step: Step) -> None:
+        rollback.follow(step, self._memory)
         if "sale" in step.passed:
             failpoint("sale.before_commit")
         if "delivery" in step.passed:

@@ -273,6 +273,7 @@ class LoyaltySettings(Section):
 
     card: tuple[CardLayout, ...] = Field(default=(CardLayout(prefix="9", length=16),), strict=False)
     pending: Annotated[DurationMs, Field(ge=1_000)] = 86_400_000
+    pump_rollback: bool = False
 
 
 class ControlSettings(Section):

@@ -145,7 +145,7 @@ def test_a_lift_before_the_order_left_is_too_late() -> None:
     assert script.point.durable.rollback is None
 
 
-CANNOT = {
+CANNOT: dict[str, tuple[dict[str, Any], RollbackWanted, str]] = {
     "monitor": ({"mode": ControlMode.MONITOR}, wish(), "monitor"),
     "no prices": ({"sets_prices": False}, wish(), "takes no prices"),
     "no presets": ({"presets": ()}, wish(preset_ml=20_000), "no preset by volume"),
