@@ -150,7 +150,7 @@ class Send:
 @dataclass(frozen=True, slots=True)
 class Book:
     """Write a sale. ``lifted_ms`` is ``None`` where its lift was not seen. ``rollback``: it was made at a lowered
-    price.
+    price, whoever bought it.
     """
 
     booking: Booking

@@ -179,7 +179,7 @@ def limits(turn: Turn, nozzle: int | None, wish: AuthoriseByPerson | None) -> tu
 
 
 def note_sales(turn: Turn) -> None:
-    """A sale at the lowered price is marked with what replaced it; one that nobody was promised it for is flagged."""
+    """A sale at the lowered price says what it was lowered from; one that nobody was offered it for is flagged, too."""
     known = turn.durable.rollback
     if known is None or not known.sent:
         return
@@ -197,8 +197,8 @@ def _marked(turn: Turn, sold: Book, known: Rollback, *, theirs: bool) -> Book:
     booking, price = sold.booking, known.of(sold.booking.nozzle)
     if price is None or booking.unit_price_milli != price.unit_price_milli:
         return sold
+    lower = replace(sold, rollback=SoldLower(price.offer, known.member, price.list_price_milli))
     if theirs:
-        given = SoldLower(price.offer, known.member, price.list_price_milli)
-        return replace(sold, rollback=given)
+        return lower
     turn.emit(Audit("rollback_to_another", f"{price}: {booking.volume_ml} ml sold to nobody it was offered to"))
-    return replace(sold, booking=replace(booking, flags=tuple(sorted({*booking.flags, LOWERED_PRICE}))))
+    return replace(lower, booking=replace(booking, flags=tuple(sorted({*booking.flags, LOWERED_PRICE}))))

@@ -10,7 +10,7 @@ from agent.domain import forecourt
 from agent.domain import link_records as links
 from agent.domain import point_events as events
 from agent.domain import point_prices as prices
-from agent.domain.booking import Rules
+from agent.domain.booking import LOWERED_PRICE, Rules
 from agent.domain.linking import settlement_due_ms
 from agent.domain.point_lowered import SoldLower
 from agent.domain.point_state import ControlMode, NozzleConfig, Point, PointConfig, durable, restore
@@ -183,9 +183,9 @@ def _book(step: Step, point: Point, effect: events.Book, recovered: int) -> None
 def _tell_given(step: Step, sale: Sale, given: SoldLower) -> None:
     """Say who fuelled at a lowered price, and whether linking gave the sale to the same member."""
     link = step.tx.sales.active_link(sale.id)
-    theirs = link is not None and link["member"] == given.member
+    theirs = link is not None and link["member"] == given.member and LOWERED_PRICE not in sale.flags
     reason = f"{given.offer} for member {given.member}: {sale.unit_price_milli} instead of {given.list_price_milli}"
-    if not theirs:
+    if link is None or link["member"] != given.member:
         reason += "; the sale has no member" if link is None else f"; the sale is member {link['member']}'s"
     step.audit(
         "agent", "agent", "rollback_given" if theirs else "rollback_to_another", f"sale:{sale.id}", reason=reason

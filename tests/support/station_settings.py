@@ -76,6 +76,7 @@ class Plan:
     telemetry_every: str = "5min"
     has_mark: bool = False
     protocol: str = "dart"
+    pump_rollback: bool = False
 
 
 def forecourt_config(config: ForecourtConfig, protocol: str) -> ForecourtConfig:
@@ -115,6 +116,7 @@ def _toml(config: ForecourtConfig, plan: Plan) -> str:
     parts = [
         f'[station]\nid = "{STATION}"\ntimezone = "{plan.timezone}"\nbusiness_day_starts = "00:00"\nlanguage = "en"',
         f'[sales]\nsettle = "{plan.settle}"\nsettle_after = "{plan.settle_after}"\nlink_after = "{plan.link_after}"',
+        f"[loyalty]\npump_rollback = {str(plan.pump_rollback).lower()}",
         f'[head_office]\ntelemetry_every = "{plan.telemetry_every}"',
     ]
     grades = {n.grade: n for point in config.points for n in point.nozzles}
