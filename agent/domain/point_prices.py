@@ -75,14 +75,14 @@ def settle_in_force(turn: Turn) -> None:
 def _put_in_force(turn: Turn, standing: dict[int, int]) -> None:
     told = dict(turn.durable.in_force)
     changed = {nozzle: price for nozzle, price in sorted(standing.items()) if told.get(nozzle) != price}
-    if not changed:
-        return
+    # a meter may have the price that was shown at its read-out, and another one was set right after
+    stale = [m for m in turn.durable.meters if standing.get(m.nozzle, m.unit_price_milli) != m.unit_price_milli]
     for nozzle, price in changed.items():
         turn.emit(PriceInForce(nozzle, price))
-        meters = tuple(
-            replace(m, unit_price_milli=changed.get(m.nozzle, m.unit_price_milli)) for m in turn.durable.meters
-        )
-    turn.keep(meters=meters, in_force=tuple(sorted({**told, **changed}.items())))
+    if stale:
+        turn.replace_meters(tuple(replace(m, unit_price_milli=standing[m.nozzle]) for m in stale))
+    if changed:
+        turn.keep(in_force=tuple(sorted({**told, **changed}.items())))
 
 
 def tell_mismatch(turn: Turn) -> None:

@@ -48,7 +48,16 @@ def _follow(step: Step, number: int, desk: LinkDesk, *, rules_changed: bool) -> 
         return
     if step.memory.offered.get(number) != _asked(holder):
         step.memory.offered[number] = _asked(holder)
+        _end_elsewhere(step, number, holder.who.member)
         _offer(step, step.memory.points[number], holder)
+
+
+def _end_elsewhere(step: Step, here: int, member: str) -> None:
+    """A member is offered a lower price at one point only, where they were seen last; a fuelling under way keeps it."""
+    for number, point in list(step.memory.points.items()):
+        known = point.durable.rollback
+        if known is not None and number != here and known.member == member:
+            points.handle(step, number, events.RollbackOver(known.id, "the member waits at another point"))
 
 
 def _asked(holder: Pending) -> tuple[str, ...]:
@@ -98,6 +107,7 @@ def _nozzles(step: Step, point: Point) -> list[PumpNozzle]:
 
 
 def _promised(step: Step, here: int) -> frozenset[tuple[str, str | None]]:
-    """What members wait for or fuel at on other points."""
-    standing = [p.durable.rollback for number, p in step.memory.points.items() if number != here]
-    return frozenset((price.offer, one.member) for one in standing if one is not None for price in one.prices)
+    """What members wait for or fuel at on other points; what is being taken back is nobody's."""
+    found = [p.durable.rollback for number, p in step.memory.points.items() if number != here]
+    standing = [one for one in found if one is not None and (one.serving or not one.over)]
+    return frozenset((price.offer, one.member) for one in standing for price in one.prices)

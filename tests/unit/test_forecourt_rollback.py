@@ -400,6 +400,22 @@ def test_a_lost_line_ends_the_offer() -> None:
     assert script.sent(SetPrices).prices == ((1, PRICE),)
 
 
+def test_a_price_shown_only_between_two_orders_is_not_that_of_later_litres() -> None:
+    """Taken and never told, read out at the lowered price, the list price set: recovered litres cost the list price."""
+    script = Script().ready()
+    script(wish())
+    script(DeviceStatus("point:1", online=False))
+    script(DeviceStatus("point:1", online=True, gap=True))
+    script.at(IDLE, price=LOW)
+    script.end(SetPrices, CommandOutcome.UNKNOWN)
+    script.answer(1_000)
+    script.end(SetPrices)
+    script.at(IDLE)
+    meter = script.point.durable.meter(1)
+    assert meter is not None
+    assert meter.unit_price_milli == PRICE
+
+
 def test_a_sale_at_the_lowered_price_by_nobody_who_was_offered_it_is_flagged() -> None:
     """The pump took a lift by itself while the list price was on its way: booked at what it charged, and told."""
     script = lowered()
