@@ -346,8 +346,8 @@ class Group:
 class Program:
     """The settings of the whole program; shares in basis points, ``step_points`` points are worth ``step_minor``.
 
-    ``growth_length``: N of a rolling growth window, in its days or months. ``downgrade_grace_days``: local days after
-    the evaluation day on which a lost tier still holds.
+    ``growth_length``: N of a rolling growth window, in its days or months. ``downgrade_grace_days``: full local days
+    after the evaluation day on which a tier that was lost still holds.
     """
 
     currency: str
