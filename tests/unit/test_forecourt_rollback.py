@@ -29,15 +29,10 @@ MEMBER = "567014f1b3c2a9de"
 AUTHORISED, STARTED = PointState.AUTHORISED, PointState.STARTED
 
 
-def wish(scan: str = "S1", *, until_ms: int = 180_000, preset_ml: int | None = None, **price: Any) -> RollbackWanted:
-    lowered = LoweredPrice(
-        **{"nozzle": 1, "offer": "roll", "unit_price_milli": LOW, "list_price_milli": PRICE, **price}
-    )
-    return RollbackWanted(Rollback(scan, MEMBER, (LoweredPrice(**_with(lowered, preset_ml)),), until_ms))
-
-
-def _with(price: LoweredPrice, preset_ml: int | None) -> dict[str, Any]:
-    return {**{name: getattr(price, name) for name in LoweredPrice.__slots__}, "preset_ml": preset_ml}
+def wish(
+    scan: str = "S1", *, until_ms: int = 180_000, listed: int = PRICE, preset_ml: int | None = None
+) -> RollbackWanted:
+    return RollbackWanted(Rollback(scan, MEMBER, (LoweredPrice(1, "roll", LOW, listed, preset_ml),), until_ms))
 
 
 def audits(script: Script) -> list[str]:
@@ -150,7 +145,7 @@ CANNOT: dict[str, tuple[dict[str, Any], RollbackWanted, str]] = {
     "no prices": ({"sets_prices": False}, wish(), "takes no prices"),
     "no presets": ({"presets": ()}, wish(preset_ml=20_000), "no preset by volume"),
     "no stop": ({"mode": ControlMode.RELEASED, "stops": False}, wish(), "could not be taken back"),
-    "old list": ({}, wish(list_price_milli=PRICE + 10), "list price has changed"),
+    "old list": ({}, wish(listed=PRICE + 10), "list price has changed"),
 }
 
 
