@@ -129,7 +129,7 @@ def order_ended(turn: Turn, *, applied: bool, detail: str) -> None:
         over(turn, f"the pump did not take it{': ' if detail else ''}{detail}")
     elif not known.over:
         turn.keep(rollback=replace(known, taken=True))
-        turn.emit(Audit("rollback_confirmed", str(known)))
+        turn.emit(Audit("rollback_confirmed", f"{known}{'; ' if detail else ''}{detail}"))
 
 
 def lowered(turn: Turn, rollback: Rollback) -> tuple[tuple[int, int], ...]:

@@ -5,6 +5,8 @@ The rules say which price, the fuelling point whether and when it is ordered. A 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from agent.domain import point_events as events
 from agent.domain.link_records import LinkDesk, Pending, PendingState
 from agent.domain.link_targets import holder_of
@@ -16,6 +18,9 @@ from agent.domain.rules.rollback import LowerPrice, PumpNozzle, Waiting, lower_p
 from agent.pipeline import points, settling
 from agent.pipeline.memory import ActiveRules, Memory
 from agent.pipeline.step import Step
+
+LATER: tuple[str, ...] = ()
+"""Who waits is to be offered something when the lower price of the member before is gone."""
 
 
 def at_start(memory: Memory) -> None:
@@ -31,23 +36,37 @@ def follow(step: Step, before: Memory) -> None:
     if not step.settings.loyalty.pump_rollback:
         return
     desk, rules = step.memory.desk, step.memory.rules
-    if desk.pending is before.desk.pending and desk.live is before.desk.live and rules is before.rules:
+    same = desk.pending is before.desk.pending and desk.live is before.desk.live and rules is before.rules
+    if same and LATER not in step.memory.offered.values():
         return
     for number in step.memory.points:
-        _follow(step, number, desk, rules_changed=rules is not before.rules)
+        _end(step, number, desk, rules_changed=rules is not before.rules)
+        _begin(step, number, desk)
 
 
-def _follow(step: Step, number: int, desk: LinkDesk, *, rules_changed: bool) -> None:
+def _end(step: Step, number: int, desk: LinkDesk, *, rules_changed: bool) -> None:
     holder, known = holder_of(desk, number), step.memory.points[number].durable.rollback
-    if known is not None and (holder is None or holder.id != known.id or rules_changed):
+    if known is None or known.over:
+        return
+    if holder is None or holder.id != known.id or rules_changed:
         why = "new rules are in force" if rules_changed else "the member waits no longer"
         points.handle(step, number, events.RollbackOver(known.id, why))
-    elif known is not None and holder is not None and holder.until_mono_ms > known.until_mono_ms:
-        points.handle(step, number, events.RollbackWanted(_prolonged(known, holder)))
+    elif holder.until_mono_ms > known.until_mono_ms:
+        points.handle(step, number, events.RollbackWanted(replace(known, until_mono_ms=holder.until_mono_ms)))
+
+
+def _begin(step: Step, number: int, desk: LinkDesk) -> None:
+    """Offer what there is to a member who has begun to wait, once the price of the one before is taken back."""
+    holder, offered = holder_of(desk, number), step.memory.offered
     if holder is None or holder.state is not PendingState.AWAIT_FUELLING:
+        if offered.get(number) == LATER:
+            del offered[number]
         return
-    if step.memory.offered.get(number) != _asked(holder):
-        step.memory.offered[number] = _asked(holder)
+    if offered.get(number) == _asked(holder):
+        return
+    known = step.memory.points[number].durable.rollback
+    offered[number] = LATER if known is not None and known.id != holder.id else _asked(holder)
+    if known is None:
         _end_elsewhere(step, number, holder.who.member)
         _offer(step, step.memory.points[number], holder)
 
@@ -63,10 +82,6 @@ def _end_elsewhere(step: Step, here: int, member: str) -> None:
 def _asked(holder: Pending) -> tuple[str, ...]:
     """What an offer depends on of who waits: the scan, and how strong it is by now."""
     return holder.id, holder.who.level.value, str(holder.who.clock_suspect)
-
-
-def _prolonged(known: Rollback, holder: Pending) -> Rollback:
-    return Rollback(known.id, known.member, known.prices, holder.until_mono_ms)
 
 
 def _offer(step: Step, point: Point, holder: Pending) -> None:

@@ -38,10 +38,10 @@ def price(station: VirtualStation, point: int = 1) -> int:
     return int(station.forecourt.world.heads[point].prices[1])
 
 
-def sold(station: VirtualStation) -> list[tuple[int, int, str | None, int | None]]:
+def sold(station: VirtualStation) -> list[tuple[Any, ...]]:
     """(volume, unit price, offer, list price) of every sale, in the order of booking."""
     keys = ("volume_ml", "unit_price_milli", "rollback_offer", "list_price_milli")
-    return [tuple(sale[key] for key in keys) for sale in station.sales()]  # type: ignore[misc]
+    return [tuple(sale[key] for key in keys) for sale in station.sales()]
 
 
 def told(station: VirtualStation, action: str) -> list[str]:
@@ -209,6 +209,24 @@ def test_hung_up_without_fuel_the_price_waits_for_the_next_lift(make_station: Ma
     station.fuel(1, 5_000)
     assert sold(station) == [(5_000, listed - 300, "roll", listed)]
     assert len(told(station, "rollback_offered")) == 1
+
+
+def test_the_next_member_waits_for_the_price_of_the_one_before(make_station: MakeStation) -> None:
+    """Scanned while the list price is on its way back: offered once it stands, and each sale has its own roll-back."""
+    station = ready(make_station, 413)
+    listed, cards = price(station), station.config.cards
+    station.scan("reader-1", cards[0])
+    station.wait(lambda: price(station) == listed - 300, "the lower price", 10)
+    station.run_for(1)
+    station.fuel(1, 5_000)
+    station.scan("reader-1", cards[1])
+    assert told(station, "rollback_taken_back") == [], "the list price is not certain yet"
+    station.wait(lambda: price(station) == listed - 300, "the second member's price", 10)
+    station.run_for(1)
+    station.fuel(1, 6_000)
+    station.wait(lambda: price(station) == listed, "the list price", 10)
+    assert sold(station) == [(5_000, listed - 300, "roll", listed), (6_000, listed - 300, "roll", listed)]
+    assert [reason.split()[3][:-1] for reason in told(station, "rollback_given")] == [member_of(1), member_of(2)]
 
 
 def test_a_lift_that_meets_the_order_is_served_at_one_price(make_station: MakeStation) -> None:
