@@ -176,16 +176,16 @@ def _book(step: Step, point: Point, effect: events.Book, recovered: int) -> None
         list_price_milli=None if given is None else given.list_price_milli,
     )
     write_sale(step, sale, recovered)
-    if given is not None:
+    if given is not None and LOWERED_PRICE not in sale.flags:
         _tell_given(step, sale, given)
 
 
 def _tell_given(step: Step, sale: Sale, given: SoldLower) -> None:
     """Say who fuelled at a lowered price, and whether linking gave the sale to the same member."""
     link = step.tx.sales.active_link(sale.id)
-    theirs = link is not None and link["member"] == given.member and LOWERED_PRICE not in sale.flags
+    theirs = link is not None and link["member"] == given.member
     reason = f"{given.offer} for member {given.member}: {sale.unit_price_milli} instead of {given.list_price_milli}"
-    if link is None or link["member"] != given.member:
+    if not theirs:
         reason += "; the sale has no member" if link is None else f"; the sale is member {link['member']}'s"
     step.audit(
         "agent", "agent", "rollback_given" if theirs else "rollback_to_another", f"sale:{sale.id}", reason=reason

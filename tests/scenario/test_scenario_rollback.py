@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from agent.cli import show
+from agent.store.queries import Queries
 from tests.scenario.conftest import MakeStation
 from tests.support.head_office_says import member_of, members_of, rule_set
 from tests.support.station import VirtualStation
@@ -62,7 +64,7 @@ def settled(station: VirtualStation, sale: int = 0) -> dict[str, Any]:
 
 @pytest.mark.parametrize("protocol", ["dart", "gilbarco", "modbus"])
 def test_the_member_fuels_lower_and_the_next_customer_at_the_list_price(
-    make_station: MakeStation, protocol: str
+    make_station: MakeStation, capsys: pytest.CaptureFixture[str], protocol: str
 ) -> None:
     """Between scan and lift nothing but prices is ordered; the gross is the pump's amount, the value is reported."""
     station = ready(make_station, 401, plan=dataclasses.replace(PLAN, protocol=protocol))
@@ -87,6 +89,8 @@ def test_the_member_fuels_lower_and_the_next_customer_at_the_list_price(
     assert len(told(station, "rollback_taken_back")) == 1
     record = json.loads(station.rows("SELECT body FROM journal WHERE type = 'fc.sale.v1'")[0]["body"])["data"]
     assert (record["rollback_offer"], record["list_price_milli"]) == ("roll", listed)
+    show.sale(Queries(station.settings.store.path).sale(record["sale"]))
+    assert "price lowered at the pump from 7.85 by roll" in capsys.readouterr().out
     check_invariants(station)
 
 
