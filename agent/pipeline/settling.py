@@ -125,7 +125,7 @@ def evaluate_for(
     member = None if who is None else member_facts(step, who[0], who[1])
     facts = _facts(step, sale, level, purpose)
     instant = LocalInstant.of_sale(sale, step.settings.station.tz)
-    return evaluate(facts, member, rules, BudgetView(station_uses=uses(step, 0)), instant)
+    return evaluate(facts, member, rules, BudgetView(station_uses=_uses(step, 0)), instant)
 
 
 def _facts(step: Step, sale: Sale, level: str | None, purpose: Purpose | None) -> SaleFacts:
@@ -153,12 +153,11 @@ def member_facts(step: Step, ref: int, member: str) -> MemberFacts:
         first_fill_used=bool(row["first_fill_used"]),
         flags=frozenset(json.loads(row["flags"])),
         mask=row["mask"],
-        uses=uses(step, ref),
+        uses=_uses(step, ref),
     )
 
 
-def uses(step: Step, subject: int) -> tuple[UseCount, ...]:
-    """Return what was counted for a member (surrogate), or for the station (0)."""
+def _uses(step: Step, subject: int) -> tuple[UseCount, ...]:
     return tuple(
         UseCount(row["offer"], UseWindow(row["window"]), row["period"], row["uses"], row["amount"])
         for row in step.tx.members.uses(subject)
@@ -309,3 +308,8 @@ def reschedule(step: Step, sale: str) -> None:
     due = settlement_due_ms(row["ended_ms"], step.now.wall_ms, step.memory.desk.windows)
     step.tx.sales.set_due(sale, due)
     step.memory.due[sale] = step.now.mono_ms + step.settings.sales.settles_in_ms(due, step.now.wall_ms)
+
+
+def station_uses(step: Step) -> tuple[UseCount, ...]:
+    """Return what was counted for this station, whoever bought."""
+    return _uses(step, 0)

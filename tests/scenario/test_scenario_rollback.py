@@ -118,7 +118,8 @@ def test_the_agent_killed_at_every_step_of_it_sells_to_nobody_else(make_station:
         station.crash()
         station.restart(0.5)
         station.wait(lambda: price(station) == listed and _is_ready(station), "list price", 30)
-        station.run_for(1)
+        station.scan("reader-2", station.config.cards[-1])
+        station.scan("reader-2", "CANCEL")
         station.fuel(1, 5_000)
         station.run_for(6)
         (mine,) = sold(station)[sales:]
@@ -201,15 +202,16 @@ def test_who_does_not_come_who_cancels_and_who_goes_elsewhere(make_station: Make
 
 def test_hung_up_without_fuel_the_price_waits_for_the_next_lift(make_station: MakeStation) -> None:
     """A change of mind about the nozzle: lifted, hung, lifted again; set once, and the sale has it."""
-    station = ready(make_station, 406)
+    station = ready(make_station, 406, plan=dataclasses.replace(PLAN, link_before="10s"))
     listed = price(station)
     station.scan("reader-1", station.config.cards[0])
     station.wait(lambda: price(station) == listed - 300, "the lower price", 10)
-    station.run_for(1)
+    station.run_for(4)
     station.lift(1)
     station.wait_for_flow(1)
     station.hang_up(1)
-    station.run_for(5)
+    station.run_for(8)
+    assert price(station) == listed - 300, "who hung up without fuel has another minute"
     station.fuel(1, 5_000)
     assert sold(station) == [(5_000, listed - 300, "roll", listed)]
     assert len(told(station, "rollback_offered")) == 1
@@ -311,7 +313,7 @@ def test_a_member_is_offered_it_at_one_point_and_as_often_as_the_limit_says(make
     station.wait(lambda: price(station) == listed - 300, "the lower price at 1", 10)
     station.scan("reader-2", card)
     station.wait(lambda: (price(station), price(station, 2)) == (listed, listed - 300), "the lower price at 2", 10)
-    station.run_for(1)
+    station.scan("reader-1", "CANCEL")
     station.lift(2)
     station.wait_for_flow(2)
     station.scan("reader-1", card)
@@ -330,12 +332,15 @@ def test_a_member_is_offered_it_at_one_point_and_as_often_as_the_limit_says(make
 
 def test_new_rules_take_an_offer_away_from_who_waits(make_station: MakeStation) -> None:
     """The rule set in force no longer has it: the list price is back within seconds, and nobody is offered it again."""
-    station = ready(make_station, 411)
+    station = ready(make_station, 411, plan=dataclasses.replace(PLAN, link_before="180s"))
     listed = price(station)
     station.scan("reader-1", station.config.cards[0])
     station.wait(lambda: price(station) == listed - 300, "the lower price", 10)
     station.handle(rule_set(2, EARN))
     station.wait(lambda: price(station) == listed, "the list price", 70)
+    station.run_for(2)
+    assert told(station, "rollback_taken_back")[0].endswith("new rules are in force")
+    station.scan("reader-1", "CANCEL")
     station.scan("reader-1", station.config.cards[1])
     station.run_for(5)
     assert price(station) == listed
