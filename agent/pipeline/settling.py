@@ -157,6 +157,11 @@ def member_facts(step: Step, ref: int, member: str) -> MemberFacts:
     )
 
 
+def station_uses(step: Step) -> tuple[UseCount, ...]:
+    """Return what was counted for this station, whoever bought."""
+    return _uses(step, 0)
+
+
 def _uses(step: Step, subject: int) -> tuple[UseCount, ...]:
     return tuple(
         UseCount(row["offer"], UseWindow(row["window"]), row["period"], row["uses"], row["amount"])
@@ -308,8 +313,3 @@ def reschedule(step: Step, sale: str) -> None:
     due = settlement_due_ms(row["ended_ms"], step.now.wall_ms, step.memory.desk.windows)
     step.tx.sales.set_due(sale, due)
     step.memory.due[sale] = step.now.mono_ms + step.settings.sales.settles_in_ms(due, step.now.wall_ms)
-
-
-def station_uses(step: Step) -> tuple[UseCount, ...]:
-    """Return what was counted for this station, whoever bought."""
-    return _uses(step, 0)
