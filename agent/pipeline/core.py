@@ -134,9 +134,9 @@ class Pipeline:
             rules=rulebook.load_active(tx, station.currency, station.exponent),
         )
         gauging.build(self._settings, tx, memory)
+        rollback.at_start(memory)
         for sale, due_ms in tx.sales.scheduled():
             memory.due[sale] = now.mono_ms + self._settings.sales.settles_in_ms(due_ms, now.wall_ms)
-        rollback.at_start(memory)
         return memory
 
     def _desk(self, stored: dict[str, object] | None, now: Now) -> links.LinkDesk:

@@ -106,7 +106,7 @@ def _prices(step: Step, point: Point, holder: Pending, active: ActiveRules) -> t
         settling.member_facts(step, row["ref"], holder.who.member),
         step.settings.station.id,
         Presented(holder.who.level.value, holder.who.clock_suspect),
-        BudgetView(station_uses=settling.station_uses(step)),
+        BudgetView(station_uses=settling.uses(step, 0)),
         LocalInstant(step.stamp.wall_ms, step.settings.station.tz),
         step.tx.sales.rollbacks_under_way() | _promised(step, point.config.number),
     )

@@ -125,7 +125,7 @@ def evaluate_for(
     member = None if who is None else member_facts(step, who[0], who[1])
     facts = _facts(step, sale, level, purpose)
     instant = LocalInstant.of_sale(sale, step.settings.station.tz)
-    return evaluate(facts, member, rules, BudgetView(station_uses=_uses(step, 0)), instant)
+    return evaluate(facts, member, rules, BudgetView(station_uses=uses(step, 0)), instant)
 
 
 def _facts(step: Step, sale: Sale, level: str | None, purpose: Purpose | None) -> SaleFacts:
@@ -153,16 +153,12 @@ def member_facts(step: Step, ref: int, member: str) -> MemberFacts:
         first_fill_used=bool(row["first_fill_used"]),
         flags=frozenset(json.loads(row["flags"])),
         mask=row["mask"],
-        uses=_uses(step, ref),
+        uses=uses(step, ref),
     )
 
 
-def station_uses(step: Step) -> tuple[UseCount, ...]:
-    """Return what was counted for this station, whoever bought."""
-    return _uses(step, 0)
-
-
-def _uses(step: Step, subject: int) -> tuple[UseCount, ...]:
+def uses(step: Step, subject: int) -> tuple[UseCount, ...]:
+    """Return the use counts of a member, or with ``subject`` 0 of this station."""
     return tuple(
         UseCount(row["offer"], UseWindow(row["window"]), row["period"], row["uses"], row["amount"])
         for row in step.tx.members.uses(subject)

@@ -272,8 +272,8 @@ class LoyaltySettings(Section):
     """[loyalty]"""
 
     card: tuple[CardLayout, ...] = Field(default=(CardLayout(prefix="9", length=16),), strict=False)
-    pending: Annotated[DurationMs, Field(ge=1_000)] = 86_400_000
     pump_rollback: bool = False
+    pending: Annotated[DurationMs, Field(ge=1_000)] = 86_400_000
 
 
 class ControlSettings(Section):
