@@ -37,6 +37,7 @@ from agent.logs import get_logger
 from agent.pipeline import (
     alerting,
     asking,
+    codes,
     downlink,
     gauging,
     points,
@@ -132,6 +133,7 @@ class Pipeline:
             device_alerts=DeviceAlerts() if devices is None else restore_alerts(devices),
             prices=prices,
             rules=rulebook.load_active(tx, station.currency, station.exponent),
+            keys=codes.load_active(tx, testing=station.mode == "training"),
         )
         gauging.build(self._settings, tx, memory)
         rollback.at_start(memory)
