@@ -238,9 +238,13 @@ def _lease(offer: Offer, case: Case) -> Reason | None:
 
 
 def _points(offer: Offer, case: Case) -> Reason | None:
-    if offer.kind is Kind.POINTS_AS_MONEY and case.budgets.points_usable is None:
-        return Reason(Code.BALANCE_STALE)
-    return None
+    if offer.kind is not Kind.POINTS_AS_MONEY:
+        return None
+    asked, usable, program = case.sale.presented.points or 0, case.budgets.points_usable, case.rules.program
+    least, most = max(program.step_points, program.min_points), asked if usable is None else min(asked, usable)
+    if most // program.step_points * program.step_points < least:
+        return Reason(Code.POINTS_STEP, least, max(0, most))
+    return Reason(Code.BALANCE_STALE) if usable is None else None
 
 
 def _holdout(offer: Offer, case: Case) -> Reason | None:
