@@ -210,6 +210,8 @@ def sale(value: dict[str, Any]) -> None:
         f" {litres(value['volume_ml'], 3)} L"
         f" x {price(value['unit_price_milli'])} = {money(value['amount_minor'], exponent)} {value['currency']}"
     )
+    if value["rollback_offer"] is not None:
+        print(f"price lowered at the pump from {price(value['list_price_milli'])} by {value['rollback_offer']}")
     key = f"totalizer {value['totalizer_start']} -> {value['totalizer_end']}"
     if value["counter"] is not None:
         key = f"number {value['counter']} of this point, which keeps no totals"
@@ -319,6 +321,7 @@ def prices(value: list[dict[str, Any]]) -> None:
 
 _PRICE_STATES = {
     "in_force": "in force",
+    "lowered": "lowered for a member",
     "waiting": "waits until the point is at rest",
     "refused": "refused by the pump",
     "not_ours": "not set by us",

@@ -325,6 +325,8 @@ def _sale(row: sqlite3.Row) -> dict[str, Any]:
         "purpose": row["purpose"],
         "settled_at": utc(row["settled_ms"]),
         "journal_seq": row["journal_seq"],
+        "rollback_offer": row["rollback_offer"],
+        "list_price_milli": row["list_price_milli"],
     }
 
 

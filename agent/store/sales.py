@@ -97,6 +97,8 @@ def sale_of(row: Row) -> Sale:
         business_day=row["business_day"],
         attendant=row["attendant"],
         flags=tuple(row["flags"].split()) if row["flags"] else (),
+        rollback_offer=row["rollback_offer"],
+        list_price_milli=row["list_price_milli"],
     )
 
 
@@ -140,6 +142,8 @@ class SaleTable:
                 "refunded_minor": 0,
                 "settle_due_ms": settle_due_ms,
                 "journal_seq": journal_seq,
+                "rollback_offer": sale.rollback_offer,
+                "list_price_milli": sale.list_price_milli,
             },
         )
 
@@ -188,6 +192,15 @@ class SaleTable:
             .group_by(SALE.c.fuelling_point)
         )
         return dict(rows.tuples().all())
+
+    def rollbacks_under_way(self) -> frozenset[tuple[str, str | None]]:
+        """Return (offer, member) of every unsettled sale at a lowered price; member ``None`` where it has no link."""
+        holder = SALE.outerjoin(LINK, (LINK.c.sale == SALE.c.id) & (LINK.c.active == 1)).outerjoin(
+            MEMBER, MEMBER.c.ref == LINK.c.member_ref
+        )
+        of_offers = SALE.c.state.in_(UNSETTLED) & SALE.c.rollback_offer.is_not(None)
+        rows = self._connection.execute(select(SALE.c.rollback_offer, MEMBER.c.id).select_from(holder).where(of_offers))
+        return frozenset((str(offer), member) for offer, member in rows)
 
     def add_link(self, values: Mapping[str, Any]) -> None:
         """Insert a link; the partial unique index refuses a second active one (IntegrityError)."""

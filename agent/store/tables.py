@@ -195,6 +195,8 @@ SALE = Table(
     _integer("refunded_minor", default=0),
     _integer("settle_due_ms", nullable=True),
     _integer("journal_seq"),
+    _text("rollback_offer", nullable=True),
+    _integer("list_price_milli", nullable=True),
     Index(
         "sale_natural_key",
         "fuelling_point",
