@@ -1,0 +1,93 @@
+"""The model's answer to one sale: a rule document and a case in, one verdict per offer and the sums out.
+
+Slow and simple on purpose: every plan is tried, every condition is asked, nothing is shared with the engine.
+"""
+
+from __future__ import annotations
+
+from tests.support.loyalty_model.asking import refusals
+from tests.support.loyalty_model.choosing import beside, best, rivals
+from tests.support.loyalty_model.days import period
+from tests.support.loyalty_model.rewards import rewards
+from tests.support.loyalty_model.words import CODES, Table, first, gives, is_discount, is_reward, order, program, reason
+from tests.support.loyalty_model.worth import pay_with_points, run_plan, verdict
+
+
+def answer(document: Table, case: Table) -> Table:
+    """Return verdicts by offer and the sums of a sale; a document is one that may be published."""
+    offers = sorted(document.get("offer", []), key=order)
+    refused = {offer["id"]: refusals(offer, document, case) for offer in offers}
+    open_offers = [offer for offer in offers if not refused[offer["id"]]]
+    eligible = [offer for offer in open_offers if is_discount(offer)]
+    plan = best(eligible, document, lambda plan: run_plan(plan, document, case).saved)
+    run = run_plan(plan, document, case)
+    before_points = list(run.nets)
+    burnt = pay_with_points(run, [o for o in open_offers if o["kind"] == "POINTS_AS_MONEY"], document, case)
+    bases = before_points if program(document, "earn_base") == "BEFORE_POINTS" else run.nets
+    won = rewards([offer for offer in open_offers if is_reward(offer)], document, case, bases)
+    verdicts = {offer_id: verdict(given) for offer_id, given in run.given.items()} | won
+    chosen = [offer for offer in offers if offer["id"] in verdicts]
+    for offer in offers:
+        if offer["id"] not in verdicts:
+            verdicts[offer["id"]] = _outside(offer, chosen, refused[offer["id"]], document, case)
+    return _sums(offers, verdicts, run.nets, burnt, document, case)
+
+
+def _outside(offer: Table, chosen: list[Table], reasons: list[Table], document: Table, case: Table) -> Table:
+    """The verdict on an offer that no plan took: the first of all codes that are true of it."""
+    found = list(reasons)
+    empty = sum(line["volume_ml"] for line in case["lines"]) == 0
+    mates = [] if empty else [mate for mate in chosen if is_discount(mate) == is_discount(offer)]
+    if any(rivals(offer, mate, document) for mate in mates):
+        found.append(reason("GROUP_TAKEN"))
+    if is_discount(offer) and any(mate.get("exclusive") and not beside(offer, mate) for mate in mates):
+        found.append(reason("EXCLUDED_BY"))
+    return {"verdict": "REJECTED", **(first(found) or reason("BEATEN_BY"))}
+
+
+def _sums(
+    offers: list[Table], verdicts: dict[str, Table], nets: list[int], burnt: int, document: Table, case: Table
+) -> Table:
+    gross = sum(line["amount_minor"] for line in case["lines"])
+    points = {kind: 0 for kind in ("EARN", "BONUS_POINTS")}
+    budgets: dict[str, int] = {}
+    for offer in offers:
+        found = verdicts[offer["id"]]
+        if gives(offer) in points:
+            points[gives(offer)] += found.get("points", 0)
+        if "budget" in offer and found.get("value", 0) > 0:
+            campaign = offer["budget"]["campaign"]
+            budgets[campaign] = budgets.get(campaign, 0) + found["value"]
+    assert all(found["code"] in CODES for found in verdicts.values())
+    return {
+        "verdicts": verdicts,
+        "gross": gross,
+        "net": sum(nets),
+        "discount": gross - sum(nets),
+        "nets": nets,
+        "redeemed": burnt,
+        "earned": points["EARN"],
+        "bonus": points["BONUS_POINTS"],
+        "budgets": budgets,
+        "uses": _uses(offers, verdicts, case, "MEMBER") if case["member"] else {},
+        "station_uses": _uses(offers, verdicts, case, "STATION"),
+    }
+
+
+def _uses(offers: list[Table], verdicts: dict[str, Table], case: Table, subject: str) -> Table:
+    """What a settlement adds to the counts: one use and what was given, in every window that somebody asks for."""
+    earned = any(gives(offer) == "EARN" and verdicts[offer["id"]].get("points", 0) > 0 for offer in offers)
+    counts = {}
+    for offer in offers:
+        found, kind = verdicts[offer["id"]], gives(offer)
+        got = found.get("value", 0) + found.get("points", 0)
+        applied = found["verdict"] == "APPLIED"
+        if not (got > 0 or (applied and kind == "GIFT_ITEM") or (applied and kind == "MULTIPLIER" and earned)):
+            continue
+        windows = {"LIFE"} if subject == "MEMBER" else set()
+        for limit in offer.get("limit", []):
+            if subject == "MEMBER" or limit.get("per", "MEMBER") == subject:
+                windows.add(limit["window"])
+        for window in windows:
+            counts[offer["id"], window, period(window, case["day"])] = (1, got)
+    return counts
