@@ -129,6 +129,7 @@ def _evaluation(case: Case, refused: dict[str, Reason], choice: Choice, run: Run
         plans_compared=choice.compared,
         greedy=choice.greedy,
         flags=_flags(case),
+        points_asked=case.sale.presented.points,
     )
 
 

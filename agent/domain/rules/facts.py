@@ -44,14 +44,48 @@ class SaleLine:
 
 
 @dataclass(frozen=True, slots=True)
+class PresentedCoupon:
+    """A coupon as the station knows it at the quote; the engine believes every word of it.
+
+    ``offer``: id of the COUPON offer it stands for. ``member``: its holder, ``None`` for whoever presents it.
+    ``expires_on``: last local day, inclusive. ``balance_minor``: what an earlier use left on it, ``None`` while whole.
+    ``station``: the station it is bound to. ``confirmed``: head office has reserved it for this sale, which satisfies
+    any checking mode.
+    """
+
+    code: str
+    offer: str
+    member: str | None = None
+    expires_on: date | None = None
+    used: bool = False
+    balance_minor: int | None = None
+    station: str | None = None
+    confirmed: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.code:
+            raise FactsError(f"a coupon of {self.offer} has no code")
+        if self.balance_minor is not None and self.balance_minor < 0:
+            raise FactsError(f"coupon {self.code} has a balance of {self.balance_minor}")
+
+
+@dataclass(frozen=True, slots=True)
 class Presented:
-    """What came with the member: the link's auth level, and how many points they ask to spend (``None``: not asked)."""
+    """What came with the member: the link's auth level, how many points they ask to spend (``None``: not asked), and
+    coupons. Raises FactsError for an unknown level, a number of points below 0, and a coupon presented twice.
+    """
 
     auth_level: str | None = None
     clock_suspect: bool = False
     points: int | None = None
+    coupons: tuple[PresentedCoupon, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.points is not None and self.points < 0:
+            raise FactsError(f"{self.points} points asked for: ask for 0 or more")
+        codes = [coupon.code for coupon in self.coupons]
+        if len(set(codes)) != len(codes):
+            raise FactsError(f"a coupon is presented twice: {', '.join(sorted(codes))}")
         if self.auth_level is not None and self.auth_level not in AUTH_STRENGTH:
             raise FactsError(f"unknown auth level {self.auth_level!r}; known: {', '.join(AUTH_STRENGTH)}")
 
@@ -68,8 +102,22 @@ class Presented:
 
 
 @dataclass(frozen=True, slots=True)
+class RollbackGiven:
+    """A lower price that was set at the pump before the nozzle was lifted: by which offer, and the price it replaced.
+
+    ``list_price_milli``: 1/1000 of the major unit per litre.
+    """
+
+    offer: str
+    list_price_milli: int
+
+
+@dataclass(frozen=True, slots=True)
 class SaleFacts:
-    """The sale to evaluate; the sum of its lines is the gross, and the gross is the charge."""
+    """The sale to evaluate; the sum of its lines is the gross, and the gross is the charge.
+
+    ``rollback``: the lower price the pump sold at, ``None`` where it sold at its list price.
+    """
 
     sale: str
     station: str
@@ -78,6 +126,7 @@ class SaleFacts:
     lines: tuple[SaleLine, ...]
     presented: Presented = Presented()
     purpose: Purpose | None = None
+    rollback: RollbackGiven | None = None
 
     @property
     def amount_minor(self) -> int:
@@ -99,12 +148,13 @@ class SaleFacts:
         presented: Presented | None = None,
         purpose: Purpose | None = None,
         volume_resolution_ml: int | None = None,
+        rollback: RollbackGiven | None = None,
     ) -> SaleFacts:
         """Return the facts of a fuelling transaction: one line."""
         line = SaleLine(
             sale.grade, product_group, sale.volume_ml, sale.unit_price_milli, sale.amount_minor, volume_resolution_ml
         )
-        return cls(sale.id, station, sale.currency, sale.exponent, (line,), presented or Presented(), purpose)
+        return cls(sale.id, station, sale.currency, sale.exponent, (line,), presented or Presented(), purpose, rollback)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from agent.domain.rules.model import (
     Caps,
     Combine,
     Conditions,
+    Downgrade,
     Earn,
     EarnBase,
     FixedPrice,
@@ -28,6 +29,7 @@ from agent.domain.rules.model import (
     Group,
     GroupMode,
     GrowthBase,
+    GrowthWindow,
     Kind,
     Limit,
     Multiplier,
@@ -117,6 +119,10 @@ def _program(fields: Fields) -> Program:
         growth_base=fields.choice("growth_base", GrowthBase, GrowthBase.NET),
         reversal=fields.choice("reversal", ReversalPolicy, ReversalPolicy.WITHIN_BALANCE),
         returned_lot_grace_days=fields.integer("returned_lot_grace_days", 30, most=3_650),
+        growth_window=fields.choice("growth_window", GrowthWindow, GrowthWindow.ROLLING_MONTHS),
+        growth_length=fields.integer("growth_length", 12, least=1, most=3_650),
+        downgrade=fields.choice("downgrade", Downgrade, Downgrade.ONE_DOWN),
+        downgrade_grace_days=fields.integer("downgrade_grace_days", 30, most=3_650),
     )
     if program.pending_weak_hours < program.pending_hours:
         fields.problem("pending_weak_hours", "is shorter than pending_hours", "a weak link never waits less")

@@ -109,6 +109,22 @@ class GrowthBase(StrEnum):
     VISITS = "VISITS"
 
 
+class GrowthWindow(StrEnum):
+    """Over which days growth counts: the calendar year, the last N days or months, today included, or all of them."""
+
+    CALENDAR_YEAR = "CALENDAR_YEAR"
+    ROLLING_DAYS = "ROLLING_DAYS"
+    ROLLING_MONTHS = "ROLLING_MONTHS"
+    LIFE = "LIFE"
+
+
+class Downgrade(StrEnum):
+    """Where a member falls to whose growth no longer reaches the tier: one tier down, or the tier it reaches."""
+
+    ONE_DOWN = "ONE_DOWN"
+    RECOMPUTE = "RECOMPUTE"
+
+
 class ReversalPolicy(StrEnum):
     """How far points are taken back on a refund: pending ones only, within the balance, or into debt."""
 
@@ -122,6 +138,31 @@ class BudgetMode(StrEnum):
 
     ALL_OR_NOTHING = "ALL_OR_NOTHING"
     PARTIAL = "PARTIAL"
+
+
+class Late(StrEnum):
+    """What becomes of a roll-back that was not set at the pump: a discount per litre, or nothing."""
+
+    CONVERT = "CONVERT"
+    REJECT = "REJECT"
+
+
+class Checking(StrEnum):
+    """Where a coupon can be told from one that was used: at head office, at its own station, or anywhere with a
+    risk.
+    """
+
+    ONLINE_ONLY = "ONLINE_ONLY"
+    SITE_BOUND = "SITE_BOUND"
+    OFFLINE_WITH_RISK = "OFFLINE_WITH_RISK"
+
+
+class Trimmed(StrEnum):
+    """What becomes of a coupon that a sale cannot take whole: the rest is lost, stays on it, or it stays unused."""
+
+    SPEND = "SPEND"
+    KEEP_BALANCE = "KEEP_BALANCE"
+    KEEP_COUPON = "KEEP_COUPON"
 
 
 class Birthday(StrEnum):
@@ -294,8 +335,30 @@ class BonusPoints:
     points: int
 
 
+@dataclass(frozen=True, slots=True)
+class PumpRollback:
+    """A lower unit price set at the pump: so much off each litre, or a price. Exactly one of the two is given."""
+
+    off_milli: int | None
+    price_milli: int | None
+    late: Late
+
+
+@dataclass(frozen=True, slots=True)
+class Coupon:
+    """A coupon that gives what another kind gives, once. ``risk_up_to_minor``: the largest value taken unchecked."""
+
+    gives: Kind
+    terms: Terms
+    checking: Checking
+    risk_up_to_minor: int
+    trimmed: Trimmed
+
+
 Terms = (
-    PerLitre
+    PumpRollback
+    | Coupon
+    | PerLitre
     | FixedPrice
     | Percent
     | AmountOff
@@ -366,7 +429,11 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """The settings of the whole program; shares in basis points, ``step_points`` points are worth ``step_minor``."""
+    """The settings of the whole program; shares in basis points, ``step_points`` points are worth ``step_minor``.
+
+    ``growth_length``: N of a rolling growth window, in its days or months. ``downgrade_grace_days``: full local days after the
+    evaluation day on which a tier that was lost still holds.
+    """
 
     currency: str
     exponent: int
@@ -385,6 +452,10 @@ class Program:
     growth_base: GrowthBase
     reversal: ReversalPolicy
     returned_lot_grace_days: int
+    growth_window: GrowthWindow = GrowthWindow.ROLLING_MONTHS
+    growth_length: int = 12
+    downgrade: Downgrade = Downgrade.ONE_DOWN
+    downgrade_grace_days: int = 30
 
 
 @dataclass(frozen=True, slots=True)

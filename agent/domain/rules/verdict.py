@@ -169,6 +169,21 @@ class BudgetUse:
 
 
 @dataclass(frozen=True, slots=True)
+class CouponUse:
+    """What a coupon gave on a sale. ``left_minor``: what stays on it, ``None`` where it is spent whole.
+
+    ``used``: whether it can never be presented again; a coupon that keeps a balance can. ``value_minor`` is 0 for a
+    coupon that gives points or an article.
+    """
+
+    code: str
+    offer: str
+    value_minor: int
+    left_minor: int | None
+    used: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluation:
     """Everything one evaluation found; nothing is posted yet.
 
@@ -177,7 +192,9 @@ class Evaluation:
     ``points_money_minor`` is the part paid by ``points_redeemed``. ``uses`` are the member's counts to add,
     ``station_uses`` the
     station's. ``plans_compared`` and ``greedy`` say how the choice was made. ``flags``: ``AMOUNT_MISMATCH``,
-    ``NO_LIFT_SEEN``.
+    ``NO_LIFT_SEEN``. ``coupons`` are those the sale uses. ``rollback_minor``: what the lower price at the pump saved;
+    it is reported and is no discount, because the gross is the pump's amount. ``points_asked``: what the member asked
+    to spend, ``None`` for nothing.
     """
 
     sale: SaleFacts
@@ -201,6 +218,9 @@ class Evaluation:
     plans_compared: int
     greedy: bool
     flags: tuple[str, ...]
+    coupons: tuple[CouponUse, ...] = ()
+    rollback_minor: int = 0
+    points_asked: int | None = None
 
     def verdict(self, offer_id: str) -> OfferVerdict:
         """Return the verdict on an offer; raises KeyError for an offer the rule set does not have."""
