@@ -73,6 +73,7 @@ def told(result: Evaluation) -> Table:
     }
     return {
         "verdicts": verdicts,
+        "terms": {term.offer: term.exact for term in result.earned},
         "gross": result.gross_minor,
         "net": result.net_minor,
         "discount": result.discount_minor,

@@ -61,6 +61,7 @@ def _sums(
     assert all(found["code"] in CODES for found in verdicts.values())
     return {
         "verdicts": verdicts,
+        "terms": {o["id"]: verdicts[o["id"]]["exact"] for o in offers if "exact" in verdicts[o["id"]] and gives(o) == "EARN"},
         "gross": gross,
         "net": sum(nets),
         "discount": gross - sum(nets),

@@ -20,8 +20,8 @@ def rewards(eligible: list[Table], document: Table, case: Table, bases: list[int
     found = {}
     for offer in chosen:
         rounding = half_up if program(document, "earn_rounding") == "HALF_UP" else whole
-        wanted = rounding(exact_points(offer, case, bases, factors))
-        found[offer["id"]] = _capped(offer, case, wanted)
+        exact = exact_points(offer, case, bases, factors)
+        found[offer["id"]] = _capped(offer, case, rounding(exact)) | {"exact": exact}
     for offer in factors_of:
         found[offer["id"]] = {"verdict": "APPLIED", "points": 0, "wanted_points": 0, **reason("OK")}
     return found
@@ -73,11 +73,22 @@ def exact_points(offer: Table, case: Table, bases: list[int], factors: list[Frac
     return total
 
 
+def point_caps(offer: Table, case: Table) -> list[tuple[int, str]]:
+    """An offer's own cap in points and what its limits over time still allow, with the code of each."""
+    own = [(offer["cap"]["points"], "CAPPED_AMOUNT")] if "points" in offer.get("cap", {}) else []
+    return own + over_time(offer, case)
+
+
+def kept_on(offer: Table, document: Table, case: Table, exact: Fraction, share: Fraction) -> int:
+    """The points an EARN rule leaves on a share of the net that was settled."""
+    rounding = half_up if program(document, "earn_rounding") == "HALF_UP" else whole
+    return min([rounding(exact * share), *(most for most, _ in point_caps(offer, case))])
+
+
 def _capped(offer: Table, case: Table, wanted: int) -> Table:
     if gives(offer) == "GIFT_ITEM":
         return {"verdict": "APPLIED", "points": 0, "wanted_points": 0, **reason("OK")}
-    caps = [(offer["cap"]["points"], "CAPPED_AMOUNT")] if "points" in offer.get("cap", {}) else []
-    caps += over_time(offer, case)
+    caps = point_caps(offer, case)
     got = max(0, min([wanted, *(most for most, _ in caps)]))
     found = first([reason(code) for most, code in caps if most < wanted])
     word = "APPLIED" if found is None else ("CAPPED" if got > 0 else "REJECTED")
