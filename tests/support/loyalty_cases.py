@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
@@ -32,7 +32,7 @@ MOMENTS = (
     ("Europe/Berlin", "2026-10-25T02:30"),
     ("Europe/Berlin", "2026-03-29T03:00"),
 )
-BYTES = 320
+BYTES = 400
 
 
 class Dice:
@@ -75,6 +75,8 @@ def document(roll: Dice, discounts: int = 5) -> Table:
     """A rule document that may be published."""
     names = [f"d{number}" for number in range(roll.pick(range(1, discounts + 1)))]
     offers = [_discount(roll, name, names) for name in names]
+    offers += [_coupon(roll, f"c{number}", names) for number in range(roll.pick((0, 0, 1, 2)))]
+    offers += [_rollback(roll, f"b{number}", names) for number in range(roll.pick((0, 0, 0, 1)))]
     offers += [_reward(roll, f"r{number}") for number in range(roll.pick((1, 2, 3, 4, 0)))]
     offers += [_payment(roll, f"p{number}") for number in range(roll.pick((1, 2, 0)))]
     return {
@@ -135,9 +137,38 @@ _DISCOUNT_KINDS = ("PER_LITRE", "PERCENT", "AMOUNT_OFF", "SPEND_THRESHOLD", "FIX
 _REWARD_KINDS = ("EARN", "MULTIPLIER", "BONUS_POINTS", "GIFT_ITEM")
 
 
+def _coupon(roll: Dice, name: str, names: list[str]) -> Table:
+    kind = roll.pick(("AMOUNT_OFF", "AMOUNT_OFF", "PERCENT", "PER_LITRE", "SPEND_THRESHOLD", "BONUS_POINTS", "GIFT_ITEM"))
+    offer: Table = {"id": name, "kind": "COUPON", "gives": kind, **terms(roll, kind), "priority": roll.pick((1, 2))}
+    offer["checking"] = roll.pick(("OFFLINE_WITH_RISK", "OFFLINE_WITH_RISK", "SITE_BOUND", "ONLINE_ONLY"))
+    if offer["checking"] == "OFFLINE_WITH_RISK":
+        offer["risk_up_to_minor"] = roll.pick((100_000, 400, 1_999))
+    if kind in ("BONUS_POINTS", "GIFT_ITEM"):
+        if roll.one_in(4):
+            offer["group"] = f"{roll.pick(('best', 'first'))}-{kind.lower()}"
+        if kind == "BONUS_POINTS" and roll.one_in(4):
+            offer["limit"] = [_limit(roll, "points")]
+        return offer
+    offer["trimmed"] = roll.pick(("SPEND", "KEEP_BALANCE", "KEEP_COUPON"))
+    return _among(roll, offer, kind, names)
+
+
+def _rollback(roll: Dice, name: str, names: list[str]) -> Table:
+    price = roll.pick(({"off_milli": 300}, {"price_milli": 7_500}))
+    offer: Table = {"id": name, "kind": "PUMP_ROLLBACK", **price, "priority": roll.pick((1, 2))}
+    offer["late"] = roll.pick(("CONVERT", "REJECT"))
+    offer = _among(roll, offer, "PUMP_ROLLBACK", names)
+    offer.pop("budget", None)
+    return offer
+
+
 def _discount(roll: Dice, name: str, names: list[str]) -> Table:
     kind = roll.pick(_DISCOUNT_KINDS)
-    offer: Table = {"id": name, "kind": kind, **terms(roll, kind), "priority": roll.pick((1, 2))}
+    return _among(roll, {"id": name, "kind": kind, **terms(roll, kind), "priority": roll.pick((1, 2))}, kind, names)
+
+
+def _among(roll: Dice, offer: Table, kind: str, names: list[str]) -> Table:
+    """The discount with its place among the others: group, exclusive, joint, conditions, caps."""
     group = roll.pick((None, "best", "first", "stack", None, "best"))
     if group is not None:
         offer["group"] = group
@@ -157,6 +188,8 @@ def _discount(roll: Dice, name: str, names: list[str]) -> Table:
 def discount_caps(roll: Dice, kind: str) -> Table:
     """Caps, limits over time and a budget of a discount."""
     made: Table = {}
+    if kind == "PUMP_ROLLBACK":  # the price is given before the amount is known: no cap on money fits it
+        return {"cap": {"volume_ml": 30_000}} if roll.one_in(3) else {"limit": [_limit(roll, None)]}
     if roll.one_in(3):
         caps: Table = roll.pick(({"amount_minor": 1_000}, {"share_bp": 777}, {"volume_ml": 30_000}, {"amount_minor": 1}))
         if not ("volume_ml" in caps and kind in ("AMOUNT_OFF", "SPEND_THRESHOLD")):
@@ -272,7 +305,36 @@ def case(roll: Dice, rules: Table) -> Table:
     }
     if roll.one_in(30):
         made["lines"] = [line | {"volume_ml": 0} for line in made["lines"]]
+    made |= {"coupons": _presented(roll, rules, local.date()), "rollback": _price_set(roll, rules)}
     return made | {"station_uses": _uses(roll, rules, local.date())}
+
+
+def _presented(roll: Dice, rules: Table, day: date) -> list[Table]:
+    coupons: list[Table] = []
+    for offer in rules["offer"]:
+        if offer["kind"] == "COUPON":
+            coupons += [_one(roll, f"{offer['id']}-{n}", offer["id"], day) for n in range(roll.pick((1, 1, 2, 0)))]
+    return coupons
+
+
+def _one(roll: Dice, code: str, offer: str, day: date) -> Table:
+    return {
+        "code": code,
+        "offer": offer,
+        "member": roll.pick((None, None, MEMBER, "00000000000000aa")),
+        "expires_on": roll.pick((None, day, day + timedelta(days=9), day - timedelta(days=1))),
+        "used": roll.one_in(8),
+        "balance_minor": roll.pick((None, None, 700, 20, 0)),
+        "station": roll.pick((None, "SH-0421", "SH-0421", "SH-0001")),
+        "confirmed": roll.pick((True, False)),
+    }
+
+
+def _price_set(roll: Dice, rules: Table) -> Table | None:
+    names = [offer["id"] for offer in rules["offer"] if offer["kind"] == "PUMP_ROLLBACK"]
+    if not names or roll.one_in(2):
+        return None
+    return {"offer": roll.pick((*names, "gone")), "list_price_milli": roll.pick((8_360, 7_850, 9_100))}
 
 
 def _line(roll: Dice, exponent: int) -> Table:

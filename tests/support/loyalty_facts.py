@@ -6,7 +6,17 @@ from zoneinfo import ZoneInfo
 
 from agent.domain.member import MemberFacts, UseCount, UseWindow
 from agent.domain.rules.engine import evaluate
-from agent.domain.rules.facts import BudgetView, CampaignBudget, LocalInstant, Presented, Purpose, SaleFacts, SaleLine
+from agent.domain.rules.facts import (
+    BudgetView,
+    CampaignBudget,
+    LocalInstant,
+    Presented,
+    PresentedCoupon,
+    Purpose,
+    RollbackGiven,
+    SaleFacts,
+    SaleLine,
+)
 from agent.domain.rules.load import parse
 from agent.domain.rules.verdict import Evaluation
 from tests.support.loyalty_model.words import Table
@@ -15,9 +25,11 @@ from tests.support.loyalty_model.words import Table
 def sale_of(case: Table, currency: str) -> SaleFacts:
     """The sale and what was presented with it."""
     lines = tuple(SaleLine(**line) for line in case["lines"])
-    presented = Presented(case["level"], case["clock_suspect"], case["points"])
+    coupons = tuple(PresentedCoupon(**coupon) for coupon in case["coupons"])
+    presented = Presented(case["level"], case["clock_suspect"], case["points"], coupons)
     purpose = None if case["purpose"] is None else Purpose(case["purpose"])
-    return SaleFacts("S1", case["station"], currency, case["exponent"], lines, presented, purpose)
+    rollback = None if case["rollback"] is None else RollbackGiven(**case["rollback"])
+    return SaleFacts("S1", case["station"], currency, case["exponent"], lines, presented, purpose, rollback)
 
 
 def member_of(member: Table | None) -> MemberFacts | None:
@@ -84,6 +96,8 @@ def told(result: Evaluation) -> Table:
         "budgets": {use.campaign: use.amount_minor for use in result.budgets},
         "uses": _counted(result.uses),
         "station_uses": _counted(result.station_uses),
+        "coupons": {use.code: (use.offer, use.value_minor, use.left_minor, use.used) for use in result.coupons},
+        "rollback": result.rollback_minor,
     }
 
 

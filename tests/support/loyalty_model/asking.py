@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date
+from fractions import Fraction
 from hashlib import sha256
 
 from tests.support.loyalty_model.days import DAYS, in_windows, is_birthday, period
-from tests.support.loyalty_model.words import SPENDING_STRENGTH, STRENGTH, Table, gives, reason
+from tests.support.loyalty_model.words import SPENDING_STRENGTH, STRENGTH, Table, gives, program, reason
 
 
 def matching(offer: Table, case: Table) -> list[int]:
@@ -43,7 +44,10 @@ def refusals(offer: Table, document: Table, case: Table) -> list[Table]:
     if sum(line["volume_ml"] for line in case["lines"]) == 0:
         return [reason("MIN_VOLUME", 1, 0)]
     found = [*_who(offer, document, case), *_where(offer, case), *_when(offer, case)]
-    return found + [*_least(offer, case), *_limits(offer, case), *_money(offer, case), *_link(offer, case)]
+    found += [*_least(offer, case), *_limits(offer, case), *_money(offer, case), *_link(offer, case)]
+    if offer["kind"] == "PUMP_ROLLBACK" and offer.get("late") == "REJECT":
+        found.append(reason("TOO_LATE_FOR_ROLLBACK"))
+    return found + _coupons(offer, document, case)
 
 
 def _who(offer: Table, document: Table, case: Table) -> Iterator[Table]:
@@ -51,6 +55,8 @@ def _who(offer: Table, document: Table, case: Table) -> Iterator[Table]:
     if member is None and _for_members(offer):
         yield reason("NOT_MEMBER")
     if offer["kind"] == "POINTS_AS_MONEY" and case["points"] is None:
+        yield reason("NOT_REQUESTED")
+    if offer["kind"] == "COUPON" and not presented(offer, case):
         yield reason("NOT_REQUESTED")
     if case.get("purpose"):
         yield reason("NOT_IN_AUDIENCE")
@@ -152,13 +158,65 @@ def _link(offer: Table, case: Table) -> Iterator[Table]:
     if member is not None and held_out(offer["id"], member["id"]) < when.get("holdout_bp", 0):
         yield reason("HOLDOUT", when["holdout_bp"], held_out(offer["id"], member["id"]))
     needed = STRENGTH[when.get("min_level")]
-    if offer["kind"] == "POINTS_AS_MONEY":
+    if offer["kind"] == "POINTS_AS_MONEY" or (offer["kind"] == "COUPON" and member is not None):
         needed = SPENDING_STRENGTH
     actual = STRENGTH[case["level"]]
     if case["clock_suspect"]:
         actual = min(actual, 1)
     if actual < needed:
         yield reason("AUTH_TOO_WEAK", needed, actual)
+
+
+def presented(offer: Table, case: Table) -> list[Table]:
+    """The coupons presented for an offer, those that expire first in front."""
+    mine = [coupon for coupon in case["coupons"] if coupon["offer"] == offer["id"]]
+    return sorted(mine, key=coupon_order)
+
+
+def coupon_order(coupon: Table) -> tuple[date, str]:
+    """The key by which one of several coupons is taken that are worth the same."""
+    return (coupon["expires_on"] or date.max, coupon["code"])
+
+
+def usable(offer: Table, document: Table, case: Table) -> list[Table]:
+    """Those of the presented coupons of an offer that may be used."""
+    return [coupon for coupon in presented(offer, case) if not coupon_refusals(offer, coupon, document, case)]
+
+
+def _coupons(offer: Table, document: Table, case: Table) -> list[Table]:
+    """Why none of the presented coupons may be used: every code that is true of one of them."""
+    mine = presented(offer, case) if offer["kind"] == "COUPON" else []
+    if usable(offer, document, case):
+        return []
+    return [found for coupon in mine for found in coupon_refusals(offer, coupon, document, case)]
+
+
+def coupon_refusals(offer: Table, coupon: Table, document: Table, case: Table) -> list[Table]:
+    """Every code that is true of one coupon, but for what it is worth in money."""
+    found, checked, member = [], coupon["confirmed"], case["member"]
+    checking = offer.get("checking", "ONLINE_ONLY")
+    if not checked and coupon["station"] not in (None, case["station"]):
+        found.append(reason("WRONG_STATION"))
+    if not checked and (checking == "ONLINE_ONLY" or (checking == "SITE_BOUND" and coupon["station"] is None)):
+        found.append(reason("OFFLINE_NOT_ALLOWED"))
+    if coupon["used"] or coupon["balance_minor"] == 0:
+        found.append(reason("COUPON_USED"))
+    if coupon["expires_on"] is not None and case["day"] > coupon["expires_on"]:
+        found.append(reason("COUPON_EXPIRED"))
+    if coupon["member"] is not None and (member is None or member["id"] != coupon["member"]):
+        found.append(reason("COUPON_NOT_HOLDER"))
+    if gives(offer) == "BONUS_POINTS":
+        points = min(offer["points"], offer.get("cap", {}).get("points", offer["points"]))
+        worth = Fraction(points * program(document, "step_minor"), program(document, "step_points"))
+        if too_risky(offer, coupon, worth):
+            found.append(reason("OFFLINE_NOT_ALLOWED"))
+    return found
+
+
+def too_risky(offer: Table, coupon: Table, worth: Fraction | int) -> bool:
+    """Whether a coupon that nobody checked is worth more than may be risked on it."""
+    unchecked = offer.get("checking") == "OFFLINE_WITH_RISK" and not coupon["confirmed"]
+    return unchecked and worth > offer["risk_up_to_minor"]
 
 
 def held_out(offer: str, member: str) -> int:

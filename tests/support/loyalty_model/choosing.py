@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import combinations
+from itertools import combinations, product
 
+from tests.support.loyalty_model.asking import coupon_order, usable
 from tests.support.loyalty_model.words import Table, mode, order
 
 
-def best(eligible: list[Table], document: Table, saving: Callable[[list[Table]], int]) -> list[Table]:
-    """The lawful plan that saves most; ties: fewer coupons, then the first sorted list of (priority, id)."""
+def best(
+    eligible: list[Table], document: Table, hands: list[Table], saving: Callable[[list[Table], Table], int]
+) -> tuple[list[Table], Table]:
+    """The lawful plan that saves most, with the hand of coupons it is taken with.
 
-    def key(plan: list[Table]) -> tuple[int, int, list[tuple[int, str]]]:
-        coupons = sum(offer["kind"] == "COUPON" for offer in plan)
-        return (-saving(plan), coupons, sorted(order(offer) for offer in plan))
+    Ties: fewer coupons, then the first sorted list of (priority, id), then the coupons that expire first.
+    """
 
-    return min(lawful_plans(eligible, document), key=key)
+    def key(pair: tuple[list[Table], Table]) -> tuple[object, ...]:
+        plan, hand = pair
+        taken = [hand[offer["id"]] for offer in sorted(plan, key=order) if offer["kind"] == "COUPON"]
+        orders = sorted(order(offer) for offer in plan)
+        return (-saving(plan, hand), len(taken), orders, [coupon_order(coupon) for coupon in taken])
+
+    plans = list(lawful_plans(eligible, document))
+    return min(((plan, hand) for hand in hands for plan in plans), key=key)
+
+
+def all_hands(open_offers: list[Table], document: Table, case: Table) -> list[Table]:
+    """Every way to take one usable coupon for each coupon offer, by offer."""
+    offers = [offer for offer in open_offers if offer["kind"] == "COUPON"]
+    options = [usable(offer, document, case) for offer in offers]
+    names = [offer["id"] for offer in offers]
+    return [dict(zip(names, hand, strict=True)) for hand in product(*options)]
 
 
 def lawful_plans(eligible: list[Table], document: Table) -> Iterator[list[Table]]:

@@ -88,6 +88,8 @@ class Programme:
             "usable": None,
             "purpose": purpose,
             "leases": {},
+            "coupons": [],
+            "rollback": None,
             "member": None if member is None else self._facts(member),
             "station_uses": _counts(self.station_uses, self.station_amounts),
         }

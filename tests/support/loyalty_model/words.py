@@ -37,7 +37,9 @@ def order(offer: Table) -> tuple[int, str]:
 
 
 def gives(offer: Table) -> str:
-    """The kind whose value an offer has: a coupon wraps another kind."""
+    """The kind whose value an offer has: a coupon wraps another kind, a late roll-back is a discount per litre."""
+    if offer["kind"] == "PUMP_ROLLBACK":
+        return "PER_LITRE" if "off_milli" in offer else "FIXED_PRICE"
     return str(offer["gives"] if offer["kind"] == "COUPON" else offer["kind"])
 
 

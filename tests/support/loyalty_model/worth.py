@@ -8,19 +8,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from tests.support.loyalty_model.asking import limit_amount, matching, used
+from tests.support.loyalty_model.asking import limit_amount, matching, too_risky, used
 from tests.support.loyalty_model.numbers import BP, half_up, largest_remainder, money_of, whole
-from tests.support.loyalty_model.words import STAGES, Table, first, gives, order, program, reason
+from tests.support.loyalty_model.words import CODES, STAGES, Table, first, gives, order, program, reason
 
 
 @dataclass
 class Given:
-    """What one offer wanted and got in minor units, and the codes that trimmed it."""
+    """What one offer wanted and got in minor units, and the codes that trimmed it; ``own``: after its own caps alone."""
 
     offer: Table
     wanted: int
     got: int
     trims: list[Table] = field(default_factory=list)
+    own: int = 0
 
 
 @dataclass
@@ -37,17 +38,17 @@ class Run:
         return sum(given.got for given in self.given.values())
 
 
-def run_plan(plan: list[Table], document: Table, case: Table) -> Run:
-    """Take the discounts of a plan in order of stage, priority and id."""
+def run_plan(plan: list[Table], document: Table, case: Table, hand: Table) -> Run:
+    """Take the discounts of a plan in order of stage, priority and id; ``hand``: the coupon taken for each offer."""
     run = Run(
         [line["amount_minor"] for line in case["lines"]], {name: own["left"] for name, own in case["leases"].items()}
     )
     for offer in sorted(plan, key=lambda offer: (STAGES[offer["kind"]], order(offer))):
-        take(run, offer, document, case)
+        take(run, offer, document, case, hand.get(offer["id"]))
     return run
 
 
-def take(run: Run, offer: Table, document: Table, case: Table) -> None:
+def take(run: Run, offer: Table, document: Table, case: Table, coupon: Table | None) -> None:
     """Give one discount."""
     places = matching(offer, case)
     payable = sum(run.nets[place] for place in places)
@@ -56,24 +57,59 @@ def take(run: Run, offer: Table, document: Table, case: Table) -> None:
         return
     weights = exact(run, offer, document, case, None)
     wanted = value = half_up(sum(weights, Fraction(0)))
-    trims = []
+    found = Trimming()
     litres = offer.get("cap", {}).get("volume_ml")
     if litres is not None:
         weights = exact(run, offer, document, case, litres)
         value = half_up(sum(weights, Fraction(0)))
-        if value < wanted:
-            trims.append(reason("CAPPED_VOLUME", litres, sum(case["lines"][place]["volume_ml"] for place in places)))
-    got = value
-    for most, code in [*own_caps(offer, case), *shared_caps(run, offer, document, case, payable)]:
-        if most < value:
-            trims.append(reason(code))
-            got = min(got, max(0, most))
-    got = _from_lease(run, offer, got, trims)
+    if coupon is not None and coupon["balance_minor"] is not None:
+        wanted = min(wanted, coupon["balance_minor"])
+    found.got = wanted
+    found.bound(value, "CAPPED_VOLUME")
+    for most, code in own_caps(offer, case):
+        found.bound(most, code)
+    own = found.got
+    outer = Trimming(own)
+    for most, code in shared_caps(run, offer, document, case, payable):
+        outer.bound(most, code)
+    lease = _lease_of(run, offer)
+    if lease is not None and lease < outer.got:
+        outer.bound(lease if offer["budget"].get("mode") == "PARTIAL" else 0, "BUDGET_EXHAUSTED")
+    given = Given(offer, wanted, outer.got, found.said(outer), own)
+    if coupon is not None and outer.trims and given.got and offer.get("trimmed") == "KEEP_COUPON":
+        given.got, given.trims = 0, outer.trims
+    if coupon is not None and too_risky(offer, coupon, own):
+        given.got, given.trims = 0, [reason("OFFLINE_NOT_ALLOWED", offer["risk_up_to_minor"], own)]
     if wanted == 0:
-        trims.append(reason("CAPPED_AMOUNT", 1, 0))
-    run.given[offer["id"]] = Given(offer, wanted, got, trims)
-    untrimmed = got == wanted or litres is not None
-    charge(run, places, got, weights if untrimmed else [Fraction(run.nets[place]) for place in places])
+        given.trims = [reason("CAPPED_AMOUNT", 1, 0)]
+    if lease is not None:
+        run.leases[offer["budget"]["campaign"]] = lease - given.got
+    run.given[offer["id"]] = given
+    untrimmed = given.got == wanted or litres is not None
+    charge(run, places, given.got, weights if untrimmed else [Fraction(run.nets[place]) for place in places])
+
+
+@dataclass
+class Trimming:
+    """A value on its way through caps: each that leaves less than the ones before it trims, and says its code."""
+
+    got: int = 0
+    trims: list[Table] = field(default_factory=list)
+
+    def bound(self, most: int, code: str) -> None:
+        """One cap."""
+        if most < self.got:
+            self.trims.append(reason(code))
+            self.got = max(0, most)
+
+    def said(self, outer: Trimming) -> list[Table]:
+        """What is said of both together: every cap that trimmed, or of nothing at all the one that left nothing."""
+        every = [*self.trims, *outer.trims]
+        return every[-1:] if outer.got == 0 else every
+
+
+def _lease_of(run: Run, offer: Table) -> int | None:
+    return run.leases[offer["budget"]["campaign"]] if "budget" in offer else None
 
 
 def own_caps(offer: Table, case: Table) -> list[tuple[int, str]]:
@@ -89,11 +125,12 @@ def own_caps(offer: Table, case: Table) -> list[tuple[int, str]]:
 
 def over_time(offer: Table, case: Table) -> list[tuple[int, str]]:
     """What the limits of an offer on money or points over time still allow, with the code of each."""
-    return [
+    found = [
         (most - used(offer, limit, case)[1], "CAPPED_MONTH" if limit["window"] == "MONTH" else "CAPPED_AMOUNT")
         for limit in offer.get("limit", [])
         if (most := limit_amount(limit)) is not None
     ]
+    return sorted(found, key=lambda cap: CODES.index(cap[1]))
 
 
 def shared_caps(run: Run, offer: Table, document: Table, case: Table, payable: int) -> list[tuple[int, str]]:
@@ -106,19 +143,6 @@ def shared_caps(run: Run, offer: Table, document: Table, case: Table, payable: i
     if share is not None:
         found.append((half_up(Fraction(gross * share, BP)) - run.saved, "CAPPED_AMOUNT"))
     return found
-
-
-def _from_lease(run: Run, offer: Table, value: int, trims: list[Table]) -> int:
-    if "budget" not in offer:
-        return value
-    campaign = offer["budget"]["campaign"]
-    left = run.leases[campaign]
-    given = value
-    if left < value:
-        given = max(0, left) if offer["budget"].get("mode") == "PARTIAL" else 0
-        trims.append(reason("BUDGET_EXHAUSTED", value, left))
-    run.leases[campaign] = left - given
-    return given
 
 
 def exact(run: Run, offer: Table, document: Table, case: Table, litres: int | None) -> list[Fraction]:
