@@ -301,6 +301,17 @@ class CodeScan:
     symbology: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class CardTap:
+    """One card laid on a reader. ``uid``: what its radio layer shows, ``None`` where the reader cannot tell; ``ndef``:
+    the message of its NDEF file without NLEN, ``None`` where it has none. Both are secret until they are judged.
+    """
+
+    reader: str
+    uid: bytes | None = field(repr=False)
+    ndef: bytes | None = field(repr=False)
+
+
 Reading = (
     DeviceStatus
     | FuellingPointReading
@@ -316,4 +327,5 @@ Reading = (
     | GaugeHistory
     | TankChart
     | CodeScan
+    | CardTap
 )

@@ -313,7 +313,8 @@ def _on_totalizer(turn: Turn, total: TotalizerReading) -> None:
 def _on_held(turn: Turn, held: HeldSale) -> None:
     """A held sale read on its own books nothing; one not accounted for makes a read-out due."""
     last = turn.durable.last_held
-    if turn.point.state in HUNG and held.volume_ml and (last is None or not last.shows(held)):
+    numbered = turn.point.config.queue and held.token not in ("", turn.durable.last_token)
+    if turn.point.state in HUNG and held.volume_ml and (numbered or last is None or not last.shows(held)):
         turn.note(accounted=False)
 
 

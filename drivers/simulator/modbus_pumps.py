@@ -90,6 +90,7 @@ class Dispenser:
 
     def read(self, function: int, address: int, count: int) -> tuple[int, ...]:
         """As ``Unit.read``."""
+        self.head.contacted = True
         if function != READ_HOLDING:
             raise Refused(ILLEGAL_FUNCTION)
         return block(dict(enumerate(self._registers())), address, count)
@@ -184,6 +185,7 @@ class PulseCounter:
 
     def read(self, function: int, address: int, count: int) -> tuple[int, ...]:
         """As ``Unit.read``."""
+        self.head.contacted = True
         _open_valve(self.head)
         if function != READ_HOLDING:
             raise Refused(ILLEGAL_FUNCTION)
@@ -216,6 +218,7 @@ class FleetLog:
 
     def read(self, function: int, address: int, count: int) -> tuple[int, ...]:
         """As ``Unit.read``."""
+        self.head.contacted = True
         _open_valve(self.head)
         if function == READ_HOLDING:
             return block(dict.fromkeys(range(115), 0) | {1: 1}, address, count)

@@ -6,6 +6,8 @@ Simulator, mosquitto, head office and daemon are processes of their own; dispens
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -14,12 +16,15 @@ from pathlib import Path
 from statistics import median
 
 from drivers.simulator.config import CustomerConfig, ForecourtConfig
-from tests.bench.table import Row, within
+from tests.bench.table import Row, against, within
 from tests.support.processes import Running, Site, eventually
 
 SETTLE_S = 10.0
 MEASURE_S = 30.0
 STARTS = 5
+TARGET_S, TARGET_MACHINE_S = 1.2, 0.023
+"""The target of a start, and what the smallest Python with sqlite3 takes on the machine it was set on."""
+
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -32,7 +37,10 @@ def measure() -> list[Row]:
         site.configure()
         site.config.write_text(default_rates(site.config.read_text(encoding="utf-8")), encoding="utf-8")
         site.start_agent().end()  # the first start makes the database
-        starts = [start_s(site) for _ in range(STARTS)]
+        starts, least = [], []
+        for _ in range(STARTS):
+            starts.append(start_s(site))
+            least.append(least_s())
         agent = site.start_agent()
         eventually(lambda: is_idle(site), 60, "every point and tank online, the link up")
         threading.Event().wait(SETTLE_S)
@@ -48,7 +56,16 @@ def measure() -> list[Row]:
             within("P6", f"{what}: processor", percent, unit="% of a core", at_most=3),
             note=f"{commits} records in its journal after all",
         ),
-        within("P6", "start to the first answer, median", median(starts), unit="s", at_most=1.2),
+        within("P6", "start to the first answer, median", median(starts), unit="s", at_most=TARGET_S),
+        against(
+            "P6",
+            "start to the first answer, in starts of Python",
+            median(starts),
+            median(least),
+            unit="s",
+            peer_name='python -c "import sqlite3"',
+            at_most=round(TARGET_S / TARGET_MACHINE_S),
+        ),
     ]
 
 
@@ -87,6 +104,13 @@ def start_s(site: Site) -> float:
     took = time.monotonic() - begun
     agent.end()
     return took
+
+
+def least_s() -> float:
+    """Return how long the smallest Python with sqlite3 takes: what this machine makes of a start."""
+    begun = time.monotonic()
+    subprocess.run([sys.executable, "-c", "import sqlite3"], check=True)
+    return time.monotonic() - begun
 
 
 def is_idle(site: Site) -> bool:

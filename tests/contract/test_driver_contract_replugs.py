@@ -9,18 +9,23 @@ import pytest
 from tests.support.rigs.base import Subject, descriptors, real_rig
 from tests.support.simulated import wait_for
 
-PULLS = 100
+PULLS, FEW_PULLS = 100, 10
+"""A hundred are the proof, in ``make drivers``; a few tell whoever changes a driver."""
+
 FAST = 40
 """Hastens only the line's own waits between attempts to open the port, so that a hundred pulls take seconds."""
 
 
 @pytest.mark.proves("replugs")
-def test_a_hundred_pulled_cables_leak_no_descriptor(wired: tuple[Subject, str], tmp_path: Path) -> None:
+def test_a_hundred_pulled_cables_leak_no_descriptor(
+    wired: tuple[Subject, str], tmp_path: Path, pytestconfig: pytest.Config
+) -> None:
     """However often the wire goes and comes: as many open descriptors as before, and the device still online."""
+    pulls = PULLS if pytestconfig.getoption("proofs") else FEW_PULLS
     with real_rig(*wired, tmp_path, speed=FAST) as rig:
         rig.online()
         before = descriptors()
-        for _ in range(PULLS):
+        for _ in range(pulls):
             rig.pull()
             rig.until(lambda: not rig.line.is_open, 10)
             rig.plug()
@@ -28,4 +33,4 @@ def test_a_hundred_pulled_cables_leak_no_descriptor(wired: tuple[Subject, str], 
         rig.online()
         wait_for(lambda: descriptors() <= before, "the descriptors of the dropped connections to close")
         assert descriptors() == before
-        assert rig.line.counters()["port_lost"] >= PULLS
+        assert rig.line.counters()["port_lost"] >= pulls

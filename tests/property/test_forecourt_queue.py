@@ -114,3 +114,20 @@ def test_each_record_of_a_queue_is_one_sale(actions: list[tuple[str, int]]) -> N
     assert [b.volume_ml for b in run.sales] == [v for v in sold if v]
     assert all(b.kind == "NORMAL" for b in run.sales)
     assert str(run.point.durable.meter(1).total) == f"0:{run.pump.total}"  # type: ignore[union-attr]
+
+
+def test_a_second_sale_of_the_same_litres_is_known_by_its_number() -> None:
+    """A queue that was empty and tells a record equal to the last one, under another number, makes a read-out due."""
+    run = Run()
+    for _ in range(6):
+        run.turn()
+    run.kill()
+    run.pump.sell(100)
+    for _ in range(12):
+        run.turn()
+    (first,) = run.sales
+    run.pump.sell(100)
+    run.event(HeldSale(1, 1, first.volume_ml, first.amount_minor, PRICE, "2"))
+    for _ in range(4):
+        run.turn()
+    assert [(b.volume_ml, str(b.start)) for b in run.sales] == [(1_000, "0:900"), (1_000, "0:1000")]

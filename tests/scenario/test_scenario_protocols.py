@@ -7,15 +7,17 @@ import dataclasses
 import pytest
 
 from agent.failpoints import armed
-from drivers import registry
-from drivers.device import DispenserCapabilities
+from drivers.device import of_points
 from tests.scenario.conftest import MakeStation
 from tests.support.station import VirtualStation
 from tests.support.station_checks import booked_sales, check_invariants, true_sales
 from tests.support.station_plans import busy, by_hand
 from tests.support.station_settings import SPOKEN, Plan
 
-OTHERS = sorted(set(SPOKEN) - {"dart"})
+FORGETFUL = "modbus-pulse"
+"""Nothing but a count of pulses: no state, no price, no memory of a sale."""
+
+OTHERS = sorted(set(SPOKEN) - {"dart", FORGETFUL})
 STEPS = ("sale.before_commit", "sale.after_commit")
 BAD_WIRE = ("lost-reply", "bad-crc", "half-frames", "late-answer", "swapped-digits", "one-silent-poll")
 
@@ -79,8 +81,7 @@ def test_pump_and_agent_killed_together_lose_no_litre(make_station: MakeStation,
     station.restart(1.0)
     station.run_for(30)
     station.fuel(1, 3_000)
-    capabilities = registry.spec(protocol).capabilities
-    assert isinstance(capabilities, DispenserCapabilities)
+    capabilities = of_points(device for wired in station.lines.values() for device in wired.line.devices)[1]
     first = "NORMAL" if capabilities.power_off == "kept" else "RECOVERED"
     assert [(sale["volume_ml"], sale["kind"]) for sale in station.sales()] == [(8_000, first), (3_000, "NORMAL")]
     agrees(station)
@@ -101,3 +102,42 @@ def test_a_bad_wire_and_a_counter_at_its_end_change_no_sale(make_station: MakeSt
     station.run_out()
     assert len(station.sales()) >= 2
     agrees(station)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_counter_that_remembers_no_sale_loses_and_doubles_nothing(make_station: MakeStation, step: str) -> None:
+    """Three fuellings: one booked while the agent is killed, one on a wire so bad that it counts as cut, one while the
+    agent is down. Every litre is in one sale; what flowed around the cut is two sales, told as such.
+    """
+    station = make_station(61, speaking(by_hand(control="monitor"), FORGETFUL))
+    station.run_for(8)
+    fuel(station, 4_000)
+    with armed(step, 1):
+        station.run_surviving(15, down_s=1)
+    for fault in BAD_WIRE:
+        station.forecourt.inject(fault, point=1, times=3)
+    fuel(station, 8_000)
+    station.forecourt.clear()
+    station.run_for(40)
+    station.forecourt.world.heads[1].lift(1)
+    station.run_for(3)
+    station.crash()
+    station.forecourt.world.heads[1].deliver(300)
+    station.hang_up(1)
+    station.restart(5.0)
+    station.run_for(40)
+    assert len(station.crashes) == 2
+    volumes = [sale["volume_ml"] for sale in station.sales()]
+    assert (volumes[0], sum(volumes[1:-1]), volumes[-1]) == (4_000, 8_000, 3_000)
+    assert {sale["kind"] for sale in station.sales()} == {"RECOVERED"}
+    cut = station.sales()[1]
+    assert cut["volume_ml"] == 8_000 or "covers_several" in cut["flags"]
+    check_invariants(station)
+
+
+def fuel(station: VirtualStation, volume_ml: int) -> None:
+    """A fuelling at point 1 from lift to hang-up, where nobody asks the station first."""
+    station.forecourt.world.heads[1].lift(1)
+    station.run_for(3)
+    station.flow(1, volume_ml, seconds=4)
+    station.hang_up(1)

@@ -26,7 +26,7 @@ from drivers.errors import DriverError
 from drivers.line import Line
 from drivers.readings import Reading
 from drivers.registry import make_line
-from drivers.simulator.buses import MasterCommand
+from drivers.simulator.buses import QUIET, MasterCommand
 from drivers.simulator.config import CustomerConfig, ForecourtConfig, default_config
 from drivers.simulator.forecourt import Forecourt
 from drivers.simulator.world import TICK_MS
@@ -117,6 +117,7 @@ class VirtualStation:
         if self.plan.has_head_office:
             self.head_office = HeadOffice(directory / "hq.db", STATION)
         self.commands: list[MasterCommand] = []
+        self._noted: MasterCommand | None = None
         self.starts: list[int] = []
         self.statuses: list[tuple[int, str, bool]] = []
         self.crashes: list[str] = []
@@ -283,9 +284,14 @@ class VirtualStation:
         self._note_commands()
 
     def _note_commands(self) -> None:
-        fresh = self.forecourt.log.fresh
-        while fresh:
-            self.commands.append(fresh.popleft())
+        """Keep what was ordered, and what a fuelling point was asked where its totals come with every answer."""
+        new: list[MasterCommand] = []
+        for entry in reversed(self.forecourt.log.entries):
+            if entry is self._noted:
+                break
+            new.append(entry)
+        self._noted = new[0] if new else self._noted
+        self.commands += [e for e in reversed(new) if e.name not in QUIET or (e.name == "INQUIRY" and e.point)]
 
     def _scans(self) -> None:
         for name, chunk in self.forecourt.typed():

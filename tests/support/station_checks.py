@@ -138,9 +138,10 @@ def _sales(station: CheckedStation) -> list[str]:
             complaints.append(f"I1 point, nozzle {nozzle}: pumped {real}, booked {volumes}")
         complaints += [f"I1 {nozzle}: empty sale {sale['id']}" for sale in sales if sale["volume_ml"] <= 0]
         stands = None if sales and sales[-1]["end_raw"] is None else _last_count(station, nozzle)
-        modulus = spoken(station.config, nozzle[0]).totals_modulus
-        total = station.forecourt.world.heads[nozzle[0]].totals[nozzle[1]] % modulus
-        if stands is not None and stands != total:
+        words = spoken(station.config, nozzle[0])
+        counted_ml = station.forecourt.world.heads[nozzle[0]].totals[nozzle[1]] * UNIT_ML
+        total = counted_ml // words.totals_unit_ml % words.totals_modulus
+        if stands is not None and stands % words.totals_modulus != total:
             complaints.append(f"I4 {nozzle}: the books end at {stands}, the meter stands at {total}")
     return complaints
 
@@ -218,14 +219,16 @@ def _first_orders(station: CheckedStation) -> list[str]:
     ends = [*station.starts[1:], len(station.commands)]
     for start, end in zip(station.starts, ends, strict=True):
         for point in station.config.points:
+            words = spoken(station.config, point.number)
             asked: Counter[str] = Counter()
             for entry in station.commands[start:end]:
                 if entry.point != point.number:
                     continue
-                if entry.name == "TOTALS" and not entry.duplicate:
+                name, detail = words.totals_question
+                if entry.name == name and detail in (None, entry.detail) and not entry.duplicate:
                     asked[entry.detail] += 1
                 if entry.name in SENSITIVE:
-                    questions = 1 if spoken(station.config, point.number).totals_at_once else len(point.nozzles)
+                    questions = 1 if words.totals_at_once else len(point.nozzles)
                     if len(asked) < questions or min(asked.values()) < 2:
                         complaints.append(
                             f"start at command {start}: {entry.name} to point {point.number} at {entry.t_ms}"

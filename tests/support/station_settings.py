@@ -33,7 +33,9 @@ class Spoken(NamedTuple):
     ``first_address``: wire address of fuelling point 1, the others follow. ``options``: line options it needs here.
     ``amount_totals``: the options that make it tell amount totals, where it does not always. ``totals_modulus``: where
     its totals roll over. ``totals_at_once``: one answer tells those of all nozzles. ``hoses``: the most
-    that a fuelling point has, ``None`` = as many as there are.
+    that a fuelling point has, ``None`` = as many as there are. ``totals_unit_ml``: millilitres of one count as it tells
+    them. ``totals_question``: name and, where not every detail counts, detail of the request that asks for totals.
+    ``name``: the protocol's name where the simulator calls its devices otherwise.
     """
 
     first_address: int
@@ -42,11 +44,32 @@ class Spoken(NamedTuple):
     totals_modulus: int = 10**10
     totals_at_once: bool = False
     hoses: int | None = None
+    totals_unit_ml: int = 10
+    totals_question: tuple[str, str | None] = ("TOTALS", None)
+    name: str | None = None
 
 
 SPOKEN = {
     "dart": Spoken(0x50, amount_totals={"amount_totals": "true"}),
     "gilbarco": Spoken(1, totals_modulus=10**8, totals_at_once=True),
+    "modbus": Spoken(
+        1,
+        options={"map": '"reference-dispenser"'},
+        totals_modulus=10**11,  # the map's register holds ten times as much: where the simulated head rolls over
+        totals_at_once=True,
+        hoses=1,
+        totals_unit_ml=1,
+        totals_question=("INQUIRY", "03 0 30"),
+    ),
+    "modbus-pulse": Spoken(
+        1,
+        options={"map": '"seneca-z10-d-in"', "values": '{ k_factor = "3666739.2" }'},
+        totals_modulus=1,  # pulses end at no whole millilitre: its volumes are compared, not its counts
+        totals_at_once=True,
+        hoses=1,
+        totals_question=("INQUIRY", None),
+        name="modbus",
+    ),
     "lanfeng": Spoken(1, options={"experimental": "true"}, totals_modulus=10**12, totals_at_once=True, hoses=1),
     "zhengxing": Spoken(1, options={"experimental": "true"}, totals_modulus=2**32, totals_at_once=True, hoses=1),
 }
@@ -125,7 +148,9 @@ def _toml(config: ForecourtConfig, plan: Plan) -> str:
         words = SPOKEN[line.protocol]
         options = {"poll_interval": str(plan.poll_ms), **words.options}
         options |= words.amount_totals if plan.amount_totals else {}
-        parts.append(f'[[line]]\nid = "{line.name}"\nport = "/dev/{line.name}"\nprotocol = "{line.protocol}"')
+        parts.append(
+            f'[[line]]\nid = "{line.name}"\nport = "/dev/{line.name}"\nprotocol = "{words.name or line.protocol}"'
+        )
         parts.append("\n".join(["[line.options]", *(f"{key} = {value}" for key, value in options.items())]))
     parts.append('[[line]]\nid = "gauge"\nport = "/dev/gauge"\nprotocol = "veeder-root"')
     for line in config.lines:

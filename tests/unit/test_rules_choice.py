@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agent.domain.rules.explain import explain
-from agent.domain.rules.plan import MAX_PLANS
+from agent.domain.rules.search import MAX_PLANS
 from agent.domain.rules.stages import spread
 from agent.domain.rules.verdict import Code, Verdict
 from tests.support.loyalty import EARN, Table, member, rules, run, sale
@@ -151,9 +151,7 @@ def test_only_matching_lines_are_discounted_and_earn():
 )
 def test_spread_by_largest_remainder(weights, parts):
     """Ten units: equal remainders to the earlier place, all-zero weights share equally."""
-    from fractions import Fraction
-
-    assert spread(10, [Fraction(weight) for weight in weights]) == parts
+    assert spread(10, weights) == parts
 
 
 def test_near_miss_says_what_is_missing_in_both_languages():

@@ -66,10 +66,23 @@ def _kind(path: str, offer: Offer) -> Iterator[Problem]:
     caps = offer.caps
     if not offer.is_discount and (caps.amount_minor, caps.volume_ml, caps.share_bp) != (None, None, None):
         yield Problem(f"{path}.cap", f"does not fit {offer.kind}", _MONEY_CAPS_HINT)
-    if caps.volume_ml is not None and offer.kind in (Kind.AMOUNT_OFF, Kind.SPEND_THRESHOLD):
-        yield Problem(f"{path}.cap.volume_ml", f"does not fit {offer.kind}", "its value does not follow the volume")
-    if offer.kind in (Kind.MULTIPLIER, Kind.GIFT_ITEM) and any(limit.amount is not None for limit in caps.limits):
-        yield Problem(f"{path}.limit", f"on an amount does not fit {offer.kind}", "limit its uses")
+    if caps.volume_ml is not None and offer.gives in (Kind.AMOUNT_OFF, Kind.SPEND_THRESHOLD):
+        yield Problem(f"{path}.cap.volume_ml", f"does not fit {offer.gives}", "its value does not follow the volume")
+    if offer.gives in (Kind.MULTIPLIER, Kind.GIFT_ITEM) and any(limit.amount is not None for limit in caps.limits):
+        yield Problem(f"{path}.limit", f"on an amount does not fit {offer.gives}", "limit its uses")
+    if offer.kind is Kind.PUMP_ROLLBACK:
+        yield from _rollback(path, offer)
+
+
+def _rollback(path: str, offer: Offer) -> Iterator[Problem]:
+    """What a price that is set before the first litre cannot keep: the amount is known when the pump has stopped."""
+    caps, hint = offer.caps, "cap its volume or limit its uses: the pump has given it before the amount is known"
+    if (caps.amount_minor, caps.share_bp) != (None, None):
+        yield Problem(f"{path}.cap", f"on an amount does not fit {offer.kind}", hint)
+    if any(limit.amount is not None for limit in caps.limits):
+        yield Problem(f"{path}.limit", f"on an amount does not fit {offer.kind}", hint)
+    if offer.budget is not None:
+        yield Problem(f"{path}.budget", f"does not fit {offer.kind}", hint)
 
 
 def _groups(offers: Placed, groups: tuple[Group, ...]) -> Iterator[Problem]:
@@ -77,7 +90,7 @@ def _groups(offers: Placed, groups: tuple[Group, ...]) -> Iterator[Problem]:
         mates = [offer for _, offer in offers if offer.group == group.id]
         if group.mode is GroupMode.STACK:
             continue
-        sorts = {"discount" if mate.is_discount else mate.kind.value for mate in mates}
+        sorts = {"discount" if mate.is_discount else mate.gives.value for mate in mates}
         if len(sorts) > 1:
             hint = "make one group of discounts and one for each kind of reward"
             yield Problem(f"group {group.id}", f"mixes {', '.join(sorted(sorts))}", hint)

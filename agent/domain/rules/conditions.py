@@ -6,46 +6,93 @@ Knows nothing of other offers; what mates and plans do to an offer is decided in
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import date
 
-from agent.domain.member import AUTH_STRENGTH, REDEEM_STRENGTH, MemberFacts, UseWindow, used_in
-from agent.domain.rules.facts import BudgetView, LocalInstant, SaleFacts, SaleLine
+from agent.domain.member import AUTH_STRENGTH, REDEEM_STRENGTH, MemberFacts, UseCount, UseWindow, period_of
+from agent.domain.rules.facts import BudgetView, LocalInstant, PresentedCoupon, SaleFacts, SaleLine
 from agent.domain.rules.model import Basis, Birthday, BudgetMode, Kind, Limit, Offer, RuleSet, SpendThreshold, Subject
 from agent.domain.rules.verdict import Code, Reason
+
+_Counts = dict[tuple[str, UseWindow, str], tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Everything one evaluation is told."""
+    """Everything one evaluation is told, and what many offers ask of it, found once.
+
+    ``coupons``: the coupon that stands for an offer in the plans compared, by offer id. Derived: ``day`` and ``minute``
+    of the offer instant by the wall clock, ``presented``: the coupons of each offer, those that expire first in front.
+    """
 
     sale: SaleFacts
     member: MemberFacts | None
     rules: RuleSet
     budgets: BudgetView
     instant: LocalInstant
+    coupons: Mapping[str, PresentedCoupon] = field(default_factory=dict)
+    day: date = field(init=False, compare=False, repr=False)
+    minute: int = field(init=False, compare=False, repr=False)
+    presented: Mapping[str, tuple[PresentedCoupon, ...]] = field(init=False, compare=False, repr=False)
+    _places: dict[str, tuple[int, ...]] = field(init=False, compare=False, repr=False)
+    _counts: dict[Subject, _Counts] = field(init=False, compare=False, repr=False)
 
-    def matches(self, offer: Offer, line: SaleLine) -> bool:
-        """Return whether a line is of a grade and product group the offer speaks of."""
-        grade_ok = not offer.when.grades or line.grade in offer.when.grades
-        group_ok = not offer.when.product_groups or line.product_group in offer.when.product_groups
-        return grade_ok and group_ok
+    def __post_init__(self) -> None:
+        local = self.instant.local
+        derived = {
+            "day": local.date(),
+            "minute": local.hour * 60 + local.minute,
+            "presented": _by_offer(self.sale.presented.coupons),
+            "_places": {},
+            "_counts": {
+                Subject.STATION: _summed(self.budgets.station_uses),
+                Subject.MEMBER: _summed(() if self.member is None else self.member.uses),
+            },
+        }
+        for name, value in derived.items():
+            object.__setattr__(self, name, value)
 
     def matching(self, offer: Offer) -> tuple[int, ...]:
-        """Return the indexes of the lines the offer speaks of."""
-        return tuple(index for index, line in enumerate(self.sale.lines) if self.matches(offer, line))
+        """Return the indexes of the lines of a grade and product group the offer speaks of."""
+        places = self._places.get(offer.id)
+        if places is None:
+            lines = enumerate(self.sale.lines)
+            places = self._places[offer.id] = tuple(index for index, line in lines if _matches(offer, line))
+        return places
 
     def used(self, offer: Offer, limit: Limit) -> tuple[int, int]:
         """Return ``(uses, amount)`` already counted against a limit."""
-        if limit.subject is Subject.STATION:
-            counts = self.budgets.station_uses
-        else:
-            counts = () if self.member is None else self.member.uses
-        return used_in(counts, offer.id, limit.window, self.instant.day)
+        return self._counts[limit.subject].get((offer.id, limit.window, period_of(limit.window, self.day)), (0, 0))
+
+
+def _matches(offer: Offer, line: SaleLine) -> bool:
+    grade_ok = not offer.when.grades or line.grade in offer.when.grades
+    group_ok = not offer.when.product_groups or line.product_group in offer.when.product_groups
+    return grade_ok and group_ok
+
+
+def _summed(counts: Iterable[UseCount]) -> _Counts:
+    sums: _Counts = {}
+    for count in counts:
+        key = (count.offer, count.window, count.period)
+        uses, amount = sums.get(key, (0, 0))
+        sums[key] = (uses + count.uses, amount + count.amount)
+    return sums
+
+
+def _by_offer(coupons: Iterable[PresentedCoupon]) -> dict[str, tuple[PresentedCoupon, ...]]:
+    found: dict[str, tuple[PresentedCoupon, ...]] = {}
+    for coupon in sorted(coupons, key=lambda coupon: coupon.order):
+        found[coupon.offer] = (*found.get(coupon.offer, ()), coupon)
+    return found
 
 
 def refusal(offer: Offer, case: Case) -> Reason | None:
-    """Return the first reason, in the order of the codes, why the offer cannot be given, or ``None`` if it can."""
+    """Return the first reason, in the order of the codes, why the offer cannot be given, or ``None`` if it can.
+
+    Asks what holds for every kind; whether a presented coupon may be used is asked in coupons.py.
+    """
     for ask in (_audience, _place, _time, _minimum, _limits, _lease, _points, _holdout, _strength):
         reason = ask(offer, case)
         if reason is not None:
@@ -76,6 +123,8 @@ def _audience(offer: Offer, case: Case) -> Reason | None:
         return Reason(Code.NOT_MEMBER)
     if offer.kind is Kind.POINTS_AS_MONEY and case.sale.presented.points is None:
         return Reason(Code.NOT_REQUESTED)
+    if offer.kind is Kind.COUPON and offer.id not in case.presented:
+        return Reason(Code.NOT_REQUESTED)
     if case.sale.purpose is not None:
         return Reason(Code.NOT_IN_AUDIENCE, detail="purpose")
     return None if case.member is None else _member(offer, case.member, case)
@@ -84,12 +133,11 @@ def _audience(offer: Offer, case: Case) -> Reason | None:
 def _member(offer: Offer, member: MemberFacts, case: Case) -> Reason | None:
     when = offer.when
     if when.tiers and member.tier not in when.tiers:
-        ranks = {tier.id: rank for rank, tier in enumerate(case.rules.tiers, start=1)}
-        needed = min(ranks[tier] for tier in when.tiers)
-        return Reason(Code.NOT_IN_AUDIENCE, needed, ranks.get(member.tier or "", 0), "tier")
+        needed = min(case.rules.rank_of(tier) for tier in when.tiers)
+        return Reason(Code.NOT_IN_AUDIENCE, needed, case.rules.rank_of(member.tier), "tier")
     if when.tags and not when.tags & member.tags:
         return Reason(Code.NOT_IN_AUDIENCE, detail="tag")
-    if when.birthday is not None and not _birthday(when.birthday, member, case.instant.day):
+    if when.birthday is not None and not _birthday(when.birthday, member, case.day):
         return Reason(Code.NOT_IN_AUDIENCE, detail="birthday")
     if when.first_fill and not member.first_fill(offer.id):
         return Reason(Code.NOT_IN_AUDIENCE, 0, 1, "first fill")
@@ -128,30 +176,34 @@ def _place(offer: Offer, case: Case) -> Reason | None:
 
 
 def _time(offer: Offer, case: Case) -> Reason | None:
-    when, instant = offer.when, case.instant
-    if when.weekdays and instant.day.weekday() not in when.weekdays:
-        return Reason(Code.OUTSIDE_WINDOW, None, instant.day.weekday(), "weekday")
-    if when.windows and not any(window.holds(instant.minute) for window in when.windows):
-        later = [window.start_min for window in when.windows if window.start_min > instant.minute]
+    when, day = offer.when, case.day
+    if when.weekdays and day.weekday() not in when.weekdays:
+        next_day = min(when.weekdays, key=lambda weekday: (weekday - day.weekday()) % 7)
+        return Reason(Code.OUTSIDE_WINDOW, next_day, day.weekday(), "weekday")
+    if when.windows and not any(window.holds(case.minute) for window in when.windows):
+        later = [window.start_min for window in when.windows if window.start_min > case.minute]
         opens = min(later or [window.start_min for window in when.windows])
-        return Reason(Code.OUTSIDE_WINDOW, opens, instant.minute, "time")
-    if when.starts_on is not None and instant.day < when.starts_on:
-        return Reason(Code.NOT_STARTED, _yyyymmdd(when.starts_on), _yyyymmdd(instant.day))
-    if when.ends_on is not None and instant.day > when.ends_on:
-        return Reason(Code.ENDED, _yyyymmdd(when.ends_on), _yyyymmdd(instant.day))
+        return Reason(Code.OUTSIDE_WINDOW, opens, case.minute, "time")
+    if when.starts_on is not None and day < when.starts_on:
+        return Reason(Code.NOT_STARTED, yyyymmdd(when.starts_on), yyyymmdd(day))
+    if when.ends_on is not None and day > when.ends_on:
+        return Reason(Code.ENDED, yyyymmdd(when.ends_on), yyyymmdd(day))
     return None
 
 
-def _yyyymmdd(day: date) -> int:
+def yyyymmdd(day: date) -> int:
+    """Return a day as the number that reasons carry, e.g. 20261121."""
     return day.year * 10_000 + day.month * 100 + day.day
 
 
 def _minimum(offer: Offer, case: Case) -> Reason | None:
+    needed = offer.when.min_amount_minor or 0
+    if isinstance(offer.effect, SpendThreshold) and offer.effect.basis is Basis.GROSS:
+        needed = max(needed, offer.effect.per_minor)
+    if not needed and offer.when.min_volume_ml is None:
+        return None
     lines = [case.sale.lines[index] for index in case.matching(offer)]
     gross_minor, volume_ml = sum(line.amount_minor for line in lines), sum(line.volume_ml for line in lines)
-    needed = offer.when.min_amount_minor or 0
-    if isinstance(offer.terms, SpendThreshold) and offer.terms.basis is Basis.GROSS:
-        needed = max(needed, offer.terms.per_minor)
     if gross_minor < needed:
         return Reason(Code.THRESHOLD_NOT_MET, needed, gross_minor)
     if offer.when.min_volume_ml is not None and volume_ml < offer.when.min_volume_ml:
@@ -200,7 +252,7 @@ def _holdout(offer: Offer, case: Case) -> Reason | None:
 
 def _strength(offer: Offer, case: Case) -> Reason | None:
     needed = 0 if offer.when.min_level is None else AUTH_STRENGTH[offer.when.min_level]
-    if offer.kind is Kind.POINTS_AS_MONEY:
+    if offer.kind is Kind.POINTS_AS_MONEY or (offer.kind is Kind.COUPON and case.member is not None):
         needed = max(needed, REDEEM_STRENGTH)
     actual = case.sale.presented.strength
     return Reason(Code.AUTH_TOO_WEAK, needed, actual) if actual < needed else None

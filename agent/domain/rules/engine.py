@@ -5,27 +5,18 @@ Pure: the same facts give the same answer at the pump, after a restart and a mon
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from agent.domain.member import MemberFacts, UseCount, period_of
+from agent.domain.member import MemberFacts
+from agent.domain.rules.answer import Findings, answer
 from agent.domain.rules.conditions import Case, refusal
-from agent.domain.rules.facts import BudgetView, FactsError, LocalInstant, SaleFacts, SaleLine
-from agent.domain.rules.model import EarnBase, GroupMode, Kind, Offer, RuleSet, Subject
-from agent.domain.rules.plan import Choice, Plan, choose, stand_together
-from agent.domain.rules.points import Rewards, reward
+from agent.domain.rules.coupons import coupon_refusal, hands, too_many_hands
+from agent.domain.rules.facts import BudgetView, FactsError, LocalInstant, SaleFacts
+from agent.domain.rules.model import EarnBase, Kind, Late, Offer, PumpRollback, RuleSet, Stage
+from agent.domain.rules.plan import Plan, compete, stand_together
+from agent.domain.rules.points import reward
+from agent.domain.rules.search import Choice, choose
 from agent.domain.rules.stages import Run, pay_with_points, run_plan
-from agent.domain.rules.verdict import (
-    RANK,
-    BudgetUse,
-    Code,
-    Evaluation,
-    Grant,
-    OfferVerdict,
-    Reason,
-    Verdict,
-    windows_of,
-)
-from agent.domain.units import amount_matches
+from agent.domain.rules.verdict import RANK, Code, Evaluation, Grant, Reason
+from agent.domain.units import amount_of
 
 
 def evaluate(
@@ -40,28 +31,92 @@ def evaluate(
             f"sale {sale.sale} is in {sale.currency} with exponent {sale.exponent}, rule set {rules.version} in"
             f" {rules.program.currency} with exponent {rules.program.exponent}: publish rules in the station's currency"
         )
-    case = Case(sale, member, rules, budgets, instant)
-    refused = _refusals(case)
-    open_offers = [offer for offer in rules.offers if offer.id not in refused]
-    discounts = [offer for offer in open_offers if offer.is_discount]
-    choice = choose(discounts, rules, lambda plan: run_plan(case, plan).saving)
+    told = Case(sale, member, rules, budgets, instant)
+    given = _given_rollback(told)
+    refused = _refusals(told, given)
+    open_offers = [offer for offer in rules.offers if offer.id not in refused and offer is not given]
+    case, choice = _choose(told, open_offers, given)
     run = run_plan(case, choice.plan)
-    before_points = tuple(run.nets)
+    before_points = run.nets
     _redeem(case, run, open_offers)
-    bases = before_points if rules.program.earn_base is EarnBase.BEFORE_POINTS else tuple(run.nets)
-    rewards = reward(case, [offer for offer in open_offers if offer.kind in _REWARDS], bases)
-    _refuse_outsiders(case, choice.plan, tuple(grant.offer for grant in rewards.grants), refused)
-    return _evaluation(case, refused, choice, run, rewards)
+    bases = before_points if rules.program.earn_base is EarnBase.BEFORE_POINTS else run.nets
+    rewards = reward(case, [offer for offer in open_offers if offer.stage is Stage.REWARD], bases)
+    found = Findings(choice, run, rewards, refused, given, _rollback_minor(told, given))
+    if given is not None:
+        run.grants[given.id] = Grant(given, found.rollback_minor, found.rollback_minor)
+    if sale.volume_ml:
+        _refuse_outsiders(case, found)
+    return answer(case, found)
 
 
-_REWARDS = frozenset({Kind.EARN, Kind.MULTIPLIER, Kind.BONUS_POINTS, Kind.GIFT_ITEM})
+def _rollback_minor(case: Case, given: Offer | None) -> int:
+    """What a lower price set at the pump saved: half_up(volume x list price) - pump amount; never below 0."""
+    rollback, sale = case.sale.rollback, case.sale
+    if rollback is None:
+        return 0
+    places = range(len(sale.lines)) if given is None else case.matching(given)
+    volume_ml = sum(sale.lines[index].volume_ml for index in places)
+    charged = sum(sale.lines[index].amount_minor for index in places)
+    return max(0, amount_of(volume_ml, rollback.list_price_milli, sale.exponent) - charged)
 
 
-def _refusals(case: Case) -> dict[str, Reason]:
+def _given_rollback(case: Case) -> Offer | None:
+    """Return the offer whose lower price the pump sold at; ``None`` without one, or where the rules do not have it."""
+    rollback = case.sale.rollback
+    if rollback is None or case.sale.volume_ml == 0 or not case.rules.has(rollback.offer):
+        return None
+    offer = case.rules.offer(rollback.offer)
+    return offer if offer.kind is Kind.PUMP_ROLLBACK else None
+
+
+def _refusals(case: Case, given: Offer | None) -> dict[str, Reason]:
     if case.sale.volume_ml == 0:
         return {offer.id: Reason(Code.MIN_VOLUME, 1, 0) for offer in case.rules.offers}
-    asked = {offer.id: refusal(offer, case) for offer in case.rules.offers}
-    return {offer_id: reason for offer_id, reason in asked.items() if reason is not None}
+    refused: dict[str, Reason] = {}
+    for offer in case.rules.offers:
+        reason = None if offer is given else _refusal(offer, case)
+        if reason is not None:
+            refused[offer.id] = reason
+    return refused
+
+
+def _refusal(offer: Offer, case: Case) -> Reason | None:
+    reason = refusal(offer, case)
+    if offer.kind is Kind.COUPON:
+        own = coupon_refusal(offer, case)
+    elif isinstance(offer.terms, PumpRollback) and offer.terms.late is Late.REJECT:
+        own = Reason(Code.TOO_LATE_FOR_ROLLBACK)
+    else:
+        return reason
+    return _first([found for found in (reason, own) if found is not None])
+
+
+def _first(reasons: list[Reason]) -> Reason | None:
+    return min(reasons, key=lambda reason: RANK[reason.code], default=None)
+
+
+def _choose(told: Case, open_offers: list[Offer], given: Offer | None) -> tuple[Case, Choice]:
+    """Return the best plan beside a roll-back that was given, and the case with the coupons it takes."""
+    discounts = [
+        offer
+        for offer in open_offers
+        if offer.is_discount
+        and (given is None or (stand_together(offer, given) and not compete(offer, given, told.rules)))
+    ]
+    coupons = [offer for offer in open_offers if offer.kind is Kind.COUPON]
+    found = [(case, choose(discounts, told.rules, Run(case))) for case in hands(coupons, told)]
+    if len(found) == 1:
+        return found[0]
+    case, best = min(found, key=lambda pair: _key(*pair))
+    compared = sum(choice.compared for _, choice in found)
+    greedy = too_many_hands(coupons, told) or any(choice.greedy for _, choice in found)
+    return case, Choice(best.plan, compared, greedy)
+
+
+def _key(case: Case, choice: Choice) -> tuple[object, ...]:
+    taken = [offer for offer in choice.plan if offer.kind is Kind.COUPON]
+    orders = tuple(offer.order for offer in choice.plan)
+    return (-run_plan(case, choice.plan).saved, len(taken), orders, [case.coupons[offer.id].order for offer in taken])
 
 
 def _redeem(case: Case, run: Run, open_offers: list[Offer]) -> None:
@@ -72,123 +127,42 @@ def _redeem(case: Case, run: Run, open_offers: list[Offer]) -> None:
             pay_with_points(run, offer, min(balance, asked) - run.points)
 
 
-def _refuse_outsiders(case: Case, plan: Plan, rewards: Plan, refused: dict[str, Reason]) -> None:
+def _refuse_outsiders(case: Case, found: Findings) -> None:
     """Give every offer outside the chosen plan and the kept rewards the first code that is true of it."""
-    if case.sale.volume_ml == 0:
-        return
-    chosen = {offer.id for offer in (*plan, *rewards)}
+    plan, refused = found.choice.plan, found.refused
+    standing = plan if found.given is None else tuple(sorted((*plan, found.given), key=lambda offer: offer.order))
+    kept = tuple(grant.offer for grant in found.rewards.grants)
+    chosen = {offer.id for offer in (*standing, *kept)}
+    among_discounts, among_rewards = _InTheWay(case.rules, standing), _InTheWay(case.rules, kept)
     for offer in case.rules.offers:
         if offer.id in chosen or offer.kind is Kind.POINTS_AS_MONEY:
             continue
-        reasons = [refused[offer.id]] if offer.id in refused else []
-        mate = _stood_in_the_way(case.rules, offer, plan if offer.is_discount else rewards)
-        if mate is not None:
-            reasons.append(mate)
-        if not reasons:
-            reasons.append(Reason(Code.BEATEN_BY, by="+".join(mate.id for mate in plan) or None))
-        refused[offer.id] = min(reasons, key=lambda reason: RANK[reason.code])
-
-
-def _stood_in_the_way(rules: RuleSet, offer: Offer, plan: Plan) -> Reason | None:
-    if offer.group is not None and rules.mode_of(offer) is not GroupMode.STACK:
-        for mate in plan:
-            if mate.group == offer.group:
-                return Reason(Code.GROUP_TAKEN, by=mate.id)
-    for mate in plan:
-        if mate.exclusive and not stand_together(mate, offer):
-            return Reason(Code.EXCLUDED_BY, by=mate.id)
-    return None
-
-
-def _evaluation(case: Case, refused: dict[str, Reason], choice: Choice, run: Run, rewards: Rewards) -> Evaluation:
-    points = {grant.offer.id: grant for grant in rewards.grants}
-    verdicts = tuple(_verdict(offer, refused, run.grants, points) for offer in case.rules.offers)
-    points_money = sum(grant.granted for grant in run.grants.values() if grant.offer.kind is Kind.POINTS_AS_MONEY)
-    earns = [grant.granted for grant in rewards.grants if grant.offer.kind is Kind.EARN]
-    used = [grant for grant in run.grants.values() if grant.granted > 0] + _used_rewards(rewards)
-    net = sum(run.nets)
-    return Evaluation(
-        sale=case.sale,
-        member=case.member,
-        rules=case.rules,
-        instant=case.instant,
-        verdicts=verdicts,
-        gross_minor=case.sale.amount_minor,
-        discount_minor=case.sale.amount_minor - net,
-        points_money_minor=points_money,
-        net_minor=net,
-        line_nets_minor=tuple(run.nets),
-        points_redeemed=run.points,
-        earned=rewards.earned,
-        points_earned=sum(earns),
-        bonus_points=rewards.bonus_points,
-        gifts=rewards.gifts,
-        uses=() if case.member is None else _uses(case, used, Subject.MEMBER),
-        station_uses=_uses(case, used, Subject.STATION),
-        budgets=_budgets(case, run.grants.values()),
-        plans_compared=choice.compared,
-        greedy=choice.greedy,
-        flags=_flags(case),
-        points_asked=case.sale.presented.points,
-    )
-
-
-def _verdict(
-    offer: Offer, refused: dict[str, Reason], money: dict[str, Grant], points: dict[str, Grant]
-) -> OfferVerdict:
-    if offer.id in refused:
-        return OfferVerdict(offer.id, Verdict.REJECTED, refused[offer.id])
-    if offer.id in money:
-        grant = money[offer.id]
-        return OfferVerdict(
-            offer.id, grant.verdict, grant.reason, value_minor=grant.granted, desired_minor=grant.desired
-        )
-    grant = points[offer.id]
-    return OfferVerdict(offer.id, grant.verdict, grant.reason, points=grant.granted, desired_points=grant.desired)
-
-
-def _used_rewards(rewards: Rewards) -> list[Grant]:
-    """Return the rewards that count as used: points above 0, gifts, and multipliers where something was earned."""
-    earned = any(grant.granted > 0 for grant in rewards.grants if grant.offer.kind is Kind.EARN)
-    return [
-        grant
-        for grant in rewards.grants
-        if grant.granted > 0 or grant.offer.kind is Kind.GIFT_ITEM or (grant.offer.kind is Kind.MULTIPLIER and earned)
-    ]
-
-
-def _uses(case: Case, used: list[Grant], subject: Subject) -> tuple[UseCount, ...]:
-    counts: list[UseCount] = []
-    for grant in sorted(used, key=lambda grant: grant.offer.order):
-        if subject is Subject.MEMBER:
-            windows = windows_of(grant.offer)
+        mate = (among_discounts if offer.is_discount else among_rewards).of(offer)
+        first = _first([reason for reason in (refused.get(offer.id), mate) if reason is not None])
+        if first is not None:
+            refused[offer.id] = first
+            continue
+        grant = run_plan(case, [*plan, offer]).grants[offer.id]
+        if grant.granted == 0:
+            found.run.grants[offer.id] = grant  # left out or not, it gets nothing: it is told why
         else:
-            limits = grant.offer.caps.limits
-            windows = tuple(sorted({limit.window for limit in limits if limit.subject is Subject.STATION}))
-        day, offer_id = case.instant.day, grant.offer.id
-        counts += [UseCount(offer_id, window, period_of(window, day), 1, grant.granted) for window in windows]
-    return tuple(counts)
+            refused[offer.id] = Reason(Code.BEATEN_BY, by="+".join(mate.id for mate in standing) or None)
 
 
-def _budgets(case: Case, grants: Iterable[Grant]) -> tuple[BudgetUse, ...]:
-    spent: dict[str, int] = {}
-    for grant in grants:
-        if grant.offer.budget is not None and grant.granted > 0:
-            campaign = grant.offer.budget.campaign
-            spent[campaign] = spent.get(campaign, 0) + grant.granted
-    leases = {budget.campaign: budget.lease for budget in case.budgets.campaigns}
-    return tuple(BudgetUse(campaign, leases[campaign], amount) for campaign, amount in sorted(spent.items()))
+class _InTheWay:
+    """Who of the chosen offers keeps another one out."""
 
+    def __init__(self, rules: RuleSet, plan: Plan) -> None:
+        self._rules = rules
+        self._holders = {mate.group: mate for mate in reversed(plan) if mate.group is not None}
+        self._exclusives = [mate for mate in plan if mate.exclusive]
 
-def _flags(case: Case) -> tuple[str, ...]:
-    flags = [] if case.instant.lift_seen else ["NO_LIFT_SEEN"]
-    if not all(_amount_matches(line, case.sale.exponent) for line in case.sale.lines):
-        flags.append("AMOUNT_MISMATCH")
-    return tuple(sorted(flags))
-
-
-def _amount_matches(line: SaleLine, exponent: int) -> bool:
-    step = line.volume_resolution_ml
-    if step is None:
-        return True
-    return amount_matches(line.amount_minor, line.volume_ml, line.unit_price_milli, step, exponent)
+    def of(self, offer: Offer) -> Reason | None:
+        """Return the reason an offer is kept out for, ``None`` where nobody stands in its way."""
+        holder = None if offer.group is None else self._holders.get(offer.group)
+        if holder is not None and compete(offer, holder, self._rules):
+            return Reason(Code.GROUP_TAKEN, by=holder.id)
+        for mate in self._exclusives:
+            if not stand_together(mate, offer):
+                return Reason(Code.EXCLUDED_BY, by=mate.id)
+        return None

@@ -68,6 +68,11 @@ class PresentedCoupon:
         if self.balance_minor is not None and self.balance_minor < 0:
             raise FactsError(f"coupon {self.code} has a balance of {self.balance_minor}")
 
+    @property
+    def order(self) -> tuple[date, str]:
+        """The key by which one of several is taken that save the same: the one that expires first, then by code."""
+        return (self.expires_on or date.max, self.code)
+
 
 @dataclass(frozen=True, slots=True)
 class Presented:

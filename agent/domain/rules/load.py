@@ -19,8 +19,10 @@ from agent.domain.rules.model import (
     Budget,
     BudgetMode,
     Caps,
+    Checking,
     Combine,
     Conditions,
+    Coupon,
     Downgrade,
     Earn,
     EarnBase,
@@ -31,6 +33,7 @@ from agent.domain.rules.model import (
     GrowthBase,
     GrowthWindow,
     Kind,
+    Late,
     Limit,
     Multiplier,
     Offer,
@@ -38,6 +41,7 @@ from agent.domain.rules.model import (
     PerLitre,
     PointsAsMoney,
     Program,
+    PumpRollback,
     ReversalPolicy,
     Rounding,
     RuleSet,
@@ -47,14 +51,15 @@ from agent.domain.rules.model import (
     Terms,
     Tier,
     TimeWindow,
+    Trimmed,
 )
 
 IDENTIFIER = r"[a-z0-9][a-z0-9._-]{0,39}"
 """Ids of offers, tiers and groups: ASCII, because the hold-out hashes them."""
 
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-MAX_OFFERS = 64
-"""Offers of one rule set: every sale gets a line on each, and a settled record must stay below 16 KiB."""
+MAX_OFFERS = 500
+"""Offers of one rule set: each is asked on every sale, and what a sale says of them is kept with it."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -62,8 +67,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def parse(document: Mapping[str, object]) -> RuleSet:
     """Return the rule set a document describes.
 
-    Raises RuleSetError with all problems: unknown keys, wrong types, kinds this version does not support, names that
-    point nowhere,
+    Raises RuleSetError with all problems: unknown keys, wrong types, kinds that do not exist, names that point nowhere,
     and tier lists of a discount that are not upward-closed.
     """
     problems: list[Problem] = []
@@ -143,31 +147,40 @@ def _group(fields: Fields) -> Group:
 
 
 def _offer(fields: Fields) -> Offer | None:
-    """Return an offer, or ``None`` where its kind is not known or not supported: the problem is noted."""
-    kind = fields.choice("kind", Kind, Kind.EARN)
-    if not fields.has("kind"):
-        fields.problem("kind", "is missing", f"use one of: {', '.join(sorted(_TERMS))}")
-        return None
-    terms = _TERMS.get(kind)
-    if terms is None:
-        fields.problem("kind", f"{kind} is not supported by this version", f"use one of: {', '.join(sorted(_TERMS))}")
+    """Return an offer, or ``None`` where its kind is not known: the problem is noted."""
+    kind = _kind(fields, "kind", tuple(_TERMS))
+    if kind is None:
         return None
     offer_id = fields.text("id", pattern=IDENTIFIER)
+    terms = _TERMS[kind](fields)
+    gives = terms.gives if isinstance(terms, Coupon) else kind
     offer = Offer(
         id=offer_id,
         name=fields.text("name", offer_id),
         kind=kind,
-        terms=terms(fields),
+        terms=terms,
         priority=fields.integer("priority", 100),
         group=fields.optional_text("group"),
         exclusive=fields.flag("exclusive"),
         joint=frozenset(fields.words("joint")),
         when=_conditions(fields.table("when")),
-        caps=_caps(fields, points_offer=kind in (Kind.EARN, Kind.BONUS_POINTS)),
+        caps=_caps(fields, points_offer=gives in (Kind.EARN, Kind.BONUS_POINTS)),
         budget=_budget(fields.table("budget")) if fields.has("budget") else None,
     )
     fields.finish()
     return offer
+
+
+def _kind(fields: Fields, key: str, kinds: tuple[Kind, ...]) -> Kind | None:
+    """Return one of some kinds, or ``None`` with the problem noted: nothing else of the table can be read then."""
+    hint = f"use one of: {', '.join(sorted(kinds))}"
+    if not fields.has(key):
+        fields.problem(key, "is missing", hint)
+        return None
+    kind = fields.choice(key, Kind, Kind.EARN)
+    if kind not in kinds and fields.text(key, "") == kind:
+        fields.problem(key, f"is {kind}", hint)
+    return kind if kind in kinds else None
 
 
 def _earn(fields: Fields) -> Terms:
@@ -186,7 +199,38 @@ def _threshold(fields: Fields) -> Terms:
     )
 
 
+def _rollback(fields: Fields) -> Terms:
+    off, price = fields.optional_integer("off_milli", least=1), fields.optional_integer("price_milli", least=1)
+    if (off is None) == (price is None):
+        fields.problem(
+            "off_milli", "must be given, or price_milli, not both", "say how far the price goes down, or to what"
+        )
+    late = fields.choice("late", Late, Late.CONVERT)
+    return PumpRollback(off, price, late) if (off is None) != (price is None) else PumpRollback(1, None, late)
+
+
+def _coupon(fields: Fields) -> Terms:
+    gives = _kind(fields, "gives", COUPON_GIVES)
+    money = gives in COUPON_MONEY
+    checking = fields.choice("checking", Checking, Checking.ONLINE_ONLY)
+    risk_minor = fields.optional_integer("risk_up_to_minor", least=1)
+    if (checking is Checking.OFFLINE_WITH_RISK) != (risk_minor is not None):
+        hint = "say up to which value a coupon is taken unchecked; the other ways of checking take no risk"
+        fields.problem("risk_up_to_minor", f"does not fit checking = {checking}", hint)
+    if fields.has("trimmed") and gives is not None and not money:
+        fields.problem("trimmed", f"has no meaning for {gives}", "it is given whole or not at all")
+    trimmed = fields.choice("trimmed", Trimmed, Trimmed.SPEND)
+    terms = AmountOff(1) if gives is None else _TERMS[gives](fields)
+    return Coupon(Kind.AMOUNT_OFF if gives is None else gives, terms, checking, risk_minor or 0, trimmed)
+
+
+COUPON_MONEY = (Kind.PER_LITRE, Kind.FIXED_PRICE, Kind.PERCENT, Kind.SPEND_THRESHOLD, Kind.AMOUNT_OFF)
+COUPON_GIVES = (*COUPON_MONEY, Kind.GIFT_ITEM, Kind.BONUS_POINTS)
+"""What a coupon may stand for."""
+
 _TERMS: dict[Kind, Callable[[Fields], Terms]] = {
+    Kind.PUMP_ROLLBACK: _rollback,
+    Kind.COUPON: _coupon,
     Kind.PER_LITRE: lambda fields: PerLitre(fields.integer("off_milli", least=1)),
     Kind.FIXED_PRICE: lambda fields: FixedPrice(fields.integer("price_milli", least=1)),
     Kind.PERCENT: lambda fields: Percent(
@@ -202,7 +246,7 @@ _TERMS: dict[Kind, Callable[[Fields], Terms]] = {
     Kind.MULTIPLIER: lambda fields: Multiplier(fields.integer("factor_pct", least=1, most=100_000)),
     Kind.BONUS_POINTS: lambda fields: BonusPoints(fields.integer("points", least=1)),
 }
-"""The kinds this version can apply; any other kind is refused when the document is read, never ignored."""
+"""How the keys of each kind are read."""
 
 
 def _conditions(fields: Fields) -> Conditions:

@@ -1,5 +1,5 @@
 """A rule set as data: program, tiers, groups and offers, already checked. Reading one is load.py, applying one is
-engine.py.
+engine.py, what an offer gives is terms.py (and is named here too: a rule set has one place to import from).
 
 Money in minor units, volume in millilitres, unit price in 1/1000 of the major unit per litre, shares in basis points.
 """
@@ -11,27 +11,76 @@ from datetime import date
 from enum import IntEnum, StrEnum
 
 from agent.domain.member import UseWindow
+from agent.domain.rules.terms import (
+    AmountOff,
+    Basis,
+    BonusPoints,
+    Checking,
+    Coupon,
+    Earn,
+    FixedPrice,
+    GiftItem,
+    Kind,
+    Late,
+    Multiplier,
+    Percent,
+    PerLitre,
+    PointsAsMoney,
+    PumpRollback,
+    Scope,
+    SpendThreshold,
+    Terms,
+    Trimmed,
+)
 
-
-class Kind(StrEnum):
-    """What an offer gives."""
-
-    PUMP_ROLLBACK = "PUMP_ROLLBACK"
-    PER_LITRE = "PER_LITRE"
-    PERCENT = "PERCENT"
-    AMOUNT_OFF = "AMOUNT_OFF"
-    SPEND_THRESHOLD = "SPEND_THRESHOLD"
-    FIXED_PRICE = "FIXED_PRICE"
-    COUPON = "COUPON"
-    POINTS_AS_MONEY = "POINTS_AS_MONEY"
-    GIFT_ITEM = "GIFT_ITEM"
-    EARN = "EARN"
-    MULTIPLIER = "MULTIPLIER"
-    BONUS_POINTS = "BONUS_POINTS"
+__all__ = [
+    "STAGE_OF",
+    "AmountOff",
+    "Basis",
+    "Birthday",
+    "BonusPoints",
+    "Budget",
+    "BudgetMode",
+    "Caps",
+    "Checking",
+    "Combine",
+    "Conditions",
+    "Coupon",
+    "Downgrade",
+    "Earn",
+    "EarnBase",
+    "FixedPrice",
+    "GiftItem",
+    "Group",
+    "GroupMode",
+    "GrowthBase",
+    "GrowthWindow",
+    "Kind",
+    "Late",
+    "Limit",
+    "Multiplier",
+    "Offer",
+    "PerLitre",
+    "Percent",
+    "PointsAsMoney",
+    "Program",
+    "PumpRollback",
+    "ReversalPolicy",
+    "Rounding",
+    "RuleSet",
+    "Scope",
+    "SpendThreshold",
+    "Stage",
+    "Subject",
+    "Terms",
+    "Tier",
+    "TimeWindow",
+    "Trimmed",
+]
 
 
 class Stage(IntEnum):
-    """The fixed order in which offers take their value; roll-backs and coupons have their place kept."""
+    """The fixed order in which offers take their value; a roll-back that comes too late takes its own among LINE."""
 
     ROLLBACK = 0
     LINE = 1
@@ -63,20 +112,6 @@ class GroupMode(StrEnum):
     BEST = "BEST"
     FIRST = "FIRST"
     STACK = "STACK"
-
-
-class Basis(StrEnum):
-    """GROSS: what the pump charged. RUNNING: what earlier offers left of it."""
-
-    GROSS = "GROSS"
-    RUNNING = "RUNNING"
-
-
-class Scope(StrEnum):
-    """LINE: rounded per line. ORDER: rounded once on the sum, then spread over the lines."""
-
-    LINE = "LINE"
-    ORDER = "ORDER"
 
 
 class Rounding(StrEnum):
@@ -138,31 +173,6 @@ class BudgetMode(StrEnum):
 
     ALL_OR_NOTHING = "ALL_OR_NOTHING"
     PARTIAL = "PARTIAL"
-
-
-class Late(StrEnum):
-    """What becomes of a roll-back that was not set at the pump: a discount per litre, or nothing."""
-
-    CONVERT = "CONVERT"
-    REJECT = "REJECT"
-
-
-class Checking(StrEnum):
-    """Where a coupon can be told from one that was used: at head office, at its own station, or anywhere with a
-    risk.
-    """
-
-    ONLINE_ONLY = "ONLINE_ONLY"
-    SITE_BOUND = "SITE_BOUND"
-    OFFLINE_WITH_RISK = "OFFLINE_WITH_RISK"
-
-
-class Trimmed(StrEnum):
-    """What becomes of a coupon that a sale cannot take whole: the rest is lost, stays on it, or it stays unused."""
-
-    SPEND = "SPEND"
-    KEEP_BALANCE = "KEEP_BALANCE"
-    KEEP_COUPON = "KEEP_COUPON"
 
 
 class Birthday(StrEnum):
@@ -258,122 +268,14 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
-class PerLitre:
-    """So much off each litre."""
-
-    off_milli: int
-
-
-@dataclass(frozen=True, slots=True)
-class FixedPrice:
-    """A unit price for the litres, where it is below the pump's."""
-
-    price_milli: int
-
-
-@dataclass(frozen=True, slots=True)
-class Percent:
-    """A share of the gross or of the running net."""
-
-    share_bp: int
-    basis: Basis
-    scope: Scope
-
-
-@dataclass(frozen=True, slots=True)
-class AmountOff:
-    """A fixed amount off."""
-
-    off_minor: int
-
-
-@dataclass(frozen=True, slots=True)
-class SpendThreshold:
-    """``off_minor`` for every full ``per_minor`` spent, at most ``repeat`` times."""
-
-    off_minor: int
-    per_minor: int
-    repeat: int
-    basis: Basis
-
-
-@dataclass(frozen=True, slots=True)
-class PointsAsMoney:
-    """Points pay up to a share of the payable, in the program's steps."""
-
-    share_bp: int
-
-
-@dataclass(frozen=True, slots=True)
-class GiftItem:
-    """An article handed over."""
-
-    item: str
-    quantity: int
-
-
-@dataclass(frozen=True, slots=True)
-class Earn:
-    """``points`` for each ``per_minor`` of the earn base or each ``per_ml`` of volume: exactly one of the two."""
-
-    points: int
-    per_minor: int | None
-    per_ml: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Multiplier:
-    """A factor on earned points in 1/100."""
-
-    factor_pct: int
-
-
-@dataclass(frozen=True, slots=True)
-class BonusPoints:
-    """A fixed number of points, never multiplied."""
-
-    points: int
-
-
-@dataclass(frozen=True, slots=True)
-class PumpRollback:
-    """A lower unit price set at the pump: so much off each litre, or a price. Exactly one of the two is given."""
-
-    off_milli: int | None
-    price_milli: int | None
-    late: Late
-
-
-@dataclass(frozen=True, slots=True)
-class Coupon:
-    """A coupon that gives what another kind gives, once. ``risk_up_to_minor``: the largest value taken unchecked."""
-
-    gives: Kind
-    terms: Terms
-    checking: Checking
-    risk_up_to_minor: int
-    trimmed: Trimmed
-
-
-Terms = (
-    PumpRollback
-    | Coupon
-    | PerLitre
-    | FixedPrice
-    | Percent
-    | AmountOff
-    | SpendThreshold
-    | PointsAsMoney
-    | GiftItem
-    | Earn
-    | Multiplier
-    | BonusPoints
-)
-
-
-@dataclass(frozen=True, slots=True)
 class Offer:
-    """One offer: what it gives, when, to whom, beside what, and up to which cap. Lower ``priority`` comes first."""
+    """One offer: what it gives, when, to whom, beside what, and up to which cap. Lower ``priority`` comes first.
+
+    Derived: ``order``, the key that makes the order of the file irrelevant; ``gives`` and ``effect``, the kind and
+    terms that take effect on a sale (what a coupon wraps, what a late roll-back becomes); ``stage``, its place in the
+    fixed order; ``is_discount``: it lowers what is paid in money, as points, earning and gifts do not;
+    ``needs_member``: a sale without a member can never have it.
+    """
 
     id: str
     name: str
@@ -386,28 +288,41 @@ class Offer:
     when: Conditions = field(default_factory=Conditions)
     caps: Caps = field(default_factory=Caps)
     budget: Budget | None = None
+    order: tuple[int, str] = field(init=False, compare=False, repr=False)
+    gives: Kind = field(init=False, compare=False, repr=False)
+    effect: Terms = field(init=False, compare=False, repr=False)
+    stage: Stage = field(init=False, compare=False, repr=False)
+    is_discount: bool = field(init=False, compare=False, repr=False)
+    needs_member: bool = field(init=False, compare=False, repr=False)
 
-    @property
-    def stage(self) -> Stage:
-        """Where in the fixed order this offer takes its value."""
-        return STAGE_OF[self.kind]
-
-    @property
-    def is_discount(self) -> bool:
-        """Whether the offer lowers what is paid in money; points, earning and gifts do not."""
-        return self.stage < Stage.POINTS
-
-    @property
-    def order(self) -> tuple[int, str]:
-        """The key that makes the order of the file irrelevant."""
-        return (self.priority, self.id)
-
-    @property
-    def needs_member(self) -> bool:
-        """Whether a sale without a member can never have it."""
+    def __post_init__(self) -> None:
+        gives, effect = _effect(self.kind, self.terms)
+        stage = STAGE_OF[self.kind]
+        if self.kind is Kind.COUPON and STAGE_OF[gives] is Stage.REWARD:
+            stage = Stage.REWARD
+        gives_points = stage >= Stage.POINTS and gives is not Kind.GIFT_ITEM
         member_limit = any(limit.subject is Subject.MEMBER for limit in self.caps.limits)
-        gives_points = self.stage >= Stage.POINTS and self.kind is not Kind.GIFT_ITEM
-        return not self.when.anyone or self.when.about_member or member_limit or gives_points
+        derived = {
+            "order": (self.priority, self.id),
+            "gives": gives,
+            "effect": effect,
+            "stage": stage,
+            "is_discount": stage < Stage.POINTS,
+            "needs_member": not self.when.anyone or self.when.about_member or member_limit or gives_points,
+        }
+        for name, value in derived.items():
+            object.__setattr__(self, name, value)
+
+
+def _effect(kind: Kind, terms: Terms) -> tuple[Kind, Terms]:
+    if isinstance(terms, Coupon):
+        return terms.gives, terms.terms
+    if isinstance(terms, PumpRollback):
+        if terms.off_milli is not None:
+            return Kind.PER_LITRE, PerLitre(terms.off_milli)
+        assert terms.price_milli is not None, "a roll-back names an amount per litre or a price"
+        return Kind.FIXED_PRICE, FixedPrice(terms.price_milli)
+    return kind, terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -431,8 +346,8 @@ class Group:
 class Program:
     """The settings of the whole program; shares in basis points, ``step_points`` points are worth ``step_minor``.
 
-    ``growth_length``: N of a rolling growth window, in its days or months. ``downgrade_grace_days``: full local days after the
-    evaluation day on which a tier that was lost still holds.
+    ``growth_length``: N of a rolling growth window, in its days or months. ``downgrade_grace_days``: full local days
+    after the evaluation day on which a tier that was lost still holds.
     """
 
     currency: str
@@ -468,20 +383,30 @@ class RuleSet:
     tiers: tuple[Tier, ...]
     groups: tuple[Group, ...]
     offers: tuple[Offer, ...]
+    _offers: dict[str, Offer] = field(init=False, compare=False, repr=False)
+    _modes: dict[str, GroupMode] = field(init=False, compare=False, repr=False)
+    _ranks: dict[str, int] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_offers", {offer.id: offer for offer in self.offers})
+        object.__setattr__(self, "_modes", {group.id: group.mode for group in self.groups})
+        object.__setattr__(self, "_ranks", {tier.id: rank for rank, tier in enumerate(self.tiers, start=1)})
 
     def mode_of(self, offer: Offer) -> GroupMode:
         """Return how the offer's group chooses; an offer without a group stands alone."""
-        for group in self.groups:
-            if group.id == offer.group:
-                return group.mode
-        return GroupMode.STACK
+        return GroupMode.STACK if offer.group is None else self._modes.get(offer.group, GroupMode.STACK)
+
+    def rank_of(self, tier: str | None) -> int:
+        """Return the place of a tier from 1 upward; 0 for none and for one this version does not have."""
+        return 0 if tier is None else self._ranks.get(tier, 0)
 
     def offer(self, offer_id: str) -> Offer:
         """Return an offer by id; raises KeyError where this version has none."""
-        for offer in self.offers:
-            if offer.id == offer_id:
-                return offer
-        raise KeyError(offer_id)
+        return self._offers[offer_id]
+
+    def has(self, offer_id: str) -> bool:
+        """Return whether this version has an offer."""
+        return offer_id in self._offers
 
     def tier_reached(self, growth: int) -> str | None:
         """Return the highest tier whose threshold ``growth`` reaches; it takes effect from the next sale."""

@@ -1,30 +1,18 @@
-"""Which offers stand together: builds the plans that groups and exclusive offers allow, and finds the one that saves
-most.
+"""Which offers stand together: the plans that groups and exclusive offers allow. Finding the best one is search.py.
 
-Knows neither values nor conditions: a plan's saving is asked of the function it is given.
+Knows neither values nor conditions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice, product
 
 from agent.domain.rules.model import GroupMode, Kind, Offer, RuleSet
 
-MAX_PLANS = 256
-"""Plans compared one by one; a rule set that allows more is searched greedily from the best of these, and says so."""
-
 Plan = tuple[Offer, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """The plan that won, how many were compared, and whether the rest was searched greedily."""
-
-    plan: Plan
-    compared: int
-    greedy: bool
+Parts = list[list[Plan]]
+"""Independent choices; an option is one offer or none."""
 
 
 def may_be_left_out(offer: Offer) -> bool:
@@ -41,76 +29,66 @@ def stand_together(one: Offer, other: Offer) -> bool:
     return other.id in one.joint or one.id in other.joint
 
 
-def choose(eligible: list[Offer], rules: RuleSet, saving: Callable[[Plan], int]) -> Choice:
-    """Return the best plan of the eligible discounts: most saved, then fewest coupons, then the first list of
-    (priority, id).
-    """
-
-    def key(plan: Plan) -> tuple[int, int, tuple[tuple[int, str], ...]]:
-        coupons = sum(offer.kind is Kind.COUPON for offer in plan)
-        return (-saving(plan), coupons, tuple(offer.order for offer in plan))
-
-    space = _Space(sorted(eligible, key=lambda offer: offer.order), rules)
-    compared = list(islice(space.plans(), MAX_PLANS + 1))
-    if len(compared) <= MAX_PLANS:
-        return Choice(min(compared, key=key), len(compared), greedy=False)
-    best = min(compared[:MAX_PLANS], key=key)
-    tried = MAX_PLANS
-    for exclusives in islice(space.exclusive_sets(), MAX_PLANS):
-        parts = space.parts(exclusives)
-        picked = [options[0] for options in parts]
-        for place, options in enumerate(parts):
-            candidates = [[*picked[:place], option, *picked[place + 1 :]] for option in options[:MAX_PLANS]]
-            tried += len(candidates)
-            picked = min(candidates, key=lambda candidate: key(_joined(exclusives, candidate)))
-        best = min(best, _joined(exclusives, picked), key=key)
-    return Choice(best, tried, greedy=True)
-
-
-def _joined(exclusives: Plan, picked: list[Plan] | tuple[Plan, ...]) -> Plan:
-    offers = [*exclusives, *(offer for part in picked for offer in part)]
-    return tuple(sorted(offers, key=lambda offer: offer.order))
+def compete(one: Offer, other: Offer, rules: RuleSet) -> bool:
+    """Return whether two offers are mates of a group that gives only one."""
+    return one.group is not None and one.group == other.group and rules.mode_of(one) is not GroupMode.STACK
 
 
 @dataclass(frozen=True, slots=True)
-class _Space:
-    """All plans of a sorted list of eligible discounts."""
+class Space:
+    """All plans of a list of eligible discounts, sorted by priority and id.
 
-    offers: list[Offer]
+    ``partners``: ids of those that may stand beside an exclusive offer, by its id.
+    """
+
+    offers: dict[str, Offer]
     rules: RuleSet
+    partners: dict[str, set[str]]
 
-    def plans(self) -> Iterator[Plan]:
-        for exclusives in self.exclusive_sets():
-            for picked in product(*self.parts(exclusives)):
-                yield _joined(exclusives, picked)
+    @classmethod
+    def of(cls, offers: list[Offer], rules: RuleSet) -> Space:
+        """Return the plans of these offers."""
+        partners: dict[str, set[str]] = {offer.id: set(offer.joint) for offer in offers if offer.exclusive}
+        for offer in offers:
+            for name in offer.joint:
+                if name in partners:
+                    partners[name].add(offer.id)
+        return cls({offer.id: offer for offer in offers}, rules, partners)
 
     def exclusive_sets(self) -> Iterator[Plan]:
         """Yield every set of exclusive offers that may stand together, the empty one first."""
-        exclusives = [offer for offer in self.offers if offer.exclusive]
-        waiting: list[tuple[Plan, int]] = [((), 0)]
+        exclusives = [offer for offer in self.offers.values() if offer.exclusive]
+        waiting: list[tuple[Plan, list[Offer]]] = [((), exclusives)]
         while waiting:
-            chosen, start = waiting.pop()
+            chosen, behind = waiting.pop()
             if not any(self._behind(offer, chosen) for offer in chosen):
                 yield chosen
-            for place in range(len(exclusives) - 1, start - 1, -1):
-                offer = exclusives[place]
-                if all(stand_together(offer, mate) and not self._compete(offer, mate) for mate in chosen):
-                    waiting.append(((*chosen, offer), place + 1))
+            for place in range(len(behind) - 1, -1, -1):
+                offer = behind[place]
+                mates = [mate for mate in behind[place + 1 :] if mate.id in self.partners[offer.id]]
+                waiting.append(((*chosen, offer), [mate for mate in mates if not compete(offer, mate, self.rules)]))
 
-    def parts(self, exclusives: Plan) -> list[list[Plan]]:
-        """Return the independent choices left beside a set of exclusive offers, each with its options, taking first."""
-        parts: list[list[Plan]] = []
+    def parts(self, exclusives: Plan) -> Parts:
+        """Return the independent choices of a plan that holds these exclusive offers, each with its options, taking
+        first.
+        """
+        parts: Parts = [[(offer,)] for offer in exclusives]
         groups: dict[str, list[Offer]] = {}
-        for offer in self.offers:
-            if offer.exclusive or not all(stand_together(offer, mate) for mate in exclusives):
-                continue
-            if any(self._compete(offer, mate) for mate in exclusives):
+        for offer in self._beside(exclusives):
+            if offer.exclusive or any(compete(offer, mate, self.rules) for mate in exclusives):
                 continue
             if self.rules.mode_of(offer) is GroupMode.STACK:
                 parts.append([(offer,), ()] if may_be_left_out(offer) else [(offer,)])
             else:
                 groups.setdefault(offer.group or offer.id, []).append(offer)
         return parts + [self._one_of(mates) for mates in groups.values()]
+
+    def _beside(self, exclusives: Plan) -> list[Offer]:
+        """Return the offers that may stand beside all of these, in order."""
+        if not exclusives:
+            return list(self.offers.values())
+        names = set.intersection(*(self.partners[mate.id] for mate in exclusives)) & self.offers.keys()
+        return sorted((self.offers[name] for name in names), key=lambda offer: offer.order)
 
     def _one_of(self, mates: list[Offer]) -> list[Plan]:
         options: list[Plan] = [(mate,) for mate in mates]
@@ -120,9 +98,6 @@ class _Space:
         if all(may_be_left_out(mate) for mate in mates):
             options.append(())
         return options
-
-    def _compete(self, one: Offer, other: Offer) -> bool:
-        return one.group is not None and one.group == other.group and self.rules.mode_of(one) is not GroupMode.STACK
 
     def _behind(self, offer: Offer, chosen: Plan) -> bool:
         """Whether a mate that may not be left out stands before an exclusive offer in a group that takes the first."""
@@ -134,5 +109,5 @@ class _Space:
             and mate.order < offer.order
             and not may_be_left_out(mate)
             and all(stand_together(mate, other) for other in others)
-            for mate in self.offers
+            for mate in self.offers.values()
         )

@@ -40,8 +40,8 @@ def reward(case: Case, eligible: list[Offer], bases: tuple[int, ...]) -> Rewards
     chosen = _one_per_group(case, [offer for offer in ordered if offer.kind is not Kind.MULTIPLIER], exact)
     grants, earned, gifts, bonus = [], [], [], 0
     for offer in chosen:
-        if isinstance(offer.terms, GiftItem):
-            gifts.append(Gift(offer.id, offer.terms.item, offer.terms.quantity))
+        if isinstance(offer.effect, GiftItem):
+            gifts.append(Gift(offer.id, offer.effect.item, offer.effect.quantity))
             grants.append(Grant(offer, 0, 0))
             continue
         uncapped = EarnTerm(offer.id, exact(offer), case.rules.program.earn_rounding, None)
@@ -90,7 +90,7 @@ def _combined(case: Case, multipliers: list[Offer], index: int) -> Fraction:
 
 def _exact(case: Case, offer: Offer, bases: tuple[int, ...], factors: list[Fraction]) -> Fraction:
     """Return the exact points of an offer, multiplied where it earns and not where it is a bonus."""
-    terms = offer.terms
+    terms = offer.effect
     if isinstance(terms, BonusPoints):
         return Fraction(terms.points)
     if not isinstance(terms, Earn):
@@ -113,8 +113,9 @@ def _capped(case: Case, offer: Offer, points: int) -> tuple[Grant, int | None]:
         caps.append((offer.caps.points, Reason(Code.CAPPED_AMOUNT, offer.caps.points, points, "offer")))
     for limit in offer.caps.limits:
         if limit.amount is not None:
-            left = limit.amount - case.used(offer, limit)[1]
-            caps.append((left, Reason(amount_limit_code(limit), limit.amount, left, window_name(limit))))
+            used = case.used(offer, limit)[1]
+            reason = Reason(amount_limit_code(limit), limit.amount, used, window_name(limit))
+            caps.append((limit.amount - used, reason))
     granted, trims = points, []
     for cap, reason in caps:
         if cap < granted:

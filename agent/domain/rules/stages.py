@@ -1,74 +1,146 @@
-"""Runs one plan through the fixed stages: the exact value of each discount, its caps, and what each line still costs.
+"""Runs one plan through the fixed stages: what each discount is granted of its worth, and what each line still costs.
 
-Knows no eligibility and no choice between plans: it is given the offers of a plan and says what they are worth.
+Knows no eligibility and no choice between plans: it is given the offers of a plan and says what they save together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 
 from agent.domain.rules.conditions import Case, amount_limit_code, covers, window_name
-from agent.domain.rules.model import (
-    AmountOff,
-    Basis,
-    FixedPrice,
-    Limit,
-    Offer,
-    Percent,
-    PerLitre,
-    PointsAsMoney,
-    Scope,
-    SpendThreshold,
-)
+from agent.domain.rules.model import Coupon, Offer, PointsAsMoney, Stage, Trimmed
 from agent.domain.rules.verdict import Code, Grant, Reason
-from agent.domain.units import MILLI_LITRES_TIMES_MILLI_PRICE, half_up
+from agent.domain.rules.worth import BASIS_POINTS, Nets, Worth, follows_running_net, worth
+from agent.domain.units import half_up
 
-BASIS_POINTS = 10_000
-
-
-def rounded(value: Fraction) -> int:
-    """Return an exact value rounded half up."""
-    return half_up(value.numerator, value.denominator)
+Mark = tuple[Nets, int, dict[str, int]]
 
 
-def spread(amount: int, weights: list[Fraction]) -> list[int]:
+def spread(amount: int, weights: Sequence[int]) -> list[int]:
     """Spread ``amount`` by largest remainder; equal remainders go to the earlier place, all-zero weights share
     equally.
     """
-    total = sum(weights, Fraction(0))
-    shares = [Fraction(weight, total) for weight in weights] if total else [Fraction(1, len(weights))] * len(weights)
-    exact = [amount * share for share in shares]
-    parts = [part.numerator // part.denominator for part in exact]
-    by_remainder = sorted(range(len(parts)), key=lambda index: (parts[index] - exact[index], index))
+    total = sum(weights)
+    shares, whole = (weights, total) if total else ([1] * len(weights), len(weights))
+    parts = [amount * share // whole for share in shares]
+    by_remainder = sorted(range(len(parts)), key=lambda index: (-(amount * shares[index] % whole), index))
     for index in by_remainder[: amount - sum(parts)]:
         parts[index] += 1
     return parts
 
 
+def run_order(offer: Offer) -> tuple[int, tuple[int, str]]:
+    """Return the key by which discounts take their value: the stage (a late roll-back stands among LINE), priority,
+    id.
+    """
+    return (max(offer.stage, Stage.LINE), offer.order)
+
+
 @dataclass(slots=True)
 class Run:
-    """One plan on its way through the stages: what each line still costs, and what was granted so far."""
+    """A sale on its way through the stages: what each line still costs, what is saved, what leases and points are left.
+
+    ``saved``: money saved by discounts; payment with points is no saving. ``points``: points spent.
+    """
 
     case: Case
-    nets: list[int]
-    grants: dict[str, Grant] = field(default_factory=dict)
+    nets: Nets = ()
+    saved: int = 0
     leases: dict[str, int] = field(default_factory=dict)
+    grants: dict[str, Grant] = field(default_factory=dict)
     points: int = 0
+    _cap: int | None = None
+    _worths: dict[str, Worth] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.nets = tuple(line.amount_minor for line in self.case.sale.lines)
+        self.leases = {budget.campaign: budget.remaining_minor for budget in self.case.budgets.campaigns}
+        self._cap = _program_cap(self.case)
 
     @property
     def saving(self) -> int:
-        """Money saved so far; payment with points is no saving and is not run here before the plan is chosen."""
-        return sum(grant.granted for grant in self.grants.values())
+        """Money saved so far."""
+        return self.saved
+
+    def mark(self) -> Mark:
+        """Return the place to which ``back`` returns."""
+        return (self.nets, self.saved, self.leases)
+
+    def back(self, mark: Mark) -> None:
+        """Return to a place as if the offers taken since then had not been."""
+        self.nets, self.saved, self.leases = mark
+
+    def room(self) -> int:
+        """Return how much more may be saved at most: what is left to pay and what the program's cap leaves."""
+        payable = sum(self.nets)
+        return payable if self._cap is None else min(payable, self._cap - self.saved)
+
+    def most(self, offer: Offer) -> int:
+        """Return what an offer can save at most, in whatever plan: its worth on the gross, after its own caps."""
+        return worth(self.case, offer, tuple(line.amount_minor for line in self.case.sale.lines)).own
+
+    def take(self, offer: Offer) -> Grant:
+        """Let a discount take its value: of its worth what the payable, the program's cap and the budget allow."""
+        value = self._worth(offer)
+        if value.refused is not None:
+            return Grant(offer, value.desired, 0, (value.refused,), value.own)
+        places = self.case.matching(offer)
+        granted, outer = self._allowed(offer, value.own, places)
+        if granted == 0:
+            return Grant(offer, value.desired, 0, outer[-1:], value.own)
+        if outer and isinstance(offer.terms, Coupon) and offer.terms.trimmed is Trimmed.KEEP_COUPON:
+            return Grant(offer, value.desired, 0, outer, value.own)
+        if offer.budget is not None:
+            campaign = offer.budget.campaign
+            self.leases = {**self.leases, campaign: self.leases[campaign] - granted}
+        self.saved += granted
+        by_worth = granted == value.desired or offer.caps.volume_ml is not None
+        self.nets = _charged(self.nets, places, granted, value.weights if by_worth else None)
+        return Grant(offer, value.desired, granted, (*value.trims, *outer), value.own)
+
+    def _worth(self, offer: Offer) -> Worth:
+        if follows_running_net(offer):
+            return worth(self.case, offer, self.nets)
+        value = self._worths.get(offer.id)
+        if value is None:
+            value = self._worths[offer.id] = worth(self.case, offer, self.nets)
+        return value
+
+    def _allowed(self, offer: Offer, wanted: int, places: tuple[int, ...]) -> tuple[int, tuple[Reason, ...]]:
+        """Return what is granted of a worth, and what trimmed it, in the order: payable, program's cap, budget."""
+        granted, trims = wanted, []
+        payable = sum(self.nets[index] for index in places)
+        if payable < granted:
+            trims.append(Reason(Code.CAPPED_AMOUNT, payable, granted, "payable"))
+            granted = payable
+        if self._cap is not None and self._cap - self.saved < granted:
+            left = max(0, self._cap - self.saved)
+            trims.append(Reason(Code.CAPPED_AMOUNT, left, granted, "program"))
+            granted = left
+        if offer.budget is not None:
+            lease = self.leases[offer.budget.campaign]
+            given = covers(lease, granted, offer.budget.mode)
+            if given < granted:
+                trims.append(Reason(Code.BUDGET_EXHAUSTED, granted, lease, by=offer.budget.campaign))
+                granted = given
+        return granted, tuple(trims)
+
+
+def _program_cap(case: Case) -> int | None:
+    """What all discounts of the sale together may come to, ``None`` without a cap."""
+    program = case.rules.program
+    caps = [] if program.discount_cap_minor is None else [program.discount_cap_minor]
+    if program.discount_cap_bp is not None:
+        caps.append(half_up(case.sale.amount_minor * program.discount_cap_bp, BASIS_POINTS))
+    return min(caps, default=None)
 
 
 def run_plan(case: Case, plan: Iterable[Offer]) -> Run:
     """Return what the discounts of a plan are worth together, taken in order of stage, priority and id."""
-    run = Run(case, [line.amount_minor for line in case.sale.lines])
-    run.leases = {budget.campaign: budget.remaining_minor for budget in case.budgets.campaigns}
-    for offer in sorted(plan, key=lambda offer: (offer.stage, offer.order)):
-        _take(run, offer)
+    run = Run(case)
+    for offer in sorted(plan, key=run_order):
+        run.grants[offer.id] = run.take(offer)
     return run
 
 
@@ -76,8 +148,7 @@ def pay_with_points(run: Run, offer: Offer, available: int) -> None:
     """Let points pay: the largest number of whole steps that the payable, the share and all limits allow.
 
     ``available``: points the member asked for and may spend here. Never burns more than the payable; below the
-    program's minimum
-    nothing is taken.
+    program's minimum nothing is taken.
     """
     assert isinstance(offer.terms, PointsAsMoney)
     program, places = run.case.rules.program, run.case.matching(offer)
@@ -87,17 +158,17 @@ def pay_with_points(run: Run, offer: Offer, available: int) -> None:
         run.grants[offer.id] = Grant(offer, 0, 0, (Reason(Code.POINTS_STEP, least, max(0, available)),))
         return
     money = desired = steps * program.step_minor
-    share = sum(run.nets[index] for index in places) * offer.terms.share_bp // BASIS_POINTS
-    bounds = [(share, Reason(Code.CAPPED_AMOUNT, share, desired, "payable"))]
-    bounds += [
-        (left, Reason(amount_limit_code(limit), limit.amount, left, window_name(limit)))
-        for limit, left in _left(run.case, offer)
-    ]
     trims: list[Reason] = []
-    for bound, reason in bounds:
-        if bound < money:
-            money = max(0, bound)
-            trims.append(reason)
+    share = sum(run.nets[index] for index in places) * offer.terms.share_bp // BASIS_POINTS
+    if share < money:
+        trims.append(Reason(Code.CAPPED_AMOUNT, share, money, "payable"))
+        money = share
+    for limit in offer.caps.limits:
+        if limit.amount is not None:
+            used = run.case.used(offer, limit)[1]
+            if limit.amount - used < money:
+                trims.append(Reason(amount_limit_code(limit), limit.amount, used, window_name(limit)))
+                money = max(0, limit.amount - used)
     points = money // program.step_minor * program.step_points
     if points < least:
         trims.append(Reason(Code.POINTS_STEP, least, points))
@@ -105,129 +176,24 @@ def pay_with_points(run: Run, offer: Offer, available: int) -> None:
     value = points // program.step_points * program.step_minor
     run.grants[offer.id] = Grant(offer, desired, value, tuple(trims))
     run.points += points
-    _charge(run, places, value, None)
+    run.nets = _charged(run.nets, places, value, None)
 
 
-def _take(run: Run, offer: Offer) -> None:
-    places = run.case.matching(offer)
-    short = _running_short(run, offer, places)
-    if short is not None:
-        run.grants[offer.id] = Grant(offer, 0, 0, (short,))
-        return
-    weights = _exact(run, offer, places, None)
-    desired = rounded(sum(weights, Fraction(0)))
-    trims: list[Reason] = []
-    granted = desired
-    if offer.caps.volume_ml is not None:
-        weights = _exact(run, offer, places, offer.caps.volume_ml)
-        granted = rounded(sum(weights, Fraction(0)))
-        if granted < desired:
-            volume_ml = sum(run.case.sale.lines[index].volume_ml for index in places)
-            trims.append(Reason(Code.CAPPED_VOLUME, offer.caps.volume_ml, volume_ml))
-    for cap, reason in _money_caps(run, offer, places, granted):
-        if cap < granted:
-            granted = max(0, cap)
-            trims.append(reason)
-    granted = _budget(run, offer, granted, trims)
-    if desired == 0:
-        trims.append(Reason(Code.CAPPED_AMOUNT, 1, 0, "no value"))
-    run.grants[offer.id] = Grant(offer, desired, granted, tuple(trims))
-    _charge(run, places, granted, weights if granted == desired or offer.caps.volume_ml is not None else None)
-
-
-def _running_short(run: Run, offer: Offer, places: tuple[int, ...]) -> Reason | None:
-    terms = offer.terms
-    if not isinstance(terms, SpendThreshold) or terms.basis is Basis.GROSS:
-        return None
-    running = sum(run.nets[index] for index in places)
-    return Reason(Code.THRESHOLD_NOT_MET, terms.per_minor, running) if running < terms.per_minor else None
-
-
-def _exact(run: Run, offer: Offer, places: tuple[int, ...], volume_cap_ml: int | None) -> list[Fraction]:
-    """Exact value of an offer per matching line; a volume cap takes the litres of earlier lines first."""
-    terms, scale = offer.terms, 10**run.case.sale.exponent
-    nets = [Fraction(run.nets[index]) for index in places]
-    if isinstance(terms, AmountOff):
-        return _by_weight(terms.off_minor, nets)
-    if isinstance(terms, SpendThreshold):
-        grosses = [Fraction(run.case.sale.lines[index].amount_minor) for index in places]
-        base = sum(grosses if terms.basis is Basis.GROSS else nets, Fraction(0))
-        return _by_weight(terms.off_minor * min(terms.repeat, int(base // terms.per_minor)), nets)
-    values, left = [], volume_cap_ml
-    for index in places:
-        line = run.case.sale.lines[index]
-        volume_ml = line.volume_ml if left is None else min(left, line.volume_ml)
-        left = None if left is None else left - volume_ml
-        if isinstance(terms, PerLitre):
-            values.append(Fraction(volume_ml * terms.off_milli * scale, MILLI_LITRES_TIMES_MILLI_PRICE))
-        elif isinstance(terms, FixedPrice):
-            off_milli = max(0, line.unit_price_milli - terms.price_milli)
-            values.append(Fraction(volume_ml * off_milli * scale, MILLI_LITRES_TIMES_MILLI_PRICE))
-        else:
-            assert isinstance(terms, Percent)
-            base = Fraction(line.amount_minor if terms.basis is Basis.GROSS else run.nets[index])
-            part = Fraction(volume_ml, line.volume_ml) if line.volume_ml else Fraction(1)
-            values.append(base * part * Fraction(terms.share_bp, BASIS_POINTS))
-    if isinstance(terms, Percent) and terms.scope is Scope.LINE:
-        return [Fraction(rounded(value)) for value in values]
-    return values
-
-
-def _by_weight(amount: int, weights: list[Fraction]) -> list[Fraction]:
-    return [Fraction(part) for part in spread(amount, weights)]
-
-
-def _left(case: Case, offer: Offer) -> list[tuple[Limit, int]]:
-    """What each limit on money or points over time still allows."""
-    return [
-        (limit, limit.amount - case.used(offer, limit)[1]) for limit in offer.caps.limits if limit.amount is not None
-    ]
-
-
-def _money_caps(run: Run, offer: Offer, places: tuple[int, ...], granted: int) -> list[tuple[int, Reason]]:
-    """The money caps of an offer in the order they bind: its own, its limits over time, the payable, the program's."""
-    caps, case, program = offer.caps, run.case, run.case.rules.program
-    found: list[tuple[int, Reason]] = []
-
-    def cap(amount: int, detail: str) -> None:
-        found.append((amount, Reason(Code.CAPPED_AMOUNT, amount, granted, detail)))
-
-    if caps.amount_minor is not None:
-        cap(caps.amount_minor, "offer")
-    if caps.share_bp is not None:
-        gross = sum(case.sale.lines[index].amount_minor for index in places)
-        cap(half_up(gross * caps.share_bp, BASIS_POINTS), "share")
-    for limit, left in _left(case, offer):
-        found.append((left, Reason(amount_limit_code(limit), limit.amount, left, window_name(limit))))
-    cap(sum(run.nets[index] for index in places), "payable")
-    if program.discount_cap_minor is not None:
-        cap(program.discount_cap_minor - run.saving, "program")
-    if program.discount_cap_bp is not None:
-        cap(half_up(case.sale.amount_minor * program.discount_cap_bp, BASIS_POINTS) - run.saving, "program")
-    return found
-
-
-def _budget(run: Run, offer: Offer, granted: int, trims: list[Reason]) -> int:
-    if offer.budget is None:
-        return granted
-    campaign = offer.budget.campaign
-    given = covers(run.leases[campaign], granted, offer.budget.mode)
-    if given < granted:
-        trims.append(Reason(Code.BUDGET_EXHAUSTED, granted, run.leases[campaign], by=campaign))
-    run.leases[campaign] -= given
-    return given
-
-
-def _charge(run: Run, places: tuple[int, ...], amount: int, weights: list[Fraction] | None) -> None:
-    """Take an amount off the lines by weight; what a line cannot bear goes to the earlier ones that can."""
-    parts = spread(amount, weights or [Fraction(run.nets[index]) for index in places])
+def _charged(nets: Nets, places: tuple[int, ...], amount: int, weights: Sequence[int] | None) -> Nets:
+    """Return nets with an amount taken off by weight; what a line cannot bear goes to the earlier ones that can."""
+    if len(nets) == 1:
+        assert amount <= nets[0], "an offer was granted more than its line still costs"
+        return (nets[0] - amount,)
+    lines = list(nets)
+    parts = spread(amount, [nets[index] for index in places] if weights is None else weights)
     left = 0
     for place, part in zip(places, parts, strict=True):
-        taken = min(part, run.nets[place])
-        run.nets[place] -= taken
+        taken = min(part, lines[place])
+        lines[place] -= taken
         left += part - taken
     for place in places:
-        taken = min(left, run.nets[place])
-        run.nets[place] -= taken
+        taken = min(left, lines[place])
+        lines[place] -= taken
         left -= taken
     assert left == 0, "an offer was granted more than its lines still cost"
+    return tuple(lines)

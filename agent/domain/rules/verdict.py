@@ -93,12 +93,16 @@ APPLIED = Reason(Code.OK)
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What an offer wanted and got, in minor units (points for a points offer), and what trimmed it."""
+    """What an offer wanted and got, in minor units (points for a points offer), and what trimmed it.
+
+    ``own``: what its own caps left of the desired, before the payable, the program's cap and the budget.
+    """
 
     offer: Offer
     desired: int
     granted: int
     trims: tuple[Reason, ...] = ()
+    own: int = 0
 
     @property
     def reason(self) -> Reason:

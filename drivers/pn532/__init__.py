@@ -1,0 +1,1 @@
+"""PN532 card readers on a serial line (HSU)."""
