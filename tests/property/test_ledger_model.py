@@ -165,7 +165,7 @@ class History:
         assert accounts["member:debt"] <= 0
 
 
-@given(dice(96))
+@given(dice())
 @settings(max_examples=500)
 def test_any_history_leaves_the_lots_and_accounts_of_the_model(roll):
     """Sales, partial refunds, expiry, waiting and reviews move the same points of the same lots as the model says."""

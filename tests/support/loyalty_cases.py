@@ -1,12 +1,13 @@
-"""Random rule documents, sales and members from a string of bytes, as the plain tables that the model reads.
+"""Random rule documents, sales and members from dice, as the plain tables that the model reads.
 
-``Dice`` makes them cheap to draw and lets hypothesis shrink them: a 0 is always the plainest choice.
+Dice are cheap to throw: a whole document costs hypothesis two numbers. The plainest choice always stands first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
+from random import Random
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
@@ -22,7 +23,6 @@ TIERS = [
     {"id": "silver", "name": "Silver", "threshold": 300_000},
     {"id": "gold", "name": "Gold", "threshold": 1_000_000},
 ]
-GROUPS = [{"id": mode.lower(), "mode": mode} for mode in ("BEST", "FIRST", "STACK")]
 MOMENTS = (
     ("Asia/Shanghai", "2026-11-21T16:00"),
     ("Asia/Shanghai", "2027-02-28T23:59"),
@@ -32,23 +32,25 @@ MOMENTS = (
     ("Europe/Berlin", "2026-10-25T02:30"),
     ("Europe/Berlin", "2026-03-29T03:00"),
 )
-BYTES = 400
+BYTES = 560
 
 
 class Dice:
-    """Choices from a string of bytes, one or two bytes each; past its end every choice is the first."""
+    """Choices one or two bytes each, from a seed; past ``length`` bytes every choice is the first one."""
 
-    def __init__(self, data: bytes) -> None:
-        self.data = data
+    def __init__(self, seed: int, length: int = BYTES) -> None:
+        self.seed = seed
+        self.length = length
+        self._bytes = Random(seed).randbytes(BYTES)[:length]
         self._place = 0
 
     def __repr__(self) -> str:
-        return f"Dice(bytes.fromhex({self.data.hex()!r}))"
+        return f"Dice({self.seed}, {self.length})"
 
     def byte(self) -> int:
         """The next byte."""
         place, self._place = self._place, self._place + 1
-        return self.data[place] if place < len(self.data) else 0
+        return self._bytes[place] if place < len(self._bytes) else 0
 
     def pick(self, options: Sequence[T]) -> T:
         """One of the options."""
@@ -63,9 +65,9 @@ class Dice:
         return self.byte() % count == count - 1
 
 
-def dice(size: int = BYTES) -> st.SearchStrategy[Dice]:
-    """A strategy for dice."""
-    return st.builds(Dice, st.binary(min_size=size, max_size=size))
+def dice() -> st.SearchStrategy[Dice]:
+    """A strategy for dice; three of four are of full length, and a failure is tried with shorter ones."""
+    return st.builds(Dice, st.integers(0, 2**48), st.integers(0, 4 * BYTES).map(lambda length: min(length, BYTES)))
 
 
 # --- rule documents ---------------------------------------------------------------------------------------------------
@@ -84,9 +86,14 @@ def document(roll: Dice, discounts: int = 5) -> Table:
         "effective_from": "2026-01-01T00:00:00+08:00",
         "program": _program(roll),
         "tier": TIERS,
-        "group": [*GROUPS, *({"id": f"{group['id']}-{kind.lower()}", "mode": group["mode"]} for group in GROUPS for kind in _REWARD_KINDS)],
+        "group": _groups(offers),
         "offer": offers,
     }
+
+
+def _groups(offers: list[Table]) -> list[Table]:
+    names = sorted({offer["group"] for offer in offers if "group" in offer} | {"best", "first", "stack"})
+    return [{"id": name, "mode": name.partition("-")[0].upper()} for name in names]
 
 
 def _program(roll: Dice) -> Table:

@@ -17,7 +17,7 @@ from agent.domain.rules.facts import (
     SaleFacts,
     SaleLine,
 )
-from agent.domain.rules.load import parse
+from agent.domain.rules.model import RuleSet
 from agent.domain.rules.verdict import Evaluation
 from tests.support.loyalty_model.words import Table
 
@@ -62,11 +62,10 @@ def budgets_of(case: Table) -> BudgetView:
     return BudgetView(campaigns, case["usable"], counts_of(case["station_uses"]))
 
 
-def evaluated(document: Table, case: Table) -> Evaluation:
+def evaluated(rules: RuleSet, case: Table) -> Evaluation:
     """The engine's evaluation of a case."""
-    rules = parse(document)
     instant = LocalInstant(case["unix_ms"], ZoneInfo(case["zone"]))
-    sale = sale_of(case, document["program"]["currency"])
+    sale = sale_of(case, rules.program.currency)
     return evaluate(sale, member_of(case["member"]), rules, budgets_of(case), instant)
 
 
