@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 
 from hypothesis import event, given, settings
 
 from agent.domain.ledger import (
+    Account,
     Entry,
     Lot,
     Posting,
@@ -44,6 +45,7 @@ class Ledger:
     lots: tuple[Lot, ...] = ()
     postings: list[Posting] = field(default_factory=list)
     sales: list[SettledPoints] = field(default_factory=list)
+    ended: Counter[str | None] = field(default_factory=Counter)
 
     def post(self, postings: tuple[Posting, ...]) -> None:
         """Append an entry and let it move the lots."""
@@ -108,7 +110,8 @@ class History:
             name, kept(net) + bonus, self.now_ms, usable_ms, months and expiry_day(self.today, months), "sale"
         )
         made = issue(MEMBER, whole, -self.ledger.held("member:debt"))
-        self.ledger.lots = (*self.ledger.lots, Lot(name, 0, self.now_ms, usable_ms, whole.expires_on, "sale"))
+        if whole.points:
+            self.ledger.lots = (*self.ledger.lots, Lot(name, 0, self.now_ms, usable_ms, whole.expires_on, "sale"))
         self.ledger.post((*spent, *made))
         self.ledger.sales.append(SettledPoints(name, MEMBER, net, kept(net), bonus, (*spent, *made), kept))
 
@@ -122,10 +125,12 @@ class History:
         if left == 0 and sale.is_reversed:
             return
         amount = left if self.roll.one_in(2) or left < 2 else self.roll.number(1, left)
-        asked = Refund(sale.refunded, amount, self.now_ms, self.today, self.ledger.policy, GRACE_DAYS)
-        done = reverse(self.ledger.sales[index], asked, self.ledger.lots)
+        policy, debt = self.ledger.policy, -self.ledger.held("member:debt")
+        asked = Refund(sale.refunded, amount, self.now_ms, self.today, policy, GRACE_DAYS, debt)
+        known = replace(self.ledger.sales[index], expired_points=self.ledger.ended[sale.name])
+        done = reverse(known, asked, self.ledger.lots)
         self.ledger.postings += Entry(done.postings).postings
-        self.ledger.lots = done.lots
+        self.ledger.lots, self.ledger.sales[index] = done.lots, done.settled
         self.purse.refund(sale, amount, self.now_ms, self.today)
         event("refund in full" if sale.refunded == sale.net else "refund in part")
 
@@ -135,7 +140,11 @@ class History:
 
     def expire(self) -> None:
         """Head office ends what has passed its day."""
-        self.ledger.post(expire(MEMBER, self.ledger.lots, self.today))
+        ended = expire(MEMBER, self.ledger.lots, self.today)
+        self.ledger.post(ended)
+        for leg in ended:
+            if leg.account is Account.EXPIRED:
+                self.ledger.ended[leg.lot] += leg.points
         self.purse.expire(self.today)
 
     def review(self) -> None:

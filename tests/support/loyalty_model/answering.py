@@ -35,9 +35,10 @@ def answer(document: Table, case: Table) -> Table:
     chosen = [offer for offer in offers if offer["id"] in verdicts]
     for offer in offers:
         if offer["id"] not in verdicts:
-            beside_it = [mate for mate in plan if beside(offer, mate)]
-            alone = _nothing(offer, refused[offer["id"]], beside_it, document, case, hand)
-            verdicts[offer["id"]] = _outside(offer, chosen, refused[offer["id"]], document, case, alone)
+            reasons = refused[offer["id"]]
+            could = is_discount(offer) and not reasons and all(beside(offer, mate) for mate in chosen if is_discount(mate))
+            alone = _nothing(offer, plan, document, case, hand) if could else None
+            verdicts[offer["id"]] = _outside(offer, chosen, reasons, document, case, alone)
     owns = {offer_id: found.own for offer_id, found in run.given.items()}
     summed = _sums(offers, verdicts, run.nets, burnt, document, case)
     return summed | {"coupons": _coupons(offers, verdicts, owns, hand), "rollback": rolled_back}
@@ -65,13 +66,9 @@ def _bars(given: Table | None, offer: Table, document: Table) -> bool:
     return given is not None and (not beside(given, offer) or rivals(given, offer, document))
 
 
-def _nothing(
-    offer: Table, reasons: list[Table], beside_it: list[Table], document: Table, case: Table, hand: Table
-) -> Table | None:
+def _nothing(offer: Table, plan: list[Table], document: Table, case: Table, hand: Table) -> Table | None:
     """The verdict on a discount that would get nothing even if the plan took it; ``None`` where it would get something."""
-    if reasons or not is_discount(offer):
-        return None
-    found = run_plan([*beside_it, offer], document, case, hand).given[offer["id"]]
+    found = run_plan([*plan, offer], document, case, hand).given[offer["id"]]
     return verdict(found) if found.got == 0 else None
 
 

@@ -15,13 +15,17 @@ MOST_LOTS = 64
 
 @dataclass
 class Lot:
-    """Points of one origin; ``usable_ms``: ``None`` while held for review, ``ends``: last day, ``None`` for never."""
+    """Points of one origin; ``usable_ms``: ``None`` while held for review, ``ends``: last day, ``None`` for never.
+
+    ``ended``: points that head office has ended.
+    """
 
     name: str
     points: int
     earned_ms: int
     usable_ms: int | None
     ends: date | None
+    ended: int = 0
 
     def live(self, today: date) -> bool:
         """Whether the last day has not passed."""
@@ -42,8 +46,8 @@ class Bought:
     """What a refund must know of a settled sale. ``kept(net)``: the points its EARN rules give on a smaller net.
 
     ``spent``: the lot of every single point it was paid with, in the order of use. ``repaid``: earned points that
-    repaid a debt. ``refunded``: of the net so far. ``owed`` and ``lost``: what earlier refunds could not take from
-    lots, as debt and as points the program gave up.
+    repaid a debt. ``refunded``: of the net so far. Of earlier refunds: ``took`` from each lot, ``reopened`` and
+    ``owed`` as debt, ``settled_debt``: of it repaid since, ``ended``: lawfully gone already, ``lost``: what the program gave up.
     """
 
     name: str
@@ -55,7 +59,11 @@ class Bought:
     repaid: int
     refunded: int = 0
     is_reversed: bool = False
+    took: Counter[str] = field(default_factory=Counter)
+    reopened: int = 0
     owed: int = 0
+    settled_debt: int = 0
+    ended: int = 0
     lost: int = 0
 
 
@@ -105,27 +113,55 @@ class Purse:
         return Bought(name, net, earned, bonus, kept, spent, repaid)
 
     def refund(self, sale: Bought, amount: int, now_ms: int, today: date) -> None:
-        """Take back a part of the net: spent points return first, then earned ones are reversed."""
+        """Take back a part of the net: spent points return, then the whole reversal so far is done once more.
+
+        What earlier parts took, opened and gave up is undone first, as far as it can be: what a lot that has ended
+        since gave, and a debt that was repaid since, stay as they are.
+        """
         before, sale.refunded = sale.refunded, sale.refunded + amount
+        due = _due(sale, sale.refunded)
         fresh, sale.is_reversed = not sale.is_reversed, True
         self._return_spent(sale, 0 if fresh else before, now_ms, today)
-        due = _due(sale, sale.refunded) - (0 if fresh else _due(sale, before))
-        own = sale.earned + sale.bonus - sale.repaid
-        reopened = max(0, _due(sale, sale.refunded) - own) - (0 if fresh else max(0, _due(sale, before) - own))
-        self.accounts["program:issued"] += due
-        self.accounts["member:debt"] -= reopened
-        forgiven = min(sale.owed, self.debt - reopened)  # of the debt of earlier refunds, what is still owed
-        want = due - reopened + forgiven + sale.lost
-        rest = want - self._take(sale, want, now_ms, today)
-        self.accounts["member:debt"] += forgiven
+        self.accounts["program:issued"] += due - (0 if fresh else _due(sale, before))
+        sources = self._sources(sale, now_ms, today)
+        left = due - self._undo(sale, sources)
+        reopened, sale.reopened = sale.reopened, max(0, due - (sale.earned + sale.bonus - sale.repaid))
+        left -= sale.reopened
+        own = self.lots.get(sale.name)
+        gone = 0 if own is None else own.ended + (0 if own.live(today) else own.points)
+        sale.ended = min(left, gone)
+        left -= sale.ended
+        for lot in sources:
+            while lot.points and left:
+                lot.points -= 1
+                left -= 1
+                sale.took[lot.name] += 1
+                self.accounts[lot.account] -= 1
+        sale.owed, sale.lost = (left, 0) if self.policy == "UNLIMITED" else (0, left)
+        self.accounts["member:debt"] -= sale.reopened - reopened + sale.owed
+        self.accounts["program:adjusted"] -= sale.lost
+        self.accounts["program:expired"] -= sale.ended
+
+    def _undo(self, sale: Bought, sources: list[Lot]) -> int:
+        """Undo what earlier refunds of a sale took; returns the points that stay taken back."""
+        for lot in sources:
+            back, sale.took[lot.name] = sale.took[lot.name], 0
+            lot.points += back
+            self.accounts[lot.account] += back
+        owed = min(sale.owed, self.debt)
+        self.accounts["member:debt"] += owed
         self.accounts["program:adjusted"] += sale.lost
-        sale.owed = sale.lost = 0
-        if self.policy == "UNLIMITED":
-            sale.owed = rest
-            self.accounts["member:debt"] -= rest
-        else:
-            sale.lost = rest
-            self.accounts["program:adjusted"] -= rest
+        self.accounts["program:expired"] += sale.ended
+        sale.settled_debt += sale.owed - owed
+        return sum(sale.took.values()) + sale.settled_debt
+
+    def _sources(self, sale: Bought, now_ms: int, today: date) -> list[Lot]:
+        """The lots that may give earned points back: the sale's own, then the others as they would be spent."""
+        live = [lot for lot in self.lots.values() if lot.live(today)]
+        own = [lot for lot in live if lot.name == sale.name]
+        if self.policy == "ONLY_PENDING":
+            return [lot for lot in own if lot.waits(now_ms)]
+        return own + self.in_order([lot for lot in live if lot.name != sale.name])
 
     def _return_spent(self, sale: Bought, before: int, now_ms: int, today: date) -> None:
         whole = len(sale.spent)
@@ -141,26 +177,13 @@ class Purse:
             self.accounts[home.account] += 1
             self.accounts["program:redeemed"] -= 1
 
-    def _take(self, sale: Bought, points: int, now_ms: int, today: date) -> int:
-        """Take up to so many points out of lots as the policy allows; returns how many."""
-        own = [lot for lot in self.lots.values() if lot.name == sale.name]
-        others = [] if self.policy == "ONLY_PENDING" else [lot for lot in self.lots.values() if lot.name != sale.name]
-        if self.policy == "ONLY_PENDING":
-            own = [lot for lot in own if lot.waits(now_ms)]
-        taken = 0
-        for lot in [*own, *self.in_order(others)]:
-            while lot.live(today) and lot.points and taken < points:
-                lot.points -= 1
-                taken += 1
-                self.accounts[lot.account] -= 1
-        return taken
-
     def expire(self, today: date) -> None:
         """End every lot whose last day has passed."""
         for lot in self.lots.values():
             if not lot.live(today):
                 self.accounts[lot.account] -= lot.points
                 self.accounts["program:expired"] += lot.points
+                lot.ended += lot.points
                 lot.points = 0
 
     def shown(self) -> dict[str, tuple[int, date | None]]:
