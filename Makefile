@@ -15,7 +15,7 @@ DESTDIR ?=
 PREFIX ?= /opt/forecourt
 GROUND := .ci/venv pyproject.toml requirements/demo.txt
 
-.PHONY: help demo test drivers check format lint types imports architecture simulate bench soak soak-power lock dist install boot clean
+.PHONY: help demo test drivers check format lint types imports architecture simulate mutants bench soak soak-power lock dist install boot clean
 
 help:
 	@echo 'make demo [ARGS="--for 60s"]  a whole simulated station on this machine'
@@ -23,6 +23,7 @@ help:
 	@echo 'make drivers [ARGS=--json]    every driver through its contract, and the level its tests prove'
 	@echo 'make check                    format, lint, types, imports, architecture (each also a target)'
 	@echo 'make simulate [ARGS="--seed 7"] one simulated station day again, or many: ARGS="--days 1000"'
+	@echo 'make mutants                  the loyalty engine changed in thousands of small ways: how many its fast tests notice'
 	@echo 'make bench [ARGS="--only P1"] measurements; never fails'
 	@echo 'make soak                     what takes long: real power cuts (as root), 1,000 simulated days, 50 random kills, damaged frames'
 	@echo 'make soak-power [ARGS=...]     real power cuts under the agent, as root; minutes'
@@ -72,6 +73,10 @@ bench: $(VENV)/.test
 	@.ci/packages mosquitto=mosquitto
 	@$(BIN)/python -m tests.bench $(ARGS)
 
+mutants: $(VENV)/.test requirements/mutants.txt
+	@$(PIP) install --quiet --require-hashes --requirement requirements/mutants.txt
+	@$(BIN)/python -m tests.mutants $(ARGS)
+
 soak: soak-power
 	$(BIN)/python -m tests.simulation --seed 1000 --days 1000 --workers 2
 	FORECOURT_KILLS=50 $(BIN)/python -m pytest --timeout 1800 tests/process/test_kill_random.py
@@ -106,6 +111,7 @@ lock:
 	"$$tools/bin/python" -m pip install --quiet --disable-pip-version-check uv; \
 	"$$tools/bin/uv" pip $(COMPILE) --extra demo --extra test pyproject.toml requirements/build.in -o requirements/test.txt; \
 	"$$tools/bin/uv" pip $(COMPILE) --extra demo -c requirements/test.txt pyproject.toml requirements/build.in -o requirements/demo.txt; \
+	"$$tools/bin/uv" pip $(COMPILE) --extra mutants -c requirements/test.txt pyproject.toml -o requirements/mutants.txt; \
 	"$$tools/bin/uv" pip $(COMPILE) -c requirements/test.txt pyproject.toml -o requirements/runtime.txt
 
 # PYTHONS="3.11" packs for one version of Python only.
