@@ -29,6 +29,7 @@ from sync.shapes import (
     Members,
     OrNull,
     Text,
+    Truth,
     Word,
 )
 
@@ -95,7 +96,14 @@ _SETTLED = Members(
         "tenders": Items(Members({"kind": NAME, "amount_minor": Int(), "ref": OrNull(Text())})),
         "postings": _POSTINGS,
         "budgets": Items(Members({"campaign": NAME, "lease": OrNull(NAME), "amount_minor": Int()})),
-    }
+    },
+    {
+        "lines_left_out": COUNT,
+        "coupons": Items(
+            Members({"code": NAME, "offer": NAME, "value_minor": Int(), "left_minor": OrNull(Int()), "used": Truth()})
+        ),
+        "rollback_minor": COUNT,
+    },
 )
 _CORRECTED = Members(
     {

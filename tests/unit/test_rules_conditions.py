@@ -73,7 +73,7 @@ def test_condition_that_holds(when, who):
         ({"grades": ["95"]}, Code.WRONG_GRADE, None, None),
         ({"product_groups": ["diesel"]}, Code.WRONG_GRADE, None, None),
         ({"stations": ["SH-0001"]}, Code.WRONG_STATION, None, None),
-        ({"weekdays": ["mon", "sun"]}, Code.OUTSIDE_WINDOW, None, 5),
+        ({"weekdays": ["mon", "sun"]}, Code.OUTSIDE_WINDOW, 6, 5),
         ({"window": [{"from": "15:00", "to": "16:00"}]}, Code.OUTSIDE_WINDOW, 900, 960),
         ({"window": [{"from": "16:01", "to": "15:00"}]}, Code.OUTSIDE_WINDOW, 961, 960),
         ({"starts_on": "2026-11-22"}, Code.NOT_STARTED, 20261122, 20261121),
@@ -98,6 +98,18 @@ def test_first_of_several_codes_is_given():
     assert code_of({"when": when}, weak).code is Code.ENDED
     assert code_of({"when": {**when, "grades": ["95"]}}, weak).code is Code.WRONG_GRADE
     assert code_of({"when": {**when, "grades": ["95"]}}, weak, NOBODY).code is Code.NOT_MEMBER
+
+
+@pytest.mark.parametrize(("gross", "code"), [(19_999, Code.THRESHOLD_NOT_MET), (20_000, Code.HOLDOUT)])
+@pytest.mark.parametrize("basis", ["GROSS", "RUNNING"])
+def test_threshold_out_of_reach_comes_before_a_hold_out(basis, gross, code):
+    """What the gross does not reach no running net reaches: that code stands first, whatever else is true."""
+    terms = {"kind": "SPEND_THRESHOLD", "off_minor": 1, "per_minor": 20_000, "basis": basis}
+    held = {"id": "x", **terms, "when": {"holdout_bp": 10_000}}
+    reason = run(rules(held), sale(gross)).verdict("x").reason
+    assert reason.code is code
+    if code is Code.THRESHOLD_NOT_MET:
+        assert (reason.needed, reason.actual) == (20_000, 19_999)
 
 
 def test_group_taken_comes_before_a_hold_out():
@@ -156,6 +168,11 @@ def test_budget_lease(lease, code):
         (sale(), 500, Code.NOT_REQUESTED),
         (sale(points=500), None, Code.BALANCE_STALE),
         (sale(points=99), 500, Code.POINTS_STEP),
+        (sale(points=500), 99, Code.POINTS_STEP),
+        (sale(points=0), 500, Code.POINTS_STEP),
+        (sale(points=99), None, Code.POINTS_STEP),
+        (sale(points=99, level="phone"), 500, Code.POINTS_STEP),
+        (sale(points=500, level="phone"), None, Code.BALANCE_STALE),
         (sale(points=500, level="fm1_printed"), 500, Code.AUTH_TOO_WEAK),
         (sale(points=500, clock_suspect=True), 500, Code.AUTH_TOO_WEAK),
         (sale(points=500), 500, Code.OK),

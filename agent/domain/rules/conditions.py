@@ -100,6 +100,12 @@ def refusal(offer: Offer, case: Case) -> Reason | None:
     return None
 
 
+def out_of_reach(terms: SpendThreshold, offer: Offer, case: Case) -> list[Reason]:
+    """Return that a threshold is not met even by the gross, where it is so: then no running net meets it either."""
+    gross_minor = sum(case.sale.lines[index].amount_minor for index in case.matching(offer))
+    return [Reason(Code.THRESHOLD_NOT_MET, terms.per_minor, gross_minor)] if gross_minor < terms.per_minor else []
+
+
 def amount_limit_code(limit: Limit) -> Code:
     """Return the code of a limit on money or points over time: the month has its own."""
     return Code.CAPPED_MONTH if limit.window is UseWindow.MONTH else Code.CAPPED_AMOUNT
@@ -238,9 +244,13 @@ def _lease(offer: Offer, case: Case) -> Reason | None:
 
 
 def _points(offer: Offer, case: Case) -> Reason | None:
-    if offer.kind is Kind.POINTS_AS_MONEY and case.budgets.points_usable is None:
-        return Reason(Code.BALANCE_STALE)
-    return None
+    if offer.kind is not Kind.POINTS_AS_MONEY:
+        return None
+    asked, usable, program = case.sale.presented.points or 0, case.budgets.points_usable, case.rules.program
+    least, most = max(program.step_points, program.min_points), asked if usable is None else min(asked, usable)
+    if most // program.step_points * program.step_points < least:
+        return Reason(Code.POINTS_STEP, least, max(0, most))
+    return Reason(Code.BALANCE_STALE) if usable is None else None
 
 
 def _holdout(offer: Offer, case: Case) -> Reason | None:

@@ -7,17 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import islice, product
-from math import prod
+from itertools import product
 
 from agent.domain.rules.conditions import Case, yyyymmdd
 from agent.domain.rules.facts import PresentedCoupon
 from agent.domain.rules.model import BonusPoints, Checking, Coupon, Offer, Trimmed
 from agent.domain.rules.verdict import RANK, Code, CouponUse, Grant, Reason
 from agent.domain.units import ceiling
-
-MAX_HANDS = 64
-"""Ways in which one of several coupons of one offer is taken for it; a till never presents so many."""
 
 
 def usable(offer: Offer, case: Case) -> tuple[PresentedCoupon, ...]:
@@ -36,18 +32,9 @@ def coupon_refusal(offer: Offer, case: Case) -> Reason | None:
 
 def hands(offers: list[Offer], case: Case) -> Iterator[Case]:
     """Yield the case once for every way of taking one usable coupon for each of the offers: one of each, as a rule."""
-    for hand in islice(product(*_options(offers, case)), MAX_HANDS):
+    options = [usable(offer, case)[: None if offer.is_discount else 1] for offer in offers]  # gifts are worth the same
+    for hand in product(*options):
         yield replace(case, coupons={coupon.offer: coupon for coupon in hand}) if hand else case
-
-
-def too_many_hands(offers: list[Offer], case: Case) -> bool:
-    """Return whether there are more ways than ``hands`` yields."""
-    return prod(len(options) for options in _options(offers, case)) > MAX_HANDS
-
-
-def _options(offers: list[Offer], case: Case) -> list[tuple[PresentedCoupon, ...]]:
-    """The coupons each offer may take; where it gives no money they are worth the same and the first is taken."""
-    return [usable(offer, case)[: None if offer.is_discount else 1] for offer in offers]
 
 
 def unchecked(offer: Offer, coupon: PresentedCoupon, value_minor: int) -> Reason | None:

@@ -273,7 +273,8 @@ class Offer:
 
     Derived: ``order``, the key that makes the order of the file irrelevant; ``gives`` and ``effect``, the kind and
     terms that take effect on a sale (what a coupon wraps, what a late roll-back becomes); ``stage``, its place in the
-    fixed order; ``is_discount``: it lowers what is paid in money, as points, earning and gifts do not;
+    fixed order; ``turn``, the key by which discounts take their value (a late roll-back takes its own among LINE);
+    ``is_discount``: it lowers what is paid in money, as points, earning and gifts do not;
     ``needs_member``: a sale without a member can never have it.
     """
 
@@ -292,6 +293,7 @@ class Offer:
     gives: Kind = field(init=False, compare=False, repr=False)
     effect: Terms = field(init=False, compare=False, repr=False)
     stage: Stage = field(init=False, compare=False, repr=False)
+    turn: tuple[int, int, str] = field(init=False, compare=False, repr=False)
     is_discount: bool = field(init=False, compare=False, repr=False)
     needs_member: bool = field(init=False, compare=False, repr=False)
 
@@ -307,6 +309,7 @@ class Offer:
             "gives": gives,
             "effect": effect,
             "stage": stage,
+            "turn": (max(stage, Stage.LINE), self.priority, self.id),
             "is_discount": stage < Stage.POINTS,
             "needs_member": not self.when.anyone or self.when.about_member or member_limit or gives_points,
         }

@@ -11,7 +11,7 @@ from fractions import Fraction
 
 from agent.domain.member import MemberFacts, UseCount, UseWindow
 from agent.domain.rules.facts import LocalInstant, SaleFacts
-from agent.domain.rules.model import Offer, Rounding, RuleSet
+from agent.domain.rules.model import Kind, Offer, Rounding, RuleSet
 from agent.domain.units import half_up
 
 
@@ -225,6 +225,15 @@ class Evaluation:
     coupons: tuple[CouponUse, ...] = ()
     rollback_minor: int = 0
     points_asked: int | None = None
+
+    @property
+    def coupons_unknown(self) -> tuple[str, ...]:
+        """Codes of presented coupons whose offer the rule set does not have: no verdict speaks of them."""
+        coupons = self.sale.presented.coupons
+        return tuple(sorted(coupon.code for coupon in coupons if not self._is_coupon_offer(coupon.offer)))
+
+    def _is_coupon_offer(self, offer_id: str) -> bool:
+        return self.rules.has(offer_id) and self.rules.offer(offer_id).kind is Kind.COUPON
 
     def verdict(self, offer_id: str) -> OfferVerdict:
         """Return the verdict on an offer; raises KeyError for an offer the rule set does not have."""
