@@ -12,6 +12,8 @@ from datetime import date
 from enum import StrEnum
 from typing import Any
 
+from agent.domain.rules.facts import PresentedCoupon
+
 _CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _OFFER = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 _MEMBER = re.compile(r"[0-9a-f]{16}")
@@ -108,6 +110,20 @@ class Coupon:
         """Whether nothing is left to use."""
         return bool(self.uses) and not self.uses[-1].left_minor
 
+    def presented(self, *, confirmed: bool = False) -> PresentedCoupon:
+        """Return the coupon as the engine looks at it. ``confirmed``: head office keeps it for this sale."""
+        claims = self.claims
+        return PresentedCoupon(
+            code=claims.code,
+            offer=claims.offer,
+            member=claims.member,
+            expires_on=claims.expires_on,
+            used=self.used,
+            balance_minor=self.balance_minor,
+            station=claims.station,
+            confirmed=confirmed,
+        )
+
     @property
     def state(self) -> CouponState:
         """Where it is in its life."""
@@ -167,14 +183,3 @@ def give_back(coupon: Coupon, sale: str) -> Coupon:
         replace(used, left_minor=(used.left_minor or 0) + gone[0].value_minor) for used in coupon.uses[place + 1 :]
     )
     return replace(coupon, uses=(*coupon.uses[:place], *later))
-
-
-@dataclass(frozen=True, slots=True)
-class Overrun:
-    """A once-only benefit found twice: the customer keeps it, the programme bears it and a person is told."""
-
-    benefit: str
-    sale: str
-    member: str | None
-    value_minor: int
-    points: int = 0

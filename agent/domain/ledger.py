@@ -47,6 +47,10 @@ class Account(StrEnum):
         return self.value.startswith("member:")
 
 
+_LOT_ACCOUNTS = (Account.AVAILABLE, Account.PENDING)
+"""The accounts whose points stand in lots."""
+
+
 @dataclass(frozen=True, slots=True)
 class Posting:
     """One leg: points added to (or taken from) an account. ``member`` only on a member's account; ``lot`` where one
@@ -177,11 +181,8 @@ def release(member: str, lot: Lot, usable_from_ms: int) -> tuple[Lot, tuple[Post
     """Return a lot after its review was passed, and the postings from pending to available."""
     if lot.usable_from_ms is not None:
         raise LedgerError(f"lot {lot.id} is not held for review")
-    moved = (
-        Posting(Account.PENDING, -lot.points, lot.id, member),
-        Posting(Account.AVAILABLE, lot.points, lot.id, member),
-    )
-    return replace(lot, usable_from_ms=usable_from_ms), Entry(moved if lot.points else ()).postings
+    legs = [(Account.PENDING, -lot.points, lot.id), (Account.AVAILABLE, lot.points, lot.id)]
+    return replace(lot, usable_from_ms=usable_from_ms), Entry(_postings(member, legs)).postings
 
 
 def expire(member: str, lots: Iterable[Lot], today: date) -> tuple[Posting, ...]:
@@ -209,7 +210,7 @@ def apply_to_lots(lots: Iterable[Lot], postings: Iterable[Posting]) -> tuple[Lot
     """
     found = {lot.id: lot for lot in lots}
     for posting in postings:
-        if posting.account in (Account.AVAILABLE, Account.PENDING):
+        if posting.account in _LOT_ACCOUNTS:
             if posting.lot is None or posting.lot not in found:
                 raise LedgerError(f"a posting of {posting.points} points names no known lot: {posting.lot!r}")
             lot = found[posting.lot]
@@ -219,12 +220,27 @@ def apply_to_lots(lots: Iterable[Lot], postings: Iterable[Posting]) -> tuple[Lot
     return tuple(found.values())
 
 
+def unbalanced(lots: Iterable[Lot], postings: Iterable[Posting]) -> list[str]:
+    """Return what does not hold between the lots of one member and the whole ledger of that member, in sentences."""
+    lots, postings = tuple(lots), tuple(postings)
+    total = sum(posting.points for posting in postings)
+    found = [f"the postings sum to {total}, not to 0"] if total else []
+    found += [f"lot {lot.id} holds {lot.points} points" for lot in lots if lot.points < 0]
+    for account in _LOT_ACCOUNTS:
+        held, balance = sum(lot.points for lot in lots if lot.account is account), _sum(postings, account)
+        if held != balance:
+            found.append(f"{account} is {balance}, its lots hold {held}")
+    debt = _sum(postings, Account.DEBT)
+    return [*found, f"{Account.DEBT} is {debt}"] if debt > 0 else found
+
+
 @dataclass(frozen=True, slots=True)
 class SettledPoints:
     """What a refund must know of a settlement: net in minor units, its postings, and the points on a smaller net.
 
-    ``earned_on(net_minor)`` is the recomputation with the original rule version; ``bonus_points`` come back on the
-    full refund only.
+    ``earned_on(net_minor)`` is the recomputation with the original rule version; ``bonus_points`` come back on the full
+    refund only. ``given_back``: the postings of every earlier refund of this sale. ``expired_points``: of this sale's
+    lot, ended by a posting.
     """
 
     sale: str
@@ -234,11 +250,13 @@ class SettledPoints:
     bonus_points: int
     postings: tuple[Posting, ...]
     earned_on: Callable[[int], int]
+    given_back: tuple[Posting, ...] = ()
+    expired_points: int = 0
 
     @property
     def repaid_debt(self) -> int:
         """Points of this sale that repaid a debt."""
-        return sum(posting.points for posting in self.postings if posting.account is Account.DEBT)
+        return _sum(self.postings, Account.DEBT)
 
     @property
     def redeemed(self) -> tuple[tuple[str, int], ...]:
@@ -252,7 +270,10 @@ class SettledPoints:
 
 @dataclass(frozen=True, slots=True)
 class Refund:
-    """A refund or void as asked: an amount of the net, on a local day, at an instant; what was refunded before it."""
+    """A refund or void as asked: an amount of the net, on a local day, at an instant; what was refunded before it.
+
+    ``debt``: points the member owes now (0 or more).
+    """
 
     refunded_so_far_minor: int
     refund_minor: int
@@ -260,15 +281,16 @@ class Refund:
     today: date
     policy: ReversalPolicy
     grace_days: int
+    debt: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Reversal:
-    """Counter-postings of a refund, and the lots after it (a lot that had ended comes back as a new one).
+    """Counter-postings of a refund, the lots after it (a lot that had ended comes back as a new one), and the settled
+    sale as the next refund must be told of it.
 
-    ``points_returned`` were spent on the sale, ``points_reversed`` were earned on it, of which ``unrecovered`` stay
-    with the member
-    and ``debt`` is owed.
+    ``points_returned`` were spent on the sale, ``points_reversed`` were earned on it. Of those, ``unrecovered`` stay
+    with the member and ``debt`` is owed; both are below 0 where this part recovers what an earlier part could not.
     """
 
     postings: tuple[Posting, ...]
@@ -277,37 +299,65 @@ class Reversal:
     points_reversed: int
     unrecovered: int
     debt: int
+    settled: SettledPoints
 
 
 def reverse(settled: SettledPoints, refund: Refund, lots: Iterable[Lot]) -> Reversal:
-    """Return what a refund does to the member's points; any split of a refund sums to the full refund.
+    """Return what a refund does to the member's points; any split of a refund ends where the full refund ends.
 
-    ``lots``: the member's lots now, empty and ended ones of this sale included. Raises RefundError where the amount
-    is not left.
+    The refunds of a sale are one reversal told in parts: each part works out the whole so far and posts the difference.
+    ``lots``: the member's lots now, empty and ended ones of this sale included. Raises RefundError where the amount is
+    not left, LedgerError where ``given_back`` lacks an earlier refund.
     """
     before, after = _checked(settled, refund)
-    returned, lots_now = _return_redeemed(settled, refund, tuple(lots), before, after)
+    earlier = _earlier(settled, refund, before)
+    back, lots_now = _return_redeemed(settled, refund, tuple(lots), after)
+    order = _order(settled, refund, lots_now)
+    gave = {lot.id: _gave(settled, before, lot) for lot in order}
+    borne = earlier.taken - sum(gave.values()) + earlier.repaid
+    reopened = _reopened(settled, after)
+    left = _due(settled, after) - reopened - borne
+    ended = min(left, _ended_points(settled, refund, lots_now))
+    left -= ended
+    legs = []
+    for lot in order:
+        give = min(left, lot.points + gave[lot.id])
+        legs.append((lot.account, gave[lot.id] - give, lot.id))
+        left -= give
+    unrecovered, debt = -earlier.unrecovered, reopened - earlier.reopened - earlier.owed
+    if refund.policy is ReversalPolicy.UNLIMITED:
+        debt += left
+    else:
+        unrecovered += left
     due = _due(settled, after) - _due(settled, before)
-    reopened = _reopened(settled, after) - _reopened(settled, before)
-    taken = _take_back(settled, refund, lots_now, due - reopened)
-    rest = due - reopened - sum(points for _, points in taken)
-    owed = rest if refund.policy is ReversalPolicy.UNLIMITED else 0
-    postings = [*returned]
-    postings += [Posting(lot.account, -points, lot.id, settled.member) for lot, points in taken]
-    if reopened + owed:
-        postings.append(Posting(Account.DEBT, -(reopened + owed), settled.sale, settled.member))
-    if rest - owed:
-        postings.append(Posting(Account.ADJUSTED, -(rest - owed), settled.sale))
-    if due:
-        postings.append(Posting(Account.ISSUED, due, settled.sale))
-    after_lots = apply_to_lots(lots_now, [posting for posting in postings if posting not in returned])
-    back = sum(posting.points for posting in returned if posting.account is not Account.REDEEMED)
-    return Reversal(Entry(tuple(postings)).postings, after_lots, back, due, rest - owed, reopened + owed)
+    legs += [
+        (Account.DEBT, -debt, settled.sale),
+        (Account.ADJUSTED, -unrecovered, settled.sale),
+        (Account.EXPIRED, earlier.ended - ended, settled.sale),
+        (Account.ISSUED, due, settled.sale),
+    ]
+    took = _postings(settled.member, legs)
+    postings = Entry((*back, *took)).postings
+    known = replace(settled, given_back=(*settled.given_back, *postings))
+    points_back = -_sum(back, Account.REDEEMED)
+    return Reversal(postings, apply_to_lots(lots_now, took), points_back, due, unrecovered, debt, known)
+
+
+def _postings(member: str, legs: Iterable[tuple[Account, int, str]]) -> tuple[Posting, ...]:
+    return tuple(
+        Posting(account, points, lot, member if account.is_members else None) for account, points, lot in legs if points
+    )
+
+
+def _sum(postings: Iterable[Posting], *accounts: Account) -> int:
+    return sum(posting.points for posting in postings if posting.account in accounts)
 
 
 def _checked(settled: SettledPoints, refund: Refund) -> tuple[int | None, int]:
     """Return what is refunded before (``None``: nothing yet) and after, in minor units of the net."""
     before, after = refund.refunded_so_far_minor, refund.refunded_so_far_minor + refund.refund_minor
+    if settled.net_minor == 0 and settled.given_back:
+        raise RefundError(f"sale {settled.sale}: its points were given back already, and its net is 0")
     left = settled.net_minor - before
     if not 0 <= before <= settled.net_minor or refund.refund_minor > left:
         raise RefundError(
@@ -318,15 +368,8 @@ def _checked(settled: SettledPoints, refund: Refund) -> tuple[int | None, int]:
     return before or None, after
 
 
-def _share(settled: SettledPoints, whole: int, refunded: int | None) -> int:
-    """Part of ``whole`` that a refund of the net returns; with a net of 0 there is only the full refund."""
-    if refunded is None:
-        return 0
-    return whole * refunded // settled.net_minor if settled.net_minor else whole
-
-
 def _due(settled: SettledPoints, refunded: int | None) -> int:
-    """Points to be taken back once ``refunded`` of the net is refunded."""
+    """Earned points to be taken back once ``refunded`` of the net is refunded."""
     if refunded is None:
         return 0
     if refunded == settled.net_minor:
@@ -340,27 +383,88 @@ def _reopened(settled: SettledPoints, refunded: int | None) -> int:
     return max(0, _due(settled, refunded) - kept_in_lot)
 
 
+def _returned(settled: SettledPoints, refunded: int | None) -> list[tuple[str, int]]:
+    """Points spent on the sale that are back once ``refunded`` of the net is refunded, by lot, last used first."""
+    left = 0
+    if refunded is not None:
+        whole = sum(points for _, points in settled.redeemed)
+        left = whole * refunded // settled.net_minor if settled.net_minor else whole
+    found = []
+    for lot, points in reversed(settled.redeemed):
+        found.append((lot, min(points, left)))
+        left -= found[-1][1]
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Earlier:
+    """What the earlier refunds of a sale came to: points that lots gave (``taken``), ``reopened`` and new debt.
+
+    Of the new debt a part is ``owed`` still and a part ``repaid`` since; ``unrecovered`` stayed with the member, and
+    ``ended`` had lawfully ended.
+    """
+
+    taken: int
+    reopened: int
+    owed: int
+    repaid: int
+    unrecovered: int
+    ended: int
+
+
+def _earlier(settled: SettledPoints, refund: Refund, before: int | None) -> _Earlier:
+    legs, reopened = settled.given_back, _reopened(settled, before)
+    back = sum(points for _, points in _returned(settled, before))
+    if (_sum(legs, Account.ISSUED), -_sum(legs, Account.REDEEMED)) != (_due(settled, before), back):
+        raise LedgerError(f"sale {settled.sale}: not all postings of its earlier refunds are given")
+    owed = -_sum(legs, Account.DEBT) - reopened
+    repaid = max(0, owed - refund.debt)
+    return _Earlier(
+        taken=back - _sum(legs, *_LOT_ACCOUNTS),
+        reopened=reopened,
+        owed=owed - repaid,
+        repaid=repaid,
+        unrecovered=-_sum(legs, Account.ADJUSTED),
+        ended=-_sum(legs, Account.EXPIRED),
+    )
+
+
+def _gave(settled: SettledPoints, before: int | None, lot: Lot) -> int:
+    """Points a lot gave to earlier refunds of the sale; 0 where points of its origin came back to more than one lot."""
+    legs = [leg for leg in settled.given_back if leg.account in _LOT_ACCOUNTS and _origin(leg.lot) == _origin(lot.id)]
+    if any(leg.lot != lot.id for leg in legs):
+        return 0
+    back = sum(points for name, points in _returned(settled, before) if _origin(name) == _origin(lot.id))
+    return back - _sum(legs, *_LOT_ACCOUNTS)
+
+
+def _origin(lot: str | None) -> str:
+    """Return the id of the lot whose points a lot holds, which is its own unless they came back after their end."""
+    return (lot or "").partition("/")[0]
+
+
+def _ended_points(settled: SettledPoints, refund: Refund, lots: Iterable[Lot]) -> int:
+    """Points of the sale's own lot that ended, posted or not: nobody gives them back a second time."""
+    return settled.expired_points + sum(
+        lot.points for lot in lots if lot.id == settled.sale and lot.expired(refund.today)
+    )
+
+
 def _return_redeemed(
-    settled: SettledPoints, refund: Refund, lots: tuple[Lot, ...], before: int | None, after: int
-) -> tuple[list[Posting], tuple[Lot, ...]]:
+    settled: SettledPoints, refund: Refund, lots: tuple[Lot, ...], after: int
+) -> tuple[tuple[Posting, ...], tuple[Lot, ...]]:
     """Return the postings that give spent points back to their lots, last used first, and the lots with them."""
-    whole = sum(points for _, points in settled.redeemed)
-    skip = _share(settled, whole, before)
-    left = _share(settled, whole, after) - skip
+    before = dict(_returned(settled, refund.refunded_so_far_minor or None))
     found = {lot.id: lot for lot in lots}
-    postings: list[Posting] = []
-    for lot_id, points in reversed(settled.redeemed):
-        here = max(0, points - skip)
-        skip = max(0, skip - points)
-        back = min(here, left)
-        left -= back
+    legs = []
+    for lot_id, points in _returned(settled, after):
+        back = points - before[lot_id]
         if back > 0:
             lot = _home(found, lot_id, refund)
             found[lot.id] = replace(lot, points=lot.points + back)
-            postings.append(Posting(lot.account, back, lot.id, settled.member))
-    if postings:
-        postings.append(Posting(Account.REDEEMED, -sum(posting.points for posting in postings), settled.sale))
-    return postings, tuple(found.values())
+            legs.append((lot.account, back, lot.id))
+    legs.append((Account.REDEEMED, -sum(points for _, points, _ in legs), settled.sale))
+    return _postings(settled.member, legs), tuple(found.values())
 
 
 def _home(found: dict[str, Lot], lot_id: str, refund: Refund) -> Lot:
@@ -369,24 +473,15 @@ def _home(found: dict[str, Lot], lot_id: str, refund: Refund) -> Lot:
     if original is not None and not original.expired(refund.today):
         return original
     last_day = refund.today + timedelta(days=refund.grace_days)
-    new_id = f"{lot_id.partition('/')[0]}/{last_day:%Y%m%d}"
+    new_id = f"{_origin(lot_id)}/{last_day:%Y%m%d}"
     earned_at_ms = refund.now_ms if original is None else original.earned_at_ms
     return found.get(new_id) or Lot(new_id, 0, earned_at_ms, refund.now_ms, last_day, "returned")
 
 
-def _take_back(
-    settled: SettledPoints, refund: Refund, lots: tuple[Lot, ...], points: int
-) -> tuple[tuple[Lot, int], ...]:
-    """Return which lots give back earned points: this sale's own, then the others as they would be spent."""
-    live = [lot for lot in lots if lot.points > 0 and not lot.expired(refund.today)]
+def _order(settled: SettledPoints, refund: Refund, lots: tuple[Lot, ...]) -> list[Lot]:
+    """Return the lots that may give earned points back: this sale's own, then the others as they would be spent."""
+    live = [lot for lot in lots if not lot.expired(refund.today)]
     own = [lot for lot in live if lot.id == settled.sale]
-    others = spending_order(lot for lot in live if lot.id != settled.sale)
     if refund.policy is ReversalPolicy.ONLY_PENDING:
-        own, others = [lot for lot in own if lot.pending(refund.now_ms)], []
-    uses, left = [], points
-    for lot in [*own, *others]:
-        taken = min(left, lot.points)
-        if taken > 0:
-            uses.append((lot, taken))
-            left -= taken
-    return tuple(uses)
+        return [lot for lot in own if lot.pending(refund.now_ms)]
+    return own + spending_order(lot for lot in live if lot.id != settled.sale)

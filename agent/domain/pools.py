@@ -149,7 +149,8 @@ def closed_out(pool: Pool, lease_id: str, record: str, *, incarnation: str, seq:
 def voided(pool: Pool, station: str, incarnation: str) -> Pool:
     """Return the pool once a station has a new incarnation: leases of earlier ones are void, reclaimed by nobody.
 
-    Records of them that arrive later still count: facts are facts.
+    ``incarnation``: the newest that head office knows of. Records of earlier ones that arrive later still count: facts
+    are facts.
     """
     leases = tuple(
         replace(lease, state=LeaseState.VOID)

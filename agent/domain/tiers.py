@@ -115,16 +115,15 @@ def to_next_text(way: ToNext | None, program: Program, language: str) -> str:
     chinese = language == "zh-CN"
     if way is None:
         return "已是最高等级。" if chinese else "This is the highest tier."
-    units = {
-        GrowthBase.NET: (program.exponent, program.currency, program.currency),
-        GrowthBase.VOLUME: (3, "升", "L"),
-        GrowthBase.VISITS: (0, "次", "visits"),
-    }
-    places, zh, en = units[program.growth_base]
+    places, verb, zh, en = {
+        GrowthBase.NET: (program.exponent, "消费", program.currency, program.currency),
+        GrowthBase.VOLUME: (3, "加", "升", "L"),
+        GrowthBase.VISITS: (0, "来", "次", "visits"),
+    }[program.growth_base]
     if way.short == 0:
         return f"下次加油起为{way.name}。" if chinese else f"{way.name} from the next sale on."
     missing = decimal(way.short, places)
-    return f"再消费 {missing} {zh} 升级为{way.name}。" if chinese else f"{missing} {en} more to {way.name}."
+    return f"再{verb} {missing} {zh} 升级为{way.name}。" if chinese else f"{missing} {en} more to {way.name}."
 
 
 def gift_due(given: Iterable[tuple[str, date]], tier: str, window: Window, today: date) -> bool:

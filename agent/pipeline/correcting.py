@@ -119,6 +119,7 @@ def _reverse(step: Step, settled: Row, holder: Row, before: int, amount_minor: i
         today=step.local(step.stamp.wall_ms).date(),
         policy=rules.reversal,
         grace_days=rules.returned_lot_grace_days,
+        debt=step.tx.sales.debt_of(holder["member_ref"]),
     )
     try:
         points = _settled_points(step, settled["net_minor"], holder)
@@ -143,18 +144,24 @@ def _settled_points(step: Step, net_minor: int, holder: Row) -> ledger.SettledPo
         net_minor=net_minor,
         points_earned=holder["points_earned"] - holder["bonus_points"],
         bonus_points=holder["bonus_points"],
-        postings=tuple(_granted(step, holder)),
+        postings=tuple(_postings(step, holder, given_back=False)),
         earned_on=earned_on,
+        given_back=tuple(_postings(step, holder, given_back=True)),
     )
 
 
-def _granted(step: Step, holder: Row) -> list[ledger.Posting]:
-    """Return the legs of the record that granted the points: the holder's own, and the programme's beside them."""
-    found = []
+def _postings(step: Step, holder: Row, *, given_back: bool) -> list[ledger.Posting]:
+    """Return the legs of the record that granted the points, or those of the refunds since: a holder's link is not
+    changed once money was given back. The holder's own legs, and the programme's beside them.
+    """
+    found: list[ledger.Posting] = []
+    granted = False
     for row in step.tx.sales.postings_of(holder["sale"]):
         account = ledger.Account(row["account"])
+        granting = row["source"] == holder["source"]
+        granted = granted or granting
         own = row["member_ref"] in (None, holder["member_ref"])
-        if row["source"] == holder["source"] and own:
+        if own and granted and granting is not given_back:
             member = holder["member"] if account.is_members else None
             found.append(ledger.Posting(account, row["points"], row["lot"], member))
     return found

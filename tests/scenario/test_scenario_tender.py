@@ -98,7 +98,9 @@ def test_void_refund_and_correction_leave_a_ledger_that_agrees(make_station: Mak
 
 
 def test_a_supervisor_links_a_settled_sale_late(make_station: MakeStation) -> None:
-    """The money already paid stays, the points come; a second member for the same sale is a correction."""
+    """The money already paid stays, the points come; a second member for the same sale is a correction; refunds in parts
+    take exactly the second member's points back.
+    """
     station = _ready(make_station, 95)
     station.fuel(1, 10_000)
     sale = station.sales()[0]["id"]
@@ -113,5 +115,10 @@ def test_a_supervisor_links_a_settled_sale_late(make_station: MakeStation) -> No
     assert station.ask("sales.link", sale=sale, card=second, reason="wrong member")["ok"]
     assert _points(station) == {member_of(1): 0, member_of(2): granted}
     assert station.rows("SELECT net_minor FROM settlement") == before
+    for _ in range(2):
+        assert station.ask("sales.refund", sale=sale, amount_minor=1_000, reason="spilled")["ok"]
+    assert 0 < _points(station)[member_of(2)] < granted
+    assert station.ask("sales.void", sale=sale, reason="wrong pump")["ok"]
+    assert _points(station) == {member_of(1): 0, member_of(2): 0}
     station.run_for(5)
     check_invariants(station)

@@ -56,6 +56,22 @@ def sums(postings: Iterable[Posting]) -> dict[Account, int]:
     return {account: points for (account, _), points in balances(postings).items()}
 
 
+def test_accounts_have_their_names_on_the_wire():
+    """The accounts of the ledger, and which of them belong to a member."""
+    assert [account.value for account in Account if account.is_members] == [
+        "member:available",
+        "member:pending",
+        "member:debt",
+    ]
+    assert [account.value for account in Account if not account.is_members] == [
+        "program:issued",
+        "program:redeemed",
+        "program:expired",
+        "program:adjusted",
+        "program:overrun",
+    ]
+
+
 def test_entry_must_sum_to_zero():
     """Postings that create or lose a point are refused by the constructor."""
     with pytest.raises(LedgerError, match="sum to 1"):
@@ -140,7 +156,7 @@ def test_partial_refund_keeps_what_the_smaller_net_earns():
     """Refunding 0.01 of 100.00 takes the point that 99.99 no longer earns; the bonus stays until the full refund."""
     own = lot("S", 150)
     first = reverse(sold(bonus=50), refund(1), [own])
-    second = reverse(sold(bonus=50), refund(99, before=1), first.lots)
+    second = reverse(first.settled, refund(99, before=1), first.lots)
     assert (first.points_reversed, second.points_reversed) == (1, 0)
     assert second.lots[0].points == 149
 
@@ -184,7 +200,7 @@ def test_spent_points_return_last_used_first():
     settled = SettledPoints("S", MEMBER, 10_000, 0, 0, settled.postings, lambda left: 0)
     half = reverse(settled, refund(5_000), lots)
     assert {left.id: left.points for left in half.lots} == {"a": 0, "b": 630}
-    whole = reverse(settled, refund(5_000, before=5_000), half.lots)
+    whole = reverse(half.settled, refund(5_000, before=5_000), half.lots)
     assert {left.id: left.points for left in whole.lots} == {"a": 75, "b": 805}
     assert half.points_returned + whole.points_returned == 500
 
@@ -220,3 +236,124 @@ def test_postings_to_an_unknown_lot_are_refused():
         apply_to_lots([], issue(MEMBER, lot("S", 5)))
     with pytest.raises(LedgerError, match="holds 5"):
         apply_to_lots([lot("S", 5)], [Posting(Account.AVAILABLE, -6, "S", MEMBER)])
+
+
+@pytest.mark.parametrize(("usable", "now", "may"), [(NOW, NOW, True), (NOW + 1, NOW, False), (None, NOW, False)])
+def test_points_may_be_spent_from_their_instant_on(usable, now, may):
+    """Points wait to the millisecond, and as long as they are held for review."""
+    mine = lot("S", 5, usable=usable)
+    assert (mine.usable(now, TODAY), mine.pending(now)) == (may, not may)
+    assert not lot("S", 0, usable=NOW).usable(NOW, TODAY)
+
+
+def test_one_sale_is_paid_from_at_most_64_lots():
+    """The 64 lots that end first count as usable, a 65th does not."""
+    lots = [lot(f"{number:02d}", 1, earned=number) for number in range(65)]
+    assert usable_points(lots, NOW, TODAY) == len(spend(lots, 64, NOW, TODAY)) == 64
+    with pytest.raises(LedgerError, match="65 points asked, 64 usable"):
+        spend(lots, 65, NOW, TODAY)
+
+
+def test_spending_nothing_uses_no_lot():
+    """Without points asked there is no use and no posting."""
+    assert spend([lot("S", 5)], 0, NOW, TODAY) == ()
+    assert redemption(MEMBER, "S", ()) == ()
+
+
+def test_redemption_is_one_leg_per_lot_and_one_for_the_programme():
+    """The legs stand in the order of use and name the lot; the programme's names the sale."""
+    assert redemption(MEMBER, "T", [(lot("a", 75), 75), (lot("b", 805), 425)]) == (
+        Posting(Account.AVAILABLE, -75, "a", MEMBER),
+        Posting(Account.AVAILABLE, -425, "b", MEMBER),
+        Posting(Account.REDEEMED, 500, "T"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("points", "debt", "legs"),
+    [
+        (100, 0, {Account.AVAILABLE: 100, Account.ISSUED: -100}),
+        (100, 1, {Account.AVAILABLE: 99, Account.DEBT: 1, Account.ISSUED: -100}),
+        (100, 100, {Account.DEBT: 100, Account.ISSUED: -100}),
+        (100, 101, {Account.DEBT: 100, Account.ISSUED: -100}),
+        (0, 50, {}),
+    ],
+)
+def test_earned_points_repay_a_debt_first(points, debt, legs):
+    """The debt takes what it can of the earned points, the lot gets the rest, and every leg names the lot."""
+    made = issue(MEMBER, lot("S", points), debt)
+    assert sums(made) == legs
+    assert {leg.lot for leg in made} <= {"S"}
+
+
+def test_held_points_are_issued_to_pending():
+    """Points held for review stand in the pending account until they are released or end."""
+    held = lot("S", 9, "2026-11-20", usable=None)
+    assert sums(issue(MEMBER, held)) == {Account.PENDING: 9, Account.ISSUED: -9}
+    assert sums(expire(MEMBER, [held], TODAY)) == {Account.PENDING: -9, Account.EXPIRED: 9}
+    assert apply_to_lots([held], [Posting(Account.PENDING, -9, "S", MEMBER)])[0].points == 0
+
+
+def test_empty_held_lot_is_released_without_postings():
+    """A held lot whose points are gone moves nothing."""
+    freed, postings = release(MEMBER, lot("S", 0, usable=None), NOW)
+    assert (freed.usable_from_ms, postings) == (NOW, ())
+
+
+def test_expiry_is_posted_once_and_in_spending_order():
+    """Each ended lot has two legs of its own; posted and applied, a second run finds nothing."""
+    lots = [lot("b", 7, "2026-11-20"), lot("a", 5, "2026-10-31"), lot("gone", 0, "2026-10-31"), lot("never", 3, None)]
+    postings = expire(MEMBER, lots, TODAY)
+    assert [(leg.account, leg.points, leg.lot) for leg in postings] == [
+        (Account.AVAILABLE, -5, "a"),
+        (Account.EXPIRED, 5, "a"),
+        (Account.AVAILABLE, -7, "b"),
+        (Account.EXPIRED, 7, "b"),
+    ]
+    assert expire(MEMBER, apply_to_lots(lots, postings), TODAY) == ()
+    assert len(expire(MEMBER, [lot("last", 1, "2026-11-20")], TODAY)) == 2
+
+
+def test_balances_leave_out_level_accounts_and_tell_members_apart():
+    """Equal ledgers have equal projections: sums by account and member, without zeros."""
+    other = "00000000000000aa"
+    legs = [
+        Posting(Account.AVAILABLE, 5, "S", MEMBER),
+        Posting(Account.AVAILABLE, -5, "S", MEMBER),
+        Posting(Account.AVAILABLE, 2, "S", other),
+        Posting(Account.ISSUED, -2, "S"),
+    ]
+    assert balances(legs) == {(Account.AVAILABLE, other): 2, (Account.ISSUED, None): -2}
+
+
+def test_lot_is_emptied_but_not_overdrawn():
+    """A lot gives its last point; a leg without a lot, or of a member's debt, moves none."""
+    assert apply_to_lots([lot("S", 5)], [Posting(Account.AVAILABLE, -5, "S", MEMBER)])[0].points == 0
+    assert apply_to_lots([lot("S", 5)], [Posting(Account.DEBT, -5, "S", MEMBER)])[0].points == 5
+    with pytest.raises(LedgerError, match="names no known lot: None"):
+        apply_to_lots([lot("S", 5)], [Posting(Account.AVAILABLE, 1, None, MEMBER)])
+
+
+@pytest.mark.parametrize(
+    ("account", "points", "member", "message"),
+    [
+        (Account.AVAILABLE, 0, MEMBER, "of 0 points to member:available: leave it out"),
+        (Account.DEBT, 1, None, "to member:debt must name a member"),
+        (Account.ISSUED, 1, MEMBER, "to program:issued must not name a member"),
+    ],
+)
+def test_impossible_posting_is_named(account, points, member, message):
+    """The error says which account and what is wrong with it."""
+    with pytest.raises(LedgerError, match=message):
+        Posting(account, points, "S", member)
+
+
+def test_smallest_refund_is_one_minor_unit():
+    """One fen of what is left may be refunded, at the beginning and at the end."""
+    own = lot("S", 100)
+    first = reverse(sold(), refund(9_999), [own])
+    last = reverse(first.settled, refund(1, before=9_999), first.lots)
+    assert (first.points_reversed, last.points_reversed, last.lots[0].points) == (100, 0, 0)
+    for amount, before in [(1, 10_000), (-1, 5), (5, -5)]:
+        with pytest.raises(RefundError, match="sale S"):
+            reverse(last.settled, refund(amount, before=before), [own])

@@ -49,6 +49,8 @@ MONEY = (
     "agent/domain/sale.py",
     "agent/domain/settlement.py",
     "agent/domain/ledger.py",
+    "agent/domain/effective.py",
+    "agent/domain/once.py",
     "agent/domain/growth.py",
     "agent/domain/tiers.py",
     "agent/domain/leases.py",
