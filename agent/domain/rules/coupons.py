@@ -66,14 +66,16 @@ def _refused(offer: Offer, coupon: PresentedCoupon, case: Case) -> Reason | None
         return Reason(Code.WRONG_STATION)
     if not coupon.confirmed and not _checkable(offer.terms, coupon):
         return Reason(Code.OFFLINE_NOT_ALLOWED, detail="checking")
+    if isinstance(offer.effect, BonusPoints):
+        risk = unchecked(offer, coupon, _worth_of_points(offer, offer.effect, case))
+        if risk is not None:
+            return risk
     if coupon.used or coupon.balance_minor == 0:
         return Reason(Code.COUPON_USED)
     if coupon.expires_on is not None and coupon.expires_on < case.day:
         return Reason(Code.COUPON_EXPIRED, yyyymmdd(coupon.expires_on), yyyymmdd(case.day))
     if coupon.member is not None and (case.member is None or coupon.member != case.member.member):
         return Reason(Code.COUPON_NOT_HOLDER)
-    if isinstance(offer.effect, BonusPoints):
-        return unchecked(offer, coupon, _worth_of_points(offer, offer.effect, case))
     return None
 
 

@@ -303,8 +303,17 @@ def _caps(fields: Fields, *, points_offer: bool) -> Caps:
             share_bp=table.optional_integer("share_bp", least=1, most=10_000),
         )
     table.finish()
-    limits = tuple(_limit(limit, "points" if points_offer else "amount_minor") for limit in fields.tables("limit"))
-    return Caps(caps.amount_minor, caps.volume_ml, caps.share_bp, caps.points, limits)
+    limits = [_limit(limit, "points" if points_offer else "amount_minor") for limit in fields.tables("limit")]
+    limits.sort(key=_limit_order)
+    return Caps(caps.amount_minor, caps.volume_ml, caps.share_bp, caps.points, tuple(limits))
+
+
+def _limit_order(limit: Limit) -> tuple[object, ...]:
+    """Return the key that makes the order of an offer's limits in the file irrelevant; the month, whose code stands
+    last, comes last.
+    """
+    month = limit.window is UseWindow.MONTH
+    return (month, limit.window, limit.subject, limit.uses or 0, limit.amount or 0)
 
 
 def _limit(fields: Fields, amount_key: str) -> Limit:
