@@ -182,6 +182,7 @@ class Daemon:
             index_key=self._key,
             capabilities=of_points(device for line in self._lines.values() for device in line.devices),
             outlets=Outlets(self._send, self._wake, self._begin_anew),
+            pinned=self._pinned,
         )
 
     def _begin(self) -> rebirth.Begun:

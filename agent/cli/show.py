@@ -379,3 +379,16 @@ def settings_ok(file: str, settings: Any) -> None:
 def done(value: dict[str, Any]) -> None:
     """Print what an action came to."""
     print(", ".join(f"{key.replace('_', ' ')} {item}" for key, item in value.items() if item not in (None, [], "")))
+
+
+def priced(value: dict[str, Any]) -> None:
+    """Print what a sale costs or was settled at, and what became of each thing that was asked for."""
+    exponent = value["exponent"]
+    amounts = ("amount_minor", "discount_minor", "net_minor")
+    told = {name.removesuffix("_minor"): money(value[name], exponent) for name in amounts}
+    rest = {name: item for name, item in value.items() if name not in (*amounts, "exponent", "asked", "held_until_ms")}
+    done({"sale": rest.pop("sale"), **told, **{name: item for name, item in rest.items() if item != 0}})
+    for asked in value["asked"]:
+        what = asked["coupon"] if asked["what"] == "coupon" else f"{asked['points_redeemed']} of {asked['points']}"
+        worth = money(asked["value_minor"], exponent)
+        print(f"{asked['what']} {what}: {asked['verdict']} {asked['code']}, {worth} off. {asked['text']}")

@@ -41,6 +41,7 @@ from agent.pipeline import (
     gauging,
     points,
     pricing,
+    quoting,
     receiving,
     rulebook,
     scanning,
@@ -72,6 +73,7 @@ from drivers.readings import (
     TankReading,
     TotalizerReading,
 )
+from sync.signing import PinnedKeys
 
 _log = get_logger("pipeline")
 
@@ -101,7 +103,10 @@ class Pipeline:
         index_key: bytes,
         capabilities: Mapping[int, DispenserCapabilities],
         outlets: Outlets,
+        pinned: PinnedKeys | None = None,
     ) -> None:
+        """``pinned``: head office's public keys, which coupons are checked with."""
+        self._pinned = pinned
         self._store = store
         self._can = capabilities
         self._settings = settings
@@ -132,6 +137,8 @@ class Pipeline:
             prices=prices,
             rules=rulebook.load_active(tx, station.currency, station.exponent),
         )
+        for sale, until_ms in tx.quotes.until():
+            memory.locks[sale] = (now.mono_ms + self._settings.sales.holds_ms(until_ms, now.wall_ms), until_ms)
         gauging.build(self._settings, tx, memory)
         for sale, due_ms in tx.sales.scheduled():
             memory.due[sale] = now.mono_ms + self._settings.sales.settles_in_ms(due_ms, now.wall_ms)
@@ -268,6 +275,7 @@ class Pipeline:
             scanning.tell(step, links.Ticked())
             for number in step.memory.points:
                 points.handle(step, number, events.Ticked())
+            quoting.release_due(step)
             settling.settle_due(step)
             alerting.watch_gauges(step)
             self._watch_clock(step, now)
@@ -313,6 +321,7 @@ class Pipeline:
             now=lifted,
             stamp=stamp,
             random=self._random,
+            pinned=self._pinned,
         )
 
     def _finish(self, step: Step) -> None:
@@ -354,6 +363,8 @@ _AFTER = (
     ("link", "link.after_commit"),
     ("tender", "tender.after_commit"),
     ("rules", "rules.after_commit"),
+    ("quote", "quote.after_commit"),
+    ("lease", "lease.after_commit"),
     ("delivery", "delivery.after_commit"),
     ("ack", "sync.after_ack_applied"),
 )

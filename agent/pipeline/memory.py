@@ -77,6 +77,8 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode
 class Memory:
     """All of it. Dictionaries are copied by ``draft``; what they hold is frozen.
 
+    ``due``: when a sale settles by itself, monotonic. ``locks``: when the quote that holds a sale ends, by both clocks.
+
     Of gauges: ``gauge_lost_ms`` since when each was not heard, ``sold_ml`` by tank since the start, ``still`` readings
     that do not change, ``backfills`` ranges being read (command to tank).
     """
@@ -92,6 +94,7 @@ class Memory:
     gauge_alarms: dict[str, GaugeAlarms] = field(default_factory=dict)
     seen_mono_ms: dict[str, int] = field(default_factory=dict)
     due: dict[str, int] = field(default_factory=dict)
+    locks: dict[str, tuple[int, int]] = field(default_factory=dict)
     prices: dict[str, int] = field(default_factory=dict)
     rules: ActiveRules | None = None
     look_at_ms: int = 0
@@ -115,6 +118,7 @@ class Memory:
             gauge_alarms=dict(self.gauge_alarms),
             seen_mono_ms=dict(self.seen_mono_ms),
             due=dict(self.due),
+            locks=dict(self.locks),
             prices=dict(self.prices),
             console_clocks=dict(self.console_clocks),
             gauge_lost_ms=dict(self.gauge_lost_ms),

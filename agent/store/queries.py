@@ -13,6 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from agent.domain.ledger import Lot, spending_order
+from agent.store.holdings import read_lots
+
 MAX_ROWS = 500
 """The longest list anybody reads at a screen; --limit asks for fewer."""
 
@@ -154,7 +157,7 @@ class Queries:
                 raise NotFound(f"{problem} has an id like {prefix!r}", hint="forecourt members lists the ids")
             ref = found[0]["ref"]
             value = _member(found[0])
-            value["lots"] = [_lot(r) for r in db.execute(_LOTS, (ref,))]
+            value["lots"] = [_lot(lot) for lot in spending_order(read_lots(db, found[0]))]
             value["movements"] = [{**dict(r), "at": utc(r["at_ms"])} for r in db.execute(_MOVEMENTS, (ref,))]
         return value
 
@@ -250,16 +253,20 @@ SELECT (SELECT count(*) FROM standing) AS sales,
        (SELECT sum(points) FROM posting WHERE account IN ('member:available', 'member:pending')) AS points,
        (SELECT count(*) FROM sale WHERE state IN ('Payable', 'Locked')) AS unsettled
 """
-_MEMBERS = """
+_SINCE = """
+p.member_ref = m.ref AND (m.as_of IS NULL OR (p.generation, p.seq) > (
+    SELECT coalesce(max(i.generation), (SELECT max(generation) FROM incarnation)),
+           CASE WHEN max(i.generation) IS NULL THEN 0 ELSE json_extract(m.as_of, '$.seq') END
+    FROM incarnation i WHERE i.incarnation = json_extract(m.as_of, '$.incarnation')))
+"""
+"""Postings behind the place up to which head office's balance includes this station's records (W-44)."""
+
+_MEMBERS = f"""
 SELECT m.*,
-       (SELECT sum(points) FROM posting p WHERE p.member_ref = m.ref AND p.account = 'member:available') AS available,
-       (SELECT sum(points) FROM posting p WHERE p.member_ref = m.ref AND p.account = 'member:pending') AS pending
+       (SELECT sum(points) FROM posting p WHERE {_SINCE} AND p.account = 'member:available') AS available,
+       (SELECT sum(points) FROM posting p WHERE {_SINCE} AND p.account = 'member:pending') AS pending
 FROM member m
-"""
-_LOTS = """
-SELECT l.*, (SELECT sum(points) FROM posting p WHERE p.member_ref = l.member_ref AND p.lot = l.id) AS points
-FROM lot l WHERE l.member_ref = ? ORDER BY l.expires_on IS NULL, l.expires_on, l.earned_ms
-"""
+"""  # noqa: S608
 _MOVEMENTS = "SELECT sale, account, points, lot, at_ms FROM posting WHERE member_ref = ? ORDER BY id DESC LIMIT 20"
 _JOURNAL = """
 SELECT * FROM journal
@@ -394,13 +401,13 @@ def _member(row: sqlite3.Row) -> dict[str, Any]:
     }
 
 
-def _lot(row: sqlite3.Row) -> dict[str, Any]:
+def _lot(lot: Lot) -> dict[str, Any]:
     return {
-        "lot": row["id"],
-        "points": row["points"] or 0,
-        "usable_from": utc(row["usable_from_ms"]),
-        "expires_on": row["expires_on"],
-        "source": row["source"],
+        "lot": lot.id,
+        "points": lot.points,
+        "usable_from": utc(lot.usable_from_ms or None),
+        "expires_on": None if lot.expires_on is None else lot.expires_on.isoformat(),
+        "source": lot.source,
     }
 
 

@@ -54,17 +54,13 @@ _ACTIVE_LINK = Prepared(
     .join(MEMBER, MEMBER.c.ref == LINK.c.member_ref)
     .where((LINK.c.sale == bindparam("of_sale")) & (LINK.c.active == 1))
 )
-_LEFT = (
-    select(POSTING.c.lot, func.sum(POSTING.c.points).label("points"))
-    .where((POSTING.c.member_ref == bindparam("of_member")) & (POSTING.c.account != "member:debt"))
-    .group_by(POSTING.c.lot)
-    .subquery()
+_POSTED_TO = Prepared(
+    select(POSTING.c.generation, POSTING.c.seq, POSTING.c.account, POSTING.c.points, POSTING.c.lot)
+    .where(POSTING.c.member_ref == bindparam("of_member"))
+    .order_by(POSTING.c.id)
 )
 _LOTS = Prepared(
-    select(LOT, func.coalesce(_LEFT.c.points, 0).label("points"))
-    .join(_LEFT, _LEFT.c.lot == LOT.c.id, isouter=True)
-    .where(LOT.c.member_ref == bindparam("of_member"))
-    .order_by(LOT.c.expires_on, LOT.c.earned_ms, LOT.c.id)
+    select(LOT).where(LOT.c.member_ref == bindparam("of_member")).order_by(LOT.c.expires_on, LOT.c.earned_ms, LOT.c.id)
 )
 _DEBT = Prepared(
     select(func.coalesce(func.sum(POSTING.c.points), 0).label("points")).where(
@@ -266,8 +262,17 @@ class SaleTable:
         _INSERT_LOT.run(self._raw, values)
 
     def lots_of(self, member_ref: int) -> list[Found]:
-        """Return the member's lots with what is left on each (the sum of its postings)."""
+        """Return the terms of every lot of a member that this station knows."""
         return _LOTS.all(self._raw, {"of_member": member_ref})
+
+    def posted_to(self, member_ref: int) -> list[Found]:
+        """Return a member's postings in order, each with the place of its record."""
+        return _POSTED_TO.all(self._raw, {"of_member": member_ref})
+
+    def place_again(self, source: str, generation: int, seq: int) -> None:
+        """A new incarnation sends the record of these postings again: head office gets it there."""
+        here = POSTING.c.source == source
+        self._connection.execute(update(POSTING).where(here).values(generation=generation, seq=seq))
 
     def debt_of(self, member_ref: int) -> int:
         """Return how many points a member owes (0 or more)."""

@@ -298,6 +298,12 @@ def test_earlier_refunds_must_be_told():
     assert reverse(sold(earned=0), refund(5_000, 5_000), free.lots).postings == ()
 
 
+def test_part_that_brings_no_point_back_makes_no_lot():
+    """A third of one point is none: the ended lot it was spent from does not come back yet."""
+    ended = lot("a", 0, "2026-10-31")
+    assert reverse(sold(3, 0, [(ended, 1)]), refund(1), [ended]).lots == (ended,)
+
+
 def test_sale_without_a_net_is_given_back_once():
     """A sale paid with points alone has one refund of 0; told again, it is refused."""
     first = reverse(sold(0, 0, [(lot("a", 100), 100)]), refund(0), [lot("a", 0)])
@@ -328,7 +334,7 @@ def test_settled_sale_knows_all_its_refunds():
         ([lot("S", 4)], [(Account.AVAILABLE, 5), (Account.ISSUED, -5)], ["member:available is 5, its lots hold 4"]),
         ([lot("S", 5)], [(Account.PENDING, 5), (Account.ISSUED, -5)],
          ["member:available is 0, its lots hold 5", "member:pending is 5, its lots hold 0"]),
-        ([], [(Account.DEBT, 5), (Account.ISSUED, -5)], ["member:debt is 5"]),
+        ([], [(Account.DEBT, 1), (Account.ISSUED, -1)], ["member:debt is 1"]),
         ([lot("S", -5)], [(Account.AVAILABLE, -5), (Account.ISSUED, 5)], ["lot S holds -5 points"]),
     ],
 )  # fmt: skip

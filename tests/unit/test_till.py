@@ -1,0 +1,471 @@
+"""Quote, hold, settle, void, refund and relink at a till: coupons, points of a lease and budgets, each exactly once."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from agent.domain.identity import AuthLevel
+from agent.pipeline import leasing
+from agent.pipeline.step import Step
+from agent.store.verify import verify
+from sync.signing import new_key
+from tests.support import template
+from tests.support.till import MEMBER, OTHER, Till, token
+
+EARN = {"id": "earn", "kind": "EARN", "points": 1, "per_minor": 100}
+PAY = {"id": "pay", "kind": "POINTS_AS_MONEY"}
+CAMPAIGN = {"id": "camp", "kind": "AMOUNT_OFF", "off_minor": 500, "budget": {"campaign": "autumn", "mode": "PARTIAL"}}
+TEN = {"id": "ten", "kind": "COUPON", "gives": "AMOUNT_OFF", "off_minor": 1_000, "checking": "OFFLINE_WITH_RISK"}
+TEN |= {"risk_up_to_minor": 5_000, "trimmed": "KEEP_BALANCE"}
+LOYAL = ("posting", "lot", "lease", "lease_move", "coupon_use", "use_count", "quote", "held")
+"""Tables that hold what a member or a campaign has."""
+
+
+@pytest.fixture
+def till() -> Iterator[Till]:
+    """A till with rules of every kind, a member with 5,230 points, and no lease."""
+    folder = template.new_folder()
+    template.copy_to(folder)
+    made = Till(folder)
+    made.rules(EARN, PAY, CAMPAIGN, TEN)
+    made.member(lots=[(5_230, None, "2026-09-30")])
+    yield made
+    report = verify(made.store.path)
+    made.close()
+    shutil.rmtree(folder)
+    assert report.findings == ()
+
+
+def lend(till: Till, lease: str, kind: str, granted: int, *, subject: str = "", hours: int = 100) -> None:
+    """Head office lends points of the member, or budget of the campaign."""
+    whom = subject or (MEMBER if kind == "points" else "autumn")
+
+    def receive(step: Step) -> None:
+        until = step.stamp.wall_ms + hours * 3_600_000
+        leasing.received(step, lease=lease, kind=kind, subject=whom, granted=granted, expires_ms=until)
+
+    till.do(receive)
+
+
+def spent(till: Till, lease: str) -> int:
+    """What is gone of a lease."""
+    value = till.one(f"SELECT spent FROM lease WHERE id = '{lease}'")
+    assert isinstance(value, int)
+    return value
+
+
+def asked(answer: dict[str, Any]) -> list[tuple[str, str, int]]:
+    """Verdict, code and value of everything that was asked for."""
+    return [(told["verdict"], told["code"], told["value_minor"]) for told in answer["asked"]]
+
+
+# --- points -----------------------------------------------------------------------------------------------------------
+
+
+def test_points_without_a_lease_are_refused_before_anything_is_paid(till: Till) -> None:
+    """Without a lease nobody knows what the member has left: the whole request is refused with the reason."""
+    sale = till.fuelled()
+    refused = till.settle(sale, points=5_000)
+    assert "BALANCE_STALE" in refused["error"]
+    assert "--accept" in refused["hint"]
+    assert till.rows("SELECT * FROM settlement") == []
+    assert till.settle(sale, points=5_000, accept=True)["points_redeemed"] == 0
+
+
+def test_points_are_spent_from_the_lease_and_from_the_lot_that_ends_first(till: Till) -> None:
+    """The lease bounds what is spent, the lots say which points go; both are in the record."""
+    lend(till, "L1", "points", 3_000)
+    till.member(op=2, lots=[(1_000, None, "2026-09-30"), (4_230, None, "2026-03-31")])
+    settled = till.settle(till.fuelled(), points=5_000)
+    assert (settled["points_redeemed"], settled["net_minor"]) == (3_000, 12_700)
+    assert asked(settled) == [("APPLIED", "OK", 3_000)]
+    (record,) = till.records("fc.sale.settled.v1")
+    assert record["points_leases"] == [{"lease": "L1", "points": 3_000}]
+    assert record["postings"][0] == {"account": "member:available", "points": -3_000, "lot": "base:2026-03-31"}
+    assert spent(till, "L1") == 3_000
+
+
+def test_a_told_number_earns_and_never_pays(till: Till) -> None:
+    """Points asked for by a card number alone are refused as too weak."""
+    lend(till, "L1", "points", 3_000)
+    assert "AUTH_TOO_WEAK" in till.settle(till.fuelled(level=AuthLevel.NUMBER), points=1_000)["error"]
+
+
+@pytest.mark.parametrize(
+    ("lots", "usable"),
+    [
+        ([(900, None, "2026-01-04")], 0),
+        ([(900, None, "2026-01-05")], 900),
+        ([(900, "2026-01-05T14:01:00+08:00", None)], 0),
+        ([(900, "2026-01-05T13:59:00+08:00", None)], 900),
+        ([(900, "no time", None)], 0),
+        ([(300, None, None), (600, None, None)], 900),
+    ],
+)
+def test_lots_are_spent_between_their_dates_only(till: Till, lots: list[Any], usable: int) -> None:
+    """A lot past its last local day is refused though nobody posted its end, one before its time waits."""
+    lend(till, "L1", "points", 3_000)
+    till.member(op=2, lots=lots)
+    assert till.quote(till.fuelled(), points=900)["points_redeemed"] == usable
+
+
+def test_a_balance_that_includes_our_records_is_not_counted_twice(till: Till) -> None:
+    """Head office's base counts up to the place it names, our own postings behind it."""
+    lend(till, "L1", "points", 5_000)
+    till.settle(till.fuelled(), points=2_000)
+    incarnation = till.one("SELECT value FROM meta WHERE key = 'incarnation'")
+    seq = till.one("SELECT journal_seq FROM settlement")
+    sale = till.fuelled()
+    for as_of, left in [
+        (None, 1_200),
+        ({"incarnation": incarnation, "seq": seq - 1}, 1_200),
+        ({"incarnation": incarnation, "seq": seq}, 3_000),
+    ]:
+        op = till.one("SELECT max(op) FROM member") + 1
+        till.member(op=op, lots=[(3_230, None, "2026-09-30")], as_of=as_of)
+        assert till.quote(sale, points=3_300)["points_redeemed"] == left
+
+
+def test_two_quotes_never_hold_the_same_points(till: Till) -> None:
+    """What one held quote will spend is not there for the next sale of the member."""
+    lend(till, "L1", "points", 3_000)
+    first, second = till.fuelled(), till.fuelled()
+    assert till.quote(first, points=2_000, lock=True)["points_redeemed"] == 2_000
+    assert till.quote(second, points=2_000)["points_redeemed"] == 1_000
+    assert till.settle(second, points=2_000)["points_redeemed"] == 1_000
+    assert till.settle(first)["points_redeemed"] == 2_000
+    assert spent(till, "L1") == 3_000
+
+
+# --- quotes -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_settlement_commits_the_quoted_result(till: Till) -> None:
+    """Rules that change after the price was told change nothing of it; the record names the version that priced it."""
+    lend(till, "B1", "budget", 700)
+    sale = till.fuelled()
+    quoted = till.quote(sale, lock=True)
+    assert (quoted["net_minor"], till.one("SELECT state FROM sale")) == (15_200, "Locked")
+    till.rules(EARN, version=2)
+    till.restart()
+    assert till.settle(sale)["net_minor"] == 15_200
+    assert till.records("fc.sale.settled.v1")[0]["rule_version"] == 1
+    assert spent(till, "B1") == 500
+    assert till.state(("quote", "held")) == {"quote": [], "held": []}
+
+
+def test_a_repeated_quote_gets_the_first_answer_and_another_wish_is_refused(till: Till) -> None:
+    """Saying it again doubles nothing; asking for something else needs the first to be let go."""
+    lend(till, "L1", "points", 3_000)
+    sale = till.fuelled()
+    first = till.quote(sale, points=1_000, lock=True)
+    till.wait(30)
+    assert till.quote(sale, points=1_000, lock=True) == first
+    assert till.quote(sale) == first
+    for refused in (till.quote(sale, points=2_000), till.settle(sale, points=2_000)):
+        assert f"forecourt sales unlock {sale}" in refused["hint"]
+    assert till.settle(sale, points=1_000)["points_redeemed"] == 1_000
+    assert "settled at" in till.quote(sale)["error"]
+
+
+@pytest.mark.parametrize("how", ["time", "person", "clock", "restart"])
+def test_a_held_quote_lets_everything_go(till: Till, how: str) -> None:
+    """When its time is over, by either clock, across a restart, or when a person says so, all is as before the quote."""
+    lend(till, "L1", "points", 3_000)
+    lend(till, "B1", "budget", 700)
+    sale = till.fuelled()
+    before = till.state(("posting", "lot", "lease", "lease_move", "quote", "held"))
+    till.quote(sale, points=1_000, lock=True)
+    assert till.one("SELECT sum(uses) FROM use_count") > 0
+    if how == "person":
+        assert till.ask("sales.unlock", role="attendant", sale=sale)["ok"]
+        assert not till.ask("sales.unlock", role="attendant", sale=sale)["ok"]
+    elif how == "clock":
+        till.clock.offset_ms += 3_600_000
+        till.wait(1)
+    elif how == "restart":
+        till.restart(181)
+        till.wait(1)
+    else:
+        till.wait(179)
+        assert till.one("SELECT state FROM sale") == "Locked"
+        till.wait(1)
+    assert till.one("SELECT state FROM sale") == "Payable"
+    assert till.state(("posting", "lot", "lease", "lease_move", "quote", "held")) == before
+    assert till.one("SELECT sum(uses) FROM use_count") == 0
+
+
+def test_a_quote_that_ended_is_told_anew(till: Till) -> None:
+    """A settlement after the time of its quote is priced by what holds then."""
+    lend(till, "B1", "budget", 500)
+    sale = till.fuelled()
+    till.quote(sale, lock=True)
+    till.clock.now_s += 181
+    other = till.fuelled()
+    assert till.settle(other)["discount_minor"] == 500
+    assert till.settle(sale)["discount_minor"] == 0
+
+
+def test_a_locked_sale_is_not_settled_by_itself_and_goes_on_waiting_afterwards() -> None:
+    """Where sales settle by themselves, a held one waits for its customer, and is settled when the quote has ended."""
+    folder = template.new_folder()
+    template.copy_to(folder)
+    till = Till(folder, settle="auto")
+    till.rules(EARN)
+    sale = till.fuelled()
+    till.quote(sale, lock=True)
+    till.wait(100)
+    assert till.one("SELECT state FROM sale") == "Locked"
+    till.wait(81)
+    assert till.one("SELECT state FROM sale") == "Payable"
+    till.wait(31)
+    assert till.one("SELECT state FROM sale") == "Cleared"
+    till.close()
+    shutil.rmtree(folder)
+
+
+def test_a_member_who_comes_after_the_price_was_told_earns_and_pays_the_same(till: Till) -> None:
+    """The quoted money stands; the points of the late member are granted in the same step."""
+    sale = till.sale()
+    till.quote(sale, lock=True)
+    till.link(sale)
+    settled = till.settle(sale)
+    assert (settled["net_minor"], settled["points_earned"]) == (15_700, 0)
+    (grant,) = till.records("fc.points.v1")
+    assert (grant["member"], grant["why"]) == (MEMBER, "grant")
+    assert till.one("SELECT sum(points) FROM posting WHERE account = 'member:available'") == 157
+
+
+def test_the_member_of_a_held_price_is_not_changed_under_it(till: Till) -> None:
+    """A link is corrected after the price was let go, not before."""
+    sale = till.fuelled()
+    till.quote(sale, lock=True)
+    refused = till.ask("sales.unlink", sale=sale, reason="wrong_member")
+    assert "unlock" in refused["hint"]
+
+
+# --- budgets ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_budget_gives_what_the_lease_holds_and_no_more(till: Till) -> None:
+    """12.00 left, sales that want 5.00 each: 5.00, 5.00, 2.00 and then nothing, whatever quotes lie open."""
+    lend(till, "B1", "budget", 1_200)
+    sales = [till.fuelled() for _ in range(4)]
+    till.quote(sales[0], lock=True)
+    given = [till.settle(sale)["discount_minor"] for sale in (*sales[1:], sales[0])]
+    assert given == [500, 200, 0, 500]
+    assert spent(till, "B1") == 1_200
+
+
+def test_a_lease_past_its_time_gives_nothing_new(till: Till) -> None:
+    """The clock never goes back behind the newest record: a lease that has ended stays ended."""
+    lend(till, "B1", "budget", 1_200, hours=1)
+    till.clock.now_s += 3_600
+    assert till.settle(till.fuelled())["discount_minor"] == 0
+    till.clock.offset_ms -= 7_200_000
+    assert till.settle(till.fuelled())["discount_minor"] == 0
+
+
+def test_a_lease_is_closed_out_once_quotes_have_let_it_go(till: Till) -> None:
+    """The rest goes back in one record, after the last quote that holds a part of it; nothing new is spent of it."""
+    lend(till, "B1", "budget", 1_200)
+    sale = till.fuelled()
+    till.quote(sale, lock=True)
+    assert till.do(lambda step: leasing.close_out(step, "B1")) is False
+    assert till.settle(till.fuelled())["discount_minor"] == 0
+    assert till.settle(sale)["discount_minor"] == 500
+    assert till.records("fc.lease.v1")[-1] == {"lease": "B1", "event": "closed_out", "spent": 500, "remaining": 700}
+    assert till.do(lambda step: leasing.close_out(step, "B1")) is True
+    assert len(till.records("fc.lease.v1")) == 2
+
+
+def test_a_lease_told_twice_is_one_lease(till: Till) -> None:
+    """A repeat changes nothing; another grant under the same name is refused and audited."""
+    lend(till, "B1", "budget", 1_200)
+    lend(till, "B1", "budget", 1_200)
+    lend(till, "B1", "budget", 9_900)
+    assert till.rows("SELECT granted FROM lease") == [{"granted": 1_200}]
+    assert [r["event"] for r in till.records("fc.lease.v1")] == ["received"]
+    assert till.records("fc.audit.v1")[-1]["action"] == "lease_refused"
+
+
+def test_a_new_incarnation_spends_nothing_of_what_was_lent_before(till: Till) -> None:
+    """After a rebirth leases are void, quotes end, and the member earns on."""
+    lend(till, "L1", "points", 3_000)
+    lend(till, "B1", "budget", 1_200)
+    sale = till.fuelled()
+    till.quote(sale, points=1_000, lock=True)
+    till.reborn()
+    till.wait(1)
+    assert {row["state"] for row in till.rows("SELECT state FROM lease")} == {"void"}
+    assert [r["event"] for r in till.records("fc.lease.v1")][-2:] == ["void", "void"]
+    assert till.one("SELECT state FROM sale") == "Payable"
+    assert "BALANCE_STALE" in till.settle(sale, points=1_000)["error"]
+    settled = till.settle(sale)
+    assert (settled["discount_minor"], settled["points_earned"]) == (0, 157)
+
+
+# --- coupons ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_signed_coupon_is_worth_what_it_says_and_is_used_once(till: Till) -> None:
+    """Checked by head office's signature alone; the second time it is refused, by token and by code."""
+    settled = till.settle(till.fuelled(), coupons=[token("C-1", "ten")])
+    assert (settled["net_minor"], asked(settled)) == (14_700, [("APPLIED", "OK", 1_000)])
+    for again in (token("C-1", "ten"), "C-1"):
+        assert "COUPON_USED" in till.settle(till.fuelled(), coupons=[again])["error"]
+    assert till.records("fc.sale.settled.v1")[0]["coupons"] == [
+        {"code": "C-1", "offer": "ten", "value_minor": 1_000, "left_minor": None, "used": True}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("C-9", "not known at this station"),
+        (token("C-1", "ten", key=new_key("ho-1")), "bad_signature"),
+        (token("C-1", "ten", key=new_key("ho-2")), "unknown_key"),
+        (token("C-1", "ten")[:-2], "bad_signature"),
+        ("a.b.c", "malformed"),
+        (token("C-1", "ten", not_after="2020-01-02T00:00:00.000Z"), "expired"),
+        (token("C-1", "ten", balance_minor=-5), "balance_minor"),
+        (token("C-1", "camp"), "do not have as a coupon"),
+        (token("C-1", "gone"), "do not have as a coupon"),
+    ],
+)
+def test_what_is_no_coupon_of_ours_is_refused_with_what_to_do(till: Till, given: str, said: str) -> None:
+    """Each refusal says what is wrong and a next step; nothing is settled and nothing is learned."""
+    sale = till.fuelled()
+    for refused in (till.quote(sale, coupons=[given]), till.settle(sale, coupons=[given])):
+        assert said in refused["error"]
+        assert refused["hint"]
+    assert till.state(("coupon", "settlement")) == {"coupon": [], "settlement": []}
+
+
+@pytest.mark.parametrize(
+    ("claims", "code"),
+    [
+        ({"member": OTHER}, "COUPON_NOT_HOLDER"),
+        ({"expires_on": "2026-01-04"}, "COUPON_EXPIRED"),
+        ({"expires_on": "2026-01-05"}, "OK"),
+        ({"member": MEMBER, "station": "SIM-0001"}, "OK"),
+    ],
+)
+def test_a_coupon_is_for_its_holder_and_its_days(till: Till, claims: dict[str, Any], code: str) -> None:
+    """Holder and last day come from the token, and the quote tells the verdict."""
+    assert [told[1] for told in asked(till.quote(till.fuelled(), coupons=[token("C-1", "ten", **claims)]))] == [code]
+
+
+def test_a_coupon_in_a_held_quote_is_not_given_to_another_sale(till: Till) -> None:
+    """One coupon, two sales at two tills: the second is told which sale holds it."""
+    first, second = till.fuelled(), till.fuelled()
+    till.quote(first, coupons=[token("C-1", "ten")], lock=True)
+    assert f"held by sale {first}" in till.settle(second, coupons=["C-1"])["error"]
+    till.ask("sales.unlock", sale=first)
+    assert till.settle(second, coupons=["C-1"])["discount_minor"] == 1_000
+
+
+def test_a_coupon_that_keeps_its_balance_is_used_up_by_and_by(till: Till) -> None:
+    """What a small sale leaves on it the next one takes; a void of the first gives its part back to the coupon."""
+    small, large = till.fuelled(800), till.fuelled()
+    assert asked(till.settle(small, coupons=[token("C-1", "ten")])) == [("CAPPED", "CAPPED_AMOUNT", 628)]
+    assert asked(till.settle(large, coupons=["C-1"])) == [("APPLIED", "OK", 372)]
+    assert "COUPON_USED" in till.settle(till.fuelled(), coupons=["C-1"])["error"]
+    assert till.ask("sales.void", sale=small, reason="spilled")["data"]["coupons"] == ["C-1"]
+    assert till.settle(till.fuelled(), coupons=["C-1"])["discount_minor"] == 628
+
+
+def test_a_coupon_comes_back_with_the_full_refund_only(till: Till) -> None:
+    """Half the money leaves the coupon used; the rest brings it back, and it can be used again."""
+    sale = till.fuelled()
+    till.settle(sale, coupons=[token("C-1", "ten")])
+    assert till.ask("sales.refund", sale=sale, amount_minor=700, reason="spilled")["ok"]
+    assert "COUPON_USED" in till.quote(till.fuelled(), coupons=["C-1"])["asked"][0]["code"]
+    assert till.ask("sales.void", sale=sale, reason="wrong pump")["data"]["coupons"] == ["C-1"]
+    assert till.records("fc.sale.corrected.v1")[-1]["coupons"] == ["C-1"]
+    assert till.settle(till.fuelled(), coupons=["C-1"])["discount_minor"] == 1_000
+
+
+# --- giving back ------------------------------------------------------------------------------------------------------
+
+
+def test_a_void_restores_points_leases_budgets_coupons_and_counts(till: Till) -> None:
+    """After the void the member, the campaign and the coupon have what they had before the sale."""
+    lend(till, "L1", "points", 3_000)
+    lend(till, "B1", "budget", 700)
+    sale = till.fuelled()
+    till.settle(sale, points=2_000, coupons=[token("C-1", "ten")])
+    till.ask("sales.refund", sale=sale, amount_minor=1_234, reason="spilled")
+    till.ask("sales.void", sale=sale, reason="wrong pump")
+    assert (spent(till, "L1"), spent(till, "B1")) == (0, 0)
+    assert till.one("SELECT sum(points) FROM posting WHERE member_ref IS NOT NULL") == 0
+    assert till.one("SELECT sum(uses) FROM use_count") == 0
+    again = till.quote(till.fuelled(), points=2_000, coupons=["C-1"])
+    assert (again["points_redeemed"], asked(again)) == (2_000, [("APPLIED", "OK", 1_000), ("APPLIED", "OK", 2_000)])
+
+
+def test_what_goes_back_to_a_lease_that_is_over_is_head_offices(till: Till) -> None:
+    """A closed lease takes nothing back: the record says that the amount is free."""
+    lend(till, "B1", "budget", 700)
+    sale = till.fuelled()
+    till.settle(sale)
+    till.do(lambda step: leasing.close_out(step, "B1"))
+    till.ask("sales.void", sale=sale, reason="wrong pump")
+    assert till.records("fc.sale.corrected.v1")[0]["budgets"] == [
+        {"campaign": "autumn", "lease": None, "amount_minor": -500}
+    ]
+    assert spent(till, "B1") == 500
+
+
+def test_a_refund_asked_twice_is_given_once(till: Till) -> None:
+    """The same amount again is asked about; the same request again gets the first answer; --again means it."""
+    sale = till.fuelled()
+    till.settle(sale)
+    first = till.ask("sales.refund", sale=sale, amount_minor=1_000, reason="spilled", request="r-1")["data"]
+    again = till.ask("sales.refund", sale=sale, amount_minor=1_000, reason="spilled", request="r-1")["data"]
+    assert again == {**{key: value for key, value in first.items() if key != "coupons"}, "repeat": True}
+    refused = till.ask("sales.refund", sale=sale, amount_minor=1_000, reason="spilled")
+    assert "--again" in refused["hint"]
+    meant = till.ask("sales.refund", sale=sale, amount_minor=1_000, reason="spilled", again=True)["data"]
+    assert (first["refunded_minor"], meant["refunded_minor"]) == (1_000, 2_000)
+
+
+def test_a_sale_paid_with_points_stays_its_members(till: Till) -> None:
+    """Points of one member never pay the sale of another: the link stands, the sale can be voided."""
+    lend(till, "L1", "points", 3_000)
+    sale = till.fuelled()
+    till.settle(sale, points=1_000)
+    refused = till.ask("sales.unlink", sale=sale, reason="wrong member")
+    assert "paid with points" in refused["error"]
+    assert till.ask("sales.void", sale=sale, reason="wrong member")["ok"]
+
+
+def test_points_of_an_ended_lot_come_back_with_days_of_grace(till: Till) -> None:
+    """A refund after the last day of the spent lot makes a new lot, whose terms its record tells."""
+    lend(till, "L1", "points", 3_000, hours=10_000)
+    till.member(op=2, lots=[(2_000, None, "2026-01-05")])
+    sale = till.fuelled()
+    till.settle(sale, points=2_000)
+    till.clock.now_s += 2 * 86_400
+    till.ask("sales.void", sale=sale, reason="wrong pump")
+    (lot,) = till.rows("SELECT * FROM lot WHERE source = 'returned'")
+    (told,) = till.records("fc.sale.corrected.v1")[0]["lots"]
+    assert (told["lot"], told["expires_on"]) == (lot["id"], lot["expires_on"])
+    assert till.quote(till.fuelled(), points=2_000)["points_redeemed"] == 2_000
+
+
+def test_purposes_take_no_coupon_and_a_wish_must_be_one(till: Till) -> None:
+    """Fuel without a customer takes no points; a wish that cannot be one is bad usage."""
+    lend(till, "L1", "points", 3_000)
+    sale = till.fuelled()
+    tenders = [{"kind": "drive-off", "amount_minor": None, "ref": None}]
+    refused = till.ask("sales.settle", sale=sale, tenders=tenders, points=1_000)
+    assert refused["exit"] == 2
+    for wish in ({"points": 0}, {"points": "5"}, {"coupons": "C-1"}, {"coupons": [""]}, {"coupons": ["x"] * 9}):
+        assert till.settle(sale, **wish)["exit"] == 2
+    twice = till.settle(sale, coupons=[token("C-1", "ten"), token("C-1", "ten")])
+    assert "given twice" in twice["error"]
