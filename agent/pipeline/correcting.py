@@ -139,6 +139,8 @@ def _give_back(step: Step, row: Row, settled: Row, amount_minor: int, what: str,
     settling.post(step, record, sale, postings, once.refund_fact(after))
     if holder is not None:
         _take_back_counts(step, settled, holder, before, after)
+    if full:
+        settling.return_station_uses(step, settled)
     step.tx.sales.set_reversed(sale, voided=full, refunded_minor=after)
     failpoint("refund.before_commit")
     step.passed.append("tender")

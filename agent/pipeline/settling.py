@@ -251,7 +251,7 @@ def _write(step: Step, row: Row, settled: settlement.Settlement, by: str, writte
             "net_minor": settled.net_minor,
             "points_redeemed": settled.points_redeemed,
             "points_earned": settled.points_earned,
-            "lines": json.dumps([_line(line) for line in settled.lines], ensure_ascii=False),
+            "lines": json.dumps(_lines(settled), ensure_ascii=False),
             "explanation": json.dumps(explain(settled.evaluation, step.settings.station.language), ensure_ascii=False),
             "purpose": "" if purpose is None else purpose.value,
             "by": by,
@@ -347,6 +347,24 @@ def use_rows(uses: Sequence[UseCount]) -> list[tuple[str, str, str, int, int]]:
 def earn_out(term: Any) -> list[Any]:
     """Return an earn term as it is kept for partial refunds: exact, as numerator and denominator."""
     return [term.offer, term.exact.numerator, term.exact.denominator, term.rounding.value, term.cap]
+
+
+def _lines(settled: settlement.Settlement) -> list[dict[str, Any]]:
+    """Return the lines as they are kept, each with the counts of the station that it added to, if there are any."""
+    lines = []
+    for line in settled.lines:
+        lines.append(_line(line))
+        counts = [use for use in settled.evaluation.station_uses if use.offer == line.offer]
+        if counts:
+            lines[-1]["station_uses"] = use_rows(counts)
+    return lines
+
+
+def return_station_uses(step: Step, settled: Row) -> None:
+    """Take back what a settled sale added to the counts of this station: it was given back in full."""
+    for line in json.loads(settled["lines"]):
+        rows = [(offer, window, period, -uses, -amount) for offer, window, period, uses, amount in line.get("station_uses", [])]
+        step.tx.members.add_uses(0, rows)
 
 
 def _line(line: settlement.Line) -> dict[str, Any]:
