@@ -9,6 +9,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from fractions import Fraction
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from tests.support.loyalty_model.answering import answer
@@ -72,7 +73,9 @@ class Programme:
         purse = Purse(program(self.document, "reversal"), program(self.document, "returned_lot_grace_days"))
         self.members[member] = Member(facts, purse)
 
-    def answer(self, row: Table, member: str | None, level: str | None, purpose: str | None = None) -> tuple[Table, Table]:
+    def answer(
+        self, row: Table, member: str | None, level: str | None, purpose: str | None = None, **asked: Any
+    ) -> tuple[Table, Table]:
         """What the rules give a sale of a member now, and the case it was asked with."""
         made = local(row["ended_ms"] if row["lifted_ms"] is None else row["lifted_ms"], self.zone)
         line = {key: row[key] for key in ("grade", "volume_ml", "unit_price_milli", "amount_minor")}
@@ -92,16 +95,18 @@ class Programme:
             "rollback": None,
             "member": None if member is None else self._facts(member),
             "station_uses": _counts(self.station_uses, self.station_amounts),
-        }
+        } | asked
         return answer(self.document, case), case
 
     def _facts(self, name: str) -> Table:
         member = self.members[name]
         return member.facts | {"id": name, "visits": member.visits, "uses": _counts(member.uses, member.amounts)}
 
-    def settle(self, row: Table, member: str | None, level: str | None, purpose: str | None, now_ms: int) -> Table:
-        """A sale is paid; returns the answer it was settled with."""
-        answered, case = self.answer(row, member, level, purpose)
+    def settle(
+        self, row: Table, member: str | None, level: str | None, purpose: str | None, now_ms: int, **asked: Any
+    ) -> Table:
+        """A sale is paid; returns the answer it was settled with. ``asked``: coupons, points and leases of the case."""
+        answered, case = self.answer(row, member, level, purpose, **asked)
         settled = Settled(row, answered["net"], purpose=purpose, station_uses=answered["station_uses"])
         self.sales[row["id"]] = settled
         _add(self.station_uses, self.station_amounts, answered["station_uses"], 1)
@@ -130,7 +135,7 @@ class Programme:
         lot = Lot(row["id"], 0, earned_ms, row["ended_ms"] + hours * HOUR_MS, ends)
         today = local(now_ms, self.zone).date()
         settled.bought = member.purse.buy(
-            row["id"], settled.net, kept, answered["bonus"], 0, lot, now_ms, today
+            row["id"], settled.net, kept, answered["bonus"], answered["redeemed"], lot, now_ms, today
         )
         lot.points += before
         settled.holder, settled.uses = name, answered["uses"]
