@@ -255,6 +255,7 @@ class Daemon:
             version=__version__,
             incarnation=self._store.incarnation,
             backups=self._keeper,
+            index_key=self._key,
         )
         supervisors = frozenset(self._settings.control.supervisors)
         return ControlServer(self._settings.control.socket, supervisors, answers.answer)

@@ -65,12 +65,13 @@ def earn_only(level: AuthLevel) -> bool:
 
 
 class Kind(StrEnum):
-    """What a scanned text is. Only ``CARD_NUMBER`` and ``POINT`` carry a value."""
+    """What a scanned text is. Only ``MEMBER_TOKEN``, ``CARD_NUMBER`` and ``POINT`` carry a value."""
 
     PAYMENT_CODE = "PAYMENT_CODE"
     CARD_NUMBER = "CARD_NUMBER"
     CARD_NUMBER_TYPO = "CARD_NUMBER_TYPO"
     BANK_CARD = "BANK_CARD"
+    MEMBER_TOKEN = "MEMBER_TOKEN"  # noqa: S105 - a kind of text, no secret
     UNSUPPORTED_VERSION = "UNSUPPORTED_VERSION"
     POINT = "POINT"
     CANCEL = "CANCEL"
@@ -79,7 +80,8 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Classified:
-    """``value``: the digits of a CARD_NUMBER, the decimal point number of a POINT, else ``None``; not in the repr.
+    """``value``: the cleaned text of a MEMBER_TOKEN, the digits of a CARD_NUMBER, the decimal point number of a POINT,
+    else ``None``; not in the repr.
 
     ``symbology``: the AIM id that was taken off, e.g. ``]Q1``; for diagnosis only, it never decides anything.
     """
@@ -148,7 +150,7 @@ DEFAULT_LAYOUTS = (CardLayout("9", 16, "luhn"),)
 
 _ASCII_DIGITS = re.compile(r"[0-9]+")
 _AIM_ID = re.compile(r"\][A-Za-z][0-9A-Za-z]")
-_MEMBER_TOKEN = re.compile(r"FM[0-9]:")
+_MEMBER_TOKEN = re.compile(r"FM([0-9]):")
 _POINT_BARCODE = re.compile(r"FP:([1-9][0-9]{0,2})")
 CANCEL_TEXT = "CANCEL"
 
@@ -229,7 +231,10 @@ def classify(
     shown, symbology = cleaned
     if _ASCII_DIGITS.fullmatch(shown):
         return _classify_digits(shown, symbology, layouts, payment_rules)
-    if _MEMBER_TOKEN.match(shown):
+    token = _MEMBER_TOKEN.match(shown)
+    if token is not None:
+        if token.group(1) == "1":
+            return Classified(Kind.MEMBER_TOKEN, shown, symbology)
         return Classified(Kind.UNSUPPORTED_VERSION, None, symbology)
     point = _POINT_BARCODE.fullmatch(shown)
     if point is not None:

@@ -120,7 +120,7 @@ def attach(
         by=maker,
         delay_s=delay,
         scan_id=who.scan_id,
-        code=who.code,
+        code=who.shown,
         number=link.number,
         corrects=corrects,
         clock_suspect=who.clock_suspect,

@@ -81,7 +81,11 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """One accepted scan: who was scanned, how strongly, by whom. ``code``: identity of a one-time code or ``None``."""
+    """One accepted scan: who was scanned, how strongly, by whom.
+
+    ``code``: identity of a one-time code or ``None``; ``shown``: what the record of its link names a signed code or a
+    chip's message by.
+    """
 
     scan_id: str
     reader: str
@@ -91,6 +95,7 @@ class Credential:
     code: str | None = None
     clock_suspect: bool = False
     member_known: bool = True
+    shown: str | None = None
 
     @property
     def by(self) -> str:
@@ -216,13 +221,18 @@ class Recent:
 
 @dataclass(frozen=True, slots=True)
 class MemberScanned:
-    """A text was judged: ``who`` for an accepted code, ``refused`` for any other; exactly one of them is set."""
+    """A text was judged: ``who`` for an accepted code, ``refused`` for any other; exactly one of them is set.
+
+    ``spent``: the replay table has its one-time code. Linking still knows the codes of what is open; only a code that
+    it has forgotten is refused by that.
+    """
 
     scan_id: str
     reader: str
     text_digest: str | None
     who: Credential | None = None
     refused: Outcome | None = None
+    spent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

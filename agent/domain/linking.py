@@ -132,7 +132,7 @@ def _member_scanned(desk: LinkDesk, event: MemberScanned, now: Now) -> Result:
     if event.who is None:
         outcome = Outcome.NOT_A_MEMBER_CODE if event.refused is None else event.refused
         return _remember(desk, event.reader, event.text_digest, now, (Answer(event.reader, outcome),))
-    desk, effects = _accepted(desk, reader, event.who, now)
+    desk, effects = _accepted(desk, reader, event.who, now, spent=event.spent)
     return _remember(desk, event.reader, event.text_digest, now, effects)
 
 
@@ -154,10 +154,12 @@ def _remember(desk: LinkDesk, reader: str, digest: str | None, now: Now, effects
     return desk, effects
 
 
-def _accepted(desk: LinkDesk, reader: Reader, who: Credential, now: Now) -> Result:
+def _accepted(desk: LinkDesk, reader: Reader, who: Credential, now: Now, *, spent: bool) -> Result:
     earlier = _known_scan(desk, reader, who, now)
     if earlier is not None:
         return earlier
+    if spent:
+        return desk, (Answer(reader.id, Outcome.REPLAYED),)
     waiting = awaiting_point(desk, reader.id)
     if waiting is not None:
         if waiting.who.member != who.member:

@@ -37,6 +37,7 @@ from agent.logs import get_logger
 from agent.pipeline import (
     alerting,
     asking,
+    codes,
     downlink,
     gauging,
     points,
@@ -136,6 +137,7 @@ class Pipeline:
             device_alerts=DeviceAlerts() if devices is None else restore_alerts(devices),
             prices=prices,
             rules=rulebook.load_active(tx, station.currency, station.exponent),
+            keys=codes.load_active(tx, testing=station.mode == "training"),
         )
         for sale, until_ms in tx.quotes.until():
             memory.locks[sale] = (now.mono_ms + self._settings.sales.holds_ms(until_ms, now.wall_ms), until_ms)

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from agent.logs import get_logger
-from agent.pipeline import alerting, rebirth, rulebook
+from agent.pipeline import alerting, codes, rebirth, rulebook
 from agent.pipeline.step import Step
 from agent.store.members import Put
 from sync import ports
@@ -28,6 +28,8 @@ def handle(step: Step, event: ports.LinkEvent) -> None:
             if kind == rulebook.KIND:
                 rulebook.arrived(step, version, digest.hex(), body)
                 step.memory.look_at_ms = 0
+            elif kind == codes.KIND:
+                codes.arrived(step, version, digest.hex(), body)
         case ports.HeadSeen(head, refusal, _):
             if refusal is not None:
                 step.audit("head-office", "head_office", "head_refused", "head", reason=refusal, result="refused")

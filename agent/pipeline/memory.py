@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 
 from agent.domain import link_memory
 from agent.domain.alerts import DeviceAlerts
+from agent.domain.codes.keyset import EMPTY as EMPTY_KEYS
+from agent.domain.codes.keyset import KeySet
 from agent.domain.link_records import LinkDesk
 from agent.domain.point_state import Point
 from agent.domain.rules.model import RuleSet
@@ -97,6 +99,7 @@ class Memory:
     locks: dict[str, tuple[int, int]] = field(default_factory=dict)
     prices: dict[str, int] = field(default_factory=dict)
     rules: ActiveRules | None = None
+    keys: KeySet = EMPTY_KEYS
     look_at_ms: int = 0
     telemetry_at_ms: int = 0
     disk_is_full: bool = False

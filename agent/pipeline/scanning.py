@@ -15,7 +15,7 @@ from agent.domain.instant import Now
 from agent.domain.sale import SaleState
 from agent.failpoints import failpoint
 from agent.logs import get_logger
-from agent.pipeline import correcting, settling
+from agent.pipeline import codes, correcting, settling
 from agent.pipeline.step import RequestRefused, Step
 from drivers.readings import CodeScan
 
@@ -43,6 +43,11 @@ def scanned(step: Step, scan: CodeScan, index_key: bytes) -> None:
         who = credential(step, found.value or "", index_key, scan_id=scan_id, reader=scan.reader, attendant=None)
         refused = None if who is not None else Outcome.UNKNOWN_CARD
         tell(step, links.MemberScanned(scan_id, scan.reader, digest, who, refused))
+    elif found.kind is Kind.MEMBER_TOKEN:
+        scan_id = step.new_id()
+        judged = codes.judge(step, found.value or "", scan_id=scan_id, reader=scan.reader, attendant=None)
+        event = links.MemberScanned(scan_id, scan.reader, digest, judged.who, judged.refused, judged.spent)
+        tell(step, event)
     else:
         tell(step, links.MemberScanned(step.new_id(), scan.reader, digest, None, _REFUSED[found.kind]))
 
@@ -87,8 +92,10 @@ def _carry(step: Step, effect: links.LinkEffect, event: links.LinkEvent) -> None
             _answer(step, effect, event)
         case links.Audit(who, role, action, subject, reason, result):
             step.audit(who, role.value, action, subject, reason=reason, result=result)
-        case links.PendingSaved() | links.PendingEnded() | links.SpendCode():
-            pass  # pending links are part of the desk's durable state; one-time codes come with signed member codes
+        case links.SpendCode():
+            codes.spend(step, effect, event.reader if isinstance(event, links.MemberScanned) else "")
+        case links.PendingSaved() | links.PendingEnded():
+            pass  # pending links are part of the desk's durable state
 
 
 def link_sale(step: Step, effect: links.LinkSale) -> None:

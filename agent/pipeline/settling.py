@@ -363,7 +363,8 @@ def _lines(settled: settlement.Settlement) -> list[dict[str, Any]]:
 def return_station_uses(step: Step, settled: Row) -> None:
     """Take back what a settled sale added to the counts of this station: it was given back in full."""
     for line in json.loads(settled["lines"]):
-        rows = [(offer, window, period, -uses, -amount) for offer, window, period, uses, amount in line.get("station_uses", [])]
+        counted = line.get("station_uses", [])
+        rows = [(offer, window, period, -uses, -amount) for offer, window, period, uses, amount in counted]
         step.tx.members.add_uses(0, rows)
 
 

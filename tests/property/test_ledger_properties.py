@@ -85,7 +85,9 @@ def test_a_full_refund_restores_balances_and_live_lots(roll):
     if not lost:
         assert sums == dict(before)
         assert held(after) == lots
-    assert sums.get("member:available", 0) + sums.get("member:pending", 0) == sum(points for points, _ in held(after).values())
+    assert sums.get("member:available", 0) + sums.get("member:pending", 0) == sum(
+        points for points, _ in held(after).values()
+    )
 
 
 @given(dice())

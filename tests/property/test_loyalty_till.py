@@ -38,7 +38,14 @@ def offers(roll: Dice) -> list[Table]:
         {"id": "earn", "kind": "EARN", "points": 20, "per_minor": 100},
         {"id": "third", "kind": "BONUS_POINTS", "points": 30, "when": {"visit_every": 3}},
         {"id": "spring", "kind": "PER_LITRE", "off_milli": 300, "budget": {"campaign": "spring", "mode": mode}},
-        {"id": "wash", "kind": "COUPON", "gives": "AMOUNT_OFF", "off_minor": 12_000, "trimmed": "KEEP_BALANCE", **unchecked},
+        {
+            "id": "wash",
+            "kind": "COUPON",
+            "gives": "AMOUNT_OFF",
+            "off_minor": 12_000,
+            "trimmed": "KEEP_BALANCE",
+            **unchecked,
+        },
         {"id": "five", "kind": "COUPON", "gives": "AMOUNT_OFF", "off_minor": 500, **unchecked, "group": "paper"},
         {"id": "ten", "kind": "COUPON", "gives": "PERCENT", "share_bp": 1_000, **unchecked, "group": "paper"},
         {"id": "pay", "kind": "POINTS_AS_MONEY", "share_bp": 8_000},
@@ -260,7 +267,11 @@ class Day:
         for code, (_, value, left, _) in answered["coupons"].items():
             self.papers[code].uses.append((sale["id"], value, left))
             event("a coupon was used")
-        taken = [(name, answered["budgets"].get(subject, 0)) for name, (subject, _) in self.left.items() if subject == "spring"]
+        taken = [
+            (name, answered["budgets"].get(subject, 0))
+            for name, (subject, _) in self.left.items()
+            if subject == "spring"
+        ]
         rest = answered["redeemed"]
         for name, (subject, left) in self.left.items():
             if subject == member and rest:

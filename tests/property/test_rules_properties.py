@@ -39,7 +39,9 @@ def test_sums_caps_and_verdicts(roll):
     assert sorted(found.offer for found in result.verdicts) == sorted(offer["id"] for offer in rules["offer"])
     given_back = sold["rollback"] and sold["rollback"]["offer"]
     values = [found.value_minor for found in result.verdicts if found.offer != given_back]
-    assert sum(values) == result.discount_minor or any(o["kind"] != "PUMP_ROLLBACK" for o in rules["offer"] if o["id"] == given_back)
+    assert sum(values) == result.discount_minor or any(
+        o["kind"] != "PUMP_ROLLBACK" for o in rules["offer"] if o["id"] == given_back
+    )
     for use in result.budgets:
         assert 0 < use.amount_minor <= sold["leases"][use.campaign]["left"]
     _within_program(result, rules, sold)
@@ -103,7 +105,9 @@ def test_better_tier_never_pays_more(roll):
     sold = case(roll, rules)
     assume(sold["member"] is not None)
     parsed = parse(rules)
-    found = [saved(evaluated(parsed, sold | {"member": sold["member"] | {"tier": t}})) for t in (None, "silver", "gold")]
+    found = [
+        saved(evaluated(parsed, sold | {"member": sold["member"] | {"tier": t}})) for t in (None, "silver", "gold")
+    ]
     event("the tier mattered" if found[0] < found[2] else "the tier gave nothing more")
     assert found == sorted(found)
 
@@ -161,7 +165,12 @@ def test_more_litres_never_lower_a_per_litre_saving(roll):
     """A longer fill saves at least as much, whatever caps, limits, leases and other per-litre offers there are."""
     offers = []
     for name in ("a", "b", "c")[: roll.pick((1, 2, 3))]:
-        offer: Table = {"id": name, "kind": "PER_LITRE", "off_milli": roll.number(1, 900), "priority": roll.pick((1, 2))}
+        offer: Table = {
+            "id": name,
+            "kind": "PER_LITRE",
+            "off_milli": roll.number(1, 900),
+            "priority": roll.pick((1, 2)),
+        }
         offer |= roll.pick(({}, {"group": "best"}, {"group": "first"}, {"exclusive": True}))
         caps = ({}, {"volume_ml": roll.number(1, 60_000)}, {"amount_minor": roll.number(1, 3_000)}, {"share_bp": 300})
         cap = roll.pick(caps)
@@ -173,7 +182,9 @@ def test_more_litres_never_lower_a_per_litre_saving(roll):
     rules = plain_document(*offers, groups=[("best", "BEST"), ("first", "FIRST")])
     if roll.one_in(3):
         rules["program"]["discount_cap_bp"] = 300
-    assume(not any(offer.get("group") == "first" for offer in offers) or len({o.get("cap") is None for o in offers}) < 3)
+    assume(
+        not any(offer.get("group") == "first" for offer in offers) or len({o.get("cap") is None for o in offers}) < 3
+    )
     sold = case(roll, rules) | {"leases": {"c": {"lease": "l", "left": 1_500, "live": True}}}
     volume_ml, more_ml, price = roll.number(1, 60_000), roll.number(0, 9_000), 7_850
     found, parsed = [], parse(rules)

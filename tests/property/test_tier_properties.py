@@ -76,7 +76,9 @@ def test_a_liability_is_the_sum_of_its_months_and_grows_with_points(roll):
     """Months in which points end add up to the whole, whatever order the lots come in; more points never cost less."""
     cost = UnitCost(roll.pick((10, 0, 7)), roll.pick((0, 2_500, 10_000, 333)), roll.pick((2, 0, 3)))
     lots = [
-        Lot(f"L{number}", roll.number(0, 900), 0, 0, roll.pick((None, FIRST + timedelta(days=40 * number - 80))), "sale")
+        Lot(
+            f"L{number}", roll.number(0, 900), 0, 0, roll.pick((None, FIRST + timedelta(days=40 * number - 80))), "sale"
+        )
         for number in range(roll.pick((1, 3, 6)))
     ]
     found = liability(lots, FIRST, cost)

@@ -41,3 +41,26 @@ def members_of(cards: Sequence[str]) -> FromHeadOffice:
         for number, card in enumerate(cards, 1)
     ]
     return FromHeadOffice(ports.MembersPage(0, tuple(operations)))
+
+
+def key_set(version: int, *keys: tuple[str, bytes, str], revoked: Sequence[tuple[str, str]] = ()) -> FromHeadOffice:
+    """A key set as it arrives: (kid, public key, purpose) each, and withdrawn cards as (kid, cti)."""
+    document = {
+        "type": "fc.keyset.v1",
+        "version": version,
+        "keys": [
+            {
+                "kid": kid,
+                "alg": -8,
+                "public": public.hex(),
+                "purpose": purpose,
+                "not_before": 0,
+                "not_after": 2**32 - 1,
+                "status": "active",
+            }
+            for kid, public, purpose in keys
+        ],
+        "revoked_cards": [{"kid": kid, "cti": cti} for kid, cti in revoked],
+    }
+    body = json.dumps(document).encode()
+    return FromHeadOffice(ports.DocumentArrived("keys", version, sha256(body).digest(), body))

@@ -145,7 +145,9 @@ _REWARD_KINDS = ("EARN", "MULTIPLIER", "BONUS_POINTS", "GIFT_ITEM")
 
 
 def _coupon(roll: Dice, name: str, names: list[str]) -> Table:
-    kind = roll.pick(("AMOUNT_OFF", "AMOUNT_OFF", "PERCENT", "PER_LITRE", "SPEND_THRESHOLD", "BONUS_POINTS", "GIFT_ITEM"))
+    kind = roll.pick(
+        ("AMOUNT_OFF", "AMOUNT_OFF", "PERCENT", "PER_LITRE", "SPEND_THRESHOLD", "BONUS_POINTS", "GIFT_ITEM")
+    )
     offer: Table = {"id": name, "kind": "COUPON", "gives": kind, **terms(roll, kind), "priority": roll.pick((1, 2))}
     offer["checking"] = roll.pick(("OFFLINE_WITH_RISK", "OFFLINE_WITH_RISK", "SITE_BOUND", "ONLINE_ONLY"))
     if offer["checking"] == "OFFLINE_WITH_RISK":
@@ -198,7 +200,9 @@ def discount_caps(roll: Dice, kind: str) -> Table:
     if kind == "PUMP_ROLLBACK":  # the price is given before the amount is known: no cap on money fits it
         return {"cap": {"volume_ml": 30_000}} if roll.one_in(3) else {"limit": [_limit(roll, None)]}
     if roll.one_in(3):
-        caps: Table = roll.pick(({"amount_minor": 1_000}, {"share_bp": 777}, {"volume_ml": 30_000}, {"amount_minor": 1}))
+        caps: Table = roll.pick(
+            ({"amount_minor": 1_000}, {"share_bp": 777}, {"volume_ml": 30_000}, {"amount_minor": 1})
+        )
         if not ("volume_ml" in caps and kind in ("AMOUNT_OFF", "SPEND_THRESHOLD")):
             made["cap"] = caps
     if roll.one_in(3):
@@ -210,7 +214,10 @@ def discount_caps(roll: Dice, kind: str) -> Table:
 
 
 def _limit(roll: Dice, amount: str | None) -> Table:
-    made: Table = {"window": roll.pick(("DAY", "WEEK", "MONTH", "LIFE")), "per": roll.pick(("MEMBER", "MEMBER", "STATION"))}
+    made: Table = {
+        "window": roll.pick(("DAY", "WEEK", "MONTH", "LIFE")),
+        "per": roll.pick(("MEMBER", "MEMBER", "STATION")),
+    }
     if amount is None or roll.one_in(2):
         made["uses"] = roll.pick((2, 1, 3))
     else:

@@ -92,7 +92,11 @@ class History:
     def buy(self) -> None:
         """A sale: some points pay, some are earned; a few sales are held for review."""
         roll, name = self.roll, f"S{len(self.bought):02d}"
-        net, per, bonus = roll.pick((999, 0, 100, 5_000, roll.number(0, 3_000))), roll.pick((100, 7)), roll.pick((0, 0, 40))
+        net, per, bonus = (
+            roll.pick((999, 0, 100, 5_000, roll.number(0, 3_000))),
+            roll.pick((100, 7)),
+            roll.pick((0, 0, 40)),
+        )
         most = usable_points(self.ledger.lots, self.now_ms, self.today)
         pay = min(most, roll.pick((0, 30, 10, 500)))
         months, held = roll.pick((12, 1, None)), roll.one_in(6)
@@ -106,9 +110,7 @@ class History:
         mine = model.Lot(name, 0, self.now_ms, usable_ms, ends)
         self.bought.append(self.purse.buy(name, net, kept, bonus, pay, mine, self.now_ms, self.today))
         spent = redemption(MEMBER, name, spend(self.ledger.lots, pay, self.now_ms, self.today))
-        whole = Lot(
-            name, kept(net) + bonus, self.now_ms, usable_ms, months and expiry_day(self.today, months), "sale"
-        )
+        whole = Lot(name, kept(net) + bonus, self.now_ms, usable_ms, months and expiry_day(self.today, months), "sale")
         made = issue(MEMBER, whole, -self.ledger.held("member:debt"))
         if whole.points:
             self.ledger.lots = (*self.ledger.lots, Lot(name, 0, self.now_ms, usable_ms, whole.expires_on, "sale"))

@@ -31,7 +31,7 @@ class Purse:
     def xǁPurseǁspend__mutmut_1(self):
         return 2
 """
-CODES = {
+CODES: dict[str, int | None] = {
     "agent.domain.purse.x_half__mutmut_1": 1,
     "agent.domain.purse.x_half__mutmut_2": 0,
     "agent.domain.purse.xǁPurseǁspend__mutmut_1": 33,

@@ -293,3 +293,14 @@ def test_points_paid_earn_where_the_program_says_so():
     for base, earned in (("NET", 200), ("BEFORE_POINTS", 300)):
         result = run(rules(offer, *EARN, program={"earn_base": base}), sale(30_000, points=10_000), budgets=view)
         assert (result.net_minor, result.points_earned) == (20_000, earned)
+
+
+def test_share_cap_of_exactly_the_value_trims_nothing():
+    """2 % of 250.00 are 5.00: an offer of 5.00 is applied in full."""
+    assert run(rules({**OFF, "cap": {"share_bp": 200}}), sale(25_000)).verdict("x").reason == Reason(Code.OK)
+
+
+def test_offer_without_value_on_a_sale_says_so():
+    """A fixed price above the pump's: wanted 1, worth 0."""
+    verdict = run(rules({"id": "x", "kind": "FIXED_PRICE", "price_milli": 8_000}), sale()).verdict("x")
+    assert verdict.reason == Reason(Code.CAPPED_AMOUNT, 1, 0, "no value")

@@ -100,18 +100,6 @@ def test_first_of_several_codes_is_given():
     assert code_of({"when": {**when, "grades": ["95"]}}, weak, NOBODY).code is Code.NOT_MEMBER
 
 
-@pytest.mark.parametrize(("gross", "code"), [(19_999, Code.THRESHOLD_NOT_MET), (20_000, Code.HOLDOUT)])
-@pytest.mark.parametrize("basis", ["GROSS", "RUNNING"])
-def test_threshold_out_of_reach_comes_before_a_hold_out(basis, gross, code):
-    """What the gross does not reach no running net reaches: that code stands first, whatever else is true."""
-    terms = {"kind": "SPEND_THRESHOLD", "off_minor": 1, "per_minor": 20_000, "basis": basis}
-    held = {"id": "x", **terms, "when": {"holdout_bp": 10_000}}
-    reason = run(rules(held), sale(gross)).verdict("x").reason
-    assert reason.code is code
-    if code is Code.THRESHOLD_NOT_MET:
-        assert (reason.needed, reason.actual) == (20_000, 19_999)
-
-
 def test_group_taken_comes_before_a_hold_out():
     """An offer that is held out while a mate holds its group is told of the mate: that code stands first."""
     held = {"id": "held", "kind": "AMOUNT_OFF", "off_minor": 900, "group": "g", "when": {"holdout_bp": 10_000}}

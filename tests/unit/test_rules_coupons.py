@@ -323,3 +323,11 @@ def test_coupon_offer_keeps_its_own_time():
     assert used(offer, coupon()).verdict("c").code is Code.NOT_STARTED
     later = run(rules({**FIFTY, **offer}), sale(coupons=[coupon()]), at=instant("2026-11-22T00:00:00+08:00"))
     assert later.discount_minor == 5_000
+
+
+@pytest.mark.parametrize(("balance", "code"), [(1_499, Code.OK), (1_500, Code.OK), (1_501, Code.CAPPED_VOLUME)])
+def test_balance_below_a_volume_cap_is_not_capped_by_it(balance, code):
+    """0.50 for the first 30 L are 15.00: a balance up to that is given whole, one above it is capped by the litres."""
+    terms = {"id": "c", "kind": "COUPON", "gives": "PER_LITRE", "off_milli": 500, "cap": {"volume_ml": 30_000}}
+    result = run(rules(terms), sale(coupons=[coupon(balance_minor=balance)]))
+    assert (result.discount_minor, result.verdict("c").code) == (min(balance, 1_500), code)

@@ -278,7 +278,7 @@ def test_largest_record_fits_the_wire():
         Lot(f"{SALE[:-2]}{index:02d}/20261221", 100, index, 0, date(2026, 12, 21), "returned") for index in range(80)
     )
     usable = usable_points(lots, END_MS, date(2026, 11, 21))
-    shown = [coupon(str(index) * 64, offer["id"], balance_minor=1_999) for index, offer in enumerate(coupons)]
+    shown = [coupon(str(index) * 64, str(offer["id"]), balance_minor=1_999) for index, offer in enumerate(coupons)]
     sold = sale(points=usable, coupons=shown)
     budget = {"budget": {"campaign": "b" * 40}}
     coupons[0] |= budget

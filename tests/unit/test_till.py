@@ -408,6 +408,20 @@ def test_a_void_restores_points_leases_budgets_coupons_and_counts(till: Till) ->
     assert (again["points_redeemed"], asked(again)) == (2_000, [("APPLIED", "OK", 1_000), ("APPLIED", "OK", 2_000)])
 
 
+def test_a_void_takes_back_what_the_station_counted(till: Till) -> None:
+    """An offer that the station may give once a day can be given again after the full refund, not after a part."""
+    once = {"per": "STATION", "window": "DAY", "uses": 1}
+    till.rules(
+        {"id": "first", "kind": "AMOUNT_OFF", "off_minor": 300, "when": {"anyone": True}, "limit": [once]}, version=2
+    )
+    sale = till.sale()
+    assert till.settle(sale)["discount_minor"] == 300
+    till.ask("sales.refund", sale=sale, amount_minor=100, reason="spilled")
+    assert till.quote(till.sale())["discount_minor"] == 0
+    till.ask("sales.void", sale=sale, reason="wrong pump")
+    assert till.quote(till.sale())["discount_minor"] == 300
+
+
 def test_what_goes_back_to_a_lease_that_is_over_is_head_offices(till: Till) -> None:
     """A closed lease takes nothing back: the record says that the amount is free."""
     lend(till, "B1", "budget", 700)

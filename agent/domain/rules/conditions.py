@@ -100,12 +100,6 @@ def refusal(offer: Offer, case: Case) -> Reason | None:
     return None
 
 
-def out_of_reach(terms: SpendThreshold, offer: Offer, case: Case) -> list[Reason]:
-    """Return that a threshold is not met even by the gross, where it is so: then no running net meets it either."""
-    gross_minor = sum(case.sale.lines[index].amount_minor for index in case.matching(offer))
-    return [Reason(Code.THRESHOLD_NOT_MET, terms.per_minor, gross_minor)] if gross_minor < terms.per_minor else []
-
-
 def amount_limit_code(limit: Limit) -> Code:
     """Return the code of a limit on money or points over time: the month has its own."""
     return Code.CAPPED_MONTH if limit.window is UseWindow.MONTH else Code.CAPPED_AMOUNT

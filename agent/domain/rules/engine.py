@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from agent.domain.member import MemberFacts
 from agent.domain.rules.answer import Findings, answer
-from agent.domain.rules.conditions import Case, out_of_reach, refusal
+from agent.domain.rules.conditions import Case, refusal
 from agent.domain.rules.coupons import coupon_refusal, hands
 from agent.domain.rules.facts import BudgetView, FactsError, LocalInstant, SaleFacts
-from agent.domain.rules.model import EarnBase, Kind, Late, Offer, PumpRollback, RuleSet, SpendThreshold, Stage
+from agent.domain.rules.model import EarnBase, Kind, Late, Offer, PumpRollback, RuleSet, Stage
 from agent.domain.rules.plan import Plan, compete, stand_together
 from agent.domain.rules.points import reward
 from agent.domain.rules.search import Choice, choose
@@ -87,10 +87,7 @@ def _refusal(offer: Offer, case: Case) -> Reason | None:
         found.append(coupon_refusal(offer, case))
     if isinstance(offer.terms, PumpRollback) and offer.terms.late is Late.REJECT:
         found.append(Reason(Code.TOO_LATE_FOR_ROLLBACK))
-    reasons = [reason for reason in found if reason is not None]
-    if reasons and isinstance(offer.effect, SpendThreshold):
-        reasons += out_of_reach(offer.effect, offer, case)
-    return _first(reasons)
+    return _first([reason for reason in found if reason is not None])
 
 
 def _first(reasons: list[Reason]) -> Reason | None:
@@ -146,7 +143,7 @@ def _refuse_outsiders(case: Case, found: Findings) -> None:
         refused[offer.id] = first or Reason(Code.BEATEN_BY, by="+".join(mate.id for mate in standing) or None)
         if first is None and all(stand_together(offer, mate) for mate in standing):
             left_out.append(offer)
-    for grant in found.run.beside(plan, left_out) if left_out else []:
+    for grant in found.run.beside(plan, left_out):
         if grant.granted == 0:  # left out or not, it gets nothing: it is told why
             del refused[grant.offer.id]
             found.run.grants[grant.offer.id] = grant

@@ -69,6 +69,8 @@ class Run:
     def beside(self, plan: Iterable[Offer], others: list[Offer]) -> list[Grant]:
         """Return what each of some other discounts would be granted beside a plan; the run stays where it was."""
         found: list[Grant] = []
+        if not others:
+            return found
         asked, now = {offer.id for offer in others}, self.mark()
         self.back(self._start)
         for offer in sorted([*plan, *others], key=attrgetter("turn")):

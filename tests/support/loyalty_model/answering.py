@@ -36,7 +36,9 @@ def answer(document: Table, case: Table) -> Table:
     for offer in offers:
         if offer["id"] not in verdicts:
             reasons = refused[offer["id"]]
-            could = is_discount(offer) and not reasons and all(beside(offer, mate) for mate in chosen if is_discount(mate))
+            could = (
+                is_discount(offer) and not reasons and all(beside(offer, mate) for mate in chosen if is_discount(mate))
+            )
             alone = _nothing(offer, plan, document, case, hand) if could else None
             verdicts[offer["id"]] = _outside(offer, chosen, reasons, document, case, alone)
     owns = {offer_id: found.own for offer_id, found in run.given.items()}
@@ -125,7 +127,9 @@ def _sums(
     assert all(found["code"] in CODES for found in verdicts.values())
     return {
         "verdicts": verdicts,
-        "terms": {o["id"]: verdicts[o["id"]]["exact"] for o in offers if "exact" in verdicts[o["id"]] and gives(o) == "EARN"},
+        "terms": {
+            o["id"]: verdicts[o["id"]]["exact"] for o in offers if "exact" in verdicts[o["id"]] and gives(o) == "EARN"
+        },
         "gross": gross,
         "net": sum(nets),
         "discount": gross - sum(nets),
