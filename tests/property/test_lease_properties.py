@@ -137,8 +137,10 @@ class Forecourt:
         elif record.kind == "refunded":
             self.pool = pools.given_back(self.pool, record.lease, record.id, record.sale, record.amount)
         else:
-            told = {"incarnation": record.incarnation, "seq": 10**6 + record.seq, "spent_by_station": record.amount}
-            self.pool = pools.closed_out(self.pool, record.lease, record.id, **told)
+            seq, spent = 10**6 + record.seq, record.amount
+            self.pool = pools.closed_out(
+                self.pool, record.lease, record.id, incarnation=record.incarnation, seq=seq, spent_by_station=spent
+            )
             event("a lease was reclaimed")
 
     # --- the station --------------------------------------------------------------------------------------------------

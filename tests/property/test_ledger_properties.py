@@ -39,7 +39,8 @@ def in_parts(life: History, index: int, cuts: list[int]) -> tuple[list[Reversal]
     """Refund what is left of a sale in the given parts and then the rest, all at one instant."""
     ledger, sale = life.ledger, life.bought[index]
     known = replace(ledger.sales[index], expired_points=ledger.ended[sale.name])
-    lots, done, debt, found = ledger.lots, sale.refunded, -ledger.held("member:debt"), []
+    lots, done, debt = ledger.lots, sale.refunded, -ledger.held("member:debt")
+    found: list[Reversal] = []
     for cut in [*cuts, sale.net]:
         amount = min(cut, sale.net - done)
         if amount <= 0 and (sale.net or found):

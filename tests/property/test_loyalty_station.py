@@ -17,7 +17,7 @@ from tests.support import template
 from tests.support.head_office_says import member_of
 from tests.support.loyalty_cases import Dice, dice
 from tests.support.loyalty_model.station import Programme
-from tests.support.loyalty_model.words import Table
+from tests.support.loyalty_model.words import Counts, Table
 from tests.support.loyalty_station import CARDS, LoyaltyStation
 from tests.support.quiet import quiet_log
 
@@ -235,9 +235,9 @@ class Walk:
                 self.model.relink(sale, member, level, self.now_ms)
         fresh = [row for row in self._settlements() if row["sale"] not in self.model.sales]
         for row in fresh:
-            sale = self.station.rows(f"SELECT *, NULL AS product_group FROM sale WHERE id = '{row['sale']}'")[0]
+            fuel = self.station.rows(f"SELECT *, NULL AS product_group FROM sale WHERE id = '{row['sale']}'")[0]
             member, level = links.get(row["sale"], (None, None))
-            told = self.model.settle(sale, member, level, row["purpose"] or None, self.now_ms)
+            told = self.model.settle(fuel, member, level, row["purpose"] or None, self.now_ms)
             assert (row["net_minor"], row["discount_minor"]) == (told["net"], told["discount"])
             assert row["points_earned"] == (told["earned"] + told["bonus"])
         self.links = links
@@ -278,7 +278,7 @@ class Walk:
 
     def _compare_counts(self, refs: dict[int, str]) -> None:
         known = {row["id"]: row for row in self.station.rows("SELECT id, growth, visits FROM member")}
-        counts: dict[str | None, Table] = {None: {}} | {member: {} for member in MEMBERS}
+        counts: dict[str | None, Counts] = {None: {}} | {member: {} for member in MEMBERS}
         for row in self.station.rows("SELECT * FROM use_count"):
             subject = refs.get(row["subject"])
             if row["uses"] or row["amount"]:
@@ -294,7 +294,7 @@ class Walk:
         assert not report.findings, report.findings
 
 
-def _counted(uses: Counter[Any], amounts: Counter[Any]) -> Table:
+def _counted(uses: Counter[Any], amounts: Counter[Any]) -> Counts:
     return {key: (uses[key], amounts[key]) for key in uses if uses[key] or amounts[key]}
 
 

@@ -93,7 +93,7 @@ class Day:
     def __init__(self, roll: Dice, directory: Any) -> None:
         self.roll = roll
         self.till = Till(directory)
-        program = {
+        program: Table = {
             "reversal": roll.pick(("WITHIN_BALANCE", "UNLIMITED")),
             "pending_hours": 0,
             "validity_months": roll.pick((12, 1)),
@@ -206,10 +206,10 @@ class Day:
             return
         left = self.model.sales[sale["id"]].net - sale["refunded_minor"]
         if self.roll.one_in(2) or left < 2:
-            amount, asked = left, {"op": "sales.void"}
+            amount, asked = left, _asking("sales.void")
         else:
             amount = self.roll.number(1, min(left, 60_000))
-            asked = {"op": "sales.refund", "amount_minor": amount}
+            asked = _asking("sales.refund", amount_minor=amount)
         named = f"R{sale['refunded_minor']}-{self.now_ms}"
         answer = self.till.ask(**asked, sale=sale["id"], reason="spilled", request=named)
         assert answer["ok"], answer
@@ -247,8 +247,11 @@ class Day:
             purse = self.model.members[member].purse
             there = sum(lot.points for lot in purse.spendable(self.now_ms, self._today()))
             usable = min(sum(leased), there)
-        spring = [(name, left) for name, (subject, left) in self.left.items() if subject == "spring"]
-        leases = {"spring": {"lease": name, "left": left, "live": True} for name, left in spring}
+        leases = {
+            subject: {"lease": name, "left": left, "live": True}
+            for name, (subject, left) in self.left.items()
+            if subject == "spring"
+        }
         coupons = [paper.shown() for paper in papers]
         return {"coupons": coupons, "points": points, "usable": usable, "leases": leases}
 
@@ -292,7 +295,7 @@ class Day:
         self.model.refund(sale, amount, self.now_ms)
         net, after = settled.net, settled.refunded
         back = burnt * after // net - burnt * before // net if net else burnt
-        kept = []
+        kept: list[tuple[str, int]] = []
         for name, taken in reversed(self.moved[sale]):
             subject, left = self.left[name]
             gone = (taken if settled.voided else 0) if subject == "spring" else min(back, taken)
@@ -340,6 +343,10 @@ class Day:
         """The day is over: the station's own verification finds nothing."""
         report = verify(self.till.settings.store.path)
         assert not report.findings, report.findings
+
+
+def _asking(op: str, **args: Any) -> Table:
+    return {"op": op, **args}
 
 
 def _now(till: Till) -> Now:

@@ -37,7 +37,7 @@ def test_the_model_knows_nothing_of_the_engine():
 
 def test_the_model_and_the_engine_name_the_same_codes_in_the_same_order():
     """The order of the codes decides which one a customer hears: it is written down twice, and the two agree."""
-    assert CODES == [code.value for code in Code]
+    assert [code.value for code in Code] == CODES
 
 
 @given(dice())

@@ -47,7 +47,7 @@ def test_sums_caps_and_verdicts(roll):
     _within_program(result, rules, sold)
     for found in result.verdicts:
         assert (found.code.value == "OK") == (found.verdict is Verdict.APPLIED)
-        assert found.verdict is not Verdict.CAPPED or 0 < found.value_minor + found.points
+        assert found.verdict is not Verdict.CAPPED or found.value_minor + found.points > 0
         assert found.verdict is not Verdict.REJECTED or found.value_minor == found.points == 0
         assert (found.value_minor, found.points) <= (found.desired_minor, found.desired_points)
 
@@ -172,7 +172,12 @@ def test_more_litres_never_lower_a_per_litre_saving(roll):
             "priority": roll.pick((1, 2)),
         }
         offer |= roll.pick(({}, {"group": "best"}, {"group": "first"}, {"exclusive": True}))
-        caps = ({}, {"volume_ml": roll.number(1, 60_000)}, {"amount_minor": roll.number(1, 3_000)}, {"share_bp": 300})
+        caps: tuple[Table, ...] = (
+            {},
+            {"volume_ml": roll.number(1, 60_000)},
+            {"amount_minor": roll.number(1, 3_000)},
+            {"share_bp": 300},
+        )
         cap = roll.pick(caps)
         offer |= {"cap": cap} if cap else {}
         offer |= roll.pick(({}, {"budget": {"campaign": "c", "mode": "PARTIAL"}}))

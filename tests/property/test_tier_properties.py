@@ -14,7 +14,7 @@ from agent.domain.liability import UnitCost, liability
 from agent.domain.rules.model import Downgrade, GrowthWindow, Tier
 from agent.domain.tiers import TierState
 from tests.support.loyalty import rules
-from tests.support.loyalty_cases import Dice, dice
+from tests.support.loyalty_cases import dice
 from tests.support.loyalty_model.tiers import Climber
 
 THRESHOLDS = [100, 250, 400]

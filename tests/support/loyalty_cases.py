@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tests.support.loyalty_model.days import period
 from tests.support.loyalty_model.numbers import half_up, money_of
-from tests.support.loyalty_model.words import Table
+from tests.support.loyalty_model.words import Counts, Table
 
 T = TypeVar("T")
 MEMBER = "567014f1b3c2a9de"
@@ -386,9 +386,9 @@ def _member(roll: Dice, rules: Table, day: date) -> Table:
     }
 
 
-def _uses(roll: Dice, rules: Table, day: date) -> Table:
+def _uses(roll: Dice, rules: Table, day: date) -> Counts:
     """Counts of the limits of some offers, in the period of the day or in another one."""
-    found: Table = {}
+    found: Counts = {}
     for offer in rules["offer"]:
         limits = offer.get("limit", [])
         if not limits and not offer.get("when", {}).get("first_fill"):

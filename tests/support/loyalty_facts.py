@@ -19,7 +19,7 @@ from agent.domain.rules.facts import (
 )
 from agent.domain.rules.model import RuleSet
 from agent.domain.rules.verdict import Evaluation
-from tests.support.loyalty_model.words import Table
+from tests.support.loyalty_model.words import Counts, Table
 
 
 def sale_of(case: Table, currency: str) -> SaleFacts:
@@ -47,7 +47,7 @@ def member_of(member: Table | None) -> MemberFacts | None:
     )
 
 
-def counts_of(uses: Table) -> tuple[UseCount, ...]:
+def counts_of(uses: Counts) -> tuple[UseCount, ...]:
     """Use counts."""
     return tuple(
         UseCount(offer, UseWindow(window), period, *counted) for (offer, window, period), counted in uses.items()
@@ -100,7 +100,7 @@ def told(result: Evaluation) -> Table:
     }
 
 
-def _counted(uses: tuple[UseCount, ...]) -> Table:
+def _counted(uses: tuple[UseCount, ...]) -> Counts:
     return {(use.offer, use.window.value, use.period): (use.uses, use.amount) for use in uses}
 
 

@@ -110,7 +110,14 @@ class History:
         mine = model.Lot(name, 0, self.now_ms, usable_ms, ends)
         self.bought.append(self.purse.buy(name, net, kept, bonus, pay, mine, self.now_ms, self.today))
         spent = redemption(MEMBER, name, spend(self.ledger.lots, pay, self.now_ms, self.today))
-        whole = Lot(name, kept(net) + bonus, self.now_ms, usable_ms, months and expiry_day(self.today, months), "sale")
+        whole = Lot(
+            name,
+            kept(net) + bonus,
+            self.now_ms,
+            usable_ms,
+            None if months is None else expiry_day(self.today, months),
+            "sale",
+        )
         made = issue(MEMBER, whole, -self.ledger.held("member:debt"))
         if whole.points:
             self.ledger.lots = (*self.ledger.lots, Lot(name, 0, self.now_ms, usable_ms, whole.expires_on, "sale"))

@@ -10,7 +10,18 @@ from tests.support.loyalty_model.choosing import all_hands, beside, best, rivals
 from tests.support.loyalty_model.days import period
 from tests.support.loyalty_model.numbers import half_up, money_of
 from tests.support.loyalty_model.rewards import rewards
-from tests.support.loyalty_model.words import CODES, Table, first, gives, is_discount, is_reward, order, program, reason
+from tests.support.loyalty_model.words import (
+    CODES,
+    Counts,
+    Table,
+    first,
+    gives,
+    is_discount,
+    is_reward,
+    order,
+    program,
+    reason,
+)
 from tests.support.loyalty_model.worth import pay_with_points, run_plan, verdict
 
 
@@ -60,8 +71,8 @@ def rollback_minor(given: Table | None, case: Table) -> int:
         return 0
     places = range(len(case["lines"])) if given is None else matching(given, case)
     volume_ml, charged = (sum(case["lines"][place][key] for place in places) for key in ("volume_ml", "amount_minor"))
-    list_amount = half_up(money_of(volume_ml, case["rollback"]["list_price_milli"], case["exponent"]))
-    return max(0, list_amount - charged)
+    list_amount: int = half_up(money_of(volume_ml, case["rollback"]["list_price_milli"], case["exponent"]))
+    return int(max(0, list_amount - charged))
 
 
 def _bars(given: Table | None, offer: Table, document: Table) -> bool:
@@ -115,7 +126,7 @@ def _sums(
     case: Table,
 ) -> Table:
     gross = sum(line["amount_minor"] for line in case["lines"])
-    points = {kind: 0 for kind in ("EARN", "BONUS_POINTS")}
+    points = dict.fromkeys(("EARN", "BONUS_POINTS"), 0)
     budgets: dict[str, int] = {}
     for offer in offers:
         found = verdicts[offer["id"]]
@@ -143,10 +154,10 @@ def _sums(
     }
 
 
-def _uses(offers: list[Table], verdicts: dict[str, Table], case: Table, subject: str) -> Table:
+def _uses(offers: list[Table], verdicts: dict[str, Table], case: Table, subject: str) -> Counts:
     """What a settlement adds to the counts: one use and what was given, in every window that somebody asks for."""
     earned = any(gives(offer) == "EARN" and verdicts[offer["id"]].get("points", 0) > 0 for offer in offers)
-    counts = {}
+    counts: Counts = {}
     for offer in offers:
         found, kind = verdicts[offer["id"]], gives(offer)
         got = found.get("value", 0) + found.get("points", 0)

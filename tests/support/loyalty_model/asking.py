@@ -11,7 +11,7 @@ from fractions import Fraction
 from hashlib import sha256
 
 from tests.support.loyalty_model.days import DAYS, in_windows, is_birthday, period
-from tests.support.loyalty_model.words import SPENDING_STRENGTH, STRENGTH, Table, gives, program, reason
+from tests.support.loyalty_model.words import SPENDING_STRENGTH, STRENGTH, Counts, Table, gives, program, reason
 
 
 def matching(offer: Table, case: Table) -> list[int]:
@@ -30,7 +30,7 @@ def used(offer: Table, limit: Table, case: Table) -> tuple[int, int]:
     """Uses and amount already counted against a limit."""
     at_station = limit.get("per", "MEMBER") == "STATION"
     member = case["member"] or {}
-    counts = case["station_uses"] if at_station else member.get("uses", {})
+    counts: Counts = case["station_uses"] if at_station else member.get("uses", {})
     return counts.get((offer["id"], limit["window"], period(limit["window"], case["day"])), (0, 0))
 
 

@@ -94,7 +94,7 @@ class Purse:
         self, name: str, net: int, kept: Callable[[int], int], bonus: int, pay: int, lot: Lot, now_ms: int, today: date
     ) -> Bought:
         """Settle a sale: ``pay`` points are burnt, then the earned ones repay a debt and fill ``lot``."""
-        spent = []
+        spent: list[str] = []
         for source in self.spendable(now_ms, today):
             while source.points and len(spent) < pay:
                 source.points -= 1

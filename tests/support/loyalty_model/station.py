@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from fractions import Fraction
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -16,7 +16,7 @@ from tests.support.loyalty_model.answering import answer
 from tests.support.loyalty_model.days import month_end_after
 from tests.support.loyalty_model.points import Bought, Lot, Purse
 from tests.support.loyalty_model.rewards import kept_on
-from tests.support.loyalty_model.words import Table, program
+from tests.support.loyalty_model.words import Counts, Table, program
 
 HOUR_MS = 3_600_000
 WEAK = ("number", "phone", "uid")
@@ -51,8 +51,8 @@ class Settled:
     holder: str | None = None
     bought: Bought | None = None
     growth: int = 0
-    uses: Table = field(default_factory=dict)
-    station_uses: Table = field(default_factory=dict)
+    uses: Counts = field(default_factory=dict)
+    station_uses: Counts = field(default_factory=dict)
     purpose: str | None = None
 
 
@@ -175,12 +175,12 @@ class Programme:
             self._hold(settled, member, level, answered, case, now_ms)
 
 
-def _counts(uses: Counter[tuple[str, str, str]], amounts: Counter[tuple[str, str, str]]) -> Table:
+def _counts(uses: Counter[tuple[str, str, str]], amounts: Counter[tuple[str, str, str]]) -> Counts:
     return {key: (uses[key], amounts[key]) for key in uses}
 
 
 def _add(
-    uses: Counter[tuple[str, str, str]], amounts: Counter[tuple[str, str, str]], counted: Table, sign: int
+    uses: Counter[tuple[str, str, str]], amounts: Counter[tuple[str, str, str]], counted: Counts, sign: int
 ) -> None:
     for key, (times, amount) in counted.items():
         uses[key] += sign * times
