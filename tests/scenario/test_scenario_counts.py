@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tests.support.loyalty_station import LoyaltyStation
-
 from tests.support import template
+from tests.support.loyalty_station import LoyaltyStation
 
 DAY_START_MS = 1_795_248_000_000
 FIRST_OF_THE_DAY: dict[str, Any] = {
