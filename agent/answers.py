@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from agent.clock import Clock
+from agent.domain.rules.explain import LANGUAGES
 from agent.inbox import Asked, Inbox, Item, Person, refusal, success
 from agent.live import LiveBoard
 from agent.reports.arguments import BadArgument
@@ -16,6 +17,7 @@ from agent.reports.arguments import whole as _whole
 from agent.reports.arguments import word as _word
 from agent.reports.questions import Reports
 from agent.settings import Settings
+from agent.store.explained import as_json as explained
 from agent.store.queries import NotFound, Queries, utc
 from agent.store.verify import as_json as verified
 
@@ -68,6 +70,7 @@ class Answers:
             "tanks.gauge-chart": lambda a: self._queries.chart(_whole(a, "tank") or 0),
             "sales": lambda a: self._queries.sales(limit=_limit(a), state=_word(a, "state"), point=_whole(a, "point")),
             "sales.show": lambda a: self._queries.sale(str(a.get("sale", "")).upper()),
+            "rules.explain": lambda a: explained(settings.store.path, str(a.get("sale", "")).upper(), _language(a)),
             "alerts": lambda a: self._queries.alerts(all_states=bool(a.get("all")), limit=_limit(a)),
             "members": lambda a: self._queries.members(limit=_limit(a)),
             "members.show": lambda a: self._queries.member(reports.member(a)),
@@ -204,3 +207,10 @@ class Answers:
 def _stored(meta: dict[str, str], key: str) -> int | None:
     value = meta.get(key)
     return None if value is None else int(value)
+
+
+def _language(args: dict[str, Any]) -> str:
+    language = args.get("language", "en")
+    if language not in LANGUAGES:
+        raise BadArgument(f"no sentences in {language!r}: use one of {', '.join(LANGUAGES)}")
+    return str(language)

@@ -69,7 +69,7 @@ def _check(database: Database, offer: str) -> None:
         published = store.newest(connection, RULES)
     if published is None:
         raise DocumentProblem("no rule set is published", hint="forecourt-hq rules publish FILE comes first")
-    kinds = {entry.id: entry.kind for entry in parse(json.loads(published.body)).offers}
+    kinds = {entry.id: entry.kind for entry in parse(json.loads(published.body), kept=True).offers}
     if kinds.get(offer) is not Kind.COUPON:
         known = ", ".join(sorted(name for name, kind in kinds.items() if kind is Kind.COUPON)) or "none"
         raise DocumentProblem(

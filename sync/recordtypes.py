@@ -76,7 +76,8 @@ _SALE = Members(
         "business_day": OrNull(DAY),
         "attendant": OrNull(Text()),
         "flags": _WORDS,
-    }
+    },
+    {"rollback_offer": NAME, "list_price_milli": Int()},
 )
 _LINKED = Members(
     {

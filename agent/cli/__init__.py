@@ -18,6 +18,9 @@ def application() -> Typer:
         device_maps,
         first,
         loyalty,
+        rules,
+        rules_explain,
+        rules_lint,
     )
     from agent.cli.app import app
 

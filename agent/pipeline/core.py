@@ -44,6 +44,7 @@ from agent.pipeline import (
     pricing,
     quoting,
     receiving,
+    rollback,
     rulebook,
     scanning,
     settling,
@@ -142,6 +143,7 @@ class Pipeline:
         for sale, until_ms in tx.quotes.until():
             memory.locks[sale] = (now.mono_ms + self._settings.sales.holds_ms(until_ms, now.wall_ms), until_ms)
         gauging.build(self._settings, tx, memory)
+        rollback.at_start(memory)
         for sale, due_ms in tx.sales.scheduled():
             memory.due[sale] = now.mono_ms + self._settings.sales.settles_in_ms(due_ms, now.wall_ms)
         return memory
@@ -327,6 +329,7 @@ class Pipeline:
         )
 
     def _finish(self, step: Step) -> None:
+        rollback.follow(step, self._memory)
         if "sale" in step.passed:
             failpoint("sale.before_commit")
         if "delivery" in step.passed:

@@ -309,7 +309,9 @@ def correct_link(step: Step, effect: links.CorrectLink) -> None:
         _take_back_counts(step, settled, holder, 0, settled["net_minor"])
         step.tx.sales.end_holder(effect.sale)
     if fresh is not None and effect.new_member is not None:
-        settling.hold(step, fresh, step.tx.members.ensure(effect.new_member), record.id)
+        ref = step.tx.members.ensure(effect.new_member)
+        settling.keep_facts(step, fresh, "link", ref, record.id)
+        settling.hold(step, fresh, ref, record.id)
 
 
 def _lots(step: Step, holder: Row, reversal: ledger.Reversal) -> list[dict[str, Any]]:
@@ -334,6 +336,7 @@ def late_points(step: Step, sale: str) -> None:
     if fresh.lot is not None:
         data["lots"] = [settling.lot_record(fresh.lot)]
     written = step.journal("fc.points.v1", data)
+    settling.keep_facts(step, fresh, "late-link", link["member_ref"], written.id)
     settling.post(step, written, sale, fresh.postings, _link_rule(step, sale, "late"))
     settling.hold(step, fresh, link["member_ref"], written.id)
 

@@ -82,7 +82,8 @@ class Memory:
     ``due``: when a sale settles by itself, monotonic. ``locks``: when the quote that holds a sale ends, by both clocks.
 
     Of gauges: ``gauge_lost_ms`` since when each was not heard, ``sold_ml`` by tank since the start, ``still`` readings
-    that do not change, ``backfills`` ranges being read (command to tank).
+    that do not change, ``backfills`` ranges being read (command to tank). ``offered``: by fuelling point, the waiting
+    scan that lower prices were looked up for last.
     """
 
     desk: LinkDesk
@@ -108,6 +109,7 @@ class Memory:
     sold_ml: dict[int, int] = field(default_factory=dict)
     still: dict[int, Still] = field(default_factory=dict)
     backfills: dict[str, int] = field(default_factory=dict)
+    offered: dict[int, tuple[str, ...]] = field(default_factory=dict)
 
     def draft(self) -> Memory:
         """Return a copy whose dictionaries may be changed."""
@@ -128,4 +130,5 @@ class Memory:
             sold_ml=dict(self.sold_ml),
             still=dict(self.still),
             backfills=dict(self.backfills),
+            offered=dict(self.offered),
         )

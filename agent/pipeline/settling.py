@@ -15,6 +15,7 @@ from agent.domain.rules.engine import evaluate
 from agent.domain.rules.explain import explain
 from agent.domain.rules.facts import BudgetView, LocalInstant, Presented, Purpose, SaleFacts
 from agent.domain.rules.model import RuleSet
+from agent.domain.rules.told import keep
 from agent.domain.rules.verdict import Evaluation
 from agent.domain.sale import Sale, SaleState
 from agent.failpoints import failpoint
@@ -156,6 +157,7 @@ def evaluate_sale(step: Step, row: Row, wish: Wish, purpose: Purpose | None = No
     who = None if link is None else (int(link["member_ref"]), str(link["member"]))
     presented = Presented(
         auth_level=None if link is None else link["level"],
+        clock_suspect=link is not None and bool(link["clock_suspect"]),
         points=wish.points,
         coupons=couponing.presented(step, row["id"], wish.coupons, active.rules),
     )
@@ -260,6 +262,7 @@ def _write(step: Step, row: Row, settled: settlement.Settlement, by: str, writte
         },
         [(tender.kind, tender.amount_minor, tender.ref) for tender in settled.tenders],
     )
+    keep_facts(step, settled, "settlement", ref, written.id)
     couponing.use(step, sale, written.id, settled.evaluation.coupons)
     if settled.points_redeemed and ref is not None:
         keep_lots(step, ref, wallets.lots_of(step, ref), settled.postings)
@@ -270,6 +273,25 @@ def _write(step: Step, row: Row, settled: settlement.Settlement, by: str, writte
     clear(step, sale, int(row["fuelling_point"]))
     failpoint("tender.before_commit")
     step.passed.append("tender")
+
+
+def keep_facts(step: Step, settled: settlement.Settlement, what: str, ref: int | None, source: str) -> None:
+    """Keep what the rules were told, so that the answer can be given again; ``source``: the record it led to."""
+    lines = [] if what == "settlement" else [_line(line) for line in settled.lines]
+    step.tx.sales.add_priced(
+        {
+            "source": source,
+            "sale": settled.sale,
+            "what": what,
+            "member_ref": ref,
+            "rule_version": settled.rule_version,
+            "rule_hash": settled.rule_hash,
+            "facts": json.dumps(keep(settled.evaluation), ensure_ascii=False, separators=(",", ":")),
+            "lines": json.dumps(lines, ensure_ascii=False),
+            "points_earned": settled.points_earned,
+            "at_ms": step.stamp.wall_ms,
+        }
+    )
 
 
 def keep_lots(

@@ -1,4 +1,4 @@
-"""Tables of what a sale may spend: leases, coupons, and quotes that hold both for a while. Knows no rule.
+"""Tables of what a sale may spend (leases, coupons, quotes that hold both for a while) and of what rules were told.
 
 Integers only, as in ``tables``; ``amount`` is minor units for a budget and points for a lease of points.
 """
@@ -111,3 +111,28 @@ HELD = Table(
     Index("held_by_key", "key"),
 )
 """What a quote holds until it is settled or released: an amount of a lease, a coupon, points of a member."""
+
+PRICED = Table(
+    "priced",
+    metadata,
+    Column("source", String, primary_key=True, nullable=False),
+    Column("sale", String, nullable=False),
+    Column("what", String, nullable=False),
+    Column("member_ref", Integer, nullable=True),
+    Column("rule_version", Integer, nullable=False),
+    Column("rule_hash", String, nullable=False),
+    Column("facts", String, nullable=True),
+    Column("lines", String, nullable=False),
+    Column("points_earned", Integer, nullable=False),
+    Column("at_ms", Integer, nullable=False),
+    ForeignKeyConstraint(["sale"], ["sale.id"]),
+    ForeignKeyConstraint(["member_ref"], ["member.ref"]),
+    Index("priced_by_sale", "sale"),
+    Index("priced_by_member", "member_ref"),
+    CheckConstraint("what in ('settlement', 'link', 'late-link')", name="priced_what_known"),
+)
+"""What the rules were told when a sale was priced (``domain.rules.told``), so that the answer can be given again.
+
+``source``: id of the record it led to; ``lines``: the verdicts, empty where the settlement itself has them; ``facts``:
+null once the member was deleted.
+"""

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from agent.store.loyalty_tables import PRICED
 from agent.store.prepared import Found, Prepared, raw
 from agent.store.tables import MEMBER, MEMBER_INDEX, USE_COUNT
 
@@ -207,6 +208,7 @@ class MemberTable:
             "known": 0,
         }
         self._connection.execute(update(MEMBER).where(MEMBER.c.ref == ref).values(**blank))
+        self._connection.execute(update(PRICED).where(PRICED.c.member_ref == ref).values(facts=None))
 
     def alias(self, member: str, to: str) -> None:
         """Head office merged ``member`` into ``to``: indexes move, ledger rows keep their surrogate."""

@@ -88,6 +88,9 @@ class Queries:
             settled = db.execute("SELECT lines, explanation FROM settlement WHERE sale = ?", (sale,)).fetchone()
             value["lines"] = json.loads(settled["lines"]) if settled else []
             value["explanation"] = json.loads(settled["explanation"]) if settled else []
+            value["coupons"] = [_coupon(r) for r in db.execute(_COUPONS, (sale,))]
+            held = db.execute("SELECT * FROM quote WHERE sale = ?", (sale,)).fetchone()
+            value["held"] = None if held is None else _held(held)
         return value
 
     def counts(self) -> dict[str, int]:
@@ -243,6 +246,7 @@ FROM link l JOIN member m ON m.ref = l.member_ref WHERE l.sale = ? ORDER BY l.id
 _TENDERS = "SELECT kind, amount_minor, ref FROM tender WHERE sale = ? ORDER BY n"
 _CORRECTIONS = "SELECT * FROM correction WHERE sale = ? ORDER BY at_ms, id"
 _POSTINGS = "SELECT source, leg, account, points, lot FROM posting WHERE sale = ? ORDER BY id"
+_COUPONS = "SELECT * FROM coupon_use WHERE sale = ? ORDER BY code"
 _COUNTS = """
 WITH standing AS (SELECT * FROM sale WHERE id NOT IN (SELECT sale FROM superseded))
 SELECT (SELECT count(*) FROM standing) AS sales,
@@ -321,6 +325,8 @@ def _sale(row: sqlite3.Row) -> dict[str, Any]:
         "purpose": row["purpose"],
         "settled_at": utc(row["settled_ms"]),
         "journal_seq": row["journal_seq"],
+        "rollback_offer": row["rollback_offer"],
+        "list_price_milli": row["list_price_milli"],
     }
 
 
@@ -399,6 +405,18 @@ def _member(row: sqlite3.Row) -> dict[str, Any]:
         "points_available": row["base_points"] + (row["available"] or 0),
         "points_pending": row["pending"] or 0,
     }
+
+
+def _coupon(row: sqlite3.Row) -> dict[str, Any]:
+    value = {key: row[key] for key in ("code", "offer", "value_minor", "left_minor")}
+    return {**value, "used": bool(row["used"]), "returned_at": utc(row["returned_ms"])}
+
+
+def _held(row: sqlite3.Row) -> dict[str, Any]:
+    result = json.loads(row["result"])
+    asked = json.loads(row["asked"])
+    sums = {key: result[key] for key in ("discount_minor", "net_minor", "points_redeemed")}
+    return {**sums, **asked, "by": row["by"], "made_at": utc(row["made_ms"]), "until": utc(row["until_ms"])}
 
 
 def _lot(lot: Lot) -> dict[str, Any]:

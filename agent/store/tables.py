@@ -195,6 +195,8 @@ SALE = Table(
     _integer("refunded_minor", default=0),
     _integer("settle_due_ms", nullable=True),
     _integer("journal_seq"),
+    _text("rollback_offer", nullable=True),
+    _integer("list_price_milli", nullable=True),
     Index(
         "sale_natural_key",
         "fuelling_point",
@@ -264,12 +266,16 @@ LINK = Table(
     _integer("delay_s"),
     _text("corrects", nullable=True),
     _integer("active"),
+    _integer("clock_suspect", server_default="0"),
     ForeignKeyConstraint(["sale"], ["sale.id"]),
     ForeignKeyConstraint(["member_ref"], ["member.ref"]),
     Index("link_one_active", "sale", unique=True, sqlite_where=text("active = 1")),
     Index("link_by_sale", "sale"),
 )
-"""A member linked to a sale; at most one active per sale. A correction is a new row that names the old one."""
+"""A member linked to a sale; at most one active per sale. A correction is a new row that names the old one.
+
+``clock_suspect``: the time of a dynamic code could not be checked, so it earns and does not pay.
+"""
 
 SCAN_EVENT = Table(
     "scan_event",

@@ -6,8 +6,9 @@ A link is as strong as the test says: which codes are that strong is not the til
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
@@ -21,13 +22,15 @@ from agent.domain.sale import Sale, SaleKind, Totalizer
 from agent.domain.units import amount_of
 from agent.inbox import Asked, FromHeadOffice, Person, Ticked
 from agent.live import LiveBoard
-from agent.pipeline import Pipeline, points, rebirth, scanning
+from agent.pipeline import Pipeline, leasing, points, rebirth, scanning
 from agent.pipeline.step import Outlets, Step
 from agent.store.journal import Stamp
 from agent.store.store import Store
+from agent.store.verify import verify
 from drivers.simulator.config import default_config
 from sync import ports
 from sync.signing import PinnedKeys, new_key, public_jwks, sign
+from tests.support import template
 from tests.support.head_office_says import INDEX_KEY
 from tests.support.station import VirtualClock
 from tests.support.station_settings import STATION, Plan, station_settings
@@ -189,11 +192,18 @@ class Till:
         assert isinstance(result, str)
         return result
 
-    def link(self, sale: str, member: str = MEMBER, level: AuthLevel = AuthLevel.FM1_DYNAMIC) -> None:
+    def link(
+        self,
+        sale: str,
+        member: str = MEMBER,
+        level: AuthLevel = AuthLevel.FM1_DYNAMIC,
+        *,
+        clock_suspect: bool = False,
+    ) -> None:
         """The sale is the member's, by a code of this strength."""
 
         def ask(step: Step) -> None:
-            who = links.Credential(step.new_id(), "cli", "li", member, level)
+            who = links.Credential(step.new_id(), "cli", "li", member, level, clock_suspect=clock_suspect)
             effects = scanning.tell(step, links.LinkRequested(sale, who, "li", links.Role.SUPERVISOR, "test"))
             scanning.answered(step, effects)
 
@@ -245,3 +255,50 @@ class Till:
     def state(self, tables: tuple[str, ...]) -> dict[str, list[dict[str, Any]]]:
         """Whole tables."""
         return {table: self.rows(f"SELECT * FROM {table}") for table in tables}
+
+
+EARN = {"id": "earn", "kind": "EARN", "points": 1, "per_minor": 100}
+PAY = {"id": "pay", "kind": "POINTS_AS_MONEY"}
+CAMPAIGN = {"id": "camp", "kind": "AMOUNT_OFF", "off_minor": 500, "budget": {"campaign": "autumn", "mode": "PARTIAL"}}
+TEN = {
+    "id": "ten",
+    "name": "Ten off",
+    "kind": "COUPON",
+    "gives": "AMOUNT_OFF",
+    "off_minor": 1_000,
+    "checking": "OFFLINE_WITH_RISK",
+    "risk_up_to_minor": 5_000,
+    "trimmed": "KEEP_BALANCE",
+}
+OFFERS: list[dict[str, Any]] = [EARN, PAY, CAMPAIGN, TEN]
+"""Points, points as money, a budget and a coupon that keeps its balance."""
+
+
+def loyal_till() -> Iterator[Till]:
+    """A till with these offers and a member with 5,230 points and no lease; verify must find nothing afterwards."""
+    folder = template.new_folder()
+    template.copy_to(folder)
+    till = Till(folder)
+    till.rules(*OFFERS)
+    till.member(lots=[(5_230, None, "2026-09-30")])
+    yield till
+    report = verify(till.store.path)
+    till.close()
+    shutil.rmtree(folder)
+    assert report.findings == ()
+
+
+def lend(till: Till, lease: str, kind: str, granted: int, *, subject: str = "", hours: int = 100) -> None:
+    """Head office lends points of the member, or budget of the campaign."""
+    whom = subject or (MEMBER if kind == "points" else "autumn")
+
+    def receive(step: Step) -> None:
+        until = step.stamp.wall_ms + hours * 3_600_000
+        leasing.received(step, lease=lease, kind=kind, subject=whom, granted=granted, expires_ms=until)
+
+    till.do(receive)
+
+
+def asked(answer: dict[str, Any]) -> list[tuple[str, str, int]]:
+    """Verdict, code and value of everything that was asked for."""
+    return [(told["verdict"], told["code"], told["value_minor"]) for told in answer["asked"]]

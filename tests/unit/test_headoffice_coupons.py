@@ -16,11 +16,9 @@ from headoffice.keys import make_keys
 from sync.signing import PinnedKeys
 from tests.support import template
 from tests.support.station import EPOCH_MS
-from tests.support.till import MEMBER, Till
+from tests.support.till import EARN, MEMBER, TEN, Till
 
-TEN = {"id": "ten", "kind": "COUPON", "gives": "AMOUNT_OFF", "off_minor": 1_000, "checking": "OFFLINE_WITH_RISK"}
-TEN |= {"risk_up_to_minor": 5_000, "trimmed": "KEEP_BALANCE", "name": "Ten off"}
-OFFERS = [TEN, {"id": "earn", "name": "Points", "kind": "EARN", "points": 1, "per_minor": 100}]
+OFFERS = [TEN, EARN]
 RULES = {
     "version": 1,
     "effective_from": "2020-01-01T00:00:00+08:00",

@@ -295,9 +295,27 @@ def test_points_paid_earn_where_the_program_says_so():
         assert (result.net_minor, result.points_earned) == (20_000, earned)
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_order_of_limits_in_the_file_means_nothing(turned):
+    """A month and a day that leave the same: the first code of the list is given, however the file orders them."""
+    limits: list[Table] = [{"window": "MONTH", "amount_minor": 400}, {"window": "DAY", "amount_minor": 400}]
+    verdict = run(rules({**OFF, "limit": limits[::-1] if turned else limits}), sale()).verdict("x")
+    assert verdict.reason == Reason(Code.CAPPED_AMOUNT, 400, 0, "MEMBER DAY")
+
+
 def test_share_cap_of_exactly_the_value_trims_nothing():
     """2 % of 250.00 are 5.00: an offer of 5.00 is applied in full."""
     assert run(rules({**OFF, "cap": {"share_bp": 200}}), sale(25_000)).verdict("x").reason == Reason(Code.OK)
+
+
+@pytest.mark.parametrize(("first", "reason"), [(10_000, Reason(Code.OK)), (10_001, None)])
+def test_running_threshold_counts_what_earlier_offers_left(first, reason):
+    """200.00 of 300.00 are left after 100.00: met; one minor unit less is not, and nothing was wanted."""
+    earlier = {"id": "a", "kind": "AMOUNT_OFF", "off_minor": first}
+    threshold = {"id": "x", "kind": "SPEND_THRESHOLD", "off_minor": 500, "per_minor": 20_000, "basis": "RUNNING"}
+    verdict = run(rules(earlier, threshold), sale(30_000)).verdict("x")
+    assert verdict.reason == (reason or Reason(Code.THRESHOLD_NOT_MET, 20_000, 19_999))
+    assert verdict.desired_minor == (500 if reason else 0)
 
 
 def test_offer_without_value_on_a_sale_says_so():

@@ -262,6 +262,10 @@ def test_coupon_for_points_counts_at_what_they_pay(risk, points):
     twice = {"id": "m", "kind": "MULTIPLIER", "factor_pct": 200}
     result = run(rules(bonus, twice, *EARN), sale(coupons=[coupon(confirmed=False)]))
     assert (result.bonus_points, result.points_earned, len(result.coupons)) == (points, 600, 1 if points else 0)
+    spent = run(rules(bonus), sale(coupons=[coupon(confirmed=False, used=True)])).verdict("c")
+    assert spent.code is (Code.COUPON_USED if points else Code.OFFLINE_NOT_ALLOWED)
+    capped = run(rules({**bonus, "cap": {"points": 49}}), sale(coupons=[coupon(confirmed=False)]))
+    assert capped.bonus_points == 49
 
 
 def test_coupon_of_a_campaign_spends_its_budget_and_counts_as_a_use():

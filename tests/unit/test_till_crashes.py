@@ -13,22 +13,8 @@ from agent.failpoints import SimulatedCrash, armed
 from agent.pipeline import leasing
 from agent.store.verify import verify
 from tests.support import template
-from tests.support.till import MEMBER, Till, token
+from tests.support.till import OFFERS, Till, lend, token
 
-OFFERS: list[dict[str, Any]] = [
-    {"id": "earn", "kind": "EARN", "points": 1, "per_minor": 100},
-    {"id": "pay", "kind": "POINTS_AS_MONEY"},
-    {"id": "camp", "kind": "AMOUNT_OFF", "off_minor": 500, "budget": {"campaign": "autumn", "mode": "PARTIAL"}},
-    {
-        "id": "ten",
-        "kind": "COUPON",
-        "gives": "AMOUNT_OFF",
-        "off_minor": 1_000,
-        "checking": "OFFLINE_WITH_RISK",
-        "risk_up_to_minor": 5_000,
-        "trimmed": "KEEP_BALANCE",
-    },
-]
 PASSED = {
     "lease.before_commit": (1, 3),
     "lease.after_commit": (2, 3),
@@ -40,8 +26,6 @@ PASSED = {
     "store.inside_commit": (3, 4, 5, 6, 8, 9),
 }
 """Every named step of the story below, and which of its passings is the last one."""
-
-HOUR_MS = 3_600_000
 
 
 @pytest.fixture
@@ -62,20 +46,12 @@ def surviving(till: Till, act: Callable[[], Any]) -> Any:
             till.restart()
 
 
-def lend(till: Till, lease: str, kind: str, subject: str, granted: int) -> None:
-    """Head office lends something."""
-    until = till.clock.wall_ms() + HOUR_MS
-    till.do(
-        lambda step: leasing.received(step, lease=lease, kind=kind, subject=subject, granted=granted, expires_ms=until)
-    )
-
-
 def story(till: Till, first: str, second: str) -> None:
     """A sale is quoted, held, paid, refunded in part and voided; another one is paid; a lease goes back."""
     wish: dict[str, Any] = {"points": 2_000, "coupons": [token("C-1", "ten")]}
     acts: list[Callable[[], Any]] = [
-        lambda: lend(till, "L1", "points", MEMBER, 3_000),
-        lambda: lend(till, "B1", "budget", "autumn", 700),
+        lambda: lend(till, "L1", "points", 3_000),
+        lambda: lend(till, "B1", "budget", 700),
         lambda: till.quote(first, lock=True, **wish),
         lambda: till.settle(first),
         lambda: till.ask("sales.refund", sale=first, amount_minor=1_000, reason="spilled", request="r-1"),

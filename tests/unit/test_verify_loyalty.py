@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from agent.pipeline import leasing
 from agent.store.verify import verify
 from tests.support import template
-from tests.support.till import MEMBER, Till, token
-from tests.unit.test_till_crashes import OFFERS, lend
+from tests.support.till import OFFERS, Till, lend, token
 
 FLIPS = [
     ("UPDATE lease SET granted = granted + 1 WHERE id = 'L1'", "lease L1", "granted"),
@@ -63,12 +63,10 @@ def sound() -> Iterator[Path]:
     till = Till(folder)
     till.rules(*OFFERS)
     till.member(lots=[(5_230, None, "2026-09-30")])
-    lend(till, "B0", "budget", "autumn", 100)
+    lend(till, "B0", "budget", 100)
     till.settle(till.fuelled())
-    lend(till, "L1", "points", MEMBER, 3_000)
-    lend(till, "B1", "budget", "autumn", 2_000)
-    from agent.pipeline import leasing
-
+    lend(till, "L1", "points", 3_000)
+    lend(till, "B1", "budget", 2_000)
     till.do(lambda step: leasing.close_out(step, "B0"))
     till.settle(till.fuelled(), points=1_000, coupons=[token("C-1", "ten")])
     back = till.fuelled()

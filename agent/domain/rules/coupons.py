@@ -6,7 +6,6 @@ Knows what the station was told of a coupon; whether that is true is known where
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import product
 
 from agent.domain.rules.conditions import Case, yyyymmdd
@@ -34,7 +33,7 @@ def hands(offers: list[Offer], case: Case) -> Iterator[Case]:
     """Yield the case once for every way of taking one usable coupon for each of the offers: one of each, as a rule."""
     options = [usable(offer, case)[: None if offer.is_discount else 1] for offer in offers]  # gifts are worth the same
     for hand in product(*options):
-        yield replace(case, coupons={coupon.offer: coupon for coupon in hand}) if hand else case
+        yield case.holding({coupon.offer: coupon for coupon in hand}) if hand else case
 
 
 def unchecked(offer: Offer, coupon: PresentedCoupon, value_minor: int) -> Reason | None:
@@ -66,10 +65,9 @@ def _refused(offer: Offer, coupon: PresentedCoupon, case: Case) -> Reason | None
         return Reason(Code.WRONG_STATION)
     if not coupon.confirmed and not _checkable(offer.terms, coupon):
         return Reason(Code.OFFLINE_NOT_ALLOWED, detail="checking")
-    if isinstance(offer.effect, BonusPoints):
-        risk = unchecked(offer, coupon, _worth_of_points(offer, offer.effect, case))
-        if risk is not None:
-            return risk
+    risky = _risky_points(offer, coupon, case)
+    if risky is not None:
+        return risky
     if coupon.used or coupon.balance_minor == 0:
         return Reason(Code.COUPON_USED)
     if coupon.expires_on is not None and coupon.expires_on < case.day:
@@ -86,7 +84,10 @@ def _checkable(terms: Coupon, coupon: PresentedCoupon) -> bool:
     return terms.checking is Checking.OFFLINE_WITH_RISK
 
 
-def _worth_of_points(offer: Offer, effect: BonusPoints, case: Case) -> int:
-    program = case.rules.program
-    points = effect.points if offer.caps.points is None else min(effect.points, offer.caps.points)
-    return ceiling(points * program.step_minor, program.step_points)
+def _risky_points(offer: Offer, coupon: PresentedCoupon, case: Case) -> Reason | None:
+    """Whether a coupon for points is worth more than may be risked: they count at what they pay."""
+    if not isinstance(offer.effect, BonusPoints):
+        return None
+    program, points = case.rules.program, offer.effect.points
+    points = points if offer.caps.points is None else min(points, offer.caps.points)
+    return unchecked(offer, coupon, ceiling(points * program.step_minor, program.step_points))

@@ -165,7 +165,9 @@ class SaleFacts:
         volume_resolution_ml: int | None = None,
         rollback: RollbackGiven | None = None,
     ) -> SaleFacts:
-        """Return the facts of a fuelling transaction: one line."""
+        """Return the facts of a fuelling transaction: one line, and the roll-back the sale was made with."""
+        if rollback is None and sale.rollback_offer is not None and sale.list_price_milli is not None:
+            rollback = RollbackGiven(sale.rollback_offer, sale.list_price_milli)
         line = SaleLine(
             sale.grade, product_group, sale.volume_ml, sale.unit_price_milli, sale.amount_minor, volume_resolution_ml
         )

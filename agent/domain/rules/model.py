@@ -35,6 +35,7 @@ from agent.domain.rules.terms import (
 
 __all__ = [
     "STAGE_OF",
+    "WEEKDAYS",
     "AmountOff",
     "Basis",
     "Birthday",
@@ -77,6 +78,9 @@ __all__ = [
     "TimeWindow",
     "Trimmed",
 ]
+
+WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+"""Weekdays as documents name them; Monday is 0."""
 
 
 class Stage(IntEnum):
@@ -275,7 +279,7 @@ class Offer:
     terms that take effect on a sale (what a coupon wraps, what a late roll-back becomes); ``stage``, its place in the
     fixed order; ``turn``, the key by which discounts take their value (a late roll-back takes its own among LINE);
     ``is_discount``: it lowers what is paid in money, as points, earning and gifts do not;
-    ``needs_member``: a sale without a member can never have it.
+    ``needs_member``: a sale without a member can never have it; ``asks_member``: a condition speaks of the member.
     """
 
     id: str
@@ -296,6 +300,7 @@ class Offer:
     turn: tuple[int, int, str] = field(init=False, compare=False, repr=False)
     is_discount: bool = field(init=False, compare=False, repr=False)
     needs_member: bool = field(init=False, compare=False, repr=False)
+    asks_member: bool = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         gives, effect = _effect(self.kind, self.terms)
@@ -312,6 +317,7 @@ class Offer:
             "turn": (max(stage, Stage.LINE), self.priority, self.id),
             "is_discount": stage < Stage.POINTS,
             "needs_member": not self.when.anyone or self.when.about_member or member_limit or gives_points,
+            "asks_member": self.when.about_member,
         }
         for name, value in derived.items():
             object.__setattr__(self, name, value)

@@ -34,8 +34,9 @@ def choose(eligible: list[Offer], rules: RuleSet, run: Run) -> Choice:
     """Return the best plan of the eligible discounts: most saved, then fewest coupons, then the first list of
     (priority, id). ``run``: the sale before any of them.
 
-    The greedy search begins once from what each lower tier and each choice of coupons would have found, so that even it
-    never makes a sale dearer by a better tier or a coupon.
+    Of more than can be compared, those that promise most are followed first. Where that leaves plans behind, the search
+    begins once more from what each lower tier and each choice of coupons would have found, so that even then neither a
+    better tier nor a coupon makes a sale dearer.
     """
     offers = sorted(eligible, key=lambda offer: offer.order)
     search = _Search(run, run.mark())
@@ -44,8 +45,9 @@ def choose(eligible: list[Offer], rules: RuleSet, run: Run) -> Choice:
     if count <= MAX_PLANS:
         search.go(sets, count)
         return Choice(search.plan, count, greedy=False)
-    for some in _beginnings(offers, rules):
-        search.go(sets if len(some) == len(offers) else _sets(some, rules), MAX_PLANS)
+    if not search.go(sets, MAX_PLANS) or len(sets) > MAX_PLANS:
+        for some in _beginnings(offers, rules):
+            search.go(_sets(some, rules), MAX_PLANS)
     return Choice(search.plan, search.compared, greedy=True)
 
 
@@ -61,7 +63,7 @@ def _beginnings(offers: list[Offer], rules: RuleSet) -> Iterator[list[Offer]]:
         left_out = [set(some) for size in range(len(coupons) + 1) for some in combinations(coupons, size)]
     else:
         left_out = [set(), set(coupons)]
-    seen: set[tuple[str, ...]] = set()
+    seen = {tuple(offer.id for offer in offers)}
     for tier in (*(tier.id for tier in reversed(rules.tiers)), None):
         open_to = [offer for offer in offers if not offer.when.tiers or tier in offer.when.tiers]
         for without in left_out:
@@ -89,13 +91,14 @@ class _Search:
     _left: int = 0
     _most: dict[str, int] = field(default_factory=dict)
 
-    def go(self, sets: list[Parts], at_most: int) -> None:
-        """Compare plans of these sets, up to a number of them."""
+    def go(self, sets: list[Parts], at_most: int) -> bool:
+        """Compare plans of these sets, up to a number of them; return whether no plan was left that could still win."""
         self._left = at_most
         for parts in sets:
             most = self._worths(parts)
             if sum(max(most[option[0].id] for option in part if option) for part in parts) >= self.saved:
                 self._explore(_Tree.of(parts, most))
+        return self._left > 0
 
     def _worths(self, parts: Parts) -> dict[str, int]:
         for offer in (offer for options in parts for option in options for offer in option):

@@ -39,6 +39,7 @@ def upgrade() -> None:
     op.execute(
         "UPDATE meta SET value = '0' WHERE key = 'member_op' AND EXISTS (SELECT 1 FROM member WHERE base_points <> 0)"
     )
+    op.add_column("link", sa.Column("clock_suspect", sa.Integer(), nullable=False, server_default="0"))
     op.add_column("correction", sa.Column("request", sa.String(), nullable=True))
     asked = sa.text("request is not null")
     op.create_index("correction_once", "correction", ["sale", "request"], unique=True, sqlite_where=asked)
@@ -53,6 +54,7 @@ def downgrade() -> None:
         op.drop_table(name)
     op.drop_index("correction_once", "correction")
     op.drop_column("correction", "request")
+    op.drop_column("link", "clock_suspect")
     for column in ("as_of", "base_lots"):
         op.drop_column("member", column)
     op.drop_index("posting_once_per_rule", "posting")
