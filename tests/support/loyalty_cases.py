@@ -231,7 +231,8 @@ def _when(roll: Dice) -> Table:
         when["anyone"] = True
     for _ in range(roll.pick((0, 0, 0, 1, 1, 2))):
         when |= roll.pick(_CONDITIONS)
-    return when
+    visits = [key for key in when if key.startswith("visit_")]
+    return {key: value for key, value in when.items() if key not in visits[1:]}
 
 
 _CONDITIONS: tuple[Table, ...] = (

@@ -44,7 +44,7 @@ def refusals(offer: Table, document: Table, case: Table) -> list[Table]:
     if sum(line["volume_ml"] for line in case["lines"]) == 0:
         return [reason("MIN_VOLUME", 1, 0)]
     found = [*_who(offer, document, case), *_where(offer, case), *_when(offer, case)]
-    found += [*_least(offer, case), *_limits(offer, case), *_money(offer, case), *_link(offer, case)]
+    found += [*_least(offer, case), *_limits(offer, case), *_money(offer, document, case), *_link(offer, case)]
     if offer["kind"] == "PUMP_ROLLBACK" and offer.get("late") == "REJECT":
         found.append(reason("TOO_LATE_FOR_ROLLBACK"))
     return found + _coupons(offer, document, case)
@@ -140,7 +140,7 @@ def _limits(offer: Table, case: Table) -> Iterator[Table]:
             yield reason("CAPPED_MONTH" if limit["window"] == "MONTH" else "CAPPED_AMOUNT")
 
 
-def _money(offer: Table, case: Table) -> Iterator[Table]:
+def _money(offer: Table, document: Table, case: Table) -> Iterator[Table]:
     if "budget" in offer:
         lease = case["leases"].get(offer["budget"]["campaign"])
         if lease is None:
@@ -149,8 +149,13 @@ def _money(offer: Table, case: Table) -> Iterator[Table]:
             yield reason("BUDGET_EXHAUSTED", 1, lease["left"])
         elif not lease["live"]:
             yield reason("LEASE_EXPIRED")
-    if offer["kind"] == "POINTS_AS_MONEY" and case["usable"] is None:
-        yield reason("BALANCE_STALE")
+    if offer["kind"] == "POINTS_AS_MONEY":
+        least = max(program(document, "step_points"), program(document, "min_points"))
+        most = min(case["points"] or 0, case["usable"] if case["usable"] is not None else 10**12)
+        if most - most % program(document, "step_points") < least:
+            yield reason("POINTS_STEP", least, most)
+        if case["usable"] is None:
+            yield reason("BALANCE_STALE")
 
 
 def _link(offer: Table, case: Table) -> Iterator[Table]:
