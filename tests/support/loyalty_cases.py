@@ -151,7 +151,8 @@ def _coupon(roll: Dice, name: str, names: list[str]) -> Table:
     offer: Table = {"id": name, "kind": "COUPON", "gives": kind, **terms(roll, kind), "priority": roll.pick((1, 2))}
     offer["checking"] = roll.pick(("OFFLINE_WITH_RISK", "OFFLINE_WITH_RISK", "SITE_BOUND", "ONLINE_ONLY"))
     if offer["checking"] == "OFFLINE_WITH_RISK":
-        offer["risk_up_to_minor"] = roll.pick((100_000, 500, 5_000, 499, 60))
+        worth = offer.get("off_minor", 60)
+        offer["risk_up_to_minor"] = roll.pick((100_000, worth, 100_000, max(1, worth - 1)))
     if kind in ("BONUS_POINTS", "GIFT_ITEM"):
         if roll.one_in(4):
             offer["group"] = f"{roll.pick(('best', 'first'))}-{kind.lower()}"
