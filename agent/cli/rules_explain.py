@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -42,6 +41,8 @@ def rules_explain(
 
 
 def _of_file(database: Path, sale: str, language: str) -> dict[str, Any]:
+    import sqlite3
+
     from agent.store.explained import as_json
     from agent.store.queries import NotFound
 

@@ -65,6 +65,10 @@ class Dice:
         return self.byte() % count == count - 1
 
 
+MOST_PRESENTED = 8
+"""Coupons of one sale: more are refused before anything is priced."""
+
+
 def dice() -> st.SearchStrategy[Dice]:
     """A strategy for dice; three of four are of full length, and a failure is tried with shorter ones."""
     return st.builds(Dice, st.integers(0, 2**48), st.integers(0, 4 * BYTES).map(lambda length: min(length, BYTES)))
@@ -330,7 +334,7 @@ def _presented(roll: Dice, rules: Table, day: date) -> list[Table]:
     for offer in rules["offer"]:
         if offer["kind"] == "COUPON":
             coupons += [_one(roll, f"{offer['id']}-{n}", offer["id"], day) for n in range(roll.pick((1, 1, 2, 0)))]
-    return coupons
+    return coupons[:MOST_PRESENTED]
 
 
 def _one(roll: Dice, code: str, offer: str, day: date) -> Table:
