@@ -77,7 +77,7 @@ PARITIES = {"none": serial.PARITY_NONE, "even": serial.PARITY_EVEN, "odd": seria
 def open_port(
     config: LineConfig, defaults: SerialSettings, marks: Marks | None = None, *, listen_only: bool = False
 ) -> Port:
-    """Open ``config.port``: a device path (exclusively), a pty, ``socket://host:port``, another pyserial URL, or ``pcsc:``.
+    """Open ``config.port``: a device path (exclusively), a pty, ``socket://host:port``, ``pcsc:``, or a pyserial URL.
 
     ``defaults`` are the protocol's serial settings, used where ``config.serial`` says ``None``; sockets ignore both.
     ``marks`` counts the characters that a serial port received damaged (parity, framing); they arrive all the same.

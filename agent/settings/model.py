@@ -326,18 +326,7 @@ class Settings(Section):
             )
             for line in self.line
         ]
-        readers = [
-            LineConfig(
-                id=reader_line_id(reader.id),
-                port=reader.port,
-                protocol=reader.kind,
-                serial=_serial(reader.serial),
-                options=reader.options,
-                reader=reader.id,
-            )
-            for reader in self.reader
-        ]
-        return tuple(lines + readers)
+        return tuple(lines + [reader_config(reader) for reader in self.reader])
 
 
 def line_config(
@@ -355,6 +344,18 @@ def line_config(
         options=line.options,
         points=tuple(_point(point, exponent, point.decimals.filled(line.protocol)) for point in points),
         tanks=tuple(tank.gauge_index for tank in tanks),
+    )
+
+
+def reader_config(reader: ReaderSettings) -> LineConfig:
+    """Return what the driver of one reader is told."""
+    return LineConfig(
+        id=reader_line_id(reader.id),
+        port=reader.port,
+        protocol=reader.kind,
+        serial=_serial(reader.serial),
+        options=reader.options,
+        reader=reader.id,
     )
 
 

@@ -1,1 +1,1 @@
-"""Readers of contactless cards behind the system's PC/SC service: ``winscard`` (the library), ``port``, ``loop``, ``driver``."""
+"""Card readers behind the system's PC/SC service: ``winscard`` (the library), ``port``, ``loop``, ``driver``."""

@@ -19,7 +19,7 @@ from drivers.registry import DriverSpec, OptionProblem
 
 CAPABILITIES = CodeReaderCapabilities(nfc=True)
 MAX_COMMANDS = 16  # none is useful to a reader; they are only refused in order
-PORT_HINT = "write port = \"pcsc:\", or with several readers a part of the reader's name after it"
+PORT_HINT = 'write port = "pcsc:", or with several readers a part of the reader\'s name after it'
 
 
 class PcscReader:
@@ -74,7 +74,7 @@ def check_options(options: Mapping[str, object]) -> list[OptionProblem]:
 
 
 def make_devices(config: LineConfig) -> list[Device]:
-    """Return the one reader of ``config``; raises ``WiringError`` without a reader id or with a port of another kind."""
+    """Return the one reader of ``config``; raises ``WiringError`` without a reader id or with another kind of port."""
     if not config.reader:
         raise WiringError(f"line {config.id!r} has no reader", hint="give the line the id of its reader")
     if not config.port.startswith(PCSC):

@@ -19,7 +19,7 @@ from drivers.pcsc.winscard import WinscardError
 T = TypeVar("T")
 
 SERVICE_CODES = {winscard.F_COMM_ERROR, winscard.E_NO_SERVICE, winscard.E_SERVICE_STOPPED}
-"""Of these pcsc-lite gives the first to whoever was talking when the service died, and the others to whoever asks then."""
+"""pcsc-lite gives the first of these to whoever was talking when the service died, the others to whoever asks then."""
 
 READER_CODES = {winscard.E_UNKNOWN_READER, winscard.E_READER_UNAVAILABLE}
 
@@ -34,7 +34,7 @@ REASONS: Mapping[int, str] = {
 """Why a tap failed, for counters; every other code is ``reader``."""
 
 WORDS: Mapping[int, tuple[str, str]] = {
-    winscard.W_SECURITY_VIOLATION: ("does not let this user in", "install the polkit rule of the package"),
+    winscard.W_SECURITY_VIOLATION: ("does not let this user in", "the polkit rule 70-forecourt-pcsc.rules is missing: run install.sh again"),
 }
 NO_BYTES = "reader kind pcsc is for ports that begin with pcsc:, every other kind is for other ports"
 

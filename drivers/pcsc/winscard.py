@@ -78,7 +78,7 @@ def establish() -> int:
 
 
 def release(context: int) -> None:
-    """Give a context back. Raises ``WinscardError`` when the service has gone before; the context is gone either way."""
+    """Give a context back. Raises ``WinscardError`` when the service has gone; the context is gone either way."""
     _call("SCardReleaseContext", c_long(context))
 
 
@@ -98,7 +98,7 @@ def readers(context: int) -> tuple[str, ...]:
 def changes(context: int, known: Mapping[str, int], wait_ms: int) -> dict[str, int]:
     """Wait until a reader's state differs from ``known`` and return the new states of those; empty after ``wait_ms``.
 
-    A state is the whole value with its counter in the upper 16 bits, without the bit "changed". Raises ``WinscardError``.
+    A state is the whole value, its counter in the upper 16 bits, without the bit "changed". Raises ``WinscardError``.
     """
     states = (ReaderState * len(known))()
     for state, (name, current) in zip(states, known.items(), strict=True):

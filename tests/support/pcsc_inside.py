@@ -1,7 +1,7 @@
 """Runs inside a private network and mount namespace: starts and kills the PC/SC daemon, connects virtual cards to it.
 
-One line of its peer is one wish, answered with one line; a card's connection is handed out with the answer. Ends, and ends
-its daemon, when the peer hangs up. Knows nothing of cards.
+One line of its peer is one wish, answered with one line; a card's connection is handed out with the answer. Ends when the
+peer hangs up, and the daemon with it: this is the first process of its namespace. Knows nothing of cards.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ def main(folder: str) -> None:
     listener.listen(1)
     peer, _ = listener.accept()
     daemon: subprocess.Popen[bytes] | None = None
-    try:
+    with peer:
         for line in peer.makefile():
             wish, _, slot = line.strip().partition(" ")
-            if wish == "start":
+            if wish == "start" and daemon is None:
                 daemon = started()
             elif wish == "kill" and daemon is not None:
                 daemon.kill()
@@ -44,16 +44,11 @@ def main(folder: str) -> None:
                     socket.send_fds(peer, [b"card\n"], [card.fileno()])
             else:
                 peer.sendall(b"done\n")
-    finally:
-        if daemon is not None:
-            daemon.kill()
-            daemon.wait()
 
 
 def started() -> subprocess.Popen[bytes]:
     """The daemon, once it takes clients."""
-    log = Path("/run/pcscd.log").open("ab")
-    with log:
+    with Path("/run/pcscd.log").open("ab") as log:
         daemon = subprocess.Popen([DAEMON, "--foreground", "--info"], stdout=log, stderr=log)
     connected(SOCKET).close()
     return daemon

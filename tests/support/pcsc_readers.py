@@ -14,14 +14,17 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
 from tests.support.processes import eventually
 
 INSIDE = Path(__file__).with_name("pcsc_inside.py")
+PRIVATE = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child")
+"""With its own processes too: whatever runs inside ends with the first of them."""
+
 ATR = bytes.fromhex("3B8180018080")
 GET_ATR = 4
 WITHIN_S = 30.0
@@ -48,7 +51,7 @@ class VirtualReaders:
 
     def __enter__(self) -> Self:
         prefix = [] if os.geteuid() == 0 else ["sudo", "-n"]
-        command = [*prefix, "unshare", "--net", "--mount", sys.executable, str(INSIDE), str(self._folder)]
+        command = [*prefix, *PRIVATE, sys.executable, str(INSIDE), str(self._folder)]
         self._inside = subprocess.Popen(command)
         control = self._folder / "control"
         eventually(lambda: control.exists() or self._inside.poll() is not None, WITHIN_S, "the namespace is there")
@@ -102,8 +105,11 @@ class VirtualReaders:
 
 
 def serve(wire: socket.socket, answer: Callable[[bytes], bytes]) -> None:
-    """Answer the daemon until somebody hangs up: two bytes of length, then an APDU, or one byte that is a control."""
-    with suppress(OSError), wire.makefile("rb") as heard:
+    """Answer the daemon until somebody hangs up: two bytes of length, then an APDU, or one byte that is a control.
+
+    A card whose answer is an ``OSError`` leaves the reader.
+    """
+    with suppress(OSError), leaving(wire), wire.makefile("rb") as heard:
         while len(head := heard.read(2)) == 2:
             data = heard.read(int.from_bytes(head, "big"))
             if len(data) > 1:
@@ -113,3 +119,13 @@ def serve(wire: socket.socket, answer: Callable[[bytes], bytes]) -> None:
             else:
                 continue  # power on, power off, reset
             wire.sendall(len(told).to_bytes(2, "big") + told)
+
+
+@contextmanager
+def leaving(wire: socket.socket) -> Iterator[None]:
+    """At the end, however it comes, the card is no longer there."""
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            wire.shutdown(socket.SHUT_RDWR)
