@@ -197,7 +197,7 @@ class ReaderSettings(Section):
     """[[reader]]: one fuelling point makes it fixed, several make it roaming."""
 
     id: WireName
-    kind: Literal["serial-scanner", "pcsc"] = "serial-scanner"
+    kind: Literal["serial-scanner", "pcsc", "pn532"] = "serial-scanner"
     port: Annotated[str, Field(min_length=1)]
     serial: SerialSection = SerialSection()
     options: dict[str, Any] = Field(default_factory=dict)

@@ -34,7 +34,10 @@ REASONS: Mapping[int, str] = {
 """Why a tap failed, for counters; every other code is ``reader``."""
 
 WORDS: Mapping[int, tuple[str, str]] = {
-    winscard.W_SECURITY_VIOLATION: ("does not let this user in", "the polkit rule 70-forecourt-pcsc.rules is missing: run install.sh again"),
+    winscard.W_SECURITY_VIOLATION: (
+        "does not let this user in",
+        "the polkit rule 70-forecourt-pcsc.rules is missing: run install.sh again",
+    ),
 }
 NO_BYTES = "reader kind pcsc is for ports that begin with pcsc:, every other kind is for other ports"
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from drivers.errors import DriverError
-from drivers.readings import CodeScan, CompletedSale, FuellingPointReading, Quality, Reading, TankReading
+from drivers.readings import CardTap, CodeScan, CompletedSale, FuellingPointReading, Quality, Reading, TankReading
 from tests.support.rigs.base import Subject, VirtualRig, every_command
 from tests.support.rigs.kinds import ReaderSubject
 
@@ -92,7 +92,8 @@ def test_nonsense_raises_nothing_but_driver_errors(
     began = len(rig.seen)
     if not isinstance(subject, ReaderSubject):
         rig.until(
-            lambda: any(isinstance(news, (FuellingPointReading, TankReading)) for _, news in rig.seen[began:]), MEND_S
+            lambda: any(isinstance(news, (FuellingPointReading, TankReading, CardTap)) for _, news in rig.seen[began:]),
+            MEND_S,
         )
         rig.until(lambda: all(rig.status(name) is not False for name in rig.devices), MEND_S)
         return
