@@ -8,9 +8,16 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from agent.clock import Clock
+from agent.domain.rules.explain import LANGUAGES
 from agent.inbox import Asked, Inbox, Item, Person, refusal, success
 from agent.live import LiveBoard
+from agent.reports.arguments import BadArgument
+from agent.reports.arguments import limit as _limit
+from agent.reports.arguments import whole as _whole
+from agent.reports.arguments import word as _word
+from agent.reports.questions import Reports
 from agent.settings import Settings
+from agent.store.explained import as_json as explained
 from agent.store.queries import NotFound, Queries, utc
 from agent.store.verify import as_json as verified
 
@@ -43,6 +50,7 @@ class Answers:
         version: str,
         incarnation: str,
         backups: Backups | None = None,
+        index_key: bytes | None = None,
     ) -> None:
         self._settings = settings
         self._live = live
@@ -52,6 +60,7 @@ class Answers:
         self._incarnation = incarnation
         self._backups = backups
         self._queries = Queries(settings.store.path)
+        reports = Reports(settings, clock, index_key)
         self._reading: dict[str, Callable[[dict[str, Any]], Any]] = {
             "status": self._status,
             "pumps": lambda _: self._pumps(),
@@ -61,9 +70,10 @@ class Answers:
             "tanks.gauge-chart": lambda a: self._queries.chart(_whole(a, "tank") or 0),
             "sales": lambda a: self._queries.sales(limit=_limit(a), state=_word(a, "state"), point=_whole(a, "point")),
             "sales.show": lambda a: self._queries.sale(str(a.get("sale", "")).upper()),
+            "rules.explain": lambda a: explained(settings.store.path, str(a.get("sale", "")).upper(), _language(a)),
             "alerts": lambda a: self._queries.alerts(all_states=bool(a.get("all")), limit=_limit(a)),
             "members": lambda a: self._queries.members(limit=_limit(a)),
-            "members.show": lambda a: self._queries.member(str(a.get("member", "")).lower()),
+            "members.show": lambda a: self._queries.member(reports.member(a)),
             "journal": self._journal,
             "sync": lambda _: self._sync(),
             "prices": lambda _: self._queries.prices(),
@@ -74,6 +84,7 @@ class Answers:
             "answers": lambda _: list(self._live.answers),
             "verify": lambda _: verified(settings.store.path),
             "backup": lambda _: self._backup(),
+            **reports.questions(),
         }
 
     def answer(self, op: str, args: dict[str, Any], person: Person) -> dict[str, Any]:
@@ -193,31 +204,13 @@ class Answers:
         }
 
 
-class BadArgument(Exception):
-    """A question's argument cannot be used."""
-
-
 def _stored(meta: dict[str, str], key: str) -> int | None:
     value = meta.get(key)
     return None if value is None else int(value)
 
 
-def _limit(args: dict[str, Any]) -> int:
-    value = args.get("limit", 20)
-    if type(value) is not int or not 1 <= value <= 500:
-        raise BadArgument("limit is a whole number from 1 to 500")
-    return value
-
-
-def _whole(args: dict[str, Any], key: str) -> int | None:
-    value = args.get(key)
-    if value is not None and type(value) is not int:
-        raise BadArgument(f"{key} is a whole number")
-    return value
-
-
-def _word(args: dict[str, Any], key: str) -> str | None:
-    value = args.get(key)
-    if value is not None and not isinstance(value, str):
-        raise BadArgument(f"{key} is a word")
-    return value
+def _language(args: dict[str, Any]) -> str:
+    language = args.get("language", "en")
+    if language not in LANGUAGES:
+        raise BadArgument(f"no sentences in {language!r}: use one of {', '.join(LANGUAGES)}")
+    return str(language)

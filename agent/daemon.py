@@ -182,6 +182,7 @@ class Daemon:
             index_key=self._key,
             capabilities=of_points(device for line in self._lines.values() for device in line.devices),
             outlets=Outlets(self._send, self._wake, self._begin_anew),
+            pinned=self._pinned,
         )
 
     def _begin(self) -> rebirth.Begun:
@@ -254,6 +255,7 @@ class Daemon:
             version=__version__,
             incarnation=self._store.incarnation,
             backups=self._keeper,
+            index_key=self._key,
         )
         supervisors = frozenset(self._settings.control.supervisors)
         return ControlServer(self._settings.control.socket, supervisors, answers.answer)

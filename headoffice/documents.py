@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from agent.domain.rules.fields import RuleSetError
+from agent.domain.rules.lint import lint
 from agent.domain.rules.load import parse
-from headoffice.errors import DocumentProblem
+from headoffice.errors import DocumentProblem, RulesDoubtful
 from headoffice.keys import Keys
 from headoffice.store import documents as store
 from headoffice.store import members
@@ -34,12 +35,14 @@ MAX_SHOWN_PROBLEMS = 20
 """Faults of a rule set shown at once; more say nothing new."""
 
 
-def publish_rules(database: Database, path: Path, now_ms: int) -> Document:
+def publish_rules(database: Database, path: Path, now_ms: int, *, accept_warnings: bool = False) -> Document:
     """Validate and store a rule set (JSON or TOML); return it. The same content again returns the stored one.
 
-    Raises DocumentProblem where the file is not a valid rule set or its version does not go up.
+    Raises DocumentProblem where the file is not a valid rule set or its version does not go up, RulesDoubtful where it
+    is questionable and nobody said ``accept_warnings``.
     """
     document = read_rules(path)
+    doubts = rule_doubts(document)
     with database.write() as connection:
         known = store.newest(connection, RULES)
         if known is not None and known.hash == document.hash:
@@ -49,8 +52,17 @@ def publish_rules(database: Database, path: Path, now_ms: int) -> Document:
                 f"{path.name} has version {document.version}, version {known.version} is published already",
                 hint=f"set version to {known.version + 1} or more; versions never go back",
             )
+        if doubts and not accept_warnings:
+            shown = "; ".join(doubts[:MAX_SHOWN_PROBLEMS])
+            hint = "nothing was published: correct it (forecourt rules lint shows the lines), or say --accept-warnings"
+            raise RulesDoubtful(f"{path.name} is questionable: {shown}", hint=hint)
         store.add(connection, document, now_ms)
     return document
+
+
+def rule_doubts(document: Document) -> list[str]:
+    """Return what is questionable in a rule set that was read, one sentence each."""
+    return [str(finding) for finding in lint(json.loads(document.body))]
 
 
 def read_rules(path: Path) -> Document:

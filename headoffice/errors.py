@@ -6,6 +6,7 @@ HeadOfficeError
 |   +-- KeyProblem       a key file is missing, readable by others, or not a key
 |   +-- DocumentProblem  a rule set is not valid, or its version goes back
 |   +-- ImportProblem    a line of a member file cannot be read
++-- RulesDoubtful      a rule set could be published and is questionable: exit code 1, nothing was published
 """
 
 from __future__ import annotations
@@ -39,3 +40,9 @@ class DocumentProblem(UsageError):
 
 class ImportProblem(UsageError):
     """A member file is refused as a whole, nothing is imported. Example: line 17 has a member id that is not hex."""
+
+
+class RulesDoubtful(HeadOfficeError):
+    """A valid rule set that somebody must look at first. Example: an offer that stands in the shadow of another."""
+
+    exit_code = 1

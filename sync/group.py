@@ -46,7 +46,10 @@ _OP = Members(
         "tier": OrNull(Text(0, 64)),
         "growth": OrNull(Int()),
         "tags": Items(NAME, 256),
-        "lots": Items(Members({"points": Int(), "usable_from": OrNull(NAME), "expires_on": OrNull(NAME)}), 1_024),
+        "lots": Items(
+            Members({"points": Int(), "usable_from": OrNull(NAME), "expires_on": OrNull(NAME)}, {"lot": OrNull(NAME)}),
+            1_024,
+        ),
         "as_of": OrNull(Anything()),
         "mask": OrNull(Text(0, 64)),
         "birthday_md": OrNull(Text(0, 8)),

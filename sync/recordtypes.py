@@ -29,6 +29,7 @@ from sync.shapes import (
     Members,
     OrNull,
     Text,
+    Truth,
     Word,
 )
 
@@ -38,6 +39,14 @@ INCARNATION_TYPE = "fc.incarnation.v1"
 _TYPE_NAME = re.compile(r"(fc(?:\.[a-z_]{1,32}){1,3})\.v([1-9][0-9]{0,3})")
 _WORDS = Items(NAME)
 _POSTINGS = Items(Members({"account": NAME, "points": Int(), "lot": OrNull(NAME)}))
+_LOTS = Items(
+    Members(
+        {"lot": NAME, "earned_ms": Int(), "usable_from_ms": OrNull(Int()), "expires_on": OrNull(DAY)},
+    )
+)
+_POINTS_LEASES = Items(Members({"lease": OrNull(NAME), "points": Int()}))
+_BUDGETS = Items(Members({"campaign": NAME, "lease": OrNull(NAME), "amount_minor": Int()}))
+_COUPON = Members({"code": NAME, "offer": NAME, "value_minor": Int(), "left_minor": OrNull(Int()), "used": Truth()})
 _PARENT_STREAM = Members({"seq": COUNT, "hash": HASH_HEX})
 _PARENT = Members(
     {
@@ -67,7 +76,8 @@ _SALE = Members(
         "business_day": OrNull(DAY),
         "attendant": OrNull(Text()),
         "flags": _WORDS,
-    }
+    },
+    {"rollback_offer": NAME, "list_price_milli": Int()},
 )
 _LINKED = Members(
     {
@@ -94,8 +104,15 @@ _SETTLED = Members(
         "net_minor": Int(),
         "tenders": Items(Members({"kind": NAME, "amount_minor": Int(), "ref": OrNull(Text())})),
         "postings": _POSTINGS,
-        "budgets": Items(Members({"campaign": NAME, "lease": OrNull(NAME), "amount_minor": Int()})),
-    }
+        "budgets": _BUDGETS,
+    },
+    {
+        "lines_left_out": COUNT,
+        "coupons": Items(_COUPON),
+        "rollback_minor": COUNT,
+        "points_leases": _POINTS_LEASES,
+        "lots": _LOTS,
+    },
 )
 _CORRECTED = Members(
     {
@@ -108,7 +125,8 @@ _CORRECTED = Members(
         "reason": OrNull(Text()),
         "postings": _POSTINGS,
         "delay_s": OrNull(Int()),
-    }
+    },
+    {"coupons": Items(NAME), "budgets": _BUDGETS, "points_leases": _POINTS_LEASES, "lots": _LOTS},
 )
 _ENROLLED = Members(
     {
@@ -206,7 +224,8 @@ TYPES: MappingProxyType[str, RecordType] = MappingProxyType(
                     "member": MEMBER_ID,
                     "why": Word(("grant", "expire_seen", "adjust", "reversal")),
                     "postings": _POSTINGS,
-                }
+                },
+                {"lots": _LOTS},
             ),
         ),
         "fc.member.enrolled.v1": RecordType("L", _ENROLLED),

@@ -10,7 +10,18 @@ if TYPE_CHECKING:
 
 def application() -> Typer:
     """Return the command line with every command of this room."""
-    from agent.cli import acting, backups, charts, device, device_maps, first  # noqa: F401 - each adds its commands
+    from agent.cli import (  # noqa: F401 - each adds its commands
+        acting,
+        backups,
+        charts,
+        device,
+        device_maps,
+        first,
+        loyalty,
+        rules,
+        rules_explain,
+        rules_lint,
+    )
     from agent.cli.app import app
 
     return app

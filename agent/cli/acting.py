@@ -22,6 +22,18 @@ TenderOption = Annotated[
     typer.Option("--tender", help="KIND or KIND:AMOUNT or KIND:AMOUNT:REF; may be given several times."),
 ]
 
+CouponOption = Annotated[
+    list[str] | None,
+    typer.Option("--coupon", help="A signed coupon, or a code known here; may be given several times."),
+]
+PointsOption = Annotated[int | None, typer.Option("--points", min=1, help="How many points the member wants to spend.")]
+AcceptOption = Annotated[
+    bool, typer.Option("--accept", help="Go on without what is refused; the customer knows the price.")
+]
+RequestOption = Annotated[
+    str, typer.Option("--request", help="Your own name of this wish: said again it gets the first answer.")
+]
+
 _DECIMAL = re.compile(r"([0-9]{1,9})(?:\.([0-9]{1,9}))?")
 
 
@@ -30,6 +42,13 @@ def _done(value: Any, as_json: bool) -> None:
         print_json(value)
     else:
         show.done(value)
+
+
+def _priced(value: Any, as_json: bool) -> None:
+    if as_json:
+        print_json(value)
+    else:
+        show.priced(value)
 
 
 def _decimal(text: str, places: int, what: str) -> int:
@@ -61,21 +80,43 @@ def _tender(text: str, config: Path | None, socket: Path | None) -> dict[str, An
 def sales_settle(
     sale: str,
     tender: TenderOption,
+    coupon: CouponOption = None,
+    points: PointsOption = None,
+    accept: AcceptOption = False,
     as_json: JsonOption = False,
     config: ConfigOption = None,
     socket: SocketOption = None,
 ) -> None:
     """Settle a sale by one or several tenders, or book it to drive-off, meter-test or own-use."""
     tenders = [_tender(text, config, socket) for text in tender]
-    _done(question(config, socket, "sales.settle", sale=sale, tenders=tenders), as_json)
+    wish = {"coupons": coupon or [], "points": points, "accept": accept}
+    _priced(question(config, socket, "sales.settle", {"sale": sale, "tenders": tenders, **wish}), as_json)
 
 
 @sales.command("quote")
 def sales_quote(
+    sale: str,
+    coupon: CouponOption = None,
+    points: PointsOption = None,
+    lock: Annotated[
+        bool, typer.Option("--lock", help="Hold the price until the sale is settled or time is up.")
+    ] = False,
+    accept: AcceptOption = False,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    socket: SocketOption = None,
+) -> None:
+    """Tell what a sale costs now: discount, net and points; nothing is written unless the price is held."""
+    wish = {"coupons": coupon or [], "points": points, "accept": accept}
+    _priced(question(config, socket, "sales.quote", {"sale": sale, "lock": lock, **wish}), as_json)
+
+
+@sales.command("unlock")
+def sales_unlock(
     sale: str, as_json: JsonOption = False, config: ConfigOption = None, socket: SocketOption = None
 ) -> None:
-    """Tell what a sale costs now: discount, net and points; nothing is written."""
-    _done(question(config, socket, "sales.quote", sale=sale), as_json)
+    """Let a held price go: the sale is payable at what it costs then."""
+    _done(question(config, socket, "sales.unlock", sale=sale), as_json)
 
 
 @sales.command("link")
@@ -101,10 +142,15 @@ def sales_unlink(
 
 @sales.command("void")
 def sales_void(
-    sale: str, reason: Reason, as_json: JsonOption = False, config: ConfigOption = None, socket: SocketOption = None
+    sale: str,
+    reason: Reason,
+    request: RequestOption = "",
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    socket: SocketOption = None,
 ) -> None:
     """Give the whole net of a settled sale back."""
-    _done(question(config, socket, "sales.void", sale=sale, reason=reason), as_json)
+    _done(question(config, socket, "sales.void", sale=sale, reason=reason, request=request), as_json)
 
 
 @sales.command("refund")
@@ -112,13 +158,15 @@ def sales_refund(
     sale: str,
     amount: Annotated[str, typer.Option("--amount", help="How much of the net, such as 20.00.")],
     reason: Reason,
+    again: Annotated[bool, typer.Option("--again", help="The same amount a second time is meant.")] = False,
+    request: RequestOption = "",
     as_json: JsonOption = False,
     config: ConfigOption = None,
     socket: SocketOption = None,
 ) -> None:
     """Give a part of the net of a settled sale back."""
-    minor = _amount(amount, config, socket)
-    _done(question(config, socket, "sales.refund", sale=sale, amount_minor=minor, reason=reason), as_json)
+    values = {"sale": sale, "amount_minor": _amount(amount, config, socket), "reason": reason}
+    _done(question(config, socket, "sales.refund", {**values, "again": again, "request": request}), as_json)
 
 
 @sales.command("correct")

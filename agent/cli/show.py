@@ -210,6 +210,8 @@ def sale(value: dict[str, Any]) -> None:
         f" {litres(value['volume_ml'], 3)} L"
         f" x {price(value['unit_price_milli'])} = {money(value['amount_minor'], exponent)} {value['currency']}"
     )
+    if value["rollback_offer"] is not None:
+        print(f"price lowered at the pump from {price(value['list_price_milli'])} by {value['rollback_offer']}")
     key = f"totalizer {value['totalizer_start']} -> {value['totalizer_end']}"
     if value["counter"] is not None:
         key = f"number {value['counter']} of this point, which keeps no totals"
@@ -226,10 +228,18 @@ def sale(value: dict[str, Any]) -> None:
             f" {money(value['discount_minor'], exponent)}, net {money(value['net_minor'], exponent)},"
             f" {value['points_earned']} points"
         )
+    held = value["held"]
+    if held is not None:
+        until, net = clock_time(held["until"]), money(held["net_minor"], exponent)
+        print(f"held by {held['by']} at a net of {net} until {until}; unlock lets it go")
     for sentence in value["explanation"]:
         print(f"  - {sentence}")
     for tender in value["tenders"]:
         print(f"paid {money(tender['amount_minor'], exponent)} {tender['kind']} {tender['ref'] or ''}".rstrip())
+    for coupon in value["coupons"]:
+        worth = money(coupon["value_minor"], exponent)
+        back = "" if coupon["returned_at"] is None else f", came back {clock_time(coupon['returned_at'])}"
+        print(f"coupon {coupon['code']} of {coupon['offer']}: {worth}{back}")
     for posting in value["postings"]:
         print(f"  {posting['account']:<20}{posting['points']:>8}  lot {posting['lot']}")
     for item in value["corrections"]:
@@ -311,6 +321,7 @@ def prices(value: list[dict[str, Any]]) -> None:
 
 _PRICE_STATES = {
     "in_force": "in force",
+    "lowered": "lowered for a member",
     "waiting": "waits until the point is at rest",
     "refused": "refused by the pump",
     "not_ours": "not set by us",
@@ -379,3 +390,16 @@ def settings_ok(file: str, settings: Any) -> None:
 def done(value: dict[str, Any]) -> None:
     """Print what an action came to."""
     print(", ".join(f"{key.replace('_', ' ')} {item}" for key, item in value.items() if item not in (None, [], "")))
+
+
+def priced(value: dict[str, Any]) -> None:
+    """Print what a sale costs or was settled at, and what became of each thing that was asked for."""
+    exponent = value["exponent"]
+    amounts = ("amount_minor", "discount_minor", "net_minor")
+    told = {name.removesuffix("_minor"): money(value[name], exponent) for name in amounts}
+    rest = {name: item for name, item in value.items() if name not in (*amounts, "exponent", "asked", "held_until_ms")}
+    done({"sale": rest.pop("sale"), **told, **{name: item for name, item in rest.items() if item != 0}})
+    for asked in value["asked"]:
+        what = asked["coupon"] if asked["what"] == "coupon" else f"{asked['points_redeemed']} of {asked['points']}"
+        worth = money(asked["value_minor"], exponent)
+        print(f"{asked['what']} {what}: {asked['verdict']} {asked['code']}, {worth} off. {asked['text']}")

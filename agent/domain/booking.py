@@ -20,6 +20,7 @@ COVERS_SEVERAL = "covers_several"
 ACCEPTED_BY_HAND = "accepted_by_hand"
 LIVE_VALUES = "live_values"
 NO_TOTALS = "no_totals"
+LOWERED_PRICE = "lowered_price"
 
 AMOUNT_TOTAL_FACTOR = 10
 """An amount total that says more than ten times (or less than a tenth of) volume times price has itself been

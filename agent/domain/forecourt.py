@@ -15,6 +15,7 @@ from agent.domain import point_control as control
 from agent.domain import point_counted as counted
 from agent.domain import point_prices as prices
 from agent.domain import point_rebirth as rebirth
+from agent.domain import point_rollback as rollback
 from agent.domain import point_wishes as wishes
 from agent.domain.booking import ACCEPTED_BY_HAND, AMOUNT_ESTIMATED, LIVE_VALUES, Booking, Fingerprint
 from agent.domain.instant import Now
@@ -34,6 +35,8 @@ from agent.domain.point_events import (
     OpenFuelling,
     PricesWanted,
     ResumeByPerson,
+    RollbackOver,
+    RollbackWanted,
     SaveLive,
     StopByPerson,
     SuspendByPerson,
@@ -93,6 +96,7 @@ def step(point: Point, event: Event, now: Now) -> Step:
     if point.volatile.fresh:
         _started(turn)
     _HANDLERS[type(event)](turn, event)
+    rollback.note_sales(turn)
     _decide(turn)
     after = turn.point.durable
     return Step(turn.point, tuple(turn.effects), after is not point.durable and after != point.durable)
@@ -104,11 +108,13 @@ def _started(turn: Turn) -> None:
     for command in turn.durable.unconfirmed:
         control.unresolved(turn, command)
     turn.keep(unconfirmed=())
+    rollback.over(turn, "the agent was restarted")
 
 
 def _decide(turn: Turn) -> None:
     """What the level asks for now: read out, acknowledge and synchronise, release, authorise; in this order only."""
     control.expire(turn)
+    rollback.follow(turn)
     seen = turn.volatile
     if not seen.online or seen.reading is None:
         return
@@ -116,6 +122,7 @@ def _decide(turn: Turn) -> None:
     if not turn.point.monitored:
         control.watch_authorised(turn)
         control.watch_adopted(turn)
+        control.watch_lowered(turn)
     if not turn.volatile.accounted:
         _read_if_due(turn)
         return
@@ -390,6 +397,11 @@ def _on_prices(turn: Turn, wish: PricesWanted) -> None:
     if nozzles != turn.point.config.nozzles:
         turn.point = replace(turn.point, config=replace(turn.point.config, nozzles=nozzles))
         turn.note(prices_tried=0, prices_at_ms=0)
+        known = turn.durable.rollback
+        if known is not None and any(
+            wanted.get(p.nozzle, p.list_price_milli) != p.list_price_milli for p in known.prices
+        ):
+            rollback.over(turn, "the list price has changed")
 
 
 def _on_unpaid(turn: Turn, told: UnpaidCount) -> None:
@@ -411,6 +423,8 @@ _HANDLERS: dict[type[Any], Callable[[Turn, Any], None]] = {
     ConfirmMeter: _on_confirm,
     AcceptPending: _on_accept,
     PricesWanted: _on_prices,
+    RollbackWanted: rollback.want,
+    RollbackOver: rollback.withdraw,
     UnpaidCount: _on_unpaid,
     AuthoriseByPerson: wishes.authorise,
     StopByPerson: wishes.stop,

@@ -6,6 +6,7 @@ Every decision is taken from the state that was read, never from a command's mem
 from __future__ import annotations
 
 from agent.domain import point_prices as prices
+from agent.domain import point_rollback as rollback
 from agent.domain.point_account import ACK_ATTEMPTS, MOVING_RETRY_MS, PENDING_RETRY_MS, hold_pending
 from agent.domain.point_counted import next_counter
 from agent.domain.point_events import (
@@ -16,7 +17,7 @@ from agent.domain.point_events import (
     Turn,
 )
 from agent.domain.point_state import BUSY, HUNG, ControlMode, Fuelling, Inflight, Origin, Unconfirmed
-from drivers.commands import Authorise, Stop
+from drivers.commands import Authorise, Preset, Stop
 from drivers.readings import CommandOutcome, CommandResult, PointState
 
 COMMAND_LIMITS_MS = {
@@ -70,6 +71,7 @@ def blocked_by(turn: Turn) -> str | None:
         (known.open is not None, "a fuelling is already open"),
         (turn.waiting_for("SetPrices", "Authorise", "Preset"), "a command is under way"),
         (seen.reading is not None and seen.reading.needs_prices, "the pump has no prices"),
+        (rollback.in_the_way(turn), "the list price is not back after a lowered one; hang up and lift again"),
         (_unpaid_limit(turn), f"{seen.unpaid} sales are unpaid"),
         (_no_base(turn), "a nozzle has no baseline"),
     )
@@ -98,6 +100,7 @@ def mark_ended(turn: Turn, retry_after_ms: int = 0) -> None:
 
 def gap(turn: Turn) -> None:
     """Readings may have been missed: only reads until everything is accounted for again."""
+    rollback.over(turn, "sight of the point was lost")
     turn.note(
         reading=None,
         accounted=False,
@@ -128,12 +131,14 @@ def answer_call(turn: Turn) -> None:
         return
     turn.note(armed=False)
     open_fuelling(turn, nozzle, Origin.AUTO)
-    authorise(turn)
+    let_go(turn)
 
 
 def open_fuelling(turn: Turn, nozzle: int | None, origin: Origin, wish: AuthoriseByPerson | None = None) -> None:
     """Write down that a fuelling is open, before anything lets it deliver."""
     meter = turn.durable.meter(nozzle)
+    decided = origin in (Origin.AUTO, Origin.PERSON)
+    preset_ml, preset_minor = rollback.limits(turn, nozzle, wish) if decided else (None, None)
     fuelling = Fuelling(
         nozzle=nozzle,
         start=None if meter is None else meter.total,
@@ -143,13 +148,25 @@ def open_fuelling(turn: Turn, nozzle: int | None, origin: Origin, wish: Authoris
         boot=turn.point.config.boot,
         origin=origin,
         attendant=None if wish is None else wish.person,
-        preset_volume_ml=None if wish is None else wish.preset_volume_ml,
-        preset_amount_minor=None if wish is None else wish.preset_amount_minor,
+        preset_volume_ml=preset_ml,
+        preset_amount_minor=preset_minor,
         counter=next_counter(turn),
     )
     turn.keep(open=fuelling)
     turn.note(busy_seen=False)
     turn.emit(OpenFuelling(fuelling))
+    rollback.serve(turn)
+
+
+def let_go(turn: Turn) -> None:
+    """Let the open fuelling deliver; one with a limit only once the pump has that."""
+    fuelling = turn.durable.open
+    assert fuelling is not None
+    volume_ml, amount_minor = fuelling.preset_volume_ml, fuelling.preset_amount_minor
+    if volume_ml is None and amount_minor is None:
+        authorise(turn)
+    else:
+        turn.send(Preset(turn.next_id(), turn.point.config.number, volume_ml, amount_minor))
 
 
 def authorise(turn: Turn) -> None:
@@ -207,6 +224,16 @@ def watch_authorised(turn: Turn) -> None:
         _cannot_stop(turn, waiting=unwanted)
     elif turn.now.mono_ms >= seen.stop_at_ms and not turn.waiting_for("Stop"):
         stop(turn, "authorised and not lifted in time")
+
+
+def watch_lowered(turn: Turn) -> None:
+    """An authorisation at a lowered price whose member has gone is stopped before anybody lifts."""
+    seen = turn.volatile
+    unlifted = turn.point.state is PointState.AUTHORISED and not seen.out and not seen.live.flowing
+    if not (unlifted and rollback.is_nobodys(turn) and turn.point.config.stops):
+        return
+    if turn.now.mono_ms >= seen.stop_at_ms and not turn.waiting_for("Stop", "Authorise", "Preset"):
+        stop(turn, "authorised at a lowered price, and the member has gone")
 
 
 def _cannot_stop(turn: Turn, *, waiting: bool) -> None:
@@ -306,6 +333,7 @@ def _ended(turn: Turn, sent: Inflight, outcome: CommandOutcome, detail: str) -> 
         _acknowledged(turn, sent, applied)
     elif sent.kind == "SetPrices":
         prices.were_set(turn, applied=applied)
+        rollback.order_ended(turn, applied=applied, detail=detail)
     elif sent.kind == "Preset":
         _preset_ended(turn, applied, detail)
     elif sent.kind == "Authorise":
@@ -339,6 +367,7 @@ def _preset_ended(turn: Turn, applied: bool, detail: str) -> None:
         authorise(turn)
         return
     turn.emit(Audit("preset_failed", detail or "the preset was not confirmed; nothing was authorised"))
+    rollback.over(turn, "the pump took no preset")
     if turn.point.state not in BUSY:
         mark_ended(turn)
 

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from agent.domain.booking import Booking, Meter
 from agent.domain.instant import Now
+from agent.domain.point_lowered import Rollback, SoldLower
 from agent.domain.point_state import Durable, Fuelling, Inflight, Point, Unconfirmed, Volatile
 from agent.domain.sale import Totalizer
 from drivers.commands import Command, ReadSale
@@ -55,6 +56,21 @@ class PricesWanted:
     """Unit prices of current configuration, ((nozzle, unit_price_milli), ...); nozzles not named keep theirs."""
 
     prices: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackWanted:
+    """A member waits at this point and is offered lower prices, if they can still be set before the lift."""
+
+    rollback: Rollback
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackOver:
+    """Whoever was offered the lowered prices of ``id`` waits no longer, and why."""
+
+    id: str
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +129,8 @@ Event = (
     | ConfirmMeter
     | AcceptPending
     | PricesWanted
+    | RollbackWanted
+    | RollbackOver
     | UnpaidCount
     | AuthoriseByPerson
     | StopByPerson
@@ -131,12 +149,15 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Book:
-    """Write a sale. ``lifted_ms`` is ``None`` where its lift was not seen."""
+    """Write a sale. ``lifted_ms`` is ``None`` where its lift was not seen. ``rollback``: it was made at a lowered
+    price, whoever bought it.
+    """
 
     booking: Booking
     lifted_ms: int | None
     ended_ms: int
     attendant: str | None = None
+    rollback: SoldLower | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from agent.domain.booking import Booking, Fingerprint, Meter, Rules
+from agent.domain.point_lowered import Rollback, lowered_in, lowered_out
 from agent.domain.sale import SaleKind, Totalizer
 from drivers.readings import FuellingPointReading, HeldSale, PointState, TotalizerReading
 
@@ -200,7 +201,8 @@ class Durable:
     kept for each of them. ``alerts``: those standing. ``rebase``: nozzles whose stored total may be an old one, until
     their next read-out; ``ends``: what head office said of their last sales, ``None`` until it did; ``gaps``: what it
     must still be asked about. ``counter``: the last number given to a sale of a device without totals, ``None`` before
-    its first contact. ``in_force``: the unit price each nozzle is known to sell at.
+    its first contact. ``in_force``: the unit price each nozzle is known to sell at. ``rollback``: a lowered price, from
+    the wish until the list price is back.
     """
 
     meters: tuple[Meter, ...] = ()
@@ -218,6 +220,7 @@ class Durable:
     gaps: tuple[MeterGap, ...] = ()
     counter: int | None = None
     in_force: tuple[tuple[int, int], ...] = ()
+    rollback: Rollback | None = None
 
     def meter(self, nozzle: int | None) -> Meter | None:
         """The stored meter of ``nozzle``."""
@@ -346,6 +349,7 @@ def durable(point: Point) -> dict[str, Any]:
         "gaps": [_gap_out(gap) for gap in d.gaps],
         "counter": d.counter,
         "in_force": [list(entry) for entry in d.in_force],
+        "rollback": lowered_out(d.rollback),
     }
 
 
@@ -380,6 +384,7 @@ def restore(config: PointConfig, stored: Mapping[str, Any] | None, boot: str) ->
             gaps=tuple(_gap_in(gap) for gap in stored.get("gaps", ())),
             counter=stored.get("counter"),
             in_force=tuple((nozzle, price) for nozzle, price in stored.get("in_force", ())),
+            rollback=lowered_in(stored.get("rollback")),
         ),
     )
 

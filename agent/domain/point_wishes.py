@@ -8,7 +8,7 @@ from __future__ import annotations
 from agent.domain import point_control as control
 from agent.domain.point_events import Audit, AuthoriseByPerson, ResumeByPerson, StopByPerson, SuspendByPerson, Turn
 from agent.domain.point_state import ControlMode, Origin
-from drivers.commands import Preset, Resume, Suspend
+from drivers.commands import Resume, Suspend
 from drivers.readings import PointState
 
 RUNNING = frozenset((PointState.AUTHORISED, PointState.STARTED, PointState.FUELLING))
@@ -43,10 +43,7 @@ def authorise(turn: Turn, wish: AuthoriseByPerson) -> None:
     turn.note(armed=False, authorise_tried=0)
     turn.emit(Audit("authorise", f"{wish.person}: nozzle {nozzle or 'any'}"))
     control.open_fuelling(turn, nozzle, Origin.PERSON, wish)
-    if presets:
-        turn.send(Preset(turn.next_id(), config.number, wish.preset_volume_ml, wish.preset_amount_minor))
-    else:
-        control.authorise(turn)
+    control.let_go(turn)
 
 
 def stop(turn: Turn, wish: StopByPerson) -> None:

@@ -50,6 +50,8 @@ class Sale:
 
     ``sub`` (1, 2, ...) only where start equals end; ``counter`` only for devices without totalizers.
     ``lifted_ms`` is ``None`` where no lift was seen. ``flags``: sorted words of ``agent.domain.booking``.
+    ``rollback_offer`` and ``list_price_milli``: the offer that lowered the price at the pump before the lift, and the
+    price it replaced; both or neither.
     """
 
     id: str
@@ -72,3 +74,5 @@ class Sale:
     business_day: str
     attendant: str | None
     flags: tuple[str, ...] = ()
+    rollback_offer: str | None = None
+    list_price_milli: int | None = None

@@ -6,7 +6,7 @@ Pure: evaluates nothing again, writes nothing. The shape follows fc.sale.settled
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from fractions import Fraction
 
@@ -28,12 +28,15 @@ from agent.domain.ledger import (
 from agent.domain.rules.explain import line_text
 from agent.domain.rules.facts import Purpose, local_time
 from agent.domain.rules.model import GrowthBase
-from agent.domain.rules.verdict import BudgetUse, Evaluation, Gift
+from agent.domain.rules.verdict import BudgetUse, Evaluation, Gift, Verdict
 
 HOUR_MS = 3_600_000
 MAX_TENDERS = 8
 """Tenders of one sale: more is a broken till, and the settled record must stay below its size limit."""
 
+
+MAX_LINES_SENT = 48
+"""Lines of one sale that travel, budgets and coupons among them: the record must stay below its size limit."""
 
 MAX_REF_LENGTH = 64
 """Characters of a payment's own number: those of the payment networks are shorter."""
@@ -159,8 +162,14 @@ class Settlement:
     evaluation: Evaluation
 
     def record(self) -> dict[str, object]:
-        """Return the ``data`` of fc.sale.settled.v1; applied and trimmed lines and refusals alike, one per offer."""
-        return {
+        """Return the ``data`` of fc.sale.settled.v1.
+
+        At most MAX_LINES_SENT ``lines`` travel, in the order of the rules: those that gave something, then those given
+        nothing after all, then refusals; ``lines_left_out`` counts the rest, which stay with the settlement at the
+        station. It, ``coupons`` and ``rollback_minor`` are there only where there is something to say.
+        """
+        sent = _sent(self.lines, MAX_LINES_SENT - len(self.budgets) - len(self.evaluation.coupons))
+        record: dict[str, object] = {
             "sale": self.sale,
             "member": self.member,
             "rule_version": self.rule_version,
@@ -173,7 +182,7 @@ class Settlement:
                     "value_minor": line.value_minor,
                     "desired_minor": line.desired_minor,
                 }
-                for line in self.lines
+                for line in sent
             ],
             "discount_minor": self.discount_minor,
             "points_redeemed": self.points_redeemed,
@@ -187,6 +196,13 @@ class Settlement:
                 {"campaign": use.campaign, "lease": use.lease, "amount_minor": use.amount_minor} for use in self.budgets
             ],
         }
+        if len(sent) < len(self.lines):
+            record["lines_left_out"] = len(self.lines) - len(sent)
+        if self.evaluation.coupons:
+            record["coupons"] = [asdict(use) for use in self.evaluation.coupons]
+        if self.evaluation.rollback_minor:
+            record["rollback_minor"] = self.evaluation.rollback_minor
+        return record
 
 
 def posting_records(postings: Iterable[Posting]) -> list[dict[str, object]]:
@@ -217,7 +233,7 @@ def settle(
         check_tenders(evaluation.net_minor, paid)
         if purpose_of(paid) is not evaluation.sale.purpose:
             raise TenderError("the tenders book another purpose than the quote was made for: quote the sale again")
-    member = None if evaluation.member is None or evaluation.sale.purpose is not None else evaluation.member.member
+    member = _holder(evaluation)
     lot, postings = (
         (None, ())
         if member is None
@@ -243,6 +259,12 @@ def settle(
         gifts=evaluation.gifts,
         evaluation=evaluation,
     )
+
+
+def _holder(evaluation: Evaluation) -> str | None:
+    """The member for whom the sale is counted; nobody where no customer bought fuel, or none flowed."""
+    nobody = evaluation.sale.purpose is not None or evaluation.sale.volume_ml == 0
+    return None if evaluation.member is None or nobody else evaluation.member.member
 
 
 def usable_from(evaluation: Evaluation, ended_ms: int) -> int:
@@ -337,8 +359,6 @@ _LOT_ACCOUNTS = (Account.AVAILABLE, Account.PENDING)
 
 def _growth(evaluation: Evaluation) -> int:
     base = evaluation.rules.program.growth_base
-    if evaluation.sale.volume_ml == 0:
-        return 0
     if base is GrowthBase.NET:
         return evaluation.net_minor
     return evaluation.sale.volume_ml if base is GrowthBase.VOLUME else 1
@@ -358,3 +378,15 @@ def _lines(evaluation: Evaluation) -> tuple[Line, ...]:
         )
         for verdict in evaluation.verdicts
     )
+
+
+def _sent(lines: tuple[Line, ...], at_most: int) -> tuple[Line, ...]:
+    """Return the lines that travel, in their order."""
+
+    def weight(line: Line) -> int:
+        if line.verdict == Verdict.REJECTED:
+            return 2 if line.desired_minor else 3
+        return 0 if line.value_minor else 1
+
+    kept = {line.offer for line in sorted(lines, key=weight)[: max(0, at_most)]}
+    return tuple(line for line in lines if line.offer in kept)

@@ -8,13 +8,17 @@ from typing import Any
 from agent.domain import point_events as events
 from agent.domain.settlement import Tender
 from agent.inbox import Asked
-from agent.pipeline import alerting, correcting, points, pricing, scanning, settling
+from agent.pipeline import alerting, correcting, points, pricing, quoting, scanning, settling
 from agent.pipeline.step import RequestRefused, Step
+from agent.pipeline.wishes import MAX_COUPONS, Wish
 from drivers.commands import ConfirmUnits
 
 SUPERVISOR = "supervisor"
 MAX_TEXT = 200
 """Longest reason or reference a person may give."""
+
+MAX_COUPON_TEXT = 1_024
+"""Longest text of a signed coupon."""
 
 Operation = Callable[[Step, Asked, bytes], dict[str, Any]]
 
@@ -85,16 +89,36 @@ def _tenders(asked: Asked, net_minor: int) -> list[Tender]:
 
 def _settle(step: Step, asked: Asked, _key: bytes) -> dict[str, Any]:
     sale = _sale(step, asked)
-    row = step.tx.sales.row(sale)
-    net = 0
-    if row is not None and row["state"] != "Cleared":
-        quoted = settling.quote(step, sale)
-        net = quoted["net_minor"]
-    return settling.settle(step, sale, _tenders(asked, net), asked.person.name)
+    return settling.settle(step, sale, lambda net_minor: _tenders(asked, net_minor), asked.person.name, _wish(asked))
+
+
+def _wish(asked: Asked) -> Wish:
+    """Read what the customer asks for: {coupons: [token or code], points, accept}."""
+    given = asked.args.get("coupons") or []
+    if not isinstance(given, list) or len(given) > MAX_COUPONS:
+        raise RequestRefused("coupons is no list of codes", hint=f"give up to {MAX_COUPONS} --coupon", exit_code=2)
+    for coupon in given:
+        if not isinstance(coupon, str) or not (0 < len(coupon) <= MAX_COUPON_TEXT and coupon.isascii()):
+            raise RequestRefused(
+                "a coupon is a code or a signed text of letters, digits, dots and dashes",
+                hint="scan it again, or type it as it is printed",
+                exit_code=2,
+            )
+    points = _optional_number(asked, "points")
+    if points is not None and points < 1:
+        raise RequestRefused(
+            f"{points} points cannot be spent", hint="leave --points out, or give 1 or more", exit_code=2
+        )
+    return Wish(tuple(coupon.strip() for coupon in given), points, accept=asked.args.get("accept") is True)
 
 
 def _quote(step: Step, asked: Asked, _key: bytes) -> dict[str, Any]:
-    return settling.quote(step, _sale(step, asked))
+    hold_by = asked.person.name if asked.args.get("lock") is True else None
+    return quoting.quote(step, _sale(step, asked), _wish(asked), hold_by=hold_by)
+
+
+def _unlock(step: Step, asked: Asked, _key: bytes) -> dict[str, Any]:
+    return quoting.unlock(step, _sale(step, asked), asked.person.name)
 
 
 def _link(step: Step, asked: Asked, key: bytes) -> dict[str, Any]:
@@ -107,7 +131,8 @@ def _unlink(step: Step, asked: Asked, _key: bytes) -> dict[str, Any]:
 
 
 def _by(asked: Asked) -> correcting.By:
-    return correcting.By(asked.person.name, asked.person.role, _text(asked, "reason"))
+    request = _text(asked, "request", needed=False) or None
+    return correcting.By(asked.person.name, asked.person.role, _text(asked, "reason"), request)
 
 
 def _void(step: Step, asked: Asked, _key: bytes) -> dict[str, Any]:
@@ -115,7 +140,8 @@ def _void(step: Step, asked: Asked, _key: bytes) -> dict[str, Any]:
 
 
 def _refund(step: Step, asked: Asked, _key: bytes) -> dict[str, Any]:
-    return correcting.refund(step, _sale(step, asked), _number(asked, "amount_minor"), _by(asked))
+    again = asked.args.get("again") is True
+    return correcting.refund(step, _sale(step, asked), _number(asked, "amount_minor"), _by(asked), again=again)
 
 
 def _correct(step: Step, asked: Asked, _key: bytes) -> dict[str, Any]:
@@ -194,6 +220,7 @@ def _confirm_units(step: Step, asked: Asked, _key: bytes) -> dict[str, Any]:
 OPERATIONS: dict[str, tuple[Operation, str]] = {
     "sales.settle": (_settle, "attendant"),
     "sales.quote": (_quote, "attendant"),
+    "sales.unlock": (_unlock, "attendant"),
     "sales.link": (_link, "attendant"),
     "sales.unlink": (_unlink, "attendant"),
     "sales.void": (_void, SUPERVISOR),

@@ -42,7 +42,9 @@ from agent.pipeline import (
     gauging,
     points,
     pricing,
+    quoting,
     receiving,
+    rollback,
     rulebook,
     scanning,
     settling,
@@ -74,6 +76,7 @@ from drivers.readings import (
     TankReading,
     TotalizerReading,
 )
+from sync.signing import PinnedKeys
 
 _log = get_logger("pipeline")
 
@@ -103,7 +106,10 @@ class Pipeline:
         index_key: bytes,
         capabilities: Mapping[int, DispenserCapabilities],
         outlets: Outlets,
+        pinned: PinnedKeys | None = None,
     ) -> None:
+        """``pinned``: head office's public keys, which coupons are checked with."""
+        self._pinned = pinned
         self._store = store
         self._can = capabilities
         self._settings = settings
@@ -135,7 +141,10 @@ class Pipeline:
             rules=rulebook.load_active(tx, station.currency, station.exponent),
             keys=codes.load_active(tx, testing=station.mode == "training"),
         )
+        for sale, until_ms in tx.quotes.until():
+            memory.locks[sale] = (now.mono_ms + self._settings.sales.holds_ms(until_ms, now.wall_ms), until_ms)
         gauging.build(self._settings, tx, memory)
+        rollback.at_start(memory)
         for sale, due_ms in tx.sales.scheduled():
             memory.due[sale] = now.mono_ms + self._settings.sales.settles_in_ms(due_ms, now.wall_ms)
         return memory
@@ -273,6 +282,7 @@ class Pipeline:
             scanning.tell(step, links.Ticked())
             for number in step.memory.points:
                 points.handle(step, number, events.Ticked())
+            quoting.release_due(step)
             settling.settle_due(step)
             alerting.watch_gauges(step)
             self._watch_clock(step, now)
@@ -318,9 +328,11 @@ class Pipeline:
             now=lifted,
             stamp=stamp,
             random=self._random,
+            pinned=self._pinned,
         )
 
     def _finish(self, step: Step) -> None:
+        rollback.follow(step, self._memory)
         if "sale" in step.passed:
             failpoint("sale.before_commit")
         if "delivery" in step.passed:
@@ -359,6 +371,8 @@ _AFTER = (
     ("link", "link.after_commit"),
     ("tender", "tender.after_commit"),
     ("rules", "rules.after_commit"),
+    ("quote", "quote.after_commit"),
+    ("lease", "lease.after_commit"),
     ("delivery", "delivery.after_commit"),
     ("ack", "sync.after_ack_applied"),
 )

@@ -3,52 +3,99 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
-from agent.domain import ledger, settlement
+from agent.domain import ledger, once, settlement
 from agent.domain import link_records as links
 from agent.domain.identity import AuthLevel
 from agent.domain.rules.model import Rounding, RuleSet
 from agent.domain.rules.verdict import EarnTerm
 from agent.domain.sale import SaleState
-from agent.pipeline import rulebook, settling
+from agent.failpoints import failpoint
+from agent.pipeline import couponing, leasing, rulebook, settling, wallets
 from agent.pipeline.step import RequestRefused, Step
+from agent.store.journal import Written
 from agent.store.sales import Row, sale_of
 
 
 @dataclass(frozen=True, slots=True)
 class By:
-    """Who corrects, in which role, and why."""
+    """Who corrects, in which role, and why; ``request``: the asker's own name of this wish, so that it counts once."""
 
     name: str
     role: str
     reason: str
+    request: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """One correction: what, from what to what, and the points it moves."""
+    """One correction: what, from what to what, the points it moves, and what else its record tells."""
 
     what: str
     old: dict[str, Any]
     new: dict[str, Any]
     postings: Sequence[ledger.Posting] = ()
     delay_s: int | None = None
+    more: Mapping[str, Any] = field(default_factory=dict)
 
 
 def void(step: Step, sale: str, by: By) -> dict[str, Any]:
     """Give the whole net back. Raises RequestRefused for an unsettled or already voided sale."""
+    known = _known_request(step, sale, by.request)
+    if known is not None:
+        return known
     row, settled = _settled(step, sale)
     return _give_back(step, row, settled, settled["net_minor"] - row["refunded_minor"], "void", by=by)
 
 
-def refund(step: Step, sale: str, amount_minor: int, by: By) -> dict[str, Any]:
-    """Give a part of the net back. Raises RequestRefused for an amount that is not left."""
+def refund(step: Step, sale: str, amount_minor: int, by: By, *, again: bool = False) -> dict[str, Any]:
+    """Give a part of the net back. Raises RequestRefused for an amount that is not left.
+
+    The same request again gets the first answer. Without one, an amount that was given back before is asked about:
+    the first answer may only have been lost.
+    """
+    known = _known_request(step, sale, by.request)
+    if known is not None:
+        return known
     row, settled = _settled(step, sale)
+    if by.request is None and not again:
+        _refuse_the_same_again(step, sale, amount_minor)
     return _give_back(step, row, settled, amount_minor, "refund", by=by)
+
+
+def _known_request(step: Step, sale: str, request: str | None) -> dict[str, Any] | None:
+    """Return the answer that a request got when it was first made."""
+    if request is None:
+        return None
+    settled = step.tx.sales.settlement(sale)
+    for item in step.tx.sales.corrections(sale):
+        if item["request"] == request and settled is not None:
+            after = json.loads(item["new"])["refunded_minor"]
+            moved = [row for row in step.tx.sales.postings_of(sale) if row["source"] == item["id"]]
+            points = sum(row["points"] for row in moved if row["member_ref"] is not None)
+            return {**_given_back(sale, item["what"], after, settled, points), "repeat": True}
+    return None
+
+
+def _given_back(sale: str, what: str, after: int, settled: Row, points: int) -> dict[str, Any]:
+    left = settled["net_minor"] - after
+    return {"sale": sale, "what": what, "refunded_minor": after, "left_minor": left, "points": points}
+
+
+def _refuse_the_same_again(step: Step, sale: str, amount_minor: int) -> None:
+    for item in step.tx.sales.corrections(sale):
+        if item["what"] != "refund":
+            continue
+        before, after = json.loads(item["old"])["refunded_minor"], json.loads(item["new"])["refunded_minor"]
+        if after - before == amount_minor:
+            raise RequestRefused(
+                f"{amount_minor} of sale {sale} was given back at {step.local(item['at_ms']):%H:%M:%S} by {item['by']}",
+                hint="--again gives the same amount a second time; nothing was given back now",
+            )
 
 
 def _settled(step: Step, sale: str) -> tuple[Row, Row]:
@@ -79,23 +126,26 @@ def _give_back(step: Step, row: Row, settled: Row, amount_minor: int, what: str,
     after = before + amount_minor
     full = after == settled["net_minor"]
     postings = () if reversal is None else reversal.postings
+    source = step.new_id()
+    returned = 0 if reversal is None else reversal.points_returned
+    budgets, leases = leasing.give_back(step, sale, source, points=returned, whole=full)
+    codes = couponing.give_back(step, sale) if full else []
+    lots = [] if reversal is None or holder is None else _lots(step, holder, reversal)
+    more = {"coupons": codes, "budgets": budgets, "points_leases": leases, "lots": lots}
     old = {"refunded_minor": before, "net_minor": settled["net_minor"]}
-    record = _record(step, sale, _Change(what, old, {"refunded_minor": after}, postings), by)
-    settling.post(step, record, sale, postings)
-    if reversal is not None and holder is not None:
-        for lot in reversal.lots:
-            settling.add_lot(step, lot, holder["member_ref"])
+    told = {name: value for name, value in more.items() if value}
+    change = _Change(what, old, {"refunded_minor": after}, postings, more=told)
+    record = _record(step, sale, change, by, record_id=source)
+    settling.post(step, record, sale, postings, once.refund_fact(after))
+    if holder is not None:
         _take_back_counts(step, settled, holder, before, after)
+    if full:
+        settling.return_station_uses(step, settled)
     step.tx.sales.set_reversed(sale, voided=full, refunded_minor=after)
+    failpoint("refund.before_commit")
     step.passed.append("tender")
-    points = sum(p.points for p in postings if p.account.is_members)
-    return {
-        "sale": sale,
-        "what": what,
-        "refunded_minor": after,
-        "left_minor": settled["net_minor"] - after,
-        "points": points,
-    }
+    points = sum(posting.points for posting in postings if posting.account.is_members)
+    return {**_given_back(sale, what, after, settled, points), "coupons": codes}
 
 
 def _take_back_counts(step: Step, settled: Row, holder: Row, before: int, after: int) -> None:
@@ -123,7 +173,7 @@ def _reverse(step: Step, settled: Row, holder: Row, before: int, amount_minor: i
     )
     try:
         points = _settled_points(step, settled["net_minor"], holder)
-        return ledger.reverse(points, wanted, settling.lots_of(step, holder["member_ref"]))
+        return ledger.reverse(points, wanted, wallets.lots_of(step, holder["member_ref"]))
     except ledger.RefundError as failure:
         raise RequestRefused(str(failure), hint="name an amount up to what is left") from failure
 
@@ -167,7 +217,7 @@ def _postings(step: Step, holder: Row, *, given_back: bool) -> list[ledger.Posti
     return found
 
 
-def _record(step: Step, sale: str, change: _Change, by: By) -> str:
+def _record(step: Step, sale: str, change: _Change, by: By, *, record_id: str | None = None) -> Written:
     what, old, new = change.what, change.old, change.new
     written = step.journal(
         "fc.sale.corrected.v1",
@@ -181,7 +231,9 @@ def _record(step: Step, sale: str, change: _Change, by: By) -> str:
             "reason": by.reason,
             "postings": _posting_records(change.postings, with_member=what == "link"),
             "delay_s": change.delay_s,
+            **change.more,
         },
+        record_id=record_id,
     )
     step.tx.sales.add_correction(
         {
@@ -195,9 +247,10 @@ def _record(step: Step, sale: str, change: _Change, by: By) -> str:
             "reason": by.reason,
             "at_ms": step.stamp.wall_ms,
             "amount_minor": new.get("refunded_minor"),
+            "request": by.request,
         }
     )
-    return written.id
+    return written
 
 
 def _posting_records(postings: Sequence[ledger.Posting], *, with_member: bool) -> list[dict[str, object]]:
@@ -234,6 +287,7 @@ def correct_link(step: Step, effect: links.CorrectLink) -> None:
     """End the active link; where the sale is settled, its points go back and are posted to the right member."""
     link = step.tx.sales.active_link(effect.sale)
     assert link is not None, "linking corrects only an active link"
+    rule = _link_rule(step, effect.sale, "relink")
     step.tx.sales.end_link(link["id"])
     settled = step.tx.sales.settlement(effect.sale)
     holder = step.tx.sales.holder(effect.sale)
@@ -246,15 +300,29 @@ def correct_link(step: Step, effect: links.CorrectLink) -> None:
     postings = (*(() if back is None else back.postings), *(() if fresh is None else fresh.postings))
     old, new = {"member": effect.old_member}, {"member": effect.new_member}
     change = _Change("link", old, new, postings, effect.delay_s)
+    lots = [] if back is None or holder is None else _lots(step, holder, back)
+    lots += [] if fresh is None or fresh.lot is None else [settling.lot_record(fresh.lot)]
+    change = replace(change, more={"lots": lots} if lots else {})
     record = _record(step, effect.sale, change, By(effect.by, effect.role.value, effect.reason))
-    settling.post(step, record, effect.sale, ledger.Entry(postings).postings)
+    settling.post(step, record, effect.sale, ledger.Entry(postings).postings, rule)
     if settled is not None and back is not None and holder is not None:
-        for lot in back.lots:
-            settling.add_lot(step, lot, holder["member_ref"])
         _take_back_counts(step, settled, holder, 0, settled["net_minor"])
         step.tx.sales.end_holder(effect.sale)
     if fresh is not None and effect.new_member is not None:
-        settling.hold(step, fresh, step.tx.members.ensure(effect.new_member), record)
+        ref = step.tx.members.ensure(effect.new_member)
+        settling.keep_facts(step, fresh, "link", ref, record.id)
+        settling.hold(step, fresh, ref, record.id)
+
+
+def _lots(step: Step, holder: Row, reversal: ledger.Reversal) -> list[dict[str, Any]]:
+    """Keep the lots a reversal posts to; returns the terms of those it made."""
+    return settling.keep_lots(step, holder["member_ref"], reversal.lots, reversal.postings)
+
+
+def _link_rule(step: Step, sale: str, what: str) -> str:
+    """Return what of its sale a change of links is: a sale has each number of links and corrections once."""
+    corrections = sum(1 for item in step.tx.sales.corrections(sale) if item["what"] == "link")
+    return f"{what}:{step.tx.sales.count_links(sale)}:{corrections}"
 
 
 def late_points(step: Step, sale: str) -> None:
@@ -264,21 +332,39 @@ def late_points(step: Step, sale: str) -> None:
     if settled is None or link is None or settled["purpose"]:
         return
     fresh = _settled_for(step, settled, link["member"], link["level"])
-    written = step.journal(
-        "fc.points.v1",
-        {"member": link["member"], "why": "grant", "postings": settlement.posting_records(fresh.postings)},
-    )
-    settling.post(step, written.id, sale, fresh.postings)
+    data = {"member": link["member"], "why": "grant", "postings": settlement.posting_records(fresh.postings)}
+    if fresh.lot is not None:
+        data["lots"] = [settling.lot_record(fresh.lot)]
+    written = step.journal("fc.points.v1", data)
+    settling.keep_facts(step, fresh, "late-link", link["member_ref"], written.id)
+    settling.post(step, written, sale, fresh.postings, _link_rule(step, sale, "late"))
     settling.hold(step, fresh, link["member_ref"], written.id)
 
 
 def refuse_if_given_back(step: Step, sale: str) -> None:
-    """A link is not changed once money was given back. Raises RequestRefused."""
+    """A link is not changed once money was given back, once the sale was paid with points or a coupon, and while a
+    quote for its member holds it. Raises RequestRefused.
+    """
     row = step.tx.sales.row(sale)
-    if row is not None and (row["voided"] or row["refunded_minor"]):
+    if row is None:
+        return
+    if row["voided"] or row["refunded_minor"]:
         raise RequestRefused(
             f"money of sale {sale} was given back: its member cannot be changed any more",
             hint="void what is left of it and ask head office",
+        )
+    held = step.tx.quotes.one(sale)
+    if held is not None and held["member_ref"] is not None:
+        raise RequestRefused(
+            f"a price for its member holds sale {sale}",
+            hint=f"forecourt sales unlock {sale} lets it go; then change the member and quote again",
+        )
+    settled = step.tx.sales.settlement(sale)
+    paid_by_member = settled is not None and settled["member_ref"] is not None
+    if settled is not None and paid_by_member and (settled["points_redeemed"] or step.tx.coupons.used_on(sale)):
+        raise RequestRefused(
+            f"sale {sale} was paid with points or a coupon of its member: it cannot become another's",
+            hint="void it; points and coupons come back to the member they are from",
         )
 
 
@@ -292,7 +378,7 @@ def _settled_for(step: Step, settled: Row, member: str, level: str) -> settlemen
     return settlement.settle(
         evaluation,
         rule_hash=settled["rule_hash"],
-        wallet=settlement.Wallet(settling.lots_of(step, ref), step.tx.sales.debt_of(ref)),
+        wallet=wallets.wallet(step, ref),
         ended_ms=row["ended_ms"],
         now_ms=step.stamp.wall_ms,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from agent.logs import get_logger
@@ -126,4 +127,29 @@ def entry(op: Any) -> Put:
         base_points=sum(lot["points"] for lot in op.get("lots") or ()),
         indexes=tuple(indexes),
         op=op["op"],
+        base_lots=_lots(op.get("lots")),
+        as_of=_as_of(op.get("as_of")),
     )
+
+
+def _lots(told: Any) -> str:
+    """Return head office's lots as the cache keeps them: [points, usable_from, expires_on, lot where it has one]."""
+    if not told:
+        return "[]"
+    return _compact([_lot(lot) for lot in told])
+
+
+def _lot(told: Any) -> list[Any]:
+    terms = [told["points"], told.get("usable_from"), told.get("expires_on")]
+    return [*terms, told["lot"]] if told.get("lot") else terms
+
+
+def _as_of(told: Any) -> str | None:
+    """Return the place in our journal that a balance includes; what is no such place is none."""
+    match told:
+        case {"incarnation": str(incarnation), "seq": int(seq)}:
+            return _compact({"incarnation": incarnation, "seq": seq})
+    return None
+
+
+_compact = json.JSONEncoder(separators=(",", ":")).encode

@@ -79,8 +79,11 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode
 class Memory:
     """All of it. Dictionaries are copied by ``draft``; what they hold is frozen.
 
+    ``due``: when a sale settles by itself, monotonic. ``locks``: when the quote that holds a sale ends, by both clocks.
+
     Of gauges: ``gauge_lost_ms`` since when each was not heard, ``sold_ml`` by tank since the start, ``still`` readings
-    that do not change, ``backfills`` ranges being read (command to tank).
+    that do not change, ``backfills`` ranges being read (command to tank). ``offered``: by fuelling point, the waiting
+    scan that lower prices were looked up for last.
     """
 
     desk: LinkDesk
@@ -94,6 +97,7 @@ class Memory:
     gauge_alarms: dict[str, GaugeAlarms] = field(default_factory=dict)
     seen_mono_ms: dict[str, int] = field(default_factory=dict)
     due: dict[str, int] = field(default_factory=dict)
+    locks: dict[str, tuple[int, int]] = field(default_factory=dict)
     prices: dict[str, int] = field(default_factory=dict)
     rules: ActiveRules | None = None
     keys: KeySet = EMPTY_KEYS
@@ -105,6 +109,7 @@ class Memory:
     sold_ml: dict[int, int] = field(default_factory=dict)
     still: dict[int, Still] = field(default_factory=dict)
     backfills: dict[str, int] = field(default_factory=dict)
+    offered: dict[int, tuple[str, ...]] = field(default_factory=dict)
 
     def draft(self) -> Memory:
         """Return a copy whose dictionaries may be changed."""
@@ -118,10 +123,12 @@ class Memory:
             gauge_alarms=dict(self.gauge_alarms),
             seen_mono_ms=dict(self.seen_mono_ms),
             due=dict(self.due),
+            locks=dict(self.locks),
             prices=dict(self.prices),
             console_clocks=dict(self.console_clocks),
             gauge_lost_ms=dict(self.gauge_lost_ms),
             sold_ml=dict(self.sold_ml),
             still=dict(self.still),
             backfills=dict(self.backfills),
+            offered=dict(self.offered),
         )

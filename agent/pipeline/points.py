@@ -10,8 +10,9 @@ from agent.domain import forecourt
 from agent.domain import link_records as links
 from agent.domain import point_events as events
 from agent.domain import point_prices as prices
-from agent.domain.booking import Rules
+from agent.domain.booking import LOWERED_PRICE, Rules
 from agent.domain.linking import settlement_due_ms
+from agent.domain.point_lowered import SoldLower
 from agent.domain.point_state import ControlMode, NozzleConfig, Point, PointConfig, durable, restore
 from agent.domain.sale import Sale
 from agent.failpoints import failpoint
@@ -115,7 +116,7 @@ def _carry(step: Step, point: Point, effect: events.Effect, recovered: int) -> N
         case events.Gap():
             _gap(step, number, effect)
         case events.PriceInForce(nozzle, price):
-            _price_in_force(step, point.config, nozzle, price)
+            _price_in_force(step, point, nozzle, price)
         case events.Lifted(nozzle):
             scanning.tell(step, links.NozzleLifted(number, nozzle, _key_of_next(point, nozzle)))
         case events.FlowStarted():
@@ -149,7 +150,7 @@ def _key_of_next(point: Point, nozzle: int | None) -> str | None:
 def _book(step: Step, point: Point, effect: events.Book, recovered: int) -> None:
     booking, number = effect.booking, point.config.number
     nozzle = next(n for n in point.config.nozzles if n.number == booking.nozzle)
-    station = step.settings.station
+    station, given = step.settings.station, effect.rollback
     sale = Sale(
         id=step.new_id(),
         fuelling_point=number,
@@ -171,8 +172,24 @@ def _book(step: Step, point: Point, effect: events.Book, recovered: int) -> None
         business_day=step.business_day(effect.ended_ms),
         attendant=effect.attendant,
         flags=booking.flags,
+        rollback_offer=None if given is None else given.offer,
+        list_price_milli=None if given is None else given.list_price_milli,
     )
     write_sale(step, sale, recovered)
+    if given is not None and LOWERED_PRICE not in sale.flags:
+        _tell_given(step, sale, given)
+
+
+def _tell_given(step: Step, sale: Sale, given: SoldLower) -> None:
+    """Say who fuelled at a lowered price, and whether linking gave the sale to the same member."""
+    link = step.tx.sales.active_link(sale.id)
+    theirs = link is not None and link["member"] == given.member
+    reason = f"{given.offer} for member {given.member}: {sale.unit_price_milli} instead of {given.list_price_milli}"
+    if not theirs:
+        reason += "; the sale has no member" if link is None else f"; the sale is member {link['member']}'s"
+    step.audit(
+        "agent", "agent", "rollback_given" if theirs else "rollback_to_another", f"sale:{sale.id}", reason=reason
+    )
 
 
 def write_sale(step: Step, sale: Sale, recovered: int) -> None:
@@ -220,15 +237,23 @@ def record(sale: Sale) -> dict[str, Any]:
         "business_day": sale.business_day,
         "attendant": sale.attendant,
         "flags": list(sale.flags),
+        **(
+            {}
+            if sale.rollback_offer is None
+            else {"rollback_offer": sale.rollback_offer, "list_price_milli": sale.list_price_milli}
+        ),
     }
 
 
-def _price_in_force(step: Step, config: PointConfig, nozzle: int, unit_price_milli: int) -> None:
+def _price_in_force(step: Step, point: Point, nozzle: int, unit_price_milli: int) -> None:
     """Keep from when on a nozzle sells at a price, and say so."""
-    step.tx.memory.put_in_force(config.number, nozzle, unit_price_milli, step.now.wall_ms)
-    wanted = config.price(nozzle)
-    reason = f"{unit_price_milli}" if unit_price_milli == wanted else f"{unit_price_milli}, wanted {wanted}"
-    step.audit("agent", "agent", "price_in_force", f"point:{config.number} nozzle:{nozzle}", reason=reason)
+    number, listed = point.config.number, point.config.price(nozzle)
+    step.tx.memory.put_in_force(number, nozzle, unit_price_milli, step.now.wall_ms)
+    reason = f"{unit_price_milli}"
+    if unit_price_milli != listed:
+        is_lowered = unit_price_milli == dict(prices.wanted(point))[nozzle]
+        reason += f", lowered from {listed}" if is_lowered else f", wanted {listed}"
+    step.audit("agent", "agent", "price_in_force", f"point:{number} nozzle:{nozzle}", reason=reason)
 
 
 def write_baseline(step: Step, number: int, effect: events.Baseline) -> None:

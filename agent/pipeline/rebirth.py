@@ -19,7 +19,7 @@ from agent.domain.units import amount_of
 from agent.failpoints import failpoint
 from agent.ids import RandomBits
 from agent.logs import get_logger
-from agent.pipeline import points
+from agent.pipeline import leasing, points
 from agent.pipeline.step import Step
 from agent.settings import Settings
 from agent.store import mark as marks
@@ -132,6 +132,7 @@ def _reincarnate(tx: Tx, store: Store, settings: Settings, how: _Rebirth) -> Non
         tx.journal.heads = tx.incarnations.restart_chains(store.station, incarnation)
         _first_record(tx, how.reason, store.incarnation, heads)
         told = _send_again(tx, generation, acked)
+    _end_leases(tx)
     _doubt_meters(tx, settings)
     tx.memory.forget_meta(STOPPED)
     tx.memory.forget_meta(ENDS)
@@ -159,7 +160,8 @@ def _send_again(tx: Tx, generation: int, acked: Mapping[str, tuple[int, bytes]])
             if not old.intact:
                 damaged.append(f"{stream} {old.seq}")
                 continue
-            tx.journal.repeat(old.body, old.time_ms)
+            repeated = tx.journal.repeat(old.body, old.time_ms)
+            tx.sales.place_again(repeated.id, tx.journal.generation, repeated.seq)
             again += 1
     thinned = tx.incarnations.telemetry_left(generation, acked["T"][0])
     if thinned is not None:
@@ -168,6 +170,14 @@ def _send_again(tx: Tx, generation: int, acked: Mapping[str, tuple[int, bytes]])
         _audit(tx, "record_damaged", place, "bytes and hash of the ended incarnation disagree; not sent again")
     left = 0 if thinned is None else thinned["count"]
     return f": {again} records sent again, {left} readings thinned, {len(damaged)} damaged"
+
+
+def _end_leases(tx: Tx) -> None:
+    """What was lent to the earlier incarnation is spent no more (W-52), and no quote may rest on it."""
+    ended = leasing.void_all(tx, tx.memory.meta("incarnation") or "")
+    tx.quotes.end_all(tx.stamp.wall_ms)
+    if ended:
+        _audit(tx, "leases_void", "leases", f"{ended} leases were lent to the incarnation before")
 
 
 def _doubt_meters(tx: Tx, settings: Settings) -> None:

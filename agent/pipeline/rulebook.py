@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 from agent.domain.rules.fields import RuleSetError
-from agent.domain.rules.load import parse
+from agent.domain.rules.lint import lint
+from agent.domain.rules.load import empty, parse
 from agent.domain.rules.model import RuleSet
 from agent.failpoints import failpoint
+from agent.logs import get_logger
 from agent.pipeline.memory import ActiveRules
 from agent.pipeline.step import Step
 from agent.store.store import Tx
 
+_log = get_logger("rules")
+
 KIND = "rules"
 NO_RULES_HASH = "0" * 64
 _REASON_CHARACTERS = 500
-"""How much of a refusal goes into the audit record."""
-
-
-def empty(currency: str, exponent: int) -> RuleSet:
-    """Return the rule set of a station that never got one: version 0, no offers, no points."""
-    program = {"currency": currency, "exponent": exponent}
-    return replace(parse({"version": 1, "effective_from": "1970-01-01T00:00:00Z", "program": program}), version=0)
+"""How much of a refusal or a doubt goes into the audit record."""
 
 
 def load_active(tx: Tx, currency: str, exponent: int) -> ActiveRules:
@@ -31,7 +28,7 @@ def load_active(tx: Tx, currency: str, exponent: int) -> ActiveRules:
     if found is None:
         return ActiveRules(empty(currency, exponent), 0, NO_RULES_HASH)
     version, digest, body = found
-    return ActiveRules(parse(json.loads(body)), version, digest)
+    return ActiveRules(parse(json.loads(body), kept=True), version, digest)
 
 
 def of_version(step: Step, version: int) -> RuleSet:
@@ -40,7 +37,7 @@ def of_version(step: Step, version: int) -> RuleSet:
         return empty(step.settings.station.currency, step.settings.station.exponent)
     found = step.tx.memory.document(KIND, version)
     assert found is not None, "every rule set that priced a sale is kept"
-    return parse(json.loads(found[1]))
+    return parse(json.loads(found[1]), kept=True)
 
 
 def arrived(step: Step, version: int, digest: str, body: bytes) -> None:
@@ -59,6 +56,11 @@ def arrived(step: Step, version: int, digest: str, body: bytes) -> None:
         return
     if step.tx.memory.add_document(KIND, version, digest, body, rules.effective_from_ms):
         step.audit("head-office", "head_office", "rules_received", f"version {version}", reason=digest)
+        doubts = "; ".join(str(finding) for finding in lint(json.loads(body)))
+        if doubts:
+            told = doubts[:_REASON_CHARACTERS]
+            step.audit("head-office", "head_office", "rules_questionable", f"version {version}", reason=told)
+            step.after.append(lambda: _log.warning("rules are questionable", version=version, doubts=told))
 
 
 def activate_due(step: Step) -> None:
@@ -68,7 +70,7 @@ def activate_due(step: Step) -> None:
         return
     version, digest, body = due
     step.tx.memory.activate_document(KIND, version, step.stamp.wall_ms)
-    step.memory.rules = ActiveRules(parse(json.loads(body)), version, digest)
+    step.memory.rules = ActiveRules(parse(json.loads(body), kept=True), version, digest)
     step.audit("head-office", "head_office", "rules_activated", f"version {version}", reason=digest)
     failpoint("rules.before_commit")
     step.passed.append("rules")

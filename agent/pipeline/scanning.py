@@ -118,6 +118,7 @@ def link_sale(step: Step, effect: links.LinkSale) -> None:
             "delay_s": effect.delay_s,
             "corrects": None if effect.corrects is None else str(effect.corrects),
             "active": 1,
+            "clock_suspect": int(effect.clock_suspect),
         }
     )
     if effect.corrects is None:

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from datetime import date
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from agent.domain import ledger, settlement
+from agent.domain import ledger, once, settlement
 from agent.domain import link_records as links
+from agent.domain.holdings import HEAD_OFFICE
 from agent.domain.linking import settlement_due_ms
 from agent.domain.member import MemberFacts, UseCount, UseWindow
 from agent.domain.rules.engine import evaluate
 from agent.domain.rules.explain import explain
 from agent.domain.rules.facts import BudgetView, LocalInstant, Presented, Purpose, SaleFacts
 from agent.domain.rules.model import RuleSet
+from agent.domain.rules.told import keep
 from agent.domain.rules.verdict import Evaluation
 from agent.domain.sale import Sale, SaleState
 from agent.failpoints import failpoint
-from agent.pipeline import points, scanning
+from agent.pipeline import correcting, couponing, leasing, points, quoting, scanning, wallets
 from agent.pipeline.step import RequestRefused, Step
+from agent.pipeline.wishes import NOTHING, Wish
+from agent.store.journal import Written
 from agent.store.sales import Row, sale_of
+from agent.store.spending import LEASE_HOLD
+
+Pay = Callable[[int], Sequence[settlement.Tender]]
+"""Gives the tenders of a net in minor units: one without an amount takes what the others leave."""
 
 MAX_DUE_PER_STEP = 20
 """Automatic settlements of one step: a day's backlog is worked off over many short transactions."""
@@ -33,11 +40,18 @@ def settle_due(step: Step) -> None:
         step.memory.due.pop(sale)
         row = step.tx.sales.row(sale)
         if row is not None and row["state"] == SaleState.PAYABLE.value:
-            _settle(step, row, None, "agent")
+            _settle(step, row, None, "agent", NOTHING)
 
 
-def settle(step: Step, sale: str, tenders: Sequence[settlement.Tender], by: str) -> dict[str, Any]:
-    """Settle one sale by tender. Raises RequestRefused: no such sale, settled already, wrong sum."""
+def settle(step: Step, sale: str, pay: Pay, by: str, wish: Wish = NOTHING) -> dict[str, Any]:
+    """Settle one sale by tender. Raises RequestRefused: no such sale, settled already, wrong sum, a refused wish."""
+    row = payable(step, sale)
+    quoting.release_due(step)
+    return _settle(step, row, pay, by, wish)
+
+
+def payable(step: Step, sale: str) -> Row:
+    """Return the row of a sale that is not settled. Raises RequestRefused, telling how it was settled where it is."""
     row = step.tx.sales.row(sale)
     if row is None:
         raise RequestRefused(f"there is no sale {sale}", hint="forecourt sales lists them")
@@ -50,91 +64,150 @@ def settle(step: Step, sale: str, tenders: Sequence[settlement.Tender], by: str)
             f"net {first['net_minor']} paid with {paid}",
             hint="it must not be paid a second time; to give money back use forecourt sales refund or void",
         )
-    return _settle(step, row, tenders, by)
+    return row
 
 
-def quote(step: Step, sale: str) -> dict[str, Any]:
-    """Return what a sale would cost now; nothing is written."""
-    row = step.tx.sales.row(sale)
-    if row is None:
-        raise RequestRefused(f"there is no sale {sale}", hint="forecourt sales lists them")
-    evaluation = _evaluate(step, row, step.tx.sales.active_link(sale), None)
-    return {
-        "sale": sale,
-        "amount_minor": evaluation.gross_minor,
-        "discount_minor": evaluation.discount_minor,
-        "net_minor": evaluation.net_minor,
-        "points_to_earn": evaluation.points_earned + evaluation.bonus_points,
-    }
-
-
-def _settle(step: Step, row: Row, tenders: Sequence[settlement.Tender] | None, by: str) -> dict[str, Any]:
-    purpose = None if tenders is None else settlement.purpose_of(tenders)
-    link = step.tx.sales.active_link(row["id"])
-    evaluation = _evaluate(step, row, link, purpose)
-    if tenders is None or purpose is not None:
-        kind = step.settings.sales.auto_tender if tenders is None else tenders[0].kind
-        paid: tuple[settlement.Tender, ...] = (settlement.Tender(kind, evaluation.net_minor),)
+def _settle(step: Step, row: Row, pay: Pay | None, by: str, wish: Wish) -> dict[str, Any]:
+    """Settle at the held quote, where there is one, else at what the rules give now."""
+    sale = row["id"]
+    purpose = None if pay is None else settlement.purpose_of(pay(0))
+    link = step.tx.sales.active_link(sale)
+    held = step.tx.quotes.one(sale)
+    if held is None:
+        evaluation = evaluate_sale(step, row, wish, purpose)
+        quoting.refuse_unless_granted(step, evaluation, wish)
+        taken = leases_taken(step, evaluation)
+        active = step.memory.rules
+        assert active is not None, "a rule set is active from the first start"
+        rule_hash = active.hash
     else:
-        paid = tuple(tenders)
-    active = step.memory.rules
-    assert active is not None, "a rule set is active from the first start"
-    wallet = settlement.Wallet() if link is None else _wallet(step, link["member_ref"])
-    try:
-        settled = settlement.settle(
-            evaluation,
-            rule_hash=active.hash,
-            wallet=wallet,
-            ended_ms=row["ended_ms"],
-            now_ms=step.stamp.wall_ms,
-            tenders=paid,
-        )
-    except settlement.TenderError as failure:
-        raise RequestRefused(str(failure), hint=f"the net of this sale is {evaluation.net_minor}") from failure
-    _write(step, row, link, settled, by)
+        evaluation, rule_hash = quoting.committed(step, held, wish), held["rule_hash"]
+        taken = step.tx.quotes.of_sale(sale, LEASE_HOLD)
+    settled = _commit(step, row, evaluation, rule_hash, None if pay is None else pay(evaluation.net_minor))
+    written = step.journal("fc.sale.settled.v1", _record(settled, taken))
+    leasing.spend(step, sale, written.id, taken, quoted=held is not None)
+    if held is not None:
+        quoting.take(step, held)
+        leasing.let_go(step, [lease for lease, _ in taken])
+    _write(step, row, settled, by, written)
+    if held is not None and held["member_ref"] is None and link is not None:
+        correcting.late_points(step, sale)  # linked after the price was told: the money stays, the points come
     return {
         "sale": settled.sale,
         "amount_minor": settled.gross_minor,
         "discount_minor": settled.discount_minor,
         "net_minor": settled.net_minor,
+        "exponent": row["exponent"],
         "points_earned": settled.points_earned,
+        "points_redeemed": settled.points_redeemed,
         "member": settled.member,
+        "asked": quoting.asked_for(step, evaluation),
         "state": SaleState.CLEARED.value,
     }
 
 
-def _evaluate(step: Step, row: Row, link: Row | None, purpose: Purpose | None) -> Evaluation:
+def _commit(
+    step: Step, row: Row, evaluation: Evaluation, rule_hash: str, tenders: Sequence[settlement.Tender] | None
+) -> settlement.Settlement:
+    """Return the settlement of an evaluation. Raises RequestRefused for a wrong sum, or points that are gone."""
+    purpose = evaluation.sale.purpose
+    if tenders is None or (purpose is not None and settlement.purpose_of(tenders) is purpose):
+        kind = step.settings.sales.auto_tender if tenders is None else tenders[0].kind
+        tenders = (settlement.Tender(kind, evaluation.net_minor),)
+    try:
+        return settlement.settle(
+            evaluation,
+            rule_hash=rule_hash,
+            wallet=_wallet(step, evaluation),
+            ended_ms=row["ended_ms"],
+            now_ms=step.stamp.wall_ms,
+            tenders=tenders,
+        )
+    except settlement.TenderError as failure:
+        raise RequestRefused(str(failure), hint=f"the net of this sale is {evaluation.net_minor}") from failure
+    except ledger.LedgerError as failure:
+        raise RequestRefused(
+            f"the points of this quote are no longer there: {failure}",
+            hint=f"forecourt sales unlock {row['id']}, then quote again",
+        ) from failure
+
+
+def _wallet(step: Step, evaluation: Evaluation) -> settlement.Wallet:
+    """Return what a settlement must know of the member's points; lots are read only where some are spent."""
+    if evaluation.member is None:
+        return settlement.Wallet()
+    ref = step.tx.members.ensure(evaluation.member.member)
+    if evaluation.points_redeemed:
+        return wallets.wallet(step, ref)
+    return settlement.Wallet(debt=step.tx.sales.debt_of(ref))
+
+
+def evaluate_sale(step: Step, row: Row, wish: Wish, purpose: Purpose | None = None) -> Evaluation:
+    """Return what the rules in force give a sale now, for its linked member and what the customer asks for.
+
+    Raises RequestRefused for a coupon that cannot be read, and for wishes on a sale that nobody pays.
+    """
     active = step.memory.rules
     assert active is not None, "a rule set is active from the first start"
-    if link is None:
-        return evaluate_for(step, sale_of(row), active.rules, None, purpose=purpose)
-    who = (link["member_ref"], link["member"])
-    return evaluate_for(step, sale_of(row), active.rules, who, level=link["level"], purpose=purpose)
+    if purpose is not None and not wish.is_empty:
+        raise RequestRefused(
+            f"a sale booked to {purpose.value} takes no coupon and no points", hint="leave them out", exit_code=2
+        )
+    link = step.tx.sales.active_link(row["id"])
+    who = None if link is None else (int(link["member_ref"]), str(link["member"]))
+    presented = Presented(
+        auth_level=None if link is None else link["level"],
+        clock_suspect=link is not None and bool(link["clock_suspect"]),
+        points=wish.points,
+        coupons=couponing.presented(step, row["id"], wish.coupons, active.rules),
+    )
+    usable = None
+    if wish.points is not None and who is not None:
+        usable = wallets.points_usable(step, *who)
+    spends = any(offer.budget is not None for offer in active.rules.offers)
+    view = BudgetView(leasing.campaigns(step) if spends else (), usable, uses(step, 0))
+    return _evaluated(step, sale_of(row), active.rules, who, view, presented=presented, purpose=purpose)
+
+
+def leases_taken(step: Step, evaluation: Evaluation) -> leasing.Amounts:
+    """Return which leases an evaluation takes how much of: one per campaign, and those of the member's points."""
+    taken = [(use.lease, use.amount_minor) for use in evaluation.budgets]
+    if evaluation.points_redeemed and evaluation.member is not None:
+        taken += leasing.points_from(step, evaluation.member.member, evaluation.points_redeemed)
+    return taken
 
 
 def evaluate_for(
+    step: Step, sale: Sale, rules: RuleSet, who: tuple[int, str] | None, *, level: str | None = None
+) -> Evaluation:
+    """Return what ``rules`` give a sale for a member (surrogate, id) or for nobody; no wish, no leases."""
+    view = BudgetView(station_uses=uses(step, 0))
+    return _evaluated(step, sale, rules, who, view, presented=Presented(auth_level=level))
+
+
+def _evaluated(
     step: Step,
     sale: Sale,
     rules: RuleSet,
     who: tuple[int, str] | None,
+    view: BudgetView,
     *,
-    level: str | None = None,
+    presented: Presented,
     purpose: Purpose | None = None,
 ) -> Evaluation:
-    """Return what ``rules`` give a sale for a member (surrogate, id) or for nobody."""
     member = None if who is None else member_facts(step, who[0], who[1])
-    facts = _facts(step, sale, level, purpose)
+    facts = _facts(step, sale, presented, purpose)
     instant = LocalInstant.of_sale(sale, step.settings.station.tz)
-    return evaluate(facts, member, rules, BudgetView(station_uses=_uses(step, 0)), instant)
+    return evaluate(facts, member, rules, view, instant)
 
 
-def _facts(step: Step, sale: Sale, level: str | None, purpose: Purpose | None) -> SaleFacts:
+def _facts(step: Step, sale: Sale, presented: Presented, purpose: Purpose | None) -> SaleFacts:
     grade = step.settings.grade.get(sale.grade)
     return SaleFacts.of_sale(
         sale,
         station=step.settings.station.id,
         product_group=None if grade is None else grade.product,
-        presented=Presented(auth_level=level),
+        presented=presented,
         purpose=purpose,
     )
 
@@ -153,40 +226,22 @@ def member_facts(step: Step, ref: int, member: str) -> MemberFacts:
         first_fill_used=bool(row["first_fill_used"]),
         flags=frozenset(json.loads(row["flags"])),
         mask=row["mask"],
-        uses=_uses(step, ref),
+        uses=uses(step, ref),
     )
 
 
-def _uses(step: Step, subject: int) -> tuple[UseCount, ...]:
+def uses(step: Step, subject: int) -> tuple[UseCount, ...]:
+    """Return the use counts of a member, or with ``subject`` 0 of this station."""
     return tuple(
         UseCount(row["offer"], UseWindow(row["window"]), row["period"], row["uses"], row["amount"])
         for row in step.tx.members.uses(subject)
     )
 
 
-def lots_of(step: Step, ref: int) -> tuple[ledger.Lot, ...]:
-    """Return a member's lots with what is left on each."""
-    return tuple(
-        ledger.Lot(
-            row["id"],
-            row["points"],
-            row["earned_ms"],
-            row["usable_from_ms"],
-            None if row["expires_on"] is None else date.fromisoformat(row["expires_on"]),
-            row["source"],
-        )
-        for row in step.tx.sales.lots_of(ref)
-    )
-
-
-def _wallet(step: Step, ref: int) -> settlement.Wallet:
-    return settlement.Wallet(lots_of(step, ref), step.tx.sales.debt_of(ref))
-
-
-def _write(step: Step, row: Row, link: Row | None, settled: settlement.Settlement, by: str) -> None:
+def _write(step: Step, row: Row, settled: settlement.Settlement, by: str, written: Written) -> None:
+    """Write a settlement's rows; ``written``: its record."""
     sale, purpose = settled.sale, settled.evaluation.sale.purpose
-    written = step.journal("fc.sale.settled.v1", settled.record())
-    ref = None if link is None or settled.member is None else int(link["member_ref"])
+    ref = None if settled.member is None else step.tx.members.ensure(settled.member)
     step.tx.sales.add_settlement(
         {
             "sale": sale,
@@ -198,7 +253,7 @@ def _write(step: Step, row: Row, link: Row | None, settled: settlement.Settlemen
             "net_minor": settled.net_minor,
             "points_redeemed": settled.points_redeemed,
             "points_earned": settled.points_earned,
-            "lines": json.dumps([_line(line) for line in settled.lines], ensure_ascii=False),
+            "lines": json.dumps(_lines(settled), ensure_ascii=False),
             "explanation": json.dumps(explain(settled.evaluation, step.settings.station.language), ensure_ascii=False),
             "purpose": "" if purpose is None else purpose.value,
             "by": by,
@@ -207,22 +262,82 @@ def _write(step: Step, row: Row, link: Row | None, settled: settlement.Settlemen
         },
         [(tender.kind, tender.amount_minor, tender.ref) for tender in settled.tenders],
     )
-    post(step, written.id, sale, settled.postings)
+    keep_facts(step, settled, "settlement", ref, written.id)
+    couponing.use(step, sale, written.id, settled.evaluation.coupons)
+    if settled.points_redeemed and ref is not None:
+        keep_lots(step, ref, wallets.lots_of(step, ref), settled.postings)
+    post(step, written, sale, settled.postings, once.SETTLED)
     if ref is not None:
         hold(step, settled, ref, written.id)
-    step.tx.members.add_uses(0, _use_rows(settled.evaluation.station_uses))
+    step.tx.members.add_uses(0, use_rows(settled.evaluation.station_uses))
     clear(step, sale, int(row["fuelling_point"]))
     failpoint("tender.before_commit")
     step.passed.append("tender")
+
+
+def keep_facts(step: Step, settled: settlement.Settlement, what: str, ref: int | None, source: str) -> None:
+    """Keep what the rules were told, so that the answer can be given again; ``source``: the record it led to."""
+    lines = [] if what == "settlement" else [_line(line) for line in settled.lines]
+    step.tx.sales.add_priced(
+        {
+            "source": source,
+            "sale": settled.sale,
+            "what": what,
+            "member_ref": ref,
+            "rule_version": settled.rule_version,
+            "rule_hash": settled.rule_hash,
+            "facts": json.dumps(keep(settled.evaluation), ensure_ascii=False, separators=(",", ":")),
+            "lines": json.dumps(lines, ensure_ascii=False),
+            "points_earned": settled.points_earned,
+            "at_ms": step.stamp.wall_ms,
+        }
+    )
+
+
+def keep_lots(
+    step: Step, ref: int, lots: Sequence[ledger.Lot], postings: Sequence[ledger.Posting]
+) -> list[dict[str, Any]]:
+    """Keep the terms of lots that are posted to: head office's own, told any more or not, and those a refund made.
+
+    Returns the terms of the latter, as their record tells them.
+    """
+    posted = {leg.lot for leg in postings if leg.member is not None}
+    known = {row["id"] for row in step.tx.sales.lots_of(ref)}
+    fresh = [lot for lot in lots if lot.id in posted and lot.id not in known]
+    for lot in fresh:
+        add_lot(step, lot, ref)
+    return [lot_record(lot) for lot in fresh if lot.source != HEAD_OFFICE]
+
+
+def _record(settled: settlement.Settlement, taken: leasing.Amounts) -> dict[str, Any]:
+    """Return the settled record with what only a station knows: leases of points, the terms of the new lot."""
+    record = settled.record()
+    budgets = {use.lease for use in settled.budgets}
+    points = [{"lease": lease, "points": amount} for lease, amount in taken if lease not in budgets]
+    if points:
+        record["points_leases"] = points
+    if settled.lot is not None:
+        record["lots"] = [lot_record(settled.lot)]
+    return record
+
+
+def lot_record(lot: ledger.Lot) -> dict[str, Any]:
+    """Return the terms of a new lot as records tell them; times in Unix milliseconds."""
+    return {
+        "lot": lot.id,
+        "earned_ms": lot.earned_at_ms,
+        "usable_from_ms": lot.usable_from_ms,
+        "expires_on": None if lot.expires_on is None else lot.expires_on.isoformat(),
+    }
 
 
 def hold(step: Step, settled: settlement.Settlement, ref: int, source: str) -> None:
     """Note that a member holds the points of a sale: the lot, the visit and counts, what a refund must know."""
     if settled.lot is not None:
         add_lot(step, settled.lot, ref)
-    uses = _use_rows(settled.evaluation.uses)
+    counts = use_rows(settled.evaluation.uses)
     step.tx.members.count_use(ref, visits=1, growth=settled.growth)
-    step.tx.members.add_uses(ref, uses)
+    step.tx.members.add_uses(ref, counts)
     step.tx.sales.set_holder(
         {
             "sale": settled.sale,
@@ -232,7 +347,7 @@ def hold(step: Step, settled: settlement.Settlement, ref: int, source: str) -> N
             "bonus_points": settled.bonus_points,
             "growth": settled.growth,
             "earned": json.dumps([earn_out(term) for term in settled.evaluation.earned]),
-            "uses": json.dumps(uses),
+            "uses": json.dumps(counts),
         }
     )
 
@@ -246,13 +361,33 @@ def clear(step: Step, sale: str, point: int) -> None:
     points.tell_unpaid(step, point)
 
 
-def _use_rows(uses: Sequence[UseCount]) -> list[tuple[str, str, str, int, int]]:
+def use_rows(uses: Sequence[UseCount]) -> list[tuple[str, str, str, int, int]]:
+    """Return use counts as the store adds them."""
     return [(use.offer, use.window.value, use.period, use.uses, use.amount) for use in uses]
 
 
 def earn_out(term: Any) -> list[Any]:
     """Return an earn term as it is kept for partial refunds: exact, as numerator and denominator."""
     return [term.offer, term.exact.numerator, term.exact.denominator, term.rounding.value, term.cap]
+
+
+def _lines(settled: settlement.Settlement) -> list[dict[str, Any]]:
+    """Return the lines as they are kept, each with the counts of the station that it added to, if there are any."""
+    lines = []
+    for line in settled.lines:
+        lines.append(_line(line))
+        counts = [use for use in settled.evaluation.station_uses if use.offer == line.offer]
+        if counts:
+            lines[-1]["station_uses"] = use_rows(counts)
+    return lines
+
+
+def return_station_uses(step: Step, settled: Row) -> None:
+    """Take back what a settled sale added to the counts of this station: it was given back in full."""
+    for line in json.loads(settled["lines"]):
+        counted = line.get("station_uses", [])
+        rows = [(offer, window, period, -uses, -amount) for offer, window, period, uses, amount in counted]
+        step.tx.members.add_uses(0, rows)
 
 
 def _line(line: settlement.Line) -> dict[str, Any]:
@@ -282,13 +417,13 @@ def add_lot(step: Step, lot: ledger.Lot, ref: int) -> None:
     )
 
 
-def post(step: Step, source: str, sale: str | None, postings: Sequence[ledger.Posting]) -> None:
-    """Write the legs of one fact; ``source`` is the id of its journal record."""
+def post(step: Step, written: Written, sale: str | None, postings: Sequence[ledger.Posting], rule: str) -> None:
+    """Write the legs of one fact; ``written``: its journal record; ``rule``: what of its sale it is, once per sale."""
     for leg, posting in enumerate(postings, 1):
         ref = None if posting.member is None else step.tx.members.ensure(posting.member)
         step.tx.sales.add_posting(
             {
-                "source": source,
+                "source": written.id,
                 "leg": leg,
                 "sale": sale,
                 "member_ref": ref,
@@ -296,6 +431,9 @@ def post(step: Step, source: str, sale: str | None, postings: Sequence[ledger.Po
                 "points": posting.points,
                 "lot": posting.lot,
                 "at_ms": step.stamp.wall_ms,
+                "rule": rule,
+                "generation": step.tx.journal.generation,
+                "seq": written.seq,
             }
         )
 
@@ -308,3 +446,15 @@ def reschedule(step: Step, sale: str) -> None:
     due = settlement_due_ms(row["ended_ms"], step.now.wall_ms, step.memory.desk.windows)
     step.tx.sales.set_due(sale, due)
     step.memory.due[sale] = step.now.mono_ms + step.settings.sales.settles_in_ms(due, step.now.wall_ms)
+
+
+def wait_again(step: Step, sale: str) -> None:
+    """A sale is payable again: it settles by itself when it would have, where it does at all."""
+    row = step.tx.sales.row(sale)
+    if row is None or row["settle_due_ms"] is None:
+        return
+    if step.tx.sales.active_link(sale) is not None:
+        reschedule(step, sale)
+    else:
+        due = row["settle_due_ms"]
+        step.memory.due[sale] = step.now.mono_ms + step.settings.sales.settles_in_ms(due, step.now.wall_ms)

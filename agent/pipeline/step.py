@@ -18,6 +18,7 @@ from agent.settings import Settings
 from agent.store.journal import Stamp, Written
 from agent.store.store import Store, Tx
 from drivers.commands import Command
+from sync.signing import PinnedKeys
 
 
 class RequestRefused(Exception):
@@ -54,8 +55,11 @@ class Step:
         now: Now,
         stamp: Stamp,
         random: RandomBits,
+        pinned: PinnedKeys | None = None,
     ) -> None:
+        """``pinned``: head office's public keys, ``None`` where this station has none."""
         self.settings = settings
+        self.pinned = pinned
         self.memory = memory
         self.live = live
         self.now = now

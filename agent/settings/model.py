@@ -226,6 +226,11 @@ class SalesSettings(Section):
     change: DurationMs = 180_000
     late: DurationMs = 86_400_000
     auto_tender: Literal["cash", "card", "account"] = "cash"
+    hold_quote: Annotated[DurationMs, Field(ge=10_000, le=3_600_000)] = 180_000
+
+    def holds_ms(self, until_ms: int, wall_ms: int) -> int:
+        """Return how long a quote still holds its price: never longer than a fresh one, whatever the clock says."""
+        return min(max(0, until_ms - wall_ms), self.hold_quote)
 
     def settles_in_ms(self, due_ms: int, wall_ms: int) -> int:
         """Return how long a sale that settles at ``due_ms`` still waits.
@@ -269,10 +274,13 @@ class CardLayout(Section):
 
 
 class LoyaltySettings(Section):
-    """[loyalty]"""
+    """[loyalty]: ``unit_cost_milli``: what a point costs, in 1/1000 of the currency; ``breakage_bp``: never spent."""
 
     card: tuple[CardLayout, ...] = Field(default=(CardLayout(prefix="9", length=16),), strict=False)
+    pump_rollback: bool = False
     pending: Annotated[DurationMs, Field(ge=1_000)] = 86_400_000
+    unit_cost_milli: Annotated[int, Field(ge=0, le=1_000_000)] = 10
+    breakage_bp: Annotated[int, Field(ge=0, le=10_000)] = 0
 
 
 class ControlSettings(Section):

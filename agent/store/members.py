@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from agent.store.loyalty_tables import PRICED
 from agent.store.prepared import Found, Prepared, raw
 from agent.store.tables import MEMBER, MEMBER_INDEX, USE_COUNT
 
@@ -39,10 +40,23 @@ def _adding() -> Prepared:
 
 _ADD_USES = _adding()
 
-_REPLACED = ("id", "tier", "growth", "tags", "mask", "birthday_md", "flags", "base_points", "known", "op")
+_REPLACED = (
+    "id",
+    "tier",
+    "growth",
+    "tags",
+    "mask",
+    "birthday_md",
+    "flags",
+    "base_points",
+    "base_lots",
+    "as_of",
+    "known",
+    "op",
+)
 _INSERT = Prepared(insert(MEMBER), without=("ref",))
 _INSERT_ROW = (
-    f"INSERT INTO member (ref, {', '.join(_REPLACED)}, visits, first_fill_used) VALUES ({', '.join('?' * 13)})"  # noqa: S608
+    f"INSERT INTO member (ref, {', '.join(_REPLACED)}, visits, first_fill_used) VALUES ({', '.join('?' * 15)})"  # noqa: S608
 )
 _UPDATE = f"UPDATE member SET {', '.join(f'{name} = ?' for name in _REPLACED)} WHERE ref = ?"  # noqa: S608
 _DROP_INDEXES = "DELETE FROM member_index WHERE member_ref = ?"
@@ -52,7 +66,8 @@ _INSERT_INDEX = "INSERT OR REPLACE INTO member_index (digest, member_ref) VALUES
 class Put(NamedTuple):
     """What head office tells of one member: opaque id (16 hex digits), no person's own numbers.
 
-    ``indexes``: keyed blind indexes; ``op``: the number of the change that told it.
+    ``indexes``: keyed blind indexes; ``op``: the number of the change that told it. ``base_lots``: JSON of its lots,
+    ``base_points`` their sum; ``as_of``: JSON of the place in our journal up to which they hold what happened here.
     """
 
     id: str
@@ -65,6 +80,8 @@ class Put(NamedTuple):
     base_points: int
     indexes: tuple[bytes, ...]
     op: int
+    base_lots: str = "[]"
+    as_of: str | None = None
 
 
 @lru_cache(maxsize=1_024)  # a group has a handful of combinations
@@ -84,6 +101,8 @@ def _replaced(member: Put) -> tuple[Any, ...]:
         member.birthday_md,
         flags,
         member.base_points,
+        member.base_lots,
+        member.as_of,
         1,
         member.op,
     )
@@ -184,9 +203,12 @@ class MemberTable:
             "birthday_md": None,
             "flags": "[]",
             "base_points": 0,
+            "base_lots": "[]",
+            "as_of": None,
             "known": 0,
         }
         self._connection.execute(update(MEMBER).where(MEMBER.c.ref == ref).values(**blank))
+        self._connection.execute(update(PRICED).where(PRICED.c.member_ref == ref).values(facts=None))
 
     def alias(self, member: str, to: str) -> None:
         """Head office merged ``member`` into ``to``: indexes move, ledger rows keep their surrogate."""

@@ -13,6 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from agent.domain.ledger import Lot, spending_order
+from agent.store.holdings import read_lots
+
 MAX_ROWS = 500
 """The longest list anybody reads at a screen; --limit asks for fewer."""
 
@@ -85,6 +88,9 @@ class Queries:
             settled = db.execute("SELECT lines, explanation FROM settlement WHERE sale = ?", (sale,)).fetchone()
             value["lines"] = json.loads(settled["lines"]) if settled else []
             value["explanation"] = json.loads(settled["explanation"]) if settled else []
+            value["coupons"] = [_coupon(r) for r in db.execute(_COUPONS, (sale,))]
+            held = db.execute("SELECT * FROM quote WHERE sale = ?", (sale,)).fetchone()
+            value["held"] = None if held is None else _held(held)
         return value
 
     def counts(self) -> dict[str, int]:
@@ -154,7 +160,7 @@ class Queries:
                 raise NotFound(f"{problem} has an id like {prefix!r}", hint="forecourt members lists the ids")
             ref = found[0]["ref"]
             value = _member(found[0])
-            value["lots"] = [_lot(r) for r in db.execute(_LOTS, (ref,))]
+            value["lots"] = [_lot(lot) for lot in spending_order(read_lots(db, found[0]))]
             value["movements"] = [{**dict(r), "at": utc(r["at_ms"])} for r in db.execute(_MOVEMENTS, (ref,))]
         return value
 
@@ -240,6 +246,7 @@ FROM link l JOIN member m ON m.ref = l.member_ref WHERE l.sale = ? ORDER BY l.id
 _TENDERS = "SELECT kind, amount_minor, ref FROM tender WHERE sale = ? ORDER BY n"
 _CORRECTIONS = "SELECT * FROM correction WHERE sale = ? ORDER BY at_ms, id"
 _POSTINGS = "SELECT source, leg, account, points, lot FROM posting WHERE sale = ? ORDER BY id"
+_COUPONS = "SELECT * FROM coupon_use WHERE sale = ? ORDER BY code"
 _COUNTS = """
 WITH standing AS (SELECT * FROM sale WHERE id NOT IN (SELECT sale FROM superseded))
 SELECT (SELECT count(*) FROM standing) AS sales,
@@ -250,16 +257,20 @@ SELECT (SELECT count(*) FROM standing) AS sales,
        (SELECT sum(points) FROM posting WHERE account IN ('member:available', 'member:pending')) AS points,
        (SELECT count(*) FROM sale WHERE state IN ('Payable', 'Locked')) AS unsettled
 """
-_MEMBERS = """
+_SINCE = """
+p.member_ref = m.ref AND (m.as_of IS NULL OR (p.generation, p.seq) > (
+    SELECT coalesce(max(i.generation), (SELECT max(generation) FROM incarnation)),
+           CASE WHEN max(i.generation) IS NULL THEN 0 ELSE json_extract(m.as_of, '$.seq') END
+    FROM incarnation i WHERE i.incarnation = json_extract(m.as_of, '$.incarnation')))
+"""
+"""Postings behind the place up to which head office's balance includes this station's records (W-44)."""
+
+_MEMBERS = f"""
 SELECT m.*,
-       (SELECT sum(points) FROM posting p WHERE p.member_ref = m.ref AND p.account = 'member:available') AS available,
-       (SELECT sum(points) FROM posting p WHERE p.member_ref = m.ref AND p.account = 'member:pending') AS pending
+       (SELECT sum(points) FROM posting p WHERE {_SINCE} AND p.account = 'member:available') AS available,
+       (SELECT sum(points) FROM posting p WHERE {_SINCE} AND p.account = 'member:pending') AS pending
 FROM member m
-"""
-_LOTS = """
-SELECT l.*, (SELECT sum(points) FROM posting p WHERE p.member_ref = l.member_ref AND p.lot = l.id) AS points
-FROM lot l WHERE l.member_ref = ? ORDER BY l.expires_on IS NULL, l.expires_on, l.earned_ms
-"""
+"""  # noqa: S608
 _MOVEMENTS = "SELECT sale, account, points, lot, at_ms FROM posting WHERE member_ref = ? ORDER BY id DESC LIMIT 20"
 _JOURNAL = """
 SELECT * FROM journal
@@ -314,6 +325,8 @@ def _sale(row: sqlite3.Row) -> dict[str, Any]:
         "purpose": row["purpose"],
         "settled_at": utc(row["settled_ms"]),
         "journal_seq": row["journal_seq"],
+        "rollback_offer": row["rollback_offer"],
+        "list_price_milli": row["list_price_milli"],
     }
 
 
@@ -394,13 +407,25 @@ def _member(row: sqlite3.Row) -> dict[str, Any]:
     }
 
 
-def _lot(row: sqlite3.Row) -> dict[str, Any]:
+def _coupon(row: sqlite3.Row) -> dict[str, Any]:
+    value = {key: row[key] for key in ("code", "offer", "value_minor", "left_minor")}
+    return {**value, "used": bool(row["used"]), "returned_at": utc(row["returned_ms"])}
+
+
+def _held(row: sqlite3.Row) -> dict[str, Any]:
+    result = json.loads(row["result"])
+    asked = json.loads(row["asked"])
+    sums = {key: result[key] for key in ("discount_minor", "net_minor", "points_redeemed")}
+    return {**sums, **asked, "by": row["by"], "made_at": utc(row["made_ms"]), "until": utc(row["until_ms"])}
+
+
+def _lot(lot: Lot) -> dict[str, Any]:
     return {
-        "lot": row["id"],
-        "points": row["points"] or 0,
-        "usable_from": utc(row["usable_from_ms"]),
-        "expires_on": row["expires_on"],
-        "source": row["source"],
+        "lot": lot.id,
+        "points": lot.points,
+        "usable_from": utc(lot.usable_from_ms or None),
+        "expires_on": None if lot.expires_on is None else lot.expires_on.isoformat(),
+        "source": lot.source,
     }
 
 

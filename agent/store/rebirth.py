@@ -91,6 +91,11 @@ class IncarnationTable:
             self._connection.execute(update(STREAM_HEAD).where(here).values(**values))
         return {stream: (0, start) for stream, start in starts.items()}
 
+    def lineage(self) -> list[tuple[int, str]]:
+        """Return number and name of every incarnation of this database, oldest first."""
+        columns = select(INCARNATION.c.generation, INCARNATION.c.incarnation)
+        return list(self._connection.execute(columns.order_by(INCARNATION.c.generation)).tuples())
+
     def acked(self) -> dict[str, tuple[int, bytes]]:
         """Return per stream how far head office has it, and the hash there, which was compared."""
         rows = self._connection.execute(select(STREAM_HEAD.c.stream, STREAM_HEAD.c.acked, STREAM_HEAD.c.acked_hash))

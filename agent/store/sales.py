@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 from sqlalchemy import Connection, RowMapping, bindparam, delete, func, insert, select, update
 
 from agent.domain.sale import Sale, SaleKind, SaleState, Totalizer
+from agent.store.loyalty_tables import PRICED
 from agent.store.prepared import Found, Prepared, raw
 from agent.store.tables import (
     CORRECTION,
@@ -32,6 +33,7 @@ UNSETTLED = (SaleState.PAYABLE.value, SaleState.LOCKED.value)
 _INSERT_SALE = Prepared(insert(SALE))
 _INSERT_LINK = Prepared(insert(LINK))
 _INSERT_SETTLEMENT = Prepared(insert(SETTLEMENT))
+_INSERT_PRICED = Prepared(insert(PRICED))
 _INSERT_TENDER = Prepared(insert(TENDER))
 _INSERT_POSTING = Prepared(insert(POSTING), without=("id",))
 _INSERT_LOT = Prepared(insert(LOT).prefix_with("OR IGNORE"))
@@ -48,23 +50,20 @@ _ACTIVE_LINK = Prepared(
         LINK.c.made_ms,
         LINK.c.by,
         LINK.c.delay_s,
+        LINK.c.clock_suspect,
         MEMBER.c.id.label("member"),
         MEMBER.c.mask,
     )
     .join(MEMBER, MEMBER.c.ref == LINK.c.member_ref)
     .where((LINK.c.sale == bindparam("of_sale")) & (LINK.c.active == 1))
 )
-_LEFT = (
-    select(POSTING.c.lot, func.sum(POSTING.c.points).label("points"))
-    .where((POSTING.c.member_ref == bindparam("of_member")) & (POSTING.c.account != "member:debt"))
-    .group_by(POSTING.c.lot)
-    .subquery()
+_POSTED_TO = Prepared(
+    select(POSTING.c.generation, POSTING.c.seq, POSTING.c.account, POSTING.c.points, POSTING.c.lot)
+    .where(POSTING.c.member_ref == bindparam("of_member"))
+    .order_by(POSTING.c.id)
 )
 _LOTS = Prepared(
-    select(LOT, func.coalesce(_LEFT.c.points, 0).label("points"))
-    .join(_LEFT, _LEFT.c.lot == LOT.c.id, isouter=True)
-    .where(LOT.c.member_ref == bindparam("of_member"))
-    .order_by(LOT.c.expires_on, LOT.c.earned_ms, LOT.c.id)
+    select(LOT).where(LOT.c.member_ref == bindparam("of_member")).order_by(LOT.c.expires_on, LOT.c.earned_ms, LOT.c.id)
 )
 _DEBT = Prepared(
     select(func.coalesce(func.sum(POSTING.c.points), 0).label("points")).where(
@@ -98,6 +97,8 @@ def sale_of(row: Row) -> Sale:
         business_day=row["business_day"],
         attendant=row["attendant"],
         flags=tuple(row["flags"].split()) if row["flags"] else (),
+        rollback_offer=row["rollback_offer"],
+        list_price_milli=row["list_price_milli"],
     )
 
 
@@ -141,6 +142,8 @@ class SaleTable:
                 "refunded_minor": 0,
                 "settle_due_ms": settle_due_ms,
                 "journal_seq": journal_seq,
+                "rollback_offer": sale.rollback_offer,
+                "list_price_milli": sale.list_price_milli,
             },
         )
 
@@ -190,9 +193,18 @@ class SaleTable:
         )
         return dict(rows.tuples().all())
 
+    def rollbacks_under_way(self) -> frozenset[tuple[str, str | None]]:
+        """Return (offer, member) of every unsettled sale at a lowered price; member ``None`` where it has no link."""
+        holder = SALE.outerjoin(LINK, (LINK.c.sale == SALE.c.id) & (LINK.c.active == 1)).outerjoin(
+            MEMBER, MEMBER.c.ref == LINK.c.member_ref
+        )
+        of_offers = SALE.c.state.in_(UNSETTLED) & SALE.c.rollback_offer.is_not(None)
+        rows = self._connection.execute(select(SALE.c.rollback_offer, MEMBER.c.id).select_from(holder).where(of_offers))
+        return frozenset((str(offer), member) for offer, member in rows)
+
     def add_link(self, values: Mapping[str, Any]) -> None:
         """Insert a link; the partial unique index refuses a second active one (IntegrityError)."""
-        _INSERT_LINK.run(self._raw, values)
+        _INSERT_LINK.run(self._raw, {"clock_suspect": 0, **values})
 
     def end_link(self, link: str) -> None:
         """A correction takes the place of this link."""
@@ -218,6 +230,10 @@ class SaleTable:
                 self._raw,
                 {"sale": values["sale"], "n": n, "kind": kind, "amount_minor": amount_minor, "ref": ref},
             )
+
+    def add_priced(self, values: Mapping[str, Any]) -> None:
+        """Keep what the rules were told when a sale was priced."""
+        _INSERT_PRICED.run(self._raw, values)
 
     def settlement(self, sale: str) -> Row | None:
         """Return the settlement of a sale."""
@@ -266,8 +282,17 @@ class SaleTable:
         _INSERT_LOT.run(self._raw, values)
 
     def lots_of(self, member_ref: int) -> list[Found]:
-        """Return the member's lots with what is left on each (the sum of its postings)."""
+        """Return the terms of every lot of a member that this station knows."""
         return _LOTS.all(self._raw, {"of_member": member_ref})
+
+    def posted_to(self, member_ref: int) -> list[Found]:
+        """Return a member's postings in order, each with the place of its record."""
+        return _POSTED_TO.all(self._raw, {"of_member": member_ref})
+
+    def place_again(self, source: str, generation: int, seq: int) -> None:
+        """A new incarnation sends the record of these postings again: head office gets it there."""
+        here = POSTING.c.source == source
+        self._connection.execute(update(POSTING).where(here).values(generation=generation, seq=seq))
 
     def debt_of(self, member_ref: int) -> int:
         """Return how many points a member owes (0 or more)."""

@@ -27,6 +27,7 @@ from agent.store.migrate import upgrade
 from agent.store.prepared import Prepared, raw
 from agent.store.rebirth import IncarnationTable, running_generation
 from agent.store.sales import UNSETTLED, SaleTable
+from agent.store.spending import CouponTable, LeaseTable, QuoteTable
 from agent.store.tables import INCARNATION, JOURNAL, META, SALE
 
 # Most transactions are prepared statements only. Then SQLAlchemy, which would cost more than they do, takes no part.
@@ -49,6 +50,9 @@ class Tx:
         self.memory = MemoryTable(connection)
         self.delivery = DeliveryTable(connection)
         self.incarnations = IncarnationTable(connection)
+        self.leases = LeaseTable(connection)
+        self.coupons = CouponTable(connection)
+        self.quotes = QuoteTable(connection)
 
 
 class Store:

@@ -195,6 +195,8 @@ SALE = Table(
     _integer("refunded_minor", default=0),
     _integer("settle_due_ms", nullable=True),
     _integer("journal_seq"),
+    _text("rollback_offer", nullable=True),
+    _integer("list_price_milli", nullable=True),
     Index(
         "sale_natural_key",
         "fuelling_point",
@@ -229,10 +231,16 @@ MEMBER = Table(
     _integer("visits", default=0),
     _integer("first_fill_used", default=0),
     _integer("base_points", default=0),
+    _text("base_lots", server_default="[]"),
+    _text("as_of", nullable=True),
     _integer("known", default=1),
     _integer("op", default=0),
 )
-"""One member in the cache. ``ref`` is the local surrogate that ledger rows name; ``id`` 16 opaque hex digits."""
+"""One member in the cache. ``ref`` is the local surrogate that ledger rows name; ``id`` 16 opaque hex digits.
+
+``base_lots``: head office's lots as JSON of [points, usable_from, expires_on]; ``as_of``: JSON of the incarnation and
+the seq of ours up to which they hold what happened here, null where they hold nothing of it.
+"""
 
 MEMBER_INDEX = Table(
     "member_index",
@@ -258,12 +266,16 @@ LINK = Table(
     _integer("delay_s"),
     _text("corrects", nullable=True),
     _integer("active"),
+    _integer("clock_suspect", server_default="0"),
     ForeignKeyConstraint(["sale"], ["sale.id"]),
     ForeignKeyConstraint(["member_ref"], ["member.ref"]),
     Index("link_one_active", "sale", unique=True, sqlite_where=text("active = 1")),
     Index("link_by_sale", "sale"),
 )
-"""A member linked to a sale; at most one active per sale. A correction is a new row that names the old one."""
+"""A member linked to a sale; at most one active per sale. A correction is a new row that names the old one.
+
+``clock_suspect``: the time of a dynamic code could not be checked, so it earns and does not pay.
+"""
 
 SCAN_EVENT = Table(
     "scan_event",
@@ -344,12 +356,20 @@ POSTING = Table(
     _integer("points"),
     _text("lot", nullable=True),
     _integer("at_ms"),
+    _text("rule", server_default=""),
+    _integer("generation", server_default="0"),
+    _integer("seq", server_default="0"),
     UniqueConstraint("source", "leg", name="posting_once"),
     ForeignKeyConstraint(["member_ref"], ["member.ref"]),
     Index("posting_by_member", "member_ref"),
     Index("posting_by_sale", "sale"),
+    Index("posting_once_per_rule", "sale", "rule", "leg", unique=True, sqlite_where=text("sale is not null")),
 )
-"""One leg of the double-entry points ledger; the legs of one source sum to zero."""
+"""One leg of the double-entry points ledger; the legs of one source sum to zero.
+
+``rule``: what of its sale it is, such as ``settled`` or ``refunded:1000``: a sale has each once. ``generation`` and
+``seq``: where head office gets its record, so that a balance that includes it is not counted twice.
+"""
 
 LOT = Table(
     "lot",
@@ -390,10 +410,15 @@ CORRECTION = Table(
     _text("reason"),
     _integer("at_ms"),
     _integer("amount_minor", nullable=True),
+    _text("request", nullable=True),
     ForeignKeyConstraint(["sale"], ["sale.id"]),
     Index("correction_by_sale", "sale"),
+    Index("correction_once", "sale", "request", unique=True, sqlite_where=text("request is not null")),
 )
-"""Void, refund, link or tender correction of a sale: a new fact beside the old one."""
+"""Void, refund, link or tender correction of a sale: a new fact beside the old one.
+
+``request``: the asker's own name of the wish, so that saying it again is no second one.
+"""
 
 DOCUMENT = Table(
     "document",

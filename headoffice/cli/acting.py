@@ -173,19 +173,21 @@ def members_remove(
 
 def rules_publish(
     file: Annotated[Path, typer.Argument(help="A rule set: .json or .toml.")],
+    accept_warnings: Annotated[
+        bool, typer.Option("--accept-warnings", help="Hand it out although something in it is questionable.")
+    ] = False,
     database: DatabaseOption = None,
     state: StateOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Validate a rule set and hand it out; versions only go up."""
+    """Validate a rule set and hand it out; versions only go up. 1: it is questionable, nothing was published."""
     from agent.clock import clock_from_environment
-    from headoffice.documents import publish_rules
+    from headoffice.documents import publish_rules, rule_doubts
 
-    done = publish_rules(open_database(database, state, migrate=True), file, clock_from_environment().wall_ms())
-    show_fields(
-        {"version": done.version, "hash": done.hash, "effective_from": done.effective_from, "bytes": len(done.body)},
-        as_json=as_json,
-    )
+    opened, now_ms = open_database(database, state, migrate=True), clock_from_environment().wall_ms()
+    done = publish_rules(opened, file, now_ms, accept_warnings=accept_warnings)
+    told = {"version": done.version, "hash": done.hash, "effective_from": done.effective_from}
+    show_fields({**told, "bytes": len(done.body), "warnings": rule_doubts(done)}, as_json=as_json)
 
 
 def stations_unfence(

@@ -27,8 +27,15 @@ app = typer.Typer(
 members = typer.Typer(help="Members handed out to the stations.", no_args_is_help=True)
 rules = typer.Typer(help="Rule sets handed out to the stations.", no_args_is_help=True)
 stations = typer.Typer(help="Stations, their streams and their fences.", invoke_without_command=True)
+coupons = typer.Typer(help="Signed coupons.", no_args_is_help=True)
 dead_letters = typer.Typer(help="Records that were put aside: list, replay.", no_args_is_help=True)
-for name, group in (("members", members), ("rules", rules), ("stations", stations), ("dead-letters", dead_letters)):
+for name, group in (
+    ("members", members),
+    ("rules", rules),
+    ("coupons", coupons),
+    ("stations", stations),
+    ("dead-letters", dead_letters),
+):
     app.add_typer(group, name=name)
 
 app.command("serve")(acting.serve)
@@ -37,6 +44,7 @@ app.command("bundle")(handing.bundle)
 members.command("import")(acting.members_import)
 members.command("remove")(acting.members_remove)
 rules.command("publish")(acting.rules_publish)
+coupons.command("issue")(handing.coupons_issue)
 stations.callback()(listing.stations)
 stations.command("unfence")(acting.stations_unfence)
 dead_letters.command("list")(listing.dead_letters)

@@ -1,4 +1,4 @@
-"""``forecourt-hq bundle``: what an installer carries to a new station, as one file."""
+"""What head office hands to people: the bundle of a new station, and signed coupons."""
 
 from __future__ import annotations
 
@@ -8,8 +8,17 @@ from typing import Annotated
 import typer
 
 from headoffice.cli.acting import DEFAULT_BROKER, BrokerOption
-from headoffice.cli.options import DEFAULT_GROUP, GroupOption, JsonOption, KeysOption, StateOption, keys_folder
-from headoffice.cli.output import show_fields
+from headoffice.cli.options import (
+    DEFAULT_GROUP,
+    DatabaseOption,
+    GroupOption,
+    JsonOption,
+    KeysOption,
+    StateOption,
+    keys_folder,
+    open_database,
+)
+from headoffice.cli.output import show_fields, show_rows
 from headoffice.errors import UsageError
 
 
@@ -61,3 +70,43 @@ def bundle(
     )
     target = out if out is not None else Path(f"{station}.bundle")
     show_fields({"station": station, "bundle": str(target), "fingerprint": write_bundle(target, text)}, as_json=as_json)
+
+
+def coupons_issue(
+    offer: Annotated[str, typer.Option("--offer", help="Id of the COUPON offer of the published rules.")],
+    member: Annotated[
+        list[str] | None, typer.Option("--member", help="Its holder, 16 hex digits; may be given several times.")
+    ] = None,
+    station: Annotated[str | None, typer.Option("--station", help="The only station that takes it.")] = None,
+    expires: Annotated[str | None, typer.Option("--expires", help="Last day, such as 2026-12-31.")] = None,
+    balance_minor: Annotated[
+        int | None, typer.Option("--balance-minor", min=1, help="What is left on it, in minor units.")
+    ] = None,
+    count: Annotated[int, typer.Option("--count", min=1, max=10_000, help="How many, of each member.")] = 1,
+    database: DatabaseOption = None,
+    keys: KeysOption = None,
+    state: StateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make signed coupons that stations check offline. Whoever has the text has the coupon: treat it as money."""
+    import secrets
+    from datetime import date
+
+    from agent.clock import clock_from_environment
+    from headoffice.coupons import Wanted, issue
+    from headoffice.keys import load_keys
+
+    try:
+        last_day = None if expires is None else date.fromisoformat(expires)
+    except ValueError as error:
+        raise UsageError(f"{expires!r} is no day", hint="write it like 2026-12-31") from error
+    wanted = Wanted(offer, tuple(member or ()), station, last_day, balance_minor, count)
+    made = issue(
+        open_database(database, state),
+        load_keys(keys_folder(keys, state)),
+        wanted,
+        now_ms=clock_from_environment().wall_ms(),
+        pick=secrets.choice,
+    )
+    rows = [{**claims.record(), "token": token} for claims, token in made]
+    show_rows(rows, ["code", "offer", "member", "expires_on", "token"], as_json=as_json, empty="none")

@@ -1,35 +1,111 @@
-"""What holds for every history of sales, redemptions and refunds: balances are live lots minus debt, refunds add up."""
+"""What holds for every history of sales, redemptions and refunds: refunds restore, parts add up, order changes nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from dataclasses import replace
 from datetime import date
 
-from hypothesis import given, settings
+from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 
 from agent.domain.ledger import (
     Account,
     Entry,
     Lot,
-    Posting,
     Refund,
-    SettledPoints,
+    Reversal,
     apply_to_lots,
     balances,
+    expire,
     issue,
     redemption,
     reverse,
     spend,
-    usable_points,
 )
-from agent.domain.rules.model import ReversalPolicy
+from tests.support.loyalty_cases import dice
+from tests.support.loyalty_life import GRACE_DAYS, MEMBER, History
 
-MEMBER = "567014f1b3c2a9de"
 TODAY = date(2026, 11, 21)
 NOW = 10**9
+EXAMPLES = 500
 
-policies = st.sampled_from(list(ReversalPolicy))
+
+def held(lots: tuple[Lot, ...]) -> dict[str, tuple[int, date | None]]:
+    """Lots that hold points."""
+    return {lot.id: (lot.points, lot.expires_on) for lot in lots if lot.points}
+
+
+def in_parts(life: History, index: int, cuts: list[int]) -> tuple[list[Reversal], tuple[Lot, ...]]:
+    """Refund what is left of a sale in the given parts and then the rest, all at one instant."""
+    ledger, sale = life.ledger, life.bought[index]
+    known = replace(ledger.sales[index], expired_points=ledger.ended[sale.name])
+    lots, done, debt = ledger.lots, sale.refunded, -ledger.held("member:debt")
+    found: list[Reversal] = []
+    for cut in [*cuts, sale.net]:
+        amount = min(cut, sale.net - done)
+        if amount <= 0 and (sale.net or found):
+            continue
+        asked = Refund(done, amount, life.now_ms, life.today, ledger.policy, GRACE_DAYS, debt)
+        part = reverse(known, asked, lots)
+        found.append(part)
+        known, lots, done, debt = part.settled, part.lots, done + amount, debt + part.debt
+    return found, lots
+
+
+@given(dice())
+@settings(max_examples=EXAMPLES)
+def test_any_split_of_a_refund_ends_where_the_full_refund_ends(roll):
+    """After any history, refunding a sale in parts leaves the accounts and the lots that one refund leaves."""
+    life = History(roll)
+    life.live(8)
+    index = roll.byte() % max(1, len(life.bought))
+    assume(life.bought and life.bought[index].refunded < life.bought[index].net)
+    whole, lots_of_whole = in_parts(life, index, [])
+    cuts = [roll.number(1, 900) for _ in range(roll.pick((1, 2, 5)))]
+    parts, lots_of_parts = in_parts(life, index, cuts)
+    event(f"{len(parts)} parts, policy {life.ledger.policy.value}")
+    assert balances(leg for part in parts for leg in part.postings) == balances(whole[0].postings)
+    assert held(lots_of_parts) == held(lots_of_whole)
+    for name in ("points_returned", "points_reversed", "unrecovered", "debt"):
+        assert sum(getattr(part, name) for part in parts) == getattr(whole[0], name)
+
+
+@given(dice())
+@settings(max_examples=EXAMPLES)
+def test_a_full_refund_restores_balances_and_live_lots(roll):
+    """A sale that is refunded at once leaves the lots and accounts of the member as they were, debts included."""
+    life = History(roll)
+    life.live(8)
+    before, lots = life.ledger.accounts(), held(life.ledger.lots)
+    life.buy()
+    parts, after = in_parts(life, len(life.bought) - 1, [roll.number(1, 500)])
+    postings = [*life.ledger.postings, *(leg for part in parts for leg in part.postings)]
+    sums = {account.value: points for (account, _), points in balances(postings).items()}
+    lost = sum(part.unrecovered for part in parts)
+    event("something stays with the member" if lost else "everything is as before")
+    if not lost:
+        assert sums == dict(before)
+        assert held(after) == lots
+    assert sums.get("member:available", 0) + sums.get("member:pending", 0) == sum(
+        points for points, _ in held(after).values()
+    )
+
+
+@given(dice())
+@settings(max_examples=EXAMPLES)
+def test_a_life_in_another_order_of_lots_is_the_same_life(roll):
+    """Whichever way the lots come from the store, the same ones are spent, ended and given back."""
+    life = History(roll)
+    life.live(8)
+    ledger = life.ledger
+    index = roll.byte() % max(1, len(life.bought))
+    assume(life.bought and life.bought[index].refunded < life.bought[index].net)
+    ended = balances(expire(MEMBER, ledger.lots, life.today))
+    whole, lots = in_parts(life, index, [])
+    ledger.lots = ledger.lots[::-1]
+    assert balances(expire(MEMBER, ledger.lots, life.today)) == ended
+    again, turned = in_parts(life, index, [])
+    assert (balances(again[0].postings), held(turned)) == (balances(whole[0].postings), held(lots))
 
 
 def fresh(name: str, points: int, at: int = 0) -> Lot:
@@ -37,90 +113,23 @@ def fresh(name: str, points: int, at: int = 0) -> Lot:
     return Lot(name, points, at, at, date(2027, 12, 31), "sale")
 
 
-def held(postings: Iterable[Posting], account: Account) -> int:
-    """Points of the member in one account."""
-    return balances(postings).get((account, MEMBER), 0)
-
-
-@st.composite
-def histories(draw: st.DrawFn) -> list[tuple[str, int, int]]:
-    """Steps of one member: buy (net, points asked), or refund part of an earlier sale."""
-    buy = st.tuples(st.just("buy"), st.integers(0, 5_000), st.integers(0, 60))
-    refund = st.tuples(st.just("refund"), st.integers(0, 5), st.integers(1, 3_000))
-    return draw(st.lists(st.one_of(buy, refund), min_size=1, max_size=12))
-
-
-@given(histories(), policies)
-@settings(deadline=None, max_examples=150)
-def test_balances_are_live_lots_minus_debt(history, policy):
-    """After any history the member's accounts equal what the lots hold and what is owed, and all postings sum to 0."""
-    lots: tuple[Lot, ...] = ()
-    ledger: list[Posting] = []
-    sales: list[SettledPoints] = []
-    refunded: dict[int, int] = {}
-    for step, first, second in history:
-        if step == "buy":
-            points = min(second, usable_points(lots, NOW, TODAY))
-            name, earned = f"S{len(sales):02d}", first // 100
-            postings = redemption(MEMBER, name, spend(lots, points, NOW, TODAY))
-            lots = apply_to_lots(lots, postings)
-            if earned:
-                debt = -held(ledger, Account.DEBT)
-                made = issue(MEMBER, fresh(name, earned), debt)
-                lots = apply_to_lots((*lots, fresh(name, 0)), made)
-                postings = (*postings, *made)
-            ledger += postings
-            sales.append(SettledPoints(name, MEMBER, first, earned, 0, tuple(postings), lambda net: net // 100))
-        elif first < len(sales) and sales[first].net_minor > refunded.get(first, 0):
-            amount = min(second, sales[first].net_minor - refunded.get(first, 0))
-            debt = -held(ledger, Account.DEBT)
-            asked = Refund(refunded.get(first, 0), amount, NOW, TODAY, policy, 30, debt)
-            result = reverse(sales[first], asked, lots)
-            refunded[first] = refunded.get(first, 0) + amount
-            lots, ledger, sales[first] = result.lots, [*ledger, *result.postings], result.settled
-        Entry(tuple(ledger))
-        assert held(ledger, Account.AVAILABLE) == sum(lot.points for lot in lots)
-        assert held(ledger, Account.DEBT) <= 0
-        assert min((lot.points for lot in lots), default=0) >= 0
-
-
-@given(
-    st.integers(1, 5_000),
-    st.integers(0, 40),
-    st.integers(0, 200),
-    st.integers(0, 900),
-    st.lists(st.integers(1, 900), max_size=8),
-    policies,
-)
-@settings(deadline=None, max_examples=150)
-def test_any_split_of_a_refund_sums_to_the_full_refund(net, bonus, spent, gone, cuts, policy):
-    """Refunding in parts ends where one full refund ends, also where the points are spent since: same lots, same accounts."""
-    paid_from = [fresh("a", 120), fresh("b", 120, at=1)]
-    redeemed = redemption(MEMBER, "S", spend(paid_from, spent, NOW, TODAY))
-    earned = net // 7
-    made = issue(MEMBER, fresh("S", earned + bonus)) if earned + bonus else ()
-    settled = SettledPoints("S", MEMBER, net, earned, bonus, (*redeemed, *made), lambda left: left // 7)
-    lots = apply_to_lots([*paid_from, fresh("S", 0)], [*redeemed, *made])
-    elsewhere = spend(lots, min(gone, usable_points(lots, NOW, TODAY)), NOW, TODAY)
-    lots = apply_to_lots(lots, redemption(MEMBER, "T", elsewhere))
-    whole = reverse(settled, Refund(0, net, NOW, TODAY, policy, 30), lots)
-    parts: list[Posting] = []
-    done, now_lots = 0, lots
-    for cut in [*cuts, net]:
-        amount = min(cut, net - done)
-        if amount > 0:
-            debt = -held(parts, Account.DEBT)
-            result = reverse(settled, Refund(done, amount, NOW, TODAY, policy, 30, debt), now_lots)
-            parts, now_lots, done = [*parts, *result.postings], result.lots, done + amount
-            settled = result.settled
-    assert balances(parts) == balances(whole.postings)
-    assert {lot.id: lot.points for lot in now_lots} == {lot.id: lot.points for lot in whole.lots}
-    if policy is not ReversalPolicy.ONLY_PENDING and not gone:
-        assert {lot.id: lot.points for lot in whole.lots} == {"a": 120, "b": 120, "S": 0}
-
-
 @given(st.permutations([fresh("a", 5), fresh("b", 7, at=1), fresh("c", 9, at=1)]), st.integers(0, 21))
+@settings(max_examples=EXAMPLES)
 def test_order_of_lots_changes_nothing(lots, points):
-    """Whichever way the lots come from the store, the same ones are spent."""
+    """Whichever way the lots come from the store, the same ones are spent, and the postings take them."""
     uses = {lot.id: taken for lot, taken in spend(lots, points, NOW, TODAY)}
     assert uses == {lot.id: taken for lot, taken in spend(sorted(lots, key=lambda lot: lot.id), points, NOW, TODAY)}
+    left = apply_to_lots(lots, redemption(MEMBER, "S", spend(lots, points, NOW, TODAY)))
+    assert sum(lot.points for lot in left) == 21 - points
+
+
+@given(st.integers(0, 900), st.integers(0, 900))
+@settings(max_examples=EXAMPLES)
+def test_an_earned_lot_repays_a_debt_first(points, debt):
+    """What is earned goes to the debt as far as it reaches and to the lot with the rest; the legs sum to 0."""
+    legs = Entry(issue(MEMBER, fresh("S", points), debt)).postings
+    repaid = min(points, debt)
+    found = {leg.account: leg.points for leg in legs}
+    assert found.get(Account.DEBT, 0) == repaid
+    assert found.get(Account.AVAILABLE, 0) == points - repaid
+    assert found.get(Account.ISSUED, 0) == -points

@@ -20,9 +20,9 @@ def member_of(number: int) -> str:
     return f"{number:016x}"
 
 
-def rule_set(version: int) -> FromHeadOffice:
-    """A rule set as it arrives."""
-    body = json.dumps({**RULES, "version": version}).encode()
+def rule_set(version: int, *offers: dict[str, Any]) -> FromHeadOffice:
+    """A rule set as it arrives; with ``offers`` in the place of the usual ones."""
+    body = json.dumps({**RULES, "version": version, "offer": offers or RULES["offer"]}).encode()
     return FromHeadOffice(ports.DocumentArrived("rules", version, sha256(body).digest(), body))
 
 

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from agent.domain.member import MemberFacts
 from agent.domain.rules.engine import evaluate
-from agent.domain.rules.facts import BudgetView, LocalInstant, Presented, SaleFacts, SaleLine
+from agent.domain.rules.facts import BudgetView, LocalInstant, Presented, PresentedCoupon, SaleFacts, SaleLine
 from agent.domain.rules.load import parse
 from agent.domain.rules.model import RuleSet
 from agent.domain.rules.verdict import Evaluation
@@ -68,11 +68,24 @@ def sale(
     group: str = "petrol",
     **more: Any,
 ) -> SaleFacts:
-    """A sale of one line; the amount follows volume and price unless given. ``points``: points the member asks to spend."""
+    """A sale of one line; the amount follows volume and price unless given.
+
+    ``points``: points the member asks to spend; ``coupons``: what they present; ``rollback``: the price the pump sold at.
+    """
     charged = amount_of(volume_ml, price_milli, 2) if amount_minor is None else amount_minor
-    presented = Presented(more.pop("level", "fm1_dynamic"), more.pop("clock_suspect", False), more.pop("points", None))
+    presented = Presented(
+        more.pop("level", "fm1_dynamic"),
+        more.pop("clock_suspect", False),
+        more.pop("points", None),
+        tuple(more.pop("coupons", ())),
+    )
     line = SaleLine(grade, group, volume_ml, price_milli, charged, more.pop("resolution_ml", None))
     return SaleFacts(SALE, more.pop("station", "SH-0421"), "CNY", 2, (line,), presented, **more)
+
+
+def coupon(code: str = "C1", offer: str = "c", **facts: Any) -> PresentedCoupon:
+    """A whole coupon that head office has reserved for this sale, unless told otherwise."""
+    return PresentedCoupon(code, offer, **{"confirmed": True, **facts})
 
 
 def member(**facts: Any) -> MemberFacts:

@@ -67,10 +67,11 @@ class Script:
         assert read is not None
         totals = () if raw is None else (TotalizerReading(1, 1, raw, 10, 10**10),)
         after = totals if moved_to is None else (TotalizerReading(1, 1, moved_to, 10, 10**10),)
+        price = more.get("price", PRICE)
         sale = (
             None
             if volume is None
-            else HeldSale(1, 1, volume, more.get("amount", volume * PRICE // 10_000), PRICE, token)
+            else HeldSale(1, 1, volume, more.get("amount", volume * price // 10_000), price, token)
         )
         return self(CompletedSale(read.command_id, 1, totals, sale, after))
 

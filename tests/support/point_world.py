@@ -13,6 +13,7 @@ from agent.domain.booking import Booking, Rules
 from agent.domain.forecourt import durable, restore, step
 from agent.domain.instant import Now
 from agent.domain.point_events import Baseline, Book, Event, PriceInForce, Send, Ticked
+from agent.domain.point_lowered import SoldLower
 from agent.domain.point_state import ControlMode, NozzleConfig, Point, PointConfig
 from drivers.commands import Acknowledge, Authorise, Command, ReadSale, SetPrices
 from drivers.readings import CommandOutcome, CommandResult, DeviceStatus, PointState
@@ -77,6 +78,7 @@ class World:
         self.sales: list[Booking] = []
         self.bases: dict[int, int] = {}
         self.in_force: list[tuple[int, int]] = []
+        self.lowered: list[SoldLower | None] = []
         self.events = self.commands = self.boots = self.mono = 0
         self.steps: set[int] = set()
         self.cut = False
@@ -105,6 +107,7 @@ class World:
         for effect in result.effects:
             if isinstance(effect, Book):
                 self.sales.append(effect.booking)
+                self.lowered.append(effect.rollback)
             elif isinstance(effect, Baseline):
                 self.bases[effect.nozzle] = effect.totalizer.raw
             elif isinstance(effect, PriceInForce):
@@ -130,6 +133,8 @@ class World:
             assert self._is_booked(), f"permission before the booking: {command}"
         if isinstance(command, Authorise | SetPrices):
             assert self.point.volatile.accounted, command
+        if isinstance(command, SetPrices):
+            assert not self.point.volatile.out, "a price ordered with a nozzle out"
         if isinstance(command, Authorise):
             assert self.point.durable.open is not None
             assert self.disk is not None

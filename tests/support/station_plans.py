@@ -29,9 +29,18 @@ QUIET_HOUR = CustomerConfig(gap_mean_ms=60_000, gap_max_ms=240_000, arrive_max_m
 """A car every minute or so at each point."""
 
 
-def by_hand(*, settle: str = "auto", control: str = "auto", has_head_office: bool = False) -> Plan:
+def by_hand(
+    *, settle: str = "auto", control: str = "auto", has_head_office: bool = False, pump_rollback: bool = False
+) -> Plan:
     """A station where the test is the only customer."""
-    return Plan(settle=settle, control=control, customers=NOBODY, has_head_office=has_head_office, poll_ms=400)
+    return Plan(
+        settle=settle,
+        control=control,
+        customers=NOBODY,
+        has_head_office=has_head_office,
+        poll_ms=400,
+        pump_rollback=pump_rollback,
+    )
 
 
 def busy(*, has_head_office: bool = False, settle: str = "auto") -> Plan:

@@ -94,11 +94,13 @@ class Plan:
     amount_totals: bool = False
     settle_after: str = "30s"
     link_after: str = "600s"
+    link_before: str = "180s"
     card_count: int = 12
     timezone: str = "Asia/Shanghai"
     telemetry_every: str = "5min"
     has_mark: bool = False
     protocol: str = "dart"
+    pump_rollback: bool = False
 
 
 def forecourt_config(config: ForecourtConfig, protocol: str) -> ForecourtConfig:
@@ -137,7 +139,9 @@ def station_settings(directory: Path, config: ForecourtConfig, plan: Plan) -> Se
 def _toml(config: ForecourtConfig, plan: Plan) -> str:
     parts = [
         f'[station]\nid = "{STATION}"\ntimezone = "{plan.timezone}"\nbusiness_day_starts = "00:00"\nlanguage = "en"',
-        f'[sales]\nsettle = "{plan.settle}"\nsettle_after = "{plan.settle_after}"\nlink_after = "{plan.link_after}"',
+        f'[sales]\nsettle = "{plan.settle}"\nsettle_after = "{plan.settle_after}"',
+        f'link_after = "{plan.link_after}"\nlink_before = "{plan.link_before}"',
+        f"[loyalty]\npump_rollback = {str(plan.pump_rollback).lower()}",
         f'[head_office]\ntelemetry_every = "{plan.telemetry_every}"',
     ]
     grades = {n.grade: n for point in config.points for n in point.nozzles}

@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from agent import main
-from agent.cli import application
+from agent.cli import application, show
 from agent.control import ControlServer
 from agent.inbox import Person, refusal, success
 
@@ -158,7 +158,10 @@ def test_amounts_travel_as_integers(daemon: Path) -> None:
     """Litres, money and prices as the person wrote them become ml, minor units and thousandths, exactly."""
     assert run("pumps", "authorise", "1", "--litres", "20.005", "--socket", daemon).exit_code == 0
     assert (
-        run("sales", "settle", "X", "--tender", "card:12.30:A7", "--tender", "cash", "--socket", daemon).exit_code == 0
+        run(
+            "sales", "settle", "X", "--tender", "card:12.30:A7", "--tender", "cash", "--json", "--socket", daemon
+        ).exit_code
+        == 0
     )
     assert run("prices", "set", "92", "7.855", "--at", "2026-11-22T06:00:00+08:00", "--socket", daemon).exit_code == 0
     (_, authorise), (_, settle), (_, price) = ASKED
@@ -194,3 +197,58 @@ def test_the_socket_may_come_from_the_environment(daemon: Path, monkeypatch: pyt
     """Once per shell instead of once per command."""
     monkeypatch.setenv("FORECOURT_SOCKET", str(daemon))
     assert run("pumps").exit_code == 0
+
+
+def test_what_a_customer_asks_for_travels_as_it_was_given(daemon: Path) -> None:
+    """Coupons, points, the lock and the request's own name reach the daemon; nothing asked for is nothing sent."""
+    wish = ("--coupon", "a.b.c", "--coupon", "C-1", "--points", "300")
+    assert run("sales", "quote", "X", *wish, "--lock", "--json", "--socket", daemon).exit_code == 0
+    assert (
+        run("sales", "settle", "X", "--tender", "cash", *wish, "--accept", "--json", "--socket", daemon).exit_code == 0
+    )
+    assert run("sales", "settle", "X", "--tender", "cash", "--json", "--socket", daemon).exit_code == 0
+    assert run("sales", "unlock", "X", "--socket", daemon).exit_code == 0
+    refund = ("--amount", "20.00", "--reason", "spilled", "--again", "--request", "r-1")
+    assert run("sales", "refund", "X", *refund, "--socket", daemon).exit_code == 0
+    asked = [(op, {name: args.get(name) for name in ("coupons", "points", "lock", "accept")}) for op, args in ASKED[:3]]
+    both = {"coupons": ["a.b.c", "C-1"], "points": 300}
+    assert asked == [
+        ("sales.quote", {**both, "lock": True, "accept": False}),
+        ("sales.settle", {**both, "lock": None, "accept": True}),
+        ("sales.settle", {"coupons": [], "points": None, "lock": None, "accept": False}),
+    ]
+    assert (ASKED[-1][1]["again"], ASKED[-1][1]["request"]) == (True, "r-1")
+
+
+def test_each_thing_asked_for_has_its_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """The sums are told as money, and every coupon and the points with verdict, code, value and sentence."""
+    told = {"offer": "ten", "code": "OK", "text": "Ten off: 10.00 off."}
+    show.priced(
+        {
+            "sale": "01KE6",
+            "amount_minor": 15_700,
+            "discount_minor": 4_000,
+            "net_minor": 11_700,
+            "exponent": 2,
+            "points_to_earn": 117,
+            "points_redeemed": 0,
+            "held_until": None,
+            "held_until_ms": None,
+            "asked": [
+                {"what": "coupon", "coupon": "C-1", "verdict": "APPLIED", "value_minor": 1_000, **told},
+                {
+                    "what": "points",
+                    "points": 3_050,
+                    "points_redeemed": 3_000,
+                    "verdict": "APPLIED",
+                    "value_minor": 3_000,
+                    **told,
+                },
+            ],
+        }
+    )
+    assert capsys.readouterr().out.splitlines() == [
+        "sale 01KE6, amount 157.00, discount 40.00, net 117.00, points to earn 117",
+        "coupon C-1: APPLIED OK, 10.00 off. Ten off: 10.00 off.",
+        "points 3000 of 3050: APPLIED OK, 30.00 off. Ten off: 10.00 off.",
+    ]

@@ -16,7 +16,7 @@ from sqlalchemy.exc import OperationalError
 
 from agent.domain.identity import IndexKind, blind_index
 from headoffice.documents import HEAD_RENEW_MS, publish_rules
-from headoffice.errors import DatabaseProblem, DocumentProblem, ImportProblem, KeyProblem
+from headoffice.errors import DatabaseProblem, DocumentProblem, ImportProblem, KeyProblem, RulesDoubtful
 from headoffice.hello import answer_hello, take_state
 from headoffice.ingest import ingest
 from headoffice.keys import INDEX_FILE, PUBLIC_FILE, SIGNING_FILE, Keys, load_keys, make_keys
@@ -290,6 +290,19 @@ def test_a_rule_set_that_the_engine_refuses_is_not_published(database: Database,
     with pytest.raises(DocumentProblem, match="colour"):
         publish_rules(database, rules_file(tmp_path, colour="red"), NOW_MS)
     assert publish_rules(database, rules_file(tmp_path), NOW_MS).version == 1
+
+
+def test_a_questionable_rule_set_is_published_when_somebody_accepts_it(database: Database, tmp_path: Path) -> None:
+    """What never applies is told before it is handed out; accepted, or clean, it is."""
+    idle = {"id": "idle", "kind": "AMOUNT_OFF", "off_minor": 100, "when": {"holdout_bp": 10_000}}
+    with pytest.raises(RulesDoubtful, match=r"offer\[0\].when.holdout_bp \(idle\): NEVER_APPLIES") as caught:
+        publish_rules(database, rules_file(tmp_path, offer=[idle]), NOW_MS)
+    assert caught.value.exit_code == 1
+    assert "--accept-warnings" in caught.value.hint
+    assert publish_rules(database, rules_file(tmp_path, version=1), NOW_MS).version == 1
+    doubtful = rules_file(tmp_path, version=2, offer=[idle])
+    assert publish_rules(database, doubtful, NOW_MS, accept_warnings=True).version == 2
+    assert publish_rules(database, doubtful, NOW_MS).version == 2
 
 
 def test_a_new_head_is_signed_when_something_changed_or_a_day_passed(

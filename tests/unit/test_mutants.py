@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 from tests import mutants
@@ -67,3 +68,11 @@ def test_the_share_counts_what_was_not_tried_as_alive(capsys) -> None:
     percent = mutants.show_table({"agent/domain/purse.py": {"a": 1, "b": 0, "c": 33, "d": None, "e": -24}})
     assert percent == 40.0
     assert "agent/domain/purse.py" in capsys.readouterr().out
+
+
+def test_every_fast_test_of_the_engine_is_asked() -> None:
+    """A test file that mutmut is not told of would let its mutants live."""
+    told = tomllib.loads((mutants.ROOT / "pyproject.toml").read_text())["tool"]["mutmut"]
+    folder = mutants.ROOT / "tests" / "unit"
+    there = [path for name in ("rules_", "ledger", "settlement") for path in folder.glob(f"test_{name}*.py")]
+    assert sorted(told["pytest_add_cli_args_test_selection"]) == sorted(f"tests/unit/{path.name}" for path in there)

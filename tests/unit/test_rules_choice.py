@@ -11,7 +11,7 @@ from agent.domain.rules.explain import explain
 from agent.domain.rules.search import MAX_PLANS
 from agent.domain.rules.stages import spread
 from agent.domain.rules.verdict import Code, Verdict
-from tests.support.loyalty import EARN, Table, member, rules, run, sale
+from tests.support.loyalty import EARN, Table, coupon, member, rules, run, sale
 
 
 def off(name: str, amount: int, /, **more: Any) -> Table:
@@ -75,9 +75,81 @@ def test_too_many_plans_are_searched_greedily_and_it_is_said():
     offers = [off(f"o{i:02d}", 10 + i, when={"tiers": ["gold"]}) for i in range(10)]
     result = run(rules(*offers, off("only", 100, exclusive=True)), sale(), member(tier="gold"))
     assert result.greedy
-    assert result.plans_compared > MAX_PLANS
+    assert result.plans_compared <= 2 * MAX_PLANS
     assert result.discount_minor == sum(10 + i for i in range(10))
     assert any("greedily" in sentence for sentence in explain(result, "en"))
+    assert any("贪心" in sentence for sentence in explain(result, "zh-CN"))
+
+
+def test_256_plans_are_compared_and_257_are_not():
+    """Eight offers of a tier make 256 plans; one exclusive offer more makes one plan too many."""
+    eight = [off(f"o{i}", 10 + i, when={"tiers": ["gold"]}) for i in range(8)]
+    exact = run(rules(*eight), sale(), member(tier="gold"))
+    assert (exact.greedy, exact.plans_compared) == (False, MAX_PLANS)
+    assert not any("greedily" in sentence for sentence in explain(exact, "en"))
+    assert run(rules(*eight, off("only", 1, exclusive=True)), sale(), member(tier="gold")).greedy
+
+
+def test_greedy_search_never_makes_a_better_tier_or_a_coupon_dearer():
+    """With far more than 256 plans, whose offers of a tier break a threshold, gold pays no more than silver or nobody's
+    tier, and a coupon costs nothing.
+    """
+    gold = [{**off(f"g{i:02d}", 7 + i), "kind": "PER_LITRE", "off_milli": 1 + i} for i in range(12)]
+    gold = [{k: v for k, v in offer.items() if k != "off_minor"} | {"when": {"tiers": ["gold"]}} for offer in gold]
+    threshold = {"id": "t", "kind": "SPEND_THRESHOLD", "off_minor": 9_000, "per_minor": 30_000, "basis": "RUNNING"}
+    off_coupon = {"id": "c", "kind": "COUPON", "gives": "AMOUNT_OFF", "off_minor": 50}
+    rule_set = rules(*gold, threshold, off_coupon)
+    assert run(rule_set, sale()).net_minor == 21_000
+    assert run(rule_set, sale(), member(tier="silver")).net_minor == 21_000
+    best = run(rule_set, sale(), member(tier="gold"))
+    assert (best.greedy, best.net_minor) == (True, 21_000)
+    assert run(rule_set, sale(coupons=[coupon()]), member(tier="gold")).net_minor == 20_950
+
+
+def test_losing_mate_of_an_exclusive_plan_and_a_useless_tier_offer_say_why():
+    """An offer of a tier that would get nothing is told what leaves it nothing, whether the plan holds it or not."""
+    early, late = (off(name, 30_000, when={"tiers": ["gold"]}) for name in ("a", "z"))
+    result = run(rules(off("m", 30_000), early, late), sale(), member(tier="gold"))
+    assert result.net_minor == 0
+    assert {result.verdict(name).code for name in ("m", "z")} == {Code.CAPPED_AMOUNT}
+    assert result.verdict("z").desired_minor == 30_000
+
+
+def test_two_exclusive_offers_that_name_each_other_stand_together():
+    """Exclusive offers may be joint: both are given, and a third that names only one of them is not."""
+    one, two = off("one", 300, exclusive=True, joint=["two"]), off("two", 300, exclusive=True)
+    result = run(rules(one, two, off("three", 100, joint=["one"])), sale())
+    assert result.discount_minor == 600
+    assert (result.verdict("three").code, result.verdict("three").reason.by) == (Code.EXCLUDED_BY, "two")
+
+
+def test_first_group_passes_over_an_offer_of_a_tier_that_saves_less():
+    """An offer of a tier at the head of a FIRST group may be left out for the next, never the next for a third."""
+    mates = [
+        off("a", 100, group="g", when={"tiers": ["gold"]}),
+        off("b", 200, group="g"),
+        off("c", 900, group="g"),
+    ]
+    result = run(rules(*mates, groups=[("g", "FIRST")]), sale(), member(tier="gold"))
+    assert result.discount_minor == 200
+    assert {result.verdict(name).reason.by for name in ("a", "c")} == {"b"}
+
+
+def test_exclusive_offer_waits_behind_the_first_of_its_group():
+    """In a FIRST group an exclusive mate is given only where the one before it may be left out."""
+    first, second = off("a", 100, group="g"), off("b", 900, group="g", exclusive=True)
+    assert run(rules(first, second, groups=[("g", "FIRST")]), sale()).discount_minor == 100
+    gold = {**first, "when": {"tiers": ["gold"]}}
+    assert run(rules(gold, second, groups=[("g", "FIRST")]), sale(), member(tier="gold")).discount_minor == 900
+
+
+def test_shorter_list_wins_a_tie_where_it_is_a_prefix():
+    """Two plans that save the same: the list of (priority, id) is compared element by element, a prefix first."""
+    taken = off("a", 30_000)
+    idle = off("b", 100, when={"tiers": ["gold"]})
+    result = run(rules(taken, idle), sale(), member(tier="gold"))
+    assert (result.verdict("b").code, result.verdict("b").value_minor) == (Code.CAPPED_AMOUNT, 0)
+    assert [use.offer for use in result.uses] == ["a"]
 
 
 def test_program_cap_is_spent_in_stage_order_and_not_by_points():

@@ -9,7 +9,7 @@ import pytest
 
 from agent.domain.rules.fields import RuleSetError
 from agent.domain.rules.load import parse
-from agent.domain.rules.model import Kind
+from agent.domain.rules.model import Basis, Checking, Coupon, Kind, Late, Percent, PumpRollback, Scope, Trimmed
 from tests.support.loyalty import Table, document
 
 EXAMPLE = Path(__file__).parents[2] / "config" / "rules.example.toml"
@@ -49,11 +49,62 @@ def test_all_problems_are_reported_together():
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", ["PUMP_ROLLBACK", "COUPON"])
-def test_kind_that_is_not_supported_is_refused(kind):
-    """An offer of a kind this version cannot apply refuses the rule set: nothing is silently ignored."""
-    found = problems(document({"id": "x", "kind": kind}))
-    assert found == {"offer[0].kind": f"{kind} is not supported by this version"}
+@pytest.mark.parametrize(
+    ("offer", "paths"),
+    [
+        ({"kind": "PUMP_ROLLBACK"}, {"off_milli"}),
+        ({"kind": "PUMP_ROLLBACK", "off_milli": 500, "price_milli": 7_000}, {"off_milli"}),
+        ({"kind": "PUMP_ROLLBACK", "off_milli": 500, "late": "LATER"}, {"late"}),
+        ({"kind": "PUMP_ROLLBACK", "off_milli": 500, "cap": {"amount_minor": 900}}, {"cap"}),
+        ({"kind": "PUMP_ROLLBACK", "off_milli": 500, "cap": {"share_bp": 900}}, {"cap"}),
+        ({"kind": "PUMP_ROLLBACK", "off_milli": 500, "limit": [{"window": "DAY", "amount_minor": 1}]}, {"limit"}),
+        ({"kind": "PUMP_ROLLBACK", "off_milli": 500, "budget": {"campaign": "a"}}, {"budget"}),
+        ({"kind": "COUPON"}, {"gives"}),
+        ({"kind": "COUPON", "gives": "EARN", "points": 1, "per_minor": 100}, {"gives", "points", "per_minor"}),
+        ({"kind": "COUPON", "gives": "AMOUNT_OFF"}, {"off_minor"}),
+        ({"kind": "COUPON", "gives": "AMOUNT_OFF", "off_minor": 1, "off_milli": 1}, {"off_milli"}),
+        ({"kind": "COUPON", "gives": "AMOUNT_OFF", "off_minor": 1, "risk_up_to_minor": 5}, {"risk_up_to_minor"}),
+        (
+            {"kind": "COUPON", "gives": "AMOUNT_OFF", "off_minor": 1, "checking": "OFFLINE_WITH_RISK"},
+            {"risk_up_to_minor"},
+        ),
+        ({"kind": "COUPON", "gives": "GIFT_ITEM", "item": "wash", "trimmed": "SPEND"}, {"trimmed"}),
+        ({"kind": "COUPON", "gives": "AMOUNT_OFF", "off_minor": 1, "cap": {"volume_ml": 1}}, {"cap.volume_ml"}),
+        ({"kind": "COUPON", "gives": "GIFT_ITEM", "item": "wash", "cap": {"amount_minor": 1}}, {"cap"}),
+        ({"kind": "COUPON", "gives": "GIFT_ITEM", "item": "wash", "exclusive": True}, {"exclusive"}),
+        (
+            {"kind": "COUPON", "gives": "GIFT_ITEM", "item": "wash", "limit": [{"window": "DAY", "amount_minor": 1}]},
+            {"limit"},
+        ),
+    ],
+)
+def test_roll_back_or_coupon_that_cannot_be_meant_is_refused(offer, paths):
+    """What a roll-back cannot keep, and a coupon that says too little or too much, refuse the rule set by name."""
+    assert set(problems(document({"id": "x", **offer}))) == {f"offer[0].{path}" for path in paths}
+
+
+def test_roll_backs_and_coupons_are_read():
+    """Defaults: a late roll-back converts, a coupon is checked online and loses what a sale cannot take."""
+    made = parse(
+        document(
+            {"id": "r", "kind": "PUMP_ROLLBACK", "price_milli": 7_000},
+            {"id": "c", "kind": "COUPON", "gives": "PERCENT", "share_bp": 500},
+            {"id": "b", "kind": "COUPON", "gives": "BONUS_POINTS", "points": 50, "cap": {"points": 10}},
+        )
+    )
+    terms = {offer.id: offer.terms for offer in made.offers}
+    assert terms["r"] == PumpRollback(None, 7_000, Late.CONVERT)
+    percent = Percent(500, Basis.RUNNING, Scope.ORDER)
+    assert terms["c"] == Coupon(Kind.PERCENT, percent, Checking.ONLINE_ONLY, 0, Trimmed.SPEND)
+    assert {offer.id: offer.is_discount for offer in made.offers} == {"r": True, "c": True, "b": False}
+    assert made.offer("b").caps.points == 10
+
+
+def test_500_offers_are_a_rule_set_and_501_are_not():
+    """The bound is exact."""
+    offers = [{"id": f"o{index}", "kind": "BONUS_POINTS", "points": 1} for index in range(501)]
+    assert len(parse(document(*offers[:500])).offers) == 500
+    assert problems(document(*offers)) == {"offer": "has 501 offers"}
 
 
 @pytest.mark.parametrize("offer", [{"id": "x"}, {"id": "x", "kind": "FREE_FUEL"}, {"id": "x", "kind": 7}])

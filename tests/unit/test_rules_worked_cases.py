@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from agent.domain.member import UseCount, UseWindow
 from agent.domain.rules.facts import BudgetView, CampaignBudget
 from agent.domain.rules.verdict import Code, Verdict
 from agent.domain.units import amount_of
-from tests.support.loyalty import EARN, instant, member, rules, run, sale
+from tests.support.loyalty import EARN, coupon, instant, member, rules, run, sale
 
 
 def test_charge_is_what_the_pump_says_and_only_a_real_mismatch_is_flagged():
@@ -36,6 +38,17 @@ def test_per_litre():
 def test_half_cases_round_half_up(offer, sold, off):
     """A value exactly between two minor units is rounded up, not to even."""
     assert run(rules({"id": "x", **offer}), sold).discount_minor == off
+
+
+@pytest.mark.parametrize(
+    ("currency", "exponent", "volume_ml", "off"), [("JPY", 0, 38_217, 11), ("KWD", 3, 38_217, 11_465)]
+)
+def test_per_litre_in_currencies_of_other_exponents(currency, exponent, volume_ml, off):
+    """0.300 per litre on 38.217 L is 11.4651: 11 yen, and 11.465 dinars."""
+    sold = replace(sale(300_000), currency=currency, exponent=exponent)
+    program = {"currency": currency, "exponent": exponent}
+    assert sold.volume_ml == volume_ml
+    assert run(rules({"id": "x", "kind": "PER_LITRE", "off_milli": 300}, program=program), sold).discount_minor == off
 
 
 def test_volume_cap():
@@ -89,11 +102,12 @@ def test_order_of_stages_not_of_the_file(turned):
     assert run(rules(*offers), sale(30_000)).net_minor == 25_000
 
 
-def test_more_off_than_payable():
-    """50.00 off a sale of 38.60 takes 38.60, leaves nothing to pay and earns nothing."""
-    result = run(rules({"id": "x", "kind": "AMOUNT_OFF", "off_minor": 5_000}, *EARN), sale(3_860))
+def test_coupon_above_payable():
+    """A coupon of 50.00 on a sale of 38.60 takes 38.60, leaves nothing to pay and earns nothing."""
+    offer = {"id": "c", "kind": "COUPON", "gives": "AMOUNT_OFF", "off_minor": 5_000}
+    result = run(rules(offer, *EARN), sale(3_860, coupons=[coupon()]))
     assert (result.discount_minor, result.net_minor, result.points_earned) == (3_860, 0, 0)
-    assert result.verdict("x").code is Code.CAPPED_AMOUNT
+    assert result.verdict("c").code is Code.CAPPED_AMOUNT
 
 
 @pytest.mark.parametrize(

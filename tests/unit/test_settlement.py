@@ -12,12 +12,30 @@ import pytest
 
 from agent.domain.ledger import Account, Entry, LedgerError, Lot, Refund, RefundError, usable_points
 from agent.domain.member import MemberFacts
-from agent.domain.rules.facts import BudgetView, LocalInstant, Presented, Purpose, SaleFacts
+from agent.domain.rules.facts import (
+    BudgetView,
+    CampaignBudget,
+    LocalInstant,
+    Presented,
+    Purpose,
+    RollbackGiven,
+    SaleFacts,
+)
 from agent.domain.rules.model import ReversalPolicy
 from agent.domain.rules.verdict import Evaluation
 from agent.domain.sale import Sale, SaleKind, Totalizer
-from agent.domain.settlement import HOUR_MS, Settlement, Tender, TenderError, Wallet, check_tenders, relink, settle
-from tests.support.loyalty import EARN, MEMBER, NOBODY, SALE, SHANGHAI, member, rules, run, sale
+from agent.domain.settlement import (
+    HOUR_MS,
+    MAX_LINES_SENT,
+    Settlement,
+    Tender,
+    TenderError,
+    Wallet,
+    check_tenders,
+    relink,
+    settle,
+)
+from tests.support.loyalty import EARN, MEMBER, NOBODY, SALE, SHANGHAI, coupon, member, rules, run, sale
 
 WIRE = json.loads((Path(__file__).parents[1] / "vectors" / "wire.json").read_text(encoding="utf-8"))
 VECTOR = {row["record"]["type"]: row["record"]["data"] for row in WIRE[0]["records"]}
@@ -201,20 +219,75 @@ def test_growth_follows_the_base_of_the_program():
         assert settled(run(rules(program={"growth_base": base}), sale(), member())).growth == growth
 
 
+def test_coupons_and_a_price_at_the_pump_travel_with_the_record():
+    """Head office reads which coupons are gone, what stays on one, and what the lower price at the pump saved."""
+    offer = {"id": "c", "kind": "COUPON", "gives": "AMOUNT_OFF", "off_minor": 50_000, "trimmed": "KEEP_BALANCE"}
+    sold = sale(coupons=[coupon()], rollback=RollbackGiven("back", 8_350))
+    record = settled(run(rules(offer), sold)).record()
+    assert record["coupons"] == [
+        {"code": "C1", "offer": "c", "value_minor": 30_000, "left_minor": 20_000, "used": False}
+    ]
+    assert (record["rollback_minor"], record["discount_minor"], record["net_minor"]) == (1_911, 30_000, 0)
+    assert {"coupons", "rollback_minor", "lines_left_out"} & set(settled(run(rules(*EARN), sale())).record()) == set()
+
+
+def test_zero_volume_is_settled_for_nobody():
+    """No fuel flowed: nothing is counted or stored for the member, not even the visit."""
+    result = settled(run(rules(*EARN, program={"growth_base": "VISITS"}), sale(0, volume_ml=0)), tenders=[])
+    assert (result.member, result.postings, result.growth, result.lot) == (None, (), 0, None)
+
+
+@pytest.mark.parametrize(("count", "left_out"), [(MAX_LINES_SENT, 0), (MAX_LINES_SENT + 1, 1)])
+def test_lines_that_travel_are_bounded_and_what_gave_something_goes_first(count, left_out):
+    """Refusals behind the bound stay at the station; what gave something or was trimmed to nothing always travels."""
+    refused = [
+        {"id": f"r{index:03d}", "kind": "BONUS_POINTS", "points": 1, "when": {"tags": ["none"]}}
+        for index in range(count - 3)
+    ]
+    gave = [
+        {"id": "z-gave", "kind": "AMOUNT_OFF", "off_minor": 30_000, "priority": 900},
+        {"id": "z-nothing-left", "kind": "AMOUNT_OFF", "off_minor": 1, "priority": 901},
+        {"id": "z-points", "kind": "BONUS_POINTS", "points": 1, "priority": 902},
+    ]
+    result = settled(run(rules(*refused, *gave), sale(30_000)))
+    record = result.record()
+    sent = record["lines"]
+    assert isinstance(sent, list)
+    assert (len(result.lines), len(sent), record.get("lines_left_out", 0)) == (count, MAX_LINES_SENT, left_out)
+    assert [line["offer"] for line in sent][-3:] == ["z-gave", "z-nothing-left", "z-points"]
+    assert [line["offer"] for line in sent][: MAX_LINES_SENT - 3] == [f"r{i:03d}" for i in range(MAX_LINES_SENT - 3)]
+
+
 def test_largest_record_fits_the_wire():
-    """64 offers with the longest ids, 64 lots spent and every tender allowed stay below the 16 KiB of one record."""
+    """500 offers with the longest ids, 8 coupons, 64 lots spent and every tender allowed stay below 16 KiB."""
+    coupons = [
+        {
+            "id": f"c{index}".ljust(40, "x"),
+            "kind": "COUPON",
+            "gives": "AMOUNT_OFF",
+            "off_minor": 2_000,
+            "trimmed": "KEEP_BALANCE",
+        }
+        for index in range(8)
+    ]
     offers = [
-        {"id": f"{index:02d}".ljust(40, "x"), "kind": "SPEND_THRESHOLD", "off_minor": 1, "per_minor": 10**6}
-        for index in range(62)
+        {"id": f"{index:03d}".ljust(40, "x"), "kind": "PUMP_ROLLBACK", "off_milli": 1, "late": "REJECT"}
+        for index in range(490)
     ]
     lots = tuple(
         Lot(f"{SALE[:-2]}{index:02d}/20261221", 100, index, 0, date(2026, 12, 21), "returned") for index in range(80)
     )
     usable = usable_points(lots, END_MS, date(2026, 11, 21))
-    evaluation = run(rules(*offers, PAY, EARN[0]), sale(points=usable), budgets=BudgetView(points_usable=usable))
+    shown = [coupon(str(index) * 64, str(offer["id"]), balance_minor=1_999) for index, offer in enumerate(coupons)]
+    sold = sale(points=usable, coupons=shown)
+    budget = {"budget": {"campaign": "b" * 40}}
+    coupons[0] |= budget
+    view = BudgetView((CampaignBudget("b" * 40, "l" * 40, 10**6),), usable)
+    evaluation = run(rules(*offers, *coupons, PAY, EARN[0]), sold, budgets=view)
     share = evaluation.net_minor // 8
     amounts = [share] * 7 + [evaluation.net_minor - 7 * share]
     tenders = [Tender("unionpay", amount, "9" * 64) for amount in amounts]
     result = settled(evaluation, Wallet(lots, debt=1), tenders=tenders)
-    assert result.points_redeemed == usable == 6_400
+    assert (result.points_redeemed, len(evaluation.coupons)) == (usable, 8)
+    assert usable == 6_400
     assert len(json.dumps(result.record(), separators=(",", ":"))) < 16_000

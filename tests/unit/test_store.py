@@ -263,6 +263,7 @@ def test_acknowledgements_never_go_back(store: Store) -> None:
         ),
         ("DELETE FROM journal WHERE seq = 1 AND stream = 'L'", "seq 1 is missing"),
         ("UPDATE sale SET volume_ml = volume_ml + 1", "differs from its record in volume_ml"),
+        ("UPDATE sale SET list_price_milli = 9000", "differs from its record in list_price_milli"),
         ("UPDATE sale SET start_raw = 90", "starts at 0:90"),
         ("UPDATE stream_head SET seq = 7 WHERE stream = 'L'", "the head says 7"),
         (

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from agent.domain.member import UseCount, period_of
+from agent.domain.member import UseCount
 from agent.domain.rules.conditions import Case
 from agent.domain.rules.coupons import use_of
 from agent.domain.rules.facts import SaleLine
@@ -78,6 +78,7 @@ def answer(case: Case, found: Findings) -> Evaluation:
         coupons=_coupons(case, used),
         rollback_minor=found.rollback_minor,
         points_asked=case.sale.presented.points,
+        budgets_told=case.budgets,
     )
 
 
@@ -113,8 +114,8 @@ def _uses(case: Case, used: list[Grant], subject: Subject) -> tuple[UseCount, ..
         else:
             limits = grant.offer.caps.limits
             windows = tuple(sorted({limit.window for limit in limits if limit.subject is Subject.STATION}))
-        day, offer_id = case.day, grant.offer.id
-        counts += [UseCount(offer_id, window, period_of(window, day), 1, grant.granted) for window in windows]
+        offer_id = grant.offer.id
+        counts += [UseCount(offer_id, window, case.period(window), 1, grant.granted) for window in windows]
     return tuple(counts)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -37,6 +38,7 @@ class Case:
     presented: Mapping[str, tuple[PresentedCoupon, ...]] = field(init=False, compare=False, repr=False)
     _places: dict[str, tuple[int, ...]] = field(init=False, compare=False, repr=False)
     _counts: dict[Subject, _Counts] = field(init=False, compare=False, repr=False)
+    _periods: dict[UseWindow, str] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         local = self.instant.local
@@ -45,6 +47,7 @@ class Case:
             "minute": local.hour * 60 + local.minute,
             "presented": _by_offer(self.sale.presented.coupons),
             "_places": {},
+            "_periods": {},
             "_counts": {
                 Subject.STATION: _summed(self.budgets.station_uses),
                 Subject.MEMBER: _summed(() if self.member is None else self.member.uses),
@@ -57,13 +60,28 @@ class Case:
         """Return the indexes of the lines of a grade and product group the offer speaks of."""
         places = self._places.get(offer.id)
         if places is None:
-            lines = enumerate(self.sale.lines)
-            places = self._places[offer.id] = tuple(index for index, line in lines if _matches(offer, line))
+            places = tuple(range(len(self.sale.lines)))
+            if offer.when.grades or offer.when.product_groups:
+                places = tuple(index for index in places if _matches(offer, self.sale.lines[index]))
+            self._places[offer.id] = places
         return places
+
+    def period(self, window: UseWindow) -> str:
+        """Return the key of the period the day lies in."""
+        found = self._periods.get(window)
+        if found is None:
+            found = self._periods[window] = period_of(window, self.day)
+        return found
+
+    def holding(self, coupons: Mapping[str, PresentedCoupon]) -> Case:
+        """Return the same case with other coupons standing for their offers."""
+        other = copy(self)
+        object.__setattr__(other, "coupons", coupons)
+        return other
 
     def used(self, offer: Offer, limit: Limit) -> tuple[int, int]:
         """Return ``(uses, amount)`` already counted against a limit."""
-        return self._counts[limit.subject].get((offer.id, limit.window, period_of(limit.window, self.day)), (0, 0))
+        return self._counts[limit.subject].get((offer.id, limit.window, self.period(limit.window)), (0, 0))
 
 
 def _matches(offer: Offer, line: SaleLine) -> bool:
@@ -93,7 +111,7 @@ def refusal(offer: Offer, case: Case) -> Reason | None:
 
     Asks what holds for every kind; whether a presented coupon may be used is asked in coupons.py.
     """
-    for ask in (_audience, _place, _time, _minimum, _limits, _lease, _points, _holdout, _strength):
+    for ask in _ASKED:
         reason = ask(offer, case)
         if reason is not None:
             return reason
@@ -127,7 +145,7 @@ def _audience(offer: Offer, case: Case) -> Reason | None:
         return Reason(Code.NOT_REQUESTED)
     if case.sale.purpose is not None:
         return Reason(Code.NOT_IN_AUDIENCE, detail="purpose")
-    return None if case.member is None else _member(offer, case.member, case)
+    return None if case.member is None or not offer.asks_member else _member(offer, case.member, case)
 
 
 def _member(offer: Offer, member: MemberFacts, case: Case) -> Reason | None:
@@ -212,6 +230,8 @@ def _minimum(offer: Offer, case: Case) -> Reason | None:
 
 
 def _limits(offer: Offer, case: Case) -> Reason | None:
+    if not offer.caps.limits:
+        return None
     for limit in offer.caps.limits:
         uses, _ = case.used(offer, limit)
         if limit.uses is not None and uses >= limit.uses:
@@ -238,9 +258,13 @@ def _lease(offer: Offer, case: Case) -> Reason | None:
 
 
 def _points(offer: Offer, case: Case) -> Reason | None:
-    if offer.kind is Kind.POINTS_AS_MONEY and case.budgets.points_usable is None:
-        return Reason(Code.BALANCE_STALE)
-    return None
+    if offer.kind is not Kind.POINTS_AS_MONEY:
+        return None
+    asked, usable, program = case.sale.presented.points or 0, case.budgets.points_usable, case.rules.program
+    least, most = max(program.step_points, program.min_points), asked if usable is None else min(asked, usable)
+    if most // program.step_points * program.step_points < least:
+        return Reason(Code.POINTS_STEP, least, max(0, most))
+    return Reason(Code.BALANCE_STALE) if usable is None else None
 
 
 def _holdout(offer: Offer, case: Case) -> Reason | None:
@@ -254,8 +278,14 @@ def _strength(offer: Offer, case: Case) -> Reason | None:
     needed = 0 if offer.when.min_level is None else AUTH_STRENGTH[offer.when.min_level]
     if offer.kind is Kind.POINTS_AS_MONEY or (offer.kind is Kind.COUPON and case.member is not None):
         needed = max(needed, REDEEM_STRENGTH)
+    if needed == 0:
+        return None
     actual = case.sale.presented.strength
     return Reason(Code.AUTH_TOO_WEAK, needed, actual) if actual < needed else None
+
+
+_ASKED = (_audience, _place, _time, _minimum, _limits, _lease, _points, _holdout, _strength)
+"""In the order of the codes they give."""
 
 
 def covers(lease_minor: int, value_minor: int, mode: BudgetMode) -> int:

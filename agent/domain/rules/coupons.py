@@ -6,18 +6,13 @@ Knows what the station was told of a coupon; whether that is true is known where
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
-from itertools import islice, product
-from math import prod
+from itertools import product
 
 from agent.domain.rules.conditions import Case, yyyymmdd
 from agent.domain.rules.facts import PresentedCoupon
 from agent.domain.rules.model import BonusPoints, Checking, Coupon, Offer, Trimmed
 from agent.domain.rules.verdict import RANK, Code, CouponUse, Grant, Reason
 from agent.domain.units import ceiling
-
-MAX_HANDS = 64
-"""Ways in which one of several coupons of one offer is taken for it; a till never presents so many."""
 
 
 def usable(offer: Offer, case: Case) -> tuple[PresentedCoupon, ...]:
@@ -36,18 +31,9 @@ def coupon_refusal(offer: Offer, case: Case) -> Reason | None:
 
 def hands(offers: list[Offer], case: Case) -> Iterator[Case]:
     """Yield the case once for every way of taking one usable coupon for each of the offers: one of each, as a rule."""
-    for hand in islice(product(*_options(offers, case)), MAX_HANDS):
-        yield replace(case, coupons={coupon.offer: coupon for coupon in hand}) if hand else case
-
-
-def too_many_hands(offers: list[Offer], case: Case) -> bool:
-    """Return whether there are more ways than ``hands`` yields."""
-    return prod(len(options) for options in _options(offers, case)) > MAX_HANDS
-
-
-def _options(offers: list[Offer], case: Case) -> list[tuple[PresentedCoupon, ...]]:
-    """The coupons each offer may take; where it gives no money they are worth the same and the first is taken."""
-    return [usable(offer, case)[: None if offer.is_discount else 1] for offer in offers]
+    options = [usable(offer, case)[: None if offer.is_discount else 1] for offer in offers]  # gifts are worth the same
+    for hand in product(*options):
+        yield case.holding({coupon.offer: coupon for coupon in hand}) if hand else case
 
 
 def unchecked(offer: Offer, coupon: PresentedCoupon, value_minor: int) -> Reason | None:
@@ -79,14 +65,15 @@ def _refused(offer: Offer, coupon: PresentedCoupon, case: Case) -> Reason | None
         return Reason(Code.WRONG_STATION)
     if not coupon.confirmed and not _checkable(offer.terms, coupon):
         return Reason(Code.OFFLINE_NOT_ALLOWED, detail="checking")
+    risky = _risky_points(offer, coupon, case)
+    if risky is not None:
+        return risky
     if coupon.used or coupon.balance_minor == 0:
         return Reason(Code.COUPON_USED)
     if coupon.expires_on is not None and coupon.expires_on < case.day:
         return Reason(Code.COUPON_EXPIRED, yyyymmdd(coupon.expires_on), yyyymmdd(case.day))
     if coupon.member is not None and (case.member is None or coupon.member != case.member.member):
         return Reason(Code.COUPON_NOT_HOLDER)
-    if isinstance(offer.effect, BonusPoints):
-        return unchecked(offer, coupon, _worth_of_points(offer, offer.effect, case))
     return None
 
 
@@ -97,7 +84,10 @@ def _checkable(terms: Coupon, coupon: PresentedCoupon) -> bool:
     return terms.checking is Checking.OFFLINE_WITH_RISK
 
 
-def _worth_of_points(offer: Offer, effect: BonusPoints, case: Case) -> int:
-    program = case.rules.program
-    points = effect.points if offer.caps.points is None else min(effect.points, offer.caps.points)
-    return ceiling(points * program.step_minor, program.step_points)
+def _risky_points(offer: Offer, coupon: PresentedCoupon, case: Case) -> Reason | None:
+    """Whether a coupon for points is worth more than may be risked: they count at what they pay."""
+    if not isinstance(offer.effect, BonusPoints):
+        return None
+    program, points = case.rules.program, offer.effect.points
+    points = points if offer.caps.points is None else min(points, offer.caps.points)
+    return unchecked(offer, coupon, ceiling(points * program.step_minor, program.step_points))

@@ -8,13 +8,13 @@ from __future__ import annotations
 from agent.domain.member import MemberFacts
 from agent.domain.rules.answer import Findings, answer
 from agent.domain.rules.conditions import Case, refusal
-from agent.domain.rules.coupons import coupon_refusal, hands, too_many_hands
+from agent.domain.rules.coupons import coupon_refusal, hands
 from agent.domain.rules.facts import BudgetView, FactsError, LocalInstant, SaleFacts
 from agent.domain.rules.model import EarnBase, Kind, Late, Offer, PumpRollback, RuleSet, Stage
 from agent.domain.rules.plan import Plan, compete, stand_together
 from agent.domain.rules.points import reward
 from agent.domain.rules.search import Choice, choose
-from agent.domain.rules.stages import Run, pay_with_points, run_plan
+from agent.domain.rules.stages import Run, pay_with_points
 from agent.domain.rules.verdict import RANK, Code, Evaluation, Grant, Reason
 from agent.domain.units import amount_of
 
@@ -35,8 +35,9 @@ def evaluate(
     given = _given_rollback(told)
     refused = _refusals(told, given)
     open_offers = [offer for offer in rules.offers if offer.id not in refused and offer is not given]
-    case, choice = _choose(told, open_offers, given)
-    run = run_plan(case, choice.plan)
+    run, choice = _choose(told, open_offers, given)
+    case = run.case
+    run.play(choice.plan)
     before_points = run.nets
     _redeem(case, run, open_offers)
     bases = before_points if rules.program.earn_base is EarnBase.BEFORE_POINTS else run.nets
@@ -81,22 +82,20 @@ def _refusals(case: Case, given: Offer | None) -> dict[str, Reason]:
 
 
 def _refusal(offer: Offer, case: Case) -> Reason | None:
-    reason = refusal(offer, case)
+    found = [refusal(offer, case)]
     if offer.kind is Kind.COUPON:
-        own = coupon_refusal(offer, case)
-    elif isinstance(offer.terms, PumpRollback) and offer.terms.late is Late.REJECT:
-        own = Reason(Code.TOO_LATE_FOR_ROLLBACK)
-    else:
-        return reason
-    return _first([found for found in (reason, own) if found is not None])
+        found.append(coupon_refusal(offer, case))
+    if isinstance(offer.terms, PumpRollback) and offer.terms.late is Late.REJECT:
+        found.append(Reason(Code.TOO_LATE_FOR_ROLLBACK))
+    return _first([reason for reason in found if reason is not None])
 
 
 def _first(reasons: list[Reason]) -> Reason | None:
     return min(reasons, key=lambda reason: RANK[reason.code], default=None)
 
 
-def _choose(told: Case, open_offers: list[Offer], given: Offer | None) -> tuple[Case, Choice]:
-    """Return the best plan beside a roll-back that was given, and the case with the coupons it takes."""
+def _choose(told: Case, open_offers: list[Offer], given: Offer | None) -> tuple[Run, Choice]:
+    """Return the best plan beside a roll-back that was given, and the run with the coupons it takes."""
     discounts = [
         offer
         for offer in open_offers
@@ -104,19 +103,20 @@ def _choose(told: Case, open_offers: list[Offer], given: Offer | None) -> tuple[
         and (given is None or (stand_together(offer, given) and not compete(offer, given, told.rules)))
     ]
     coupons = [offer for offer in open_offers if offer.kind is Kind.COUPON]
-    found = [(case, choose(discounts, told.rules, Run(case))) for case in hands(coupons, told)]
+    runs = [Run(case) for case in hands(coupons, told)]
+    found = [(run, choose(discounts, told.rules, run)) for run in runs]
     if len(found) == 1:
         return found[0]
-    case, best = min(found, key=lambda pair: _key(*pair))
+    run, best = min(found, key=lambda pair: _key(*pair))
     compared = sum(choice.compared for _, choice in found)
-    greedy = too_many_hands(coupons, told) or any(choice.greedy for _, choice in found)
-    return case, Choice(best.plan, compared, greedy)
+    return run, Choice(best.plan, compared, any(choice.greedy for _, choice in found))
 
 
-def _key(case: Case, choice: Choice) -> tuple[object, ...]:
+def _key(run: Run, choice: Choice) -> tuple[object, ...]:
+    run.play(choice.plan)
     taken = [offer for offer in choice.plan if offer.kind is Kind.COUPON]
     orders = tuple(offer.order for offer in choice.plan)
-    return (-run_plan(case, choice.plan).saved, len(taken), orders, [case.coupons[offer.id].order for offer in taken])
+    return (-run.saved, len(taken), orders, [run.case.coupons[offer.id].order for offer in taken])
 
 
 def _redeem(case: Case, run: Run, open_offers: list[Offer]) -> None:
@@ -133,20 +133,20 @@ def _refuse_outsiders(case: Case, found: Findings) -> None:
     standing = plan if found.given is None else tuple(sorted((*plan, found.given), key=lambda offer: offer.order))
     kept = tuple(grant.offer for grant in found.rewards.grants)
     chosen = {offer.id for offer in (*standing, *kept)}
+    left_out: list[Offer] = []
     among_discounts, among_rewards = _InTheWay(case.rules, standing), _InTheWay(case.rules, kept)
     for offer in case.rules.offers:
         if offer.id in chosen or offer.kind is Kind.POINTS_AS_MONEY:
             continue
         mate = (among_discounts if offer.is_discount else among_rewards).of(offer)
         first = _first([reason for reason in (refused.get(offer.id), mate) if reason is not None])
-        if first is not None:
-            refused[offer.id] = first
-            continue
-        grant = run_plan(case, [*plan, offer]).grants[offer.id]
-        if grant.granted == 0:
-            found.run.grants[offer.id] = grant  # left out or not, it gets nothing: it is told why
-        else:
-            refused[offer.id] = Reason(Code.BEATEN_BY, by="+".join(mate.id for mate in standing) or None)
+        refused[offer.id] = first or Reason(Code.BEATEN_BY, by="+".join(mate.id for mate in standing) or None)
+        if first is None and all(stand_together(offer, mate) for mate in standing):
+            left_out.append(offer)
+    for grant in found.run.beside(plan, left_out):
+        if grant.granted == 0:  # left out or not, it gets nothing: it is told why
+            del refused[grant.offer.id]
+            found.run.grants[grant.offer.id] = grant
 
 
 class _InTheWay:

@@ -17,7 +17,7 @@ from agent.domain.rules.model import (
     PerLitre,
     SpendThreshold,
 )
-from agent.domain.rules.verdict import Code, Evaluation, OfferVerdict, Verdict
+from agent.domain.rules.verdict import Code, Evaluation, OfferVerdict, Reason, Verdict
 
 LANGUAGES = ("zh-CN", "en")
 
@@ -27,7 +27,7 @@ _TEXTS: dict[Code, tuple[str, str]] = {
     Code.NOT_IN_AUDIENCE: ("不在活动对象内({detail})", "is for other customers ({detail})"),
     Code.WRONG_GRADE: ("不适用于该油品", "is for another grade"),
     Code.WRONG_STATION: ("不适用于本站", "is for another station"),
-    Code.OUTSIDE_WINDOW: ("不在活动时段({detail})", "does not run at this time ({detail})"),
+    Code.OUTSIDE_WINDOW: ("不在活动时段:{needed}起", "does not run now: it runs from {needed}"),
     Code.NOT_STARTED: ("活动{needed}开始", "starts on {needed}"),
     Code.ENDED: ("活动已于{needed}结束", "ended on {needed}"),
     Code.DAILY_LIMIT: ("已用{actual}次,上限{needed}次({detail})", "was used {actual} of {needed} times ({detail})"),
@@ -38,7 +38,7 @@ _TEXTS: dict[Code, tuple[str, str]] = {
     Code.EXCLUDED_BY: ("与 {by} 不可同享", "cannot be combined with {by}"),
     Code.BEATEN_BY: ("另一组合更优惠:{by}", "saves less than {by}"),
     Code.COUPON_USED: ("优惠券已使用", "was already used"),
-    Code.COUPON_EXPIRED: ("优惠券已过期", "has expired"),
+    Code.COUPON_EXPIRED: ("优惠券已于{needed}过期", "expired on {needed}"),
     Code.COUPON_NOT_HOLDER: ("优惠券不属于该会员", "belongs to somebody else"),
     Code.TOO_LATE_FOR_ROLLBACK: ("提枪后不可改价", "came after the nozzle was lifted"),
     Code.POINTS_STEP: ("积分不足:需{needed},可用{actual}", "needs at least {needed} points, {actual} can be used"),
@@ -47,6 +47,22 @@ _TEXTS: dict[Code, tuple[str, str]] = {
     Code.AUTH_TOO_WEAK: ("请出示动态会员码或会员卡", "needs a phone code or a card tap"),
 }
 
+_CHECKED_ONLINE = ("优惠券须联网核验", "is for coupons that head office must check first")
+_RISK = (
+    "未核验的优惠券最多 {needed},此券 {actual}",
+    "is taken unchecked up to {needed}, this coupon is worth {actual}",
+)
+_NO_COUPON = ("未出示优惠券", "needs a coupon, none was presented")
+_WEEKDAYS = (
+    ("周一", "Monday"),
+    ("周二", "Tuesday"),
+    ("周三", "Wednesday"),
+    ("周四", "Thursday"),
+    ("周五", "Friday"),
+    ("周六", "Saturday"),
+    ("周日", "Sunday"),
+)
+
 _DETAILS = {
     "tier": "会员等级",
     "tag": "会员标签",
@@ -54,8 +70,6 @@ _DETAILS = {
     "first fill": "首次加油",
     "visits": "到店次数",
     "purpose": "非客户加油",
-    "weekday": "星期",
-    "time": "时段",
     "offer": "单笔上限",
     "share": "比例上限",
     "payable": "应付金额",
@@ -88,26 +102,52 @@ def explain(evaluation: Evaluation, language: str) -> list[str]:
     if language not in LANGUAGES:
         raise ValueError(f"no texts in {language!r}: use one of {', '.join(LANGUAGES)}")
     sentences = [line_text(evaluation, verdict, language) for verdict in evaluation.verdicts]
+    return [*sentences, *_sums(evaluation, 1 if language == "en" else 0)]
+
+
+def _sums(evaluation: Evaluation, word: int) -> list[str]:
+    """The sentences on the whole sale; ``word``: 0 Chinese, 1 English."""
     exponent = evaluation.sale.exponent
-    gross, off, net = (
-        money(amount, exponent) for amount in (evaluation.gross_minor, evaluation.discount_minor, evaluation.net_minor)
+    gross, off, net, pumped = (
+        money(amount, exponent)
+        for amount in (
+            evaluation.gross_minor,
+            evaluation.discount_minor,
+            evaluation.net_minor,
+            evaluation.rollback_minor,
+        )
     )
     points = evaluation.points_earned + evaluation.bonus_points
-    if language == "en":
-        sentences.append(f"Charged {gross}, off {off}, to pay {net}; {points} points earned.")
-        if evaluation.greedy:
-            sentences.append(
-                f"Too many combinations: {evaluation.plans_compared} compared, the rest searched greedily."
-            )
-        if not evaluation.instant.lift_seen:
-            sentences.append("The nozzle lift was not seen: the end of the sale decided which offers run.")
-        return sentences
-    sentences.append(f"应收 {gross},优惠 {off},实付 {net};获得 {points} 积分。")
+    said = [
+        (
+            f"应收 {gross},优惠 {off},实付 {net};获得 {points} 积分。",
+            f"Charged {gross}, off {off}, to pay {net}; {points} points earned.",
+        )
+    ]
+    if evaluation.rollback_minor:
+        said.append(
+            (f"油枪降价已省 {pumped},已含在应收中。", f"The lower price at the pump had saved {pumped} already.")
+        )
+    said += [
+        (f"优惠券 {code} 不属于任何现行活动。", f"Coupon {code} is for no offer of these rules.")
+        for code in evaluation.coupons_unknown
+    ]
     if evaluation.greedy:
-        sentences.append(f"组合过多:已比较 {evaluation.plans_compared} 种,其余按贪心选择。")
+        compared = evaluation.plans_compared
+        said.append(
+            (
+                f"组合过多:已比较 {compared} 种,其余按贪心选择。",
+                f"Too many combinations: {compared} compared, the rest searched greedily.",
+            )
+        )
     if not evaluation.instant.lift_seen:
-        sentences.append("未检测到提枪:以加油结束时间判断活动。")
-    return sentences
+        said.append(
+            (
+                "未检测到提枪:以加油结束时间判断活动。",
+                "The nozzle lift was not seen: the end of the sale decided which offers run.",
+            )
+        )
+    return [pair[word] for pair in said]
 
 
 def line_text(evaluation: Evaluation, verdict: OfferVerdict, language: str) -> str:
@@ -122,16 +162,16 @@ def line_text(evaluation: Evaluation, verdict: OfferVerdict, language: str) -> s
 
 
 def _given(evaluation: Evaluation, offer: Offer, verdict: OfferVerdict, english: bool) -> str:
-    exponent = evaluation.sale.exponent
-    if isinstance(offer.terms, GiftItem):
-        return f"{offer.terms.quantity} x {offer.terms.item}"
-    if isinstance(offer.terms, Multiplier):
-        return (
-            f"points x {decimal(offer.terms.factor_pct, 2)}"
-            if english
-            else f"积分 {decimal(offer.terms.factor_pct, 2)} 倍"
-        )
-    if offer.kind in (Kind.EARN, Kind.BONUS_POINTS):
+    exponent, rollback = evaluation.sale.exponent, evaluation.sale.rollback
+    if isinstance(offer.effect, GiftItem):
+        return f"{offer.effect.quantity} x {offer.effect.item}" + _coupon(evaluation, offer, english)
+    if isinstance(offer.effect, Multiplier):
+        factor = decimal(offer.effect.factor_pct, 2)
+        return f"points x {factor}" if english else f"积分 {factor} 倍"
+    if rollback is not None and rollback.offer == offer.id:
+        was, saved = decimal(rollback.list_price_milli, 3), money(verdict.value_minor, exponent)
+        return f"{saved} saved at the pump, list price {was}" if english else f"油枪降价已省 {saved},原价 {was}"
+    if offer.gives in (Kind.EARN, Kind.BONUS_POINTS):
         got, wanted = str(verdict.points), str(verdict.desired_points)
         said = f"{got} points" if english else f"{got} 积分"
     else:
@@ -142,7 +182,19 @@ def _given(evaluation: Evaluation, offer: Offer, verdict: OfferVerdict, english:
             f", {_detail(verdict.reason.detail, english)})" if verdict.reason.detail else ")"
         )
         said += f", capped from {wanted}{detail}" if english else f",原为 {wanted},已封顶{detail}"
-    return said
+    return said + _coupon(evaluation, offer, english)
+
+
+def _coupon(evaluation: Evaluation, offer: Offer, english: bool) -> str:
+    """Which coupon an offer used, and what stays on it."""
+    for use in evaluation.coupons:
+        if use.offer == offer.id:
+            said = f", coupon {use.code}" if english else f",券 {use.code}"
+            if use.left_minor is not None:
+                left = money(use.left_minor, evaluation.sale.exponent)
+                said += f", {left} stays on it" if english else f",券余 {left}"
+            return said
+    return ""
 
 
 def _refused(evaluation: Evaluation, offer: Offer, verdict: OfferVerdict, english: bool) -> str:
@@ -158,12 +210,31 @@ def _refused(evaluation: Evaluation, offer: Offer, verdict: OfferVerdict, englis
         if reason.detail == "no value":
             return "gives nothing on this sale" if english else "本次无优惠"
         return f"its cap leaves nothing ({where})" if english else f"已达上限({where})"
-    chinese, text = _TEXTS[reason.code]
-    days = reason.code in (Code.NOT_STARTED, Code.ENDED)
-    needed = _day(reason.needed) if days and reason.needed is not None else reason.needed
-    return (text if english else chinese).format(
-        needed=needed, actual=reason.actual, detail=_detail(reason.detail, english), by=reason.by or "-"
+    pair = _TEXTS[reason.code]
+    needed, actual = _compared(reason, exponent, english)
+    if reason.code is Code.NOT_REQUESTED and offer.kind is Kind.COUPON:
+        pair = _NO_COUPON
+    elif reason.code is Code.OFFLINE_NOT_ALLOWED and offer.kind is Kind.COUPON and reason.by is None:
+        pair = _RISK if reason.detail == "risk" else _CHECKED_ONLINE
+    return pair[1 if english else 0].format(
+        needed=needed, actual=actual, detail=_detail(reason.detail, english), by=reason.by or "-"
     )
+
+
+def _compared(reason: Reason, exponent: int, english: bool) -> tuple[object, object]:
+    """The two numbers of a reason as people write them."""
+    needed, actual = reason.needed, reason.actual
+    if needed is None:
+        return needed, actual
+    if reason.code in (Code.NOT_STARTED, Code.ENDED, Code.COUPON_EXPIRED):
+        return _day(needed), actual
+    if reason.code is Code.OUTSIDE_WINDOW:
+        if reason.detail == "weekday":
+            return _WEEKDAYS[needed][1 if english else 0], actual
+        return f"{needed // 60:02d}:{needed % 60:02d}", actual
+    if reason.detail == "risk":
+        return money(needed, exponent), money(actual or 0, exponent)
+    return needed, actual
 
 
 def _detail(detail: str | None, english: bool) -> str:
@@ -178,7 +249,7 @@ def _day(yyyymmdd: int) -> str:
 
 def _promise(offer: Offer, exponent: int, english: bool) -> str:
     """What the customer would get, in a few words."""
-    terms = offer.terms
+    terms = offer.effect
     if isinstance(terms, SpendThreshold | AmountOff):
         return f"{money(terms.off_minor, exponent)} off" if english else f"减 {money(terms.off_minor, exponent)}"
     if isinstance(terms, Percent):
@@ -191,4 +262,7 @@ def _promise(offer: Offer, exponent: int, english: bool) -> str:
         return f"{terms.points} points" if english else f" {terms.points} 积分"
     if isinstance(terms, GiftItem):
         return f"{terms.quantity} x {terms.item}"
+    if isinstance(terms, Multiplier):
+        factor = decimal(terms.factor_pct, 2)
+        return f"points x {factor}" if english else f"积分 {factor} 倍"
     return "it" if english else "该优惠"

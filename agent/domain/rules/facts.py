@@ -12,6 +12,12 @@ from enum import StrEnum
 from agent.domain.member import AUTH_STRENGTH, UseCount
 from agent.domain.sale import Sale
 
+MAX_COUPONS = 8
+"""Coupons of one sale: more is no customer, and the settled record must stay below its size limit."""
+
+MAX_COUPON_CODE = 64
+"""Characters of a coupon's code."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -63,8 +69,10 @@ class PresentedCoupon:
     confirmed: bool = False
 
     def __post_init__(self) -> None:
-        if not self.code:
-            raise FactsError(f"a coupon of {self.offer} has no code")
+        if not 0 < len(self.code) <= MAX_COUPON_CODE:
+            raise FactsError(
+                f"a coupon of {self.offer} has a code of {len(self.code)} characters: 1 to {MAX_COUPON_CODE}"
+            )
         if self.balance_minor is not None and self.balance_minor < 0:
             raise FactsError(f"coupon {self.code} has a balance of {self.balance_minor}")
 
@@ -77,7 +85,7 @@ class PresentedCoupon:
 @dataclass(frozen=True, slots=True)
 class Presented:
     """What came with the member: the link's auth level, how many points they ask to spend (``None``: not asked), and
-    coupons. Raises FactsError for an unknown level, a number of points below 0, and a coupon presented twice.
+    coupons. Raises FactsError for an unknown level, points below 0, a coupon presented twice, and too many coupons.
     """
 
     auth_level: str | None = None
@@ -89,6 +97,8 @@ class Presented:
         if self.points is not None and self.points < 0:
             raise FactsError(f"{self.points} points asked for: ask for 0 or more")
         codes = [coupon.code for coupon in self.coupons]
+        if len(codes) > MAX_COUPONS:
+            raise FactsError(f"{len(codes)} coupons on one sale: at most {MAX_COUPONS}")
         if len(set(codes)) != len(codes):
             raise FactsError(f"a coupon is presented twice: {', '.join(sorted(codes))}")
         if self.auth_level is not None and self.auth_level not in AUTH_STRENGTH:
@@ -155,7 +165,9 @@ class SaleFacts:
         volume_resolution_ml: int | None = None,
         rollback: RollbackGiven | None = None,
     ) -> SaleFacts:
-        """Return the facts of a fuelling transaction: one line."""
+        """Return the facts of a fuelling transaction: one line, and the roll-back the sale was made with."""
+        if rollback is None and sale.rollback_offer is not None and sale.list_price_milli is not None:
+            rollback = RollbackGiven(sale.rollback_offer, sale.list_price_milli)
         line = SaleLine(
             sale.grade, product_group, sale.volume_ml, sale.unit_price_milli, sale.amount_minor, volume_resolution_ml
         )

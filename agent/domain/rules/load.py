@@ -6,12 +6,15 @@ Knows no file, no signature and no clock. The reference of the document is docs/
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from agent.domain.member import AUTH_STRENGTH, UseWindow
 from agent.domain.rules.checks import check_offers
+from agent.domain.rules.contradictions import contradictions
 from agent.domain.rules.fields import Fields, Problem, RuleSetError
 from agent.domain.rules.model import (
+    WEEKDAYS,
     AmountOff,
     Basis,
     Birthday,
@@ -57,18 +60,19 @@ from agent.domain.rules.model import (
 IDENTIFIER = r"[a-z0-9][a-z0-9._-]{0,39}"
 """Ids of offers, tiers and groups: ASCII, because the hold-out hashes them."""
 
-WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 MAX_OFFERS = 500
 """Offers of one rule set: each is asked on every sale, and what a sale says of them is kept with it."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def parse(document: Mapping[str, object]) -> RuleSet:
+def parse(document: Mapping[str, object], *, kept: bool = False) -> RuleSet:
     """Return the rule set a document describes.
 
+    ``kept``: it was accepted before and has priced sales, so contradictions that are refused today do not matter.
+
     Raises RuleSetError with all problems: unknown keys, wrong types, kinds that do not exist, names that point nowhere,
-    and tier lists of a discount that are not upward-closed.
+    conditions that can never hold together, and tier lists of a discount that are not upward-closed.
     """
     problems: list[Problem] = []
     fields = Fields(document, "", problems)
@@ -84,10 +88,18 @@ def parse(document: Mapping[str, object]) -> RuleSet:
     fields.finish()
     known = [(path, offer) for path, offer in offers if offer is not None]
     problems += check_offers(known, tiers, groups)
+    if not kept:
+        problems += [problem for path, offer in known for problem in contradictions(path, offer)]
     if problems:
         raise RuleSetError(tuple(problems))
     ordered = tuple(sorted((offer for _, offer in known), key=lambda offer: offer.order))
     return RuleSet(version, effective, program, tuple(sorted(tiers, key=lambda tier: tier.threshold)), groups, ordered)
+
+
+def empty(currency: str, exponent: int) -> RuleSet:
+    """Return the rule set of a station that never got one: version 0, no offers, no points."""
+    program = {"currency": currency, "exponent": exponent}
+    return replace(parse({"version": 1, "effective_from": "1970-01-01T00:00:00Z", "program": program}), version=0)
 
 
 def _instant(fields: Fields, key: str) -> int:
@@ -303,8 +315,14 @@ def _caps(fields: Fields, *, points_offer: bool) -> Caps:
             share_bp=table.optional_integer("share_bp", least=1, most=10_000),
         )
     table.finish()
-    limits = tuple(_limit(limit, "points" if points_offer else "amount_minor") for limit in fields.tables("limit"))
-    return Caps(caps.amount_minor, caps.volume_ml, caps.share_bp, caps.points, limits)
+    limits = [_limit(limit, "points" if points_offer else "amount_minor") for limit in fields.tables("limit")]
+    limits.sort(key=_limit_order)
+    return Caps(caps.amount_minor, caps.volume_ml, caps.share_bp, caps.points, tuple(limits))
+
+
+def _limit_order(limit: Limit) -> tuple[bool, str, str, int, int]:
+    """The key that makes the order of the file irrelevant; months last, as their code stands in the list."""
+    return (limit.window is UseWindow.MONTH, limit.subject, limit.window, limit.uses or 0, limit.amount or 0)
 
 
 def _limit(fields: Fields, amount_key: str) -> Limit:

@@ -35,6 +35,7 @@ from agent.domain.rules.terms import (
 
 __all__ = [
     "STAGE_OF",
+    "WEEKDAYS",
     "AmountOff",
     "Basis",
     "Birthday",
@@ -77,6 +78,9 @@ __all__ = [
     "TimeWindow",
     "Trimmed",
 ]
+
+WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+"""Weekdays as documents name them; Monday is 0."""
 
 
 class Stage(IntEnum):
@@ -273,8 +277,9 @@ class Offer:
 
     Derived: ``order``, the key that makes the order of the file irrelevant; ``gives`` and ``effect``, the kind and
     terms that take effect on a sale (what a coupon wraps, what a late roll-back becomes); ``stage``, its place in the
-    fixed order; ``is_discount``: it lowers what is paid in money, as points, earning and gifts do not;
-    ``needs_member``: a sale without a member can never have it.
+    fixed order; ``turn``, the key by which discounts take their value (a late roll-back takes its own among LINE);
+    ``is_discount``: it lowers what is paid in money, as points, earning and gifts do not;
+    ``needs_member``: a sale without a member can never have it; ``asks_member``: a condition speaks of the member.
     """
 
     id: str
@@ -292,8 +297,10 @@ class Offer:
     gives: Kind = field(init=False, compare=False, repr=False)
     effect: Terms = field(init=False, compare=False, repr=False)
     stage: Stage = field(init=False, compare=False, repr=False)
+    turn: tuple[int, int, str] = field(init=False, compare=False, repr=False)
     is_discount: bool = field(init=False, compare=False, repr=False)
     needs_member: bool = field(init=False, compare=False, repr=False)
+    asks_member: bool = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         gives, effect = _effect(self.kind, self.terms)
@@ -307,8 +314,10 @@ class Offer:
             "gives": gives,
             "effect": effect,
             "stage": stage,
+            "turn": (max(stage, Stage.LINE), self.priority, self.id),
             "is_discount": stage < Stage.POINTS,
             "needs_member": not self.when.anyone or self.when.about_member or member_limit or gives_points,
+            "asks_member": self.when.about_member,
         }
         for name, value in derived.items():
             object.__setattr__(self, name, value)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from agent.domain.rules.conditions import Case, amount_limit_code, covers, window_name
-from agent.domain.rules.model import Coupon, Offer, PointsAsMoney, Stage, Trimmed
+from agent.domain.rules.model import Coupon, Offer, PointsAsMoney, Trimmed
 from agent.domain.rules.verdict import Code, Grant, Reason
 from agent.domain.rules.worth import BASIS_POINTS, Nets, Worth, follows_running_net, worth
 from agent.domain.units import half_up
@@ -30,13 +31,6 @@ def spread(amount: int, weights: Sequence[int]) -> list[int]:
     return parts
 
 
-def run_order(offer: Offer) -> tuple[int, tuple[int, str]]:
-    """Return the key by which discounts take their value: the stage (a late roll-back stands among LINE), priority,
-    id.
-    """
-    return (max(offer.stage, Stage.LINE), offer.order)
-
-
 @dataclass(slots=True)
 class Run:
     """A sale on its way through the stages: what each line still costs, what is saved, what leases and points are left.
@@ -50,18 +44,43 @@ class Run:
     leases: dict[str, int] = field(default_factory=dict)
     grants: dict[str, Grant] = field(default_factory=dict)
     points: int = 0
-    _cap: int | None = None
+    _start: Mark = field(init=False)
+    _cap: int | None = field(init=False)
     _worths: dict[str, Worth] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.nets = tuple(line.amount_minor for line in self.case.sale.lines)
-        self.leases = {budget.campaign: budget.remaining_minor for budget in self.case.budgets.campaigns}
+        leases = {budget.campaign: budget.remaining_minor for budget in self.case.budgets.campaigns}
+        self._start = (tuple(line.amount_minor for line in self.case.sale.lines), 0, leases)
         self._cap = _program_cap(self.case)
+        self.back(self._start)
 
     @property
     def saving(self) -> int:
         """Money saved so far."""
         return self.saved
+
+    def play(self, plan: Iterable[Offer]) -> None:
+        """Begin anew and let the discounts of a plan take their value, in order of stage, priority and id."""
+        self.back(self._start)
+        self.grants = {}
+        for offer in sorted(plan, key=attrgetter("turn")):
+            self.grants[offer.id] = self.take(offer)
+
+    def beside(self, plan: Iterable[Offer], others: list[Offer]) -> list[Grant]:
+        """Return what each of some other discounts would be granted beside a plan; the run stays where it was."""
+        found: list[Grant] = []
+        if not others:
+            return found
+        asked, now = {offer.id for offer in others}, self.mark()
+        self.back(self._start)
+        for offer in sorted([*plan, *others], key=attrgetter("turn")):
+            mark = self.mark()
+            grant = self.take(offer)
+            if offer.id in asked:
+                found.append(grant)
+                self.back(mark)
+        self.back(now)
+        return found
 
     def mark(self) -> Mark:
         """Return the place to which ``back`` returns."""
@@ -78,7 +97,10 @@ class Run:
 
     def most(self, offer: Offer) -> int:
         """Return what an offer can save at most, in whatever plan: its worth on the gross, after its own caps."""
-        return worth(self.case, offer, tuple(line.amount_minor for line in self.case.sale.lines)).own
+        nets, self.nets = self.nets, self._start[0]
+        most = self._worth(offer).own
+        self.nets = nets
+        return most
 
     def take(self, offer: Offer) -> Grant:
         """Let a discount take its value: of its worth what the payable, the program's cap and the budget allow."""
@@ -139,8 +161,7 @@ def _program_cap(case: Case) -> int | None:
 def run_plan(case: Case, plan: Iterable[Offer]) -> Run:
     """Return what the discounts of a plan are worth together, taken in order of stage, priority and id."""
     run = Run(case)
-    for offer in sorted(plan, key=run_order):
-        run.grants[offer.id] = run.take(offer)
+    run.play(plan)
     return run
 
 

@@ -5,13 +5,13 @@ Knows no rule file and no ledger; sentences for people are made in explain.py.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
 
 from agent.domain.member import MemberFacts, UseCount, UseWindow
-from agent.domain.rules.facts import LocalInstant, SaleFacts
-from agent.domain.rules.model import Offer, Rounding, RuleSet
+from agent.domain.rules.facts import BudgetView, LocalInstant, SaleFacts
+from agent.domain.rules.model import Kind, Offer, Rounding, RuleSet
 from agent.domain.units import half_up
 
 
@@ -198,7 +198,7 @@ class Evaluation:
     station's. ``plans_compared`` and ``greedy`` say how the choice was made. ``flags``: ``AMOUNT_MISMATCH``,
     ``NO_LIFT_SEEN``. ``coupons`` are those the sale uses. ``rollback_minor``: what the lower price at the pump saved;
     it is reported and is no discount, because the gross is the pump's amount. ``points_asked``: what the member asked
-    to spend, ``None`` for nothing.
+    to spend, ``None`` for nothing. ``budgets_told``: the leases and counts it went by.
     """
 
     sale: SaleFacts
@@ -225,6 +225,16 @@ class Evaluation:
     coupons: tuple[CouponUse, ...] = ()
     rollback_minor: int = 0
     points_asked: int | None = None
+    budgets_told: BudgetView = field(default_factory=BudgetView)
+
+    @property
+    def coupons_unknown(self) -> tuple[str, ...]:
+        """Codes of presented coupons whose offer the rule set does not have: no verdict speaks of them."""
+        coupons = self.sale.presented.coupons
+        return tuple(sorted(coupon.code for coupon in coupons if not self._is_coupon_offer(coupon.offer)))
+
+    def _is_coupon_offer(self, offer_id: str) -> bool:
+        return self.rules.has(offer_id) and self.rules.offer(offer_id).kind is Kind.COUPON
 
     def verdict(self, offer_id: str) -> OfferVerdict:
         """Return the verdict on an offer; raises KeyError for an offer the rule set does not have."""

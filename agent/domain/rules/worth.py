@@ -95,9 +95,9 @@ def _exact(case: Case, offer: Offer, nets: Nets, cap_ml: int | None) -> tuple[tu
         return tuple(values), MILLI_LITRES_TIMES_MILLI_PRICE
     assert isinstance(terms, Percent), f"{offer.gives} is no discount"
     whole = [line.amount_minor for line in lines] if terms.basis is Basis.GROSS else [nets[index] for index in places]
-    split = next((line.volume_ml for line, ml in zip(lines, volumes, strict=True) if 0 < ml < line.volume_ml), 1)
+    split = next((line.volume_ml for line, ml in zip(lines, volumes, strict=True) if ml < line.volume_ml), 1)
     shares = [
-        base * terms.share_bp * (ml if 0 < ml < line.volume_ml else split if ml == line.volume_ml else 0)
+        base * terms.share_bp * (ml if ml < line.volume_ml else split)
         for base, line, ml in zip(whole, lines, volumes, strict=True)
     ]
     unit = BASIS_POINTS * split
@@ -139,7 +139,7 @@ def _own(case: Case, offer: Offer, found: Worth) -> Worth:
             used = case.used(offer, limit)[1]
             if limit.amount - used < own:
                 trims = (*trims, Reason(amount_limit_code(limit), limit.amount, used, window_name(limit)))
-                own = max(0, limit.amount - used)
+                own = limit.amount - used  # above 0: an exhausted limit has refused the offer before
     refused = None if coupon is None else unchecked(offer, coupon, own)
     if desired == 0:
         refused = Reason(Code.CAPPED_AMOUNT, 1, 0, "no value")

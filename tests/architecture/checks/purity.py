@@ -51,6 +51,8 @@ MONEY = (
     "agent/domain/ledger.py",
     "agent/domain/effective.py",
     "agent/domain/once.py",
+    "agent/domain/holdings.py",
+    "agent/domain/quoted.py",
     "agent/domain/growth.py",
     "agent/domain/tiers.py",
     "agent/domain/leases.py",

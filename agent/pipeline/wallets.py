@@ -1,0 +1,38 @@
+"""What a member holds, as a quote and a settlement need it: lots with what is left of each, debt, what may be spent.
+
+Reads the store; decides nothing.
+"""
+
+from __future__ import annotations
+
+from agent.domain import ledger, settlement
+from agent.pipeline import leasing
+from agent.pipeline.step import Step
+from agent.store.holdings import member_lots
+from agent.store.spending import POINTS_HOLD
+
+
+def lots_of(step: Step, ref: int) -> tuple[ledger.Lot, ...]:
+    """Return a member's lots with what is left on each: head office's balance and what happened here since (W-44)."""
+    row = step.tx.members.by_ref(ref)
+    assert row is not None, "a surrogate names a member"
+    sales = step.tx.sales
+    return member_lots(row, sales.lots_of(ref), sales.posted_to(ref), step.tx.incarnations.lineage())
+
+
+def wallet(step: Step, ref: int) -> settlement.Wallet:
+    """Return a member's lots and debt."""
+    return settlement.Wallet(lots_of(step, ref), step.tx.sales.debt_of(ref))
+
+
+def points_usable(step: Step, ref: int, member: str) -> int | None:
+    """Return how many points this station may let a member spend now; ``None`` where it holds no live lease of them.
+
+    At most what the leases and the usable lots allow, less what quotes of other sales hold.
+    """
+    leased = leasing.points_usable(step, member)
+    if leased is None:
+        return None
+    now_ms = step.stamp.wall_ms
+    there = ledger.usable_points(lots_of(step, ref), now_ms, step.local(now_ms).date())
+    return max(0, min(leased, there - step.tx.quotes.held(POINTS_HOLD, str(ref))))
