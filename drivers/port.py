@@ -87,6 +87,8 @@ def open_port(
     if config.port.startswith("socket://"):
         return _open_socket(config.port)
     if config.port.startswith(PCSC):
+        if listen_only:
+            raise WiringError(f"{config.port} is no wire to listen to", hint="forecourt device read --protocol pcsc")
         from drivers.pcsc.port import PcscPort  # only where a station has such a reader
 
         return PcscPort(config.port)

@@ -12,11 +12,12 @@ import pytest
 from typer.testing import CliRunner
 
 from agent.cli import application
-from drivers.config import LineConfig
+from drivers.config import LineConfig, SerialSettings
 from drivers.errors import PortLost, WiringError
 from drivers.line import Line
 from drivers.pcsc import winscard
 from drivers.pcsc.port import PcscPort
+from drivers.port import open_port
 from drivers.readings import CardTap, DeviceStatus, Reading
 from drivers.registry import make_line
 from drivers.simulator.card import Card, link_message
@@ -193,6 +194,8 @@ def test_the_port_carries_no_bytes(readers: VirtualReaders) -> None:
     port.close()
     with pytest.raises(PortLost):
         port.readers()
+    with pytest.raises(WiringError, match="no wire to listen to"):
+        open_port(LineConfig("tap", readers.port, "pcsc"), SerialSettings(), listen_only=True)
 
 
 def read_once(*more: str) -> tuple[int, str, str]:
