@@ -6,6 +6,7 @@ import ctypes
 import json
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,8 +23,10 @@ from drivers.readings import CardTap, DeviceStatus, Reading
 from drivers.registry import make_line
 from drivers.simulator.card import Card, link_message
 from tests.support.pcsc_readers import VirtualReaders
+from tests.support.processes import Site, eventually
 
 WITHIN_S = 15.0
+ENDS_WITHIN_S = 5.0
 UID = bytes.fromhex("04782E21801D80")
 READER = "reader:till"
 
@@ -226,6 +229,24 @@ def test_the_field_tool_says_what_is_missing(readers: VirtualReaders) -> None:
     readers.kill()
     code, _, err = read_once("--port", "pcsc:")
     assert (code, "pcscd does not run" in err, "systemctl start pcscd.socket" in err) == (3, True, True)
+
+
+def test_a_running_station_answers_a_card_and_ends_at_once(readers: VirtualReaders, tmp_path: Path) -> None:
+    """The real agent: the card is refused aloud, the service may die, and a stop does not wait for either."""
+    with Site(tmp_path) as site:
+        site.write_config(site.no_devices())
+        with site.config.open("a", encoding="utf-8") as file:
+            file.write(f'\n[[reader]]\nid = "till"\nkind = "pcsc"\nport = "{readers.port}"\nfuelling_points = [1]\n')
+        agent = site.start_agent()
+        readers.lay(smart().answer)
+        outcomes = "SELECT reader, outcome FROM scan_event"
+        eventually(lambda: site.at_station(outcomes) == [("till", "UNKNOWN_CARD")], WITHIN_S, "the answer")
+        readers.kill()
+        eventually(lambda: "pcscd does not run" in agent.text, WITHIN_S, "the end of the service is told")
+        began_s = time.monotonic()
+        assert agent.end() == 0
+        assert time.monotonic() - began_s < ENDS_WITHIN_S
+        assert UID.hex() not in agent.text.lower()
 
 
 def test_sizes_are_those_of_the_library() -> None:

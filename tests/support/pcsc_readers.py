@@ -66,8 +66,6 @@ class VirtualReaders:
             self.take(slot)
         self._control.close()
         self._inside.wait(WITHIN_S)
-        for left in self._folder.iterdir():
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
 
     def start(self) -> None:
         """The daemon runs and takes clients when this returns."""

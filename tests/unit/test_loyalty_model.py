@@ -27,7 +27,14 @@ def told(*offers: Table, amount: int | None = None, volume_ml: int = 38_217, pri
     line = {"grade": "92", "product_group": group, "volume_ml": volume_ml, "unit_price_milli": price}
     program = {"currency": "CNY", "exponent": 2, **more.pop("program", {})}
     document = {"program": program, "group": more.pop("groups", []), "tier": [], "offer": list(offers)}
-    member: dict[str, object] = {"id": "567014f1b3c2a9de", "tier": None, "tags": (), "birthday": None, "visits": 0, "uses": {}}
+    member: dict[str, object] = {
+        "id": "567014f1b3c2a9de",
+        "tier": None,
+        "tags": (),
+        "birthday": None,
+        "visits": 0,
+        "uses": {},
+    }
     case = {
         "day": date(2026, 11, 21),
         "minute": 960,
