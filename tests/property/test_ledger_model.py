@@ -12,4 +12,4 @@ from tests.support.loyalty_life import History
 @settings(max_examples=500)
 def test_any_history_leaves_the_lots_and_accounts_of_the_model(roll):
     """Sales, partial refunds, expiry, waiting and reviews move the same points of the same lots as the model says."""
-    History(roll).live(12)
+    History(roll).live(16)

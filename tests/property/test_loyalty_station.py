@@ -305,7 +305,7 @@ def _quiet_log():
 
 
 @given(dice())
-@settings(max_examples=20)
+@settings(max_examples=15)
 def test_a_station_keeps_what_the_model_keeps(roll):
     """After every step of a random day the database holds the balances, lots, growth and counts of the model."""
     folder = template.new_folder()

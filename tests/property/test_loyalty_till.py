@@ -366,7 +366,7 @@ def _quiet_log():
 
 
 @given(dice())
-@settings(max_examples=20)
+@settings(max_examples=15)
 def test_a_till_keeps_what_the_model_keeps(roll):
     """After every step of a random day the database holds the points, leases, coupons and counts of the model."""
     folder = template.new_folder()

@@ -134,7 +134,7 @@ def terms(roll: Dice, kind: str) -> Table:
     if kind == "EARN":
         return {"points": roll.pick((1, 3)), **roll.pick(({"per_minor": 100}, {"per_minor": 200}, {"per_ml": 1_000}))}
     if kind == "MULTIPLIER":
-        return {"factor_pct": roll.pick((120, 150, 200, 50))}
+        return {"factor_pct": roll.pick((120, 150, 10, 50))}
     if kind == "BONUS_POINTS":
         return {"points": roll.pick((200, 1))}
     return {"item": "water", "quantity": roll.pick((1, 2))}
@@ -151,7 +151,8 @@ def _coupon(roll: Dice, name: str, names: list[str]) -> Table:
     offer: Table = {"id": name, "kind": "COUPON", "gives": kind, **terms(roll, kind), "priority": roll.pick((1, 2))}
     offer["checking"] = roll.pick(("OFFLINE_WITH_RISK", "OFFLINE_WITH_RISK", "SITE_BOUND", "ONLINE_ONLY"))
     if offer["checking"] == "OFFLINE_WITH_RISK":
-        offer["risk_up_to_minor"] = roll.pick((100_000, 400, 1_999))
+        worth = offer.get("off_minor", 60)
+        offer["risk_up_to_minor"] = roll.pick((100_000, worth, 100_000, max(1, worth - 1)))
     if kind in ("BONUS_POINTS", "GIFT_ITEM"):
         if roll.one_in(4):
             offer["group"] = f"{roll.pick(('best', 'first'))}-{kind.lower()}"
@@ -178,10 +179,10 @@ def _discount(roll: Dice, name: str, names: list[str]) -> Table:
 
 def _among(roll: Dice, offer: Table, kind: str, names: list[str]) -> Table:
     """The discount with its place among the others: group, exclusive, joint, conditions, caps."""
-    group = roll.pick((None, "best", "first", "stack", None, "best"))
+    group = roll.pick((None, "best", "first", "stack", "first", "best"))
     if group is not None:
         offer["group"] = group
-    if roll.one_in(5):
+    if roll.one_in(4):
         offer["exclusive"] = True
     if roll.one_in(4):
         offer["joint"] = [roll.pick(names)]
@@ -268,7 +269,7 @@ _CONDITIONS: tuple[Table, ...] = (
 def _reward(roll: Dice, name: str) -> Table:
     kind = roll.pick(_REWARD_KINDS)
     offer: Table = {"id": name, "kind": kind, **terms(roll, kind), "priority": roll.pick((1, 2))}
-    group = roll.pick((None, None, "best", "first", "stack"))
+    group = roll.pick((None, "best", "first", "best", "stack"))
     if group is not None:
         offer["group"] = f"{group}-{kind.lower()}"
     when = _when(roll)

@@ -91,7 +91,7 @@ class History:
 
     def buy(self) -> None:
         """A sale: some points pay, some are earned; a few sales are held for review."""
-        roll, name = self.roll, f"S{len(self.bought):02d}"
+        roll, name = self.roll, f"S{99 - len(self.bought):02d}"
         net, per, bonus = (
             roll.pick((999, 0, 100, 5_000, roll.number(0, 3_000))),
             roll.pick((100, 7)),
@@ -126,14 +126,13 @@ class History:
 
     def refund(self) -> None:
         """A part of an earlier sale is given back, or all that is left of it."""
-        if not self.bought:
+        open_ones = [n for n, sale in enumerate(self.bought) if sale.refunded < sale.net or not sale.is_reversed]
+        if not open_ones:
             return
-        index = self.roll.byte() % len(self.bought)
+        index = self.roll.pick(open_ones)
         sale = self.bought[index]
         left = sale.net - sale.refunded
-        if left == 0 and sale.is_reversed:
-            return
-        amount = left if self.roll.one_in(2) or left < 2 else self.roll.number(1, left)
+        amount = left if self.roll.one_in(3) or left < 2 else self.roll.number(1, left)
         policy, debt = self.ledger.policy, -self.ledger.held("member:debt")
         asked = Refund(sale.refunded, amount, self.now_ms, self.today, policy, GRACE_DAYS, debt)
         known = replace(self.ledger.sales[index], expired_points=self.ledger.ended[sale.name])
@@ -144,8 +143,12 @@ class History:
         event("refund in full" if sale.refunded == sale.net else "refund in part")
 
     def wait(self) -> None:
-        """Time passes: hours, days or months."""
-        self.now += timedelta(hours=self.roll.pick((1, 25, 24 * 10, 24 * 45)))
+        """Time passes: hours, days, months, or until the last day of a lot."""
+        last_days = [lot.expires_on for lot in self.ledger.lots if lot.expires_on and lot.expires_on > self.today]
+        if last_days and self.roll.one_in(2):
+            self.now += timedelta(days=(min(last_days) - self.today).days)
+        else:
+            self.now += timedelta(hours=self.roll.pick((1, 25, 24 * 10, 24 * 45)))
 
     def expire(self) -> None:
         """Head office ends what has passed its day."""
