@@ -56,6 +56,8 @@ def diagnose(asked: Asked, kit: FieldKit | None, traffic: Traffic, offline: Devi
     table = likeness(heard)
     echoes = echoed(traffic.chunks)
     evidence = _evidence(traffic, pieces, table, echoes)
+    if asked.kind == "code-reader":
+        evidence["first_bytes"] = ""  # half a member's code, or the id of a card
     found = (
         _silence(asked, kit, received)
         or _echo(traffic, echoes)
