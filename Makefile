@@ -11,6 +11,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 # One more than the smallest machine has cores: tests with whole stations in processes wait more than they compute.
 WORKERS ?= 3
+# A real PC/SC daemon with virtual readers, in a namespace of its own.
+CARD_READERS := pcscd=pcscd pcscd=libccid vpcd-config=vsmartcard-vpcd unshare=util-linux ip=iproute2
 DESTDIR ?=
 PREFIX ?= /opt/forecourt
 GROUND := .ci/venv pyproject.toml requirements/demo.txt
@@ -39,11 +41,12 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.test
 	@$(BYTECODE)
-	@.ci/packages mosquitto=mosquitto age=age zstd=zstd sqlite3=sqlite3 cc=gcc cc=libc6-dev systemd-analyze=systemd
+	@.ci/packages mosquitto=mosquitto age=age zstd=zstd sqlite3=sqlite3 cc=gcc cc=libc6-dev systemd-analyze=systemd $(CARD_READERS)
 	@.ci/peers
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 15 $(ARGS)
 
 drivers: $(VENV)/.test
+	@.ci/packages $(CARD_READERS)
 	@.ci/peers
 	@$(BIN)/python -m tests.drivers_scale $(ARGS)
 

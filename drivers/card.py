@@ -14,6 +14,9 @@ UID = bytes.fromhex("FFCA000000")
 SELECT_APPLICATION = bytes.fromhex("00A4040007D276000085010100")
 SELECT_FILE = bytes.fromhex("00A4000C02E104")
 OK = b"\x90\x00"
+NO = frozenset((*range(0x61, 0x70), 0x91))
+"""How the status word of a refusal begins: ISO 7816-4, and the DESFire cards' own."""
+
 LENGTH_BYTES = 2
 MOST_AT_ONCE = 240
 MAX_MESSAGE_BYTES = 1024
@@ -36,7 +39,7 @@ def read_ndef() -> Dialogue:
 
     Raises CardError where a card that has a file does not give it, or says that it is longer than any of ours.
     """
-    if not _ends_well((yield SELECT_APPLICATION)) or not _ends_well((yield SELECT_FILE)):
+    if not _is_there((yield SELECT_APPLICATION)) or not _is_there((yield SELECT_FILE)):
         return None
     size = int.from_bytes(_data((yield _read(0, LENGTH_BYTES)), LENGTH_BYTES), "big")
     if size > MAX_MESSAGE_BYTES:
@@ -50,6 +53,15 @@ def read_ndef() -> Dialogue:
 
 def _read(offset: int, size: int) -> bytes:
     return b"\x00\xb0" + offset.to_bytes(2, "big") + bytes((size,))
+
+
+def _is_there(answer: bytes) -> bool:
+    """Whether what was selected is there. Only a clear no is one: noise must not make it a card without a file."""
+    if _ends_well(answer):
+        return True
+    if len(answer) != len(OK) or answer[0] not in NO:
+        raise CardError("no_status")
+    return False
 
 
 def _ends_well(answer: bytes) -> bool:

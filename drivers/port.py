@@ -68,6 +68,8 @@ UNANSWERED_TIMEOUT_MS = 4000  # TCP tunnel whose peer vanished: noticed within t
 CANCEL_SLICE_MS = 200  # a wait for an answer looks this often whether the line is being ended
 DISCARD_LIMIT = 65536  # a wire that babbles faster than we read must not hold the turn
 PTY_MAJORS = range(136, 144)  # Linux: the device numbers of pseudo terminals
+PCSC = "pcsc:"
+"""How a port begins that is a card reader of the system's PC/SC service; a part of the reader's name may follow."""
 GENERIC = SerialSettings(9600, 8, "none", 1)  # used where neither the line nor its protocol says otherwise
 PARITIES = {"none": serial.PARITY_NONE, "even": serial.PARITY_EVEN, "odd": serial.PARITY_ODD}
 
@@ -75,7 +77,7 @@ PARITIES = {"none": serial.PARITY_NONE, "even": serial.PARITY_EVEN, "odd": seria
 def open_port(
     config: LineConfig, defaults: SerialSettings, marks: Marks | None = None, *, listen_only: bool = False
 ) -> Port:
-    """Open ``config.port``: a device path (exclusively), a pty, ``socket://host:port``, or another pyserial URL.
+    """Open ``config.port``: a device path (exclusively), a pty, ``socket://host:port``, ``pcsc:``, or a pyserial URL.
 
     ``defaults`` are the protocol's serial settings, used where ``config.serial`` says ``None``; sockets ignore both.
     ``marks`` counts the characters that a serial port received damaged (parity, framing); they arrive all the same.
@@ -84,6 +86,12 @@ def open_port(
     """
     if config.port.startswith("socket://"):
         return _open_socket(config.port)
+    if config.port.startswith(PCSC):
+        if listen_only:
+            raise WiringError(f"{config.port} is no wire to listen to", hint="forecourt device read --protocol pcsc")
+        from drivers.pcsc.port import PcscPort  # only where a station has such a reader
+
+        return PcscPort(config.port)
     settings = _merged(config.serial, defaults)
     try:
         try:

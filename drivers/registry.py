@@ -91,6 +91,8 @@ BUILT_IN: Mapping[str, str] = {
     "gilbarco": "drivers.gilbarco.driver:SPEC",
     "h-protocol": "drivers.h_protocol.driver:SPEC",
     "lanfeng": "drivers.lanfeng.driver:SPEC",
+    "pcsc": "drivers.pcsc.driver:SPEC",
+    "pn532": "drivers.pn532.driver:SPEC",
     "veeder-root": "drivers.veeder_root.driver:SPEC",
     "sens-pmp": "drivers.sens.driver:SPEC",
     "serial-scanner": "drivers.scanner.driver:SPEC",

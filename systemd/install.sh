@@ -110,6 +110,7 @@ link_files() {
     put sysusers.conf /usr/lib/sysusers.d/forecourt.conf
     put tmpfiles.conf /usr/lib/tmpfiles.d/forecourt.conf
     put 70-forecourt.rules /usr/lib/udev/rules.d/70-forecourt.rules
+    put polkit-pcsc.rules.js /usr/share/polkit-1/rules.d/70-forecourt-pcsc.rules
     put_once 71-forecourt-names.rules /etc/udev/rules.d/71-forecourt-names.rules
     put_once 10-addresses.conf /etc/systemd/system/forecourt.service.d/10-addresses.conf
     mkdir -p "$destdir/usr/bin"
@@ -256,7 +257,7 @@ uninstall() {
     if live; then systemctl disable --now forecourt 2>/dev/null || true; fi
     rm -f "$destdir"/usr/bin/forecourt{,-hq} "$destdir/usr/lib/systemd/system/forecourt.service" \
         "$destdir/usr/lib/sysusers.d/forecourt.conf" "$destdir/usr/lib/tmpfiles.d/forecourt.conf" \
-        "$destdir/usr/lib/udev/rules.d/70-forecourt.rules"
+        "$destdir/usr/lib/udev/rules.d/70-forecourt.rules" "$destdir/usr/share/polkit-1/rules.d/70-forecourt-pcsc.rules"
     rm -rf "$destdir${prefix:?}"
     ! live || systemctl daemon-reload
     say "removed; kept: /etc/forecourt, $state, $state-mark, the user forecourt"

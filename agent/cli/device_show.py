@@ -19,6 +19,7 @@ from agent.field.recording import Chunk, Recording, Side
 from agent.field.scan import Found
 from drivers.dissection import FieldKit, Piece
 from drivers.readings import (
+    CardTap,
     CodeScan,
     FuellingPointReading,
     GaugeAlarms,
@@ -154,6 +155,10 @@ def _tank(reading: TankReading, label: str) -> dict[str, Any]:
 
 
 def _scan(result: Result, _places: object) -> dict[str, Any]:
+    tap = next((reading for reading in result.readings if isinstance(reading, CardTap)), None)
+    if tap is not None:
+        size = {"uid_bytes": None if tap.uid is None else len(tap.uid), "message": tap.ndef is not None}
+        return {"card": size}
     scan = next(reading for reading in result.readings if isinstance(reading, CodeScan))
     return {
         "code": {"text": masked(scan.text), "characters": len(scan.text), "symbology": scan.symbology},
@@ -170,6 +175,10 @@ def reading(value: dict[str, Any]) -> None:
         _show_dispenser(value)
     elif "tanks" in value:
         _show_gauge(value)
+    elif "card" in value:
+        size = value["card"]["uid_bytes"]
+        told = "no uid" if size is None else f"uid of {size} bytes"
+        print(f"card seen: {told}, {'with' if value['card']['message'] else 'without'} a message")
     else:
         code = value["code"]
         print(f"code {code['text']} ({code['characters']} characters, symbology {code['symbology'] or 'not told'})")

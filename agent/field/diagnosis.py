@@ -12,6 +12,8 @@ from typing import Any
 from agent.field.decoding import LIKELY, Likeness, decode, likeness
 from agent.field.traffic import Traffic, echoed
 from drivers.dissection import FieldKit, Piece
+from drivers.port import PCSC
+from drivers.readings import DeviceStatus
 
 DAMAGED_PERCENT = 5
 UNIFORM_PERCENT = 80
@@ -44,14 +46,18 @@ class Asked:
         return "://" in self.port
 
 
-def diagnose(asked: Asked, kit: FieldKit | None, traffic: Traffic) -> Finding:
-    """Return the most likely cause that ``asked`` was not answered."""
+def diagnose(asked: Asked, kit: FieldKit | None, traffic: Traffic, offline: DeviceStatus | None = None) -> Finding:
+    """Return the most likely cause that ``asked`` was not answered. ``offline``: what the driver itself said of it."""
+    if asked.port.startswith(PCSC):
+        return _no_card(offline)
     received = traffic.received
     heard = [chunk for chunk in traffic.chunks if chunk.side == "b"]
     pieces = [] if kit is None else [one.piece for one in decode(heard, kit)]
     table = likeness(heard)
     echoes = echoed(traffic.chunks)
     evidence = _evidence(traffic, pieces, table, echoes)
+    if asked.kind == "code-reader":
+        evidence["first_bytes"] = ""  # half a member's code, or the id of a card
     found = (
         _silence(asked, kit, received)
         or _echo(traffic, echoes)
@@ -83,6 +89,13 @@ def _evidence(traffic: Traffic, pieces: Sequence[Piece], table: Sequence[Likenes
         "looks_like_percent": {one.protocol: one.percent for one in table},
         "first_bytes": received[:64].hex(" ").upper(),
     }
+
+
+def _no_card(offline: DeviceStatus | None) -> Finding:
+    """Behind the PC/SC service are no bytes to look at; the service itself says what is missing."""
+    if offline is not None:
+        return Finding("reader", offline.reason, offline.hint)
+    return Finding("silence", "the reader is there, but no card was laid on it", "lay a card on it while this runs")
 
 
 def _silence(asked: Asked, kit: FieldKit | None, received: bytes) -> Finding | None:

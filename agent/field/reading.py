@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from agent.field.decoding import decode
 from agent.field.diagnosis import Asked, Finding, diagnose
 from agent.field.scan import answers, describe
-from agent.field.traffic import TracedPort, Traffic, open_traced
+from agent.field.traffic import Traffic, open_traced
 from drivers import registry
 from drivers.commands import ReadHeldSale, ReadTotalizer
 from drivers.config import LineConfig, PointConfig, SerialSettings
@@ -20,10 +20,13 @@ from drivers.device import Device
 from drivers.dissection import FieldKit, Piece
 from drivers.errors import DriverError, PortLost, WiringError
 from drivers.line import Line
+from drivers.port import Port
 from drivers.readings import (
+    CardTap,
     CodeScan,
     CommandOutcome,
     CommandResult,
+    DeviceStatus,
     FuellingPointReading,
     Reading,
     TankReading,
@@ -76,8 +79,9 @@ def read(request: Request, traffic: Traffic) -> Result:
     _check(request, driver, kit)
     settings = _settings(request.serial, driver.serial_defaults)
     result = Result(driver.kind, describe(request.port, settings), request.options, traffic=traffic)
-    first: TracedPort | None = open_traced(_config(request, driver, {}), driver.serial_defaults, traffic)
+    first: Port | None = open_traced(_config(request, driver, {}), driver.serial_defaults, traffic)
     until = time.monotonic() + request.timeout_s
+    offline: DeviceStatus | None = None
     attempts = list(kit.attempts(request.timeout_s)) if kit else [{}]
     for number, attempt in enumerate(attempts):
         options = {**attempt, **request.options}
@@ -85,6 +89,7 @@ def read(request: Request, traffic: Traffic) -> Result:
         first = None
         share_s = max(0.0, until - time.monotonic()) / (len(attempts) - number)
         result.readings = run.readings(request, time.monotonic() + share_s, until, kit)
+        offline = run.offline
         if result.readings:
             result.options = options
             break
@@ -94,20 +99,22 @@ def read(request: Request, traffic: Traffic) -> Result:
         result.told = last_told(traffic, kit, request.address)
     if not result.readings and not result.unchecked:
         asked = Asked(request.protocol, request.port, request.address, driver.kind, result.serial)
-        result.finding = diagnose(asked, kit, traffic)
+        result.finding = diagnose(asked, kit, traffic, offline)
     return result
 
 
 class _Run:
     """One attempt with one set of options: a line with one device, until it has told what it has to tell."""
 
-    def __init__(self, config: LineConfig, driver: DriverSpec, traffic: Traffic, port: TracedPort | None) -> None:
+    def __init__(self, config: LineConfig, driver: DriverSpec, traffic: Traffic, port: Port | None) -> None:
         self._config = config
         self._driver = driver
         self._traffic = traffic
         self._ready = port
         self._line = Line(config, driver.make_devices(config), self._open)
         self._device: Device = self._line.devices[0]
+        self.offline: DeviceStatus | None = None
+        """What the driver last said of its device, where that is not there."""
 
     def readings(self, request: Request, share_until: float, until: float, kit: FieldKit | None) -> list[Reading]:
         """Turn the line; past its share an attempt goes on only where frames have come that are intact."""
@@ -122,7 +129,11 @@ class _Run:
                     extended = now < until and self._understands(mark, kit)
                     if not extended:
                         break
-                found += [reading for reading in self._line.turn() if _is_told(reading)]
+                for reading in self._line.turn():
+                    if not isinstance(reading, DeviceStatus):
+                        found.append(reading)
+                    elif reading.device == self._device.device_id:
+                        self.offline = None if reading.online else reading
                 if self._complete(found, dispenser):
                     break
         finally:
@@ -133,7 +144,7 @@ class _Run:
         if self._driver.kind == "dispenser":
             return dispenser.next(found, self._line)
         if self._driver.kind == "code-reader":
-            return any(isinstance(reading, CodeScan) for reading in found)
+            return any(isinstance(reading, CodeScan | CardTap) for reading in found)
         return any(isinstance(reading, TankReading) for reading in found) and self._device.due_in_s() > QUIET_S
 
     def _understands(self, mark: int, kit: FieldKit | None) -> bool:
@@ -145,7 +156,7 @@ class _Run:
             for one in decode(heard, kit)
         )
 
-    def _open(self) -> TracedPort:
+    def _open(self) -> Port:
         ready, self._ready = self._ready, None
         return ready or open_traced(self._config, self._driver.serial_defaults, self._traffic)
 
@@ -236,12 +247,8 @@ def _is_inventory(piece: Piece) -> bool:
     return (sound and {"tank", "volume"} <= names) or "row" in names
 
 
-def _is_told(reading: Reading) -> bool:
-    return not hasattr(reading, "online")
-
-
 def _is_enough(found: Sequence[Reading]) -> bool:
-    return any(isinstance(reading, FuellingPointReading | TankReading | CodeScan) for reading in found)
+    return any(isinstance(reading, FuellingPointReading | TankReading | CodeScan | CardTap) for reading in found)
 
 
 def _config(request: Request, driver: DriverSpec, options: Mapping[str, object]) -> LineConfig:

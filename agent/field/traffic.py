@@ -13,7 +13,7 @@ from agent.field.recording import Chunk
 from drivers.config import LineConfig, SerialSettings
 from drivers.errors import PortLost
 from drivers.marks import Marks
-from drivers.port import Port, open_port
+from drivers.port import PCSC, Port, open_port
 
 BUSY_WORDS = ("unavailable", "busy")
 
@@ -94,8 +94,11 @@ class TracedPort:
 Opener = Callable[[LineConfig, SerialSettings, Marks], Port]
 
 
-def open_traced(config: LineConfig, defaults: SerialSettings, traffic: Traffic) -> TracedPort:
-    """Open the port of ``config``. Raises ``PortInUse``, ``PortLost`` or ``WiringError``."""
+def open_traced(config: LineConfig, defaults: SerialSettings, traffic: Traffic) -> Port:
+    """Open the port of ``config``. Raises ``PortInUse``, ``PortLost`` or ``WiringError``.
+
+    A reader of the PC/SC service has no bytes to remember, and what a card says is not for recordings.
+    """
     if config.port.startswith("socket://") and inuse.connected(config.port):
         raise PortInUse(
             f"{config.port}: a program on this PC is already connected to it",
@@ -106,7 +109,7 @@ def open_traced(config: LineConfig, defaults: SerialSettings, traffic: Traffic) 
         port = open_port(config, defaults, marks)
     except PortLost as error:
         raise in_use(config.port, error) from error
-    return TracedPort(port, traffic, marks)
+    return port if config.port.startswith(PCSC) else TracedPort(port, traffic, marks)
 
 
 def in_use(port: str, error: PortLost) -> PortLost:

@@ -59,6 +59,7 @@ from agent.store.swap import RESTORED
 from drivers.commands import Acknowledge
 from drivers.device import DispenserCapabilities
 from drivers.readings import (
+    CardTap,
     CodeScan,
     CommandResult,
     CompletedSale,
@@ -223,6 +224,8 @@ class Pipeline:
         match reading:
             case CodeScan():
                 scanning.scanned(step, reading, self._index_key)
+            case CardTap():
+                scanning.tapped(step, reading)
             case TankReading():
                 gauging.tank_reading(step, reading)
             case GaugeAlarms():

@@ -17,7 +17,7 @@ from agent.failpoints import failpoint
 from agent.logs import get_logger
 from agent.pipeline import codes, correcting, settling
 from agent.pipeline.step import RequestRefused, Step
-from drivers.readings import CodeScan
+from drivers.readings import CardTap, CodeScan
 
 _log = get_logger("scanning")
 
@@ -50,6 +50,12 @@ def scanned(step: Step, scan: CodeScan, index_key: bytes) -> None:
         tell(step, event)
     else:
         tell(step, links.MemberScanned(step.new_id(), scan.reader, digest, None, _REFUSED[found.kind]))
+
+
+def tapped(step: Step, tap: CardTap) -> None:
+    """Refuse a card laid on a reader aloud: no card is known here yet, so it is answered as an unknown number is."""
+    digest = identity.text_digest((tap.uid or tap.ndef or b"").hex())
+    tell(step, links.MemberScanned(step.new_id(), tap.reader, digest, None, Outcome.UNKNOWN_CARD))
 
 
 def _layouts(step: Step) -> tuple[identity.CardLayout, ...]:

@@ -197,7 +197,7 @@ class ReaderSettings(Section):
     """[[reader]]: one fuelling point makes it fixed, several make it roaming."""
 
     id: WireName
-    kind: Literal["serial-scanner"] = "serial-scanner"
+    kind: Literal["serial-scanner", "pcsc", "pn532"] = "serial-scanner"
     port: Annotated[str, Field(min_length=1)]
     serial: SerialSection = SerialSection()
     options: dict[str, Any] = Field(default_factory=dict)
@@ -334,18 +334,7 @@ class Settings(Section):
             )
             for line in self.line
         ]
-        readers = [
-            LineConfig(
-                id=reader_line_id(reader.id),
-                port=reader.port,
-                protocol=reader.kind,
-                serial=_serial(reader.serial),
-                options=reader.options,
-                reader=reader.id,
-            )
-            for reader in self.reader
-        ]
-        return tuple(lines + readers)
+        return tuple(lines + [reader_config(reader) for reader in self.reader])
 
 
 def line_config(
@@ -363,6 +352,18 @@ def line_config(
         options=line.options,
         points=tuple(_point(point, exponent, point.decimals.filled(line.protocol)) for point in points),
         tanks=tuple(tank.gauge_index for tank in tanks),
+    )
+
+
+def reader_config(reader: ReaderSettings) -> LineConfig:
+    """Return what the driver of one reader is told."""
+    return LineConfig(
+        id=reader_line_id(reader.id),
+        port=reader.port,
+        protocol=reader.kind,
+        serial=_serial(reader.serial),
+        options=reader.options,
+        reader=reader.id,
     )
 
 

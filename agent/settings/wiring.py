@@ -114,11 +114,20 @@ class _Wiring:
         for number, reader in enumerate(self._values["reader"]):
             if reader is None:
                 continue
-            self._options(("reader", number), registry.spec(reader.kind), reader.options)
+            self._reader(number, reader)
             wire = model.reader_line_id(reader.id)
             if wire in self._named:
                 problem = f"a line is called {wire!r}, which is the name of this reader's wire"
                 self._report(("reader", number, "id"), problem, "give the line or the reader another id")
+
+    def _reader(self, number: int, reader: model.ReaderSettings) -> None:
+        spec = registry.spec(reader.kind)
+        if not self._options(("reader", number), spec, reader.options):
+            return
+        try:
+            spec.make_devices(model.reader_config(reader))
+        except WiringError as failure:
+            self._report(("reader", number, "port"), str(failure), failure.hint)
 
     def ports_once(self) -> None:
         """A port can be opened by one line or reader only."""

@@ -8,10 +8,10 @@ import pytest
 
 from drivers.commands import Authorise, ReadSale
 from drivers.errors import PortLost
-from drivers.readings import CodeScan, PointState
+from drivers.readings import PointState
 from tests.support.rigs.attendant import Attendant, is_the_truth
 from tests.support.rigs.base import Subject, VirtualRig
-from tests.support.rigs.kinds import SCANNED, DispenserSubject, ReaderSubject
+from tests.support.rigs.kinds import DispenserSubject, ReaderSubject
 
 REPEATED_WITHIN = 4
 """A frame with the same bytes as one of so many before it is the same question in the same situation."""
@@ -146,10 +146,10 @@ def test_a_gauge_is_read_whole_whatever_frame_was_the_last(gauge: Subject, end: 
 @pytest.mark.parametrize("end", ENDS)
 def test_half_a_code_is_never_told_whatever_byte_was_the_last(listener: ReaderSubject, end: str) -> None:
     """The code is cut at every place; the next one is told whole and alone."""
-    for cut in range(len(SCANNED) - 2):
+    for cut in range(len(listener.shown) - 2):
         rig = VirtualRig(listener)
         rig.online()
-        rig.arrive(SCANNED[:cut])
+        rig.arrive(listener.shown[:cut])
         rig.turns(0.01)
         if end == "killed":
             rig.start_again()
@@ -160,9 +160,9 @@ def test_half_a_code_is_never_told_whatever_byte_was_the_last(listener: ReaderSu
             rig.port.gone = False
         rig.online()
         rig.turns(2)
-        assert rig.of(CodeScan) == [], f"cut {cut}"
+        assert listener.told(rig) == [], f"cut {cut}"
         listener.reads_the_truth(rig)
-        assert len(rig.of(CodeScan)) == 1
+        assert len(listener.told(rig)) == 1
 
 
 @pytest.mark.proves("silence")
@@ -170,8 +170,8 @@ def test_a_silent_reader_is_an_ordinary_one(listener: ReaderSubject) -> None:
     """An hour without a code: online all the time, and what had begun before the silence is no code."""
     rig = VirtualRig(listener)
     rig.online()
-    rig.arrive(SCANNED[:5])
+    rig.arrive(listener.shown[:5])
     rig.turns(3_600)
     assert [status.online for status in rig.statuses(rig.devices[0])] == [True]
-    assert rig.of(CodeScan) == []
+    assert listener.told(rig) == []
     listener.reads_the_truth(rig)

@@ -68,6 +68,19 @@ def test_a_console_tells_every_tank_and_is_only_asked(station: dict[str, Any], w
     assert result.traffic.sent.replace(b"\x1b", b"").startswith(b"\x01i")
 
 
+@pytest.mark.parametrize(("protocol", "said"), [("serial-scanner", b"FM1:SECRET"), ("pn532", b"\x00\x00\xff\x04\x78")])
+def test_what_a_reader_said_in_vain_is_no_evidence(protocol: str, said: bytes) -> None:
+    """It is counted and not shown: half a code is still somebody's."""
+    with Peer(lambda _data: b"") as peer:
+        import threading
+
+        threading.Timer(0.2, peer.say, [said]).start()
+        result = ask(protocol, peer.port, 1.0)
+    assert cause(result)
+    assert result.finding is not None
+    assert (result.finding.evidence["bytes_received"], result.finding.evidence["first_bytes"]) == (len(said), "")
+
+
 def test_a_scanner_is_waited_for() -> None:
     """One code, with its symbology; nothing is sent."""
     with Peer(lambda _data: b"") as peer:

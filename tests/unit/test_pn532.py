@@ -43,12 +43,14 @@ def answer(name: str) -> bytes:
     return frame.data[1:]
 
 
+@pytest.mark.proves("vectors", "pn532")
 @pytest.mark.parametrize("name", SENT)
 def test_commands_as_published(name: str) -> None:
     """What we send is the published frame, byte for byte."""
     assert codec.encode(SENT[name]).hex().upper() == FRAMES[name]["bytes"]
 
 
+@pytest.mark.proves("every-split", "pn532")
 @pytest.mark.parametrize("vector", VECTORS["streams"], ids=lambda vector: vector["name"])
 def test_streams_give_the_same_however_they_are_cut(vector: dict[str, Any]) -> None:
     """Every cut of a stream gives the published frames and signals."""
@@ -70,6 +72,7 @@ def test_an_extended_frame_is_one_frame() -> None:
     assert [isinstance(what, Frame) and len(what.data) for what in found] == [260]
 
 
+@pytest.mark.proves("vectors", "pn532")
 def test_cards_in_an_answer() -> None:
     """The published card with its id and ATS; no card; and lengths that lie."""
     (card,) = codec.targets(answer("list-passive-target-found"))
@@ -83,6 +86,7 @@ def test_cards_in_an_answer() -> None:
             codec.targets(whole[:size])
 
 
+@pytest.mark.proves("vectors", "pn532")
 def test_answers_of_a_card() -> None:
     """Status and data are told apart."""
     assert codec.answered(answer("data-exchange-ok")) == (0, False, b"\x90\x00")
@@ -299,6 +303,7 @@ OK = b"\x90\x00"
 def test_what_a_card_may_answer() -> None:
     """No application, no file, an empty file, and a long one in several parts."""
     assert talk(b"\x6a\x82") is None
+    assert talk(b"\x91\x1c") is None
     assert talk(OK, b"\x6a\x82") is None
     assert talk(OK, OK, b"\x00\x00" + OK) == b""
     assert talk(OK, OK, b"\x01\x00" + OK, bytes(240) + OK, bytes(16) + OK) == bytes(256)
@@ -307,6 +312,9 @@ def test_what_a_card_may_answer() -> None:
 @pytest.mark.parametrize(
     ("answers", "reason"),
     [
+        ((b"\x90\x5a",), "no_status"),
+        ((OK, b""), "no_status"),
+        ((OK, b"\x6a\x82\x00"), "no_status"),
         ((OK, OK, b"\x6b\x00"), "refused"),
         ((OK, OK, b"\x00" + OK), "wrong_length"),
         ((OK, OK, b"\x00\x04" + OK, b"abc" + OK), "wrong_length"),

@@ -60,6 +60,12 @@ ALONE: list[tuple[str, str, str, str]] = [
         "true or false",
     ),
     (
+        "card reader at a serial port",
+        STATION + '\n[[reader]]\nid = "two"\nkind = "pcsc"\nport = "/dev/ttyUSB7"\nfuelling_points = [1]\n',
+        "reader[2].port",
+        "is no PC/SC reader",
+    ),
+    (
         "no such line",
         changed(('line = "island-1"', 'line = "island-9"')),
         "fuelling_point[1].line",

@@ -17,6 +17,7 @@ ONE_FILE_EACH = {
     "alembic": ("agent/store/", "headoffice/store/"),
     "pyrage": ("agent/age.py",),
     "zstandard": ("agent/backup/packing.py",),
+    "ctypes": ("drivers/pcsc/winscard.py",),
     "amqtt": ("agent/demo/embedded_broker.py",),
 }
 STARTS_PROGRAMS = ("agent/demo/",)

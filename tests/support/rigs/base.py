@@ -151,6 +151,10 @@ class Subject(ABC):
     def reads_the_truth(self, rig: Rig) -> None:
         """Read one fact of each kind that the devices tell, and assert that it is as it is there now."""
 
+    def virtual_port(self, peer: Callable[[bytes], bytes]) -> VirtualPort:
+        """The port of a virtual rig; another one where no bytes go over the wire."""
+        return VirtualPort(peer)
+
     def silence(self, rig: VirtualRig) -> str:
         """The last device of the line falls silent; returns its id. Here: of a line with one device."""
         rig.silent = True
@@ -257,7 +261,7 @@ class VirtualRig(Rig):
     def __init__(self, subject: Subject, *, control: bool = True, seed: int = 1, points: int = 4) -> None:
         super().__init__(subject)
         self.stand = subject.stand(seed, points)
-        self.port = VirtualPort(self.answer)
+        self.port = subject.virtual_port(self.answer)
         self.rng = random.Random(seed)
         self.silent = False
         self.babbling = False

@@ -153,17 +153,27 @@ class GaugeSubject(Subject):
 
 
 class ReaderSubject(Subject):
-    """A code reader: it only listens."""
+    """A reader that only listens: what people show it arrives. Here: of codes."""
 
     asks = False
+    shown = SCANNED
+    """What arrives (``Rig.arrive``) when a member shows the code; no part of it is a whole code but its last two bytes."""
+
+    def told(self, rig: Rig) -> list[Any]:
+        """What was read so far, oldest first."""
+        return list(rig.of(CodeScan))
+
+    def is_true(self, reading: Any) -> bool:
+        """Whether this was shown."""
+        return bool(reading.text == SCANNED.decode().strip())
 
     def lies(self, rig: Rig) -> list[str]:
-        """Texts that nobody typed."""
-        return [scan.text for scan in rig.of(CodeScan) if scan.text != SCANNED.decode().strip()]
+        """What nobody has shown."""
+        return [f"{reading}" for reading in self.told(rig) if not self.is_true(reading)]
 
     def reads_the_truth(self, rig: Rig) -> None:
-        """What is typed is told."""
-        before = len(rig.of(CodeScan))
-        rig.arrive(SCANNED)
-        rig.until(lambda: len(rig.of(CodeScan)) > before)
-        assert rig.of(CodeScan)[-1].text == SCANNED.decode().strip()
+        """What is shown is told."""
+        before = len(self.told(rig))
+        rig.arrive(self.shown)
+        rig.until(lambda: len(self.told(rig)) > before)
+        assert self.is_true(self.told(rig)[-1])

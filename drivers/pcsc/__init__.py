@@ -1,0 +1,1 @@
+"""Card readers behind the system's PC/SC service: ``winscard`` (the library), ``port``, ``loop``, ``driver``."""
