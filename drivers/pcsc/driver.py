@@ -5,20 +5,19 @@ Loop + port -> CardTap. Knows no meaning of what a card says. Keeps no log and n
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping, Sequence
 
-from drivers.commands import Command, GaugeCommand
+from drivers.commands import Command
 from drivers.config import LineConfig, SerialSettings
 from drivers.device import CodeReaderCapabilities, Device
-from drivers.errors import DeviceRefused, PortLost, WiringError
+from drivers.errors import PortLost, WiringError
 from drivers.pcsc.loop import Cards, Loop
 from drivers.port import PCSC, Port
-from drivers.readings import CommandOutcome, CommandResult, Reading
+from drivers.readings import CommandOutcome, Reading
 from drivers.registry import DriverSpec, OptionProblem
+from drivers.unheard import Unheard
 
 CAPABILITIES = CodeReaderCapabilities(nfc=True)
-MAX_COMMANDS = 16  # none is useful to a reader; they are only refused in order
 PORT_HINT = 'write port = "pcsc:", or with several readers a part of the reader\'s name after it'
 
 
@@ -30,12 +29,12 @@ class PcscReader:
     def __init__(self, config: LineConfig) -> None:
         self.device_id = f"reader:{config.reader}"
         self._loop = Loop(config.reader, config.port.removeprefix(PCSC).strip())
-        self._commands: deque[Command] = deque()
+        self._commands = Unheard(self.device_id)
 
     def turn(self, port: Port) -> Sequence[Reading]:
         """One step of the loop: at most a quarter of a second of waiting, and the talk with a card just laid down."""
         if self._commands:
-            return self._end_commands(CommandOutcome.REFUSED, "a card reader takes no commands")
+            return self._commands.end(CommandOutcome.REFUSED, "a card reader takes no commands")
         if not isinstance(port, Cards):
             raise PortLost("this port leads to no PC/SC service", hint=PORT_HINT)
         return self._loop.step(port, port.monotonic())
@@ -46,26 +45,16 @@ class PcscReader:
 
     def submit(self, command: Command) -> None:
         """Queue ``command`` to be refused. Raises ``DeviceRefused`` when too many wait."""
-        if len(self._commands) >= MAX_COMMANDS:
-            raise DeviceRefused(f"{self.device_id} has {MAX_COMMANDS} commands waiting", hint="send it no commands")
-        self._commands.append(command)
+        self._commands.submit(command)
 
     def reset(self) -> Sequence[Reading]:
         """The service is gone or new: a card that still lies there is read again."""
         self._loop.forget()
-        return self._end_commands(CommandOutcome.UNKNOWN, "the PC/SC service was lost")
+        return self._commands.end(CommandOutcome.UNKNOWN, "the PC/SC service was lost")
 
     def counters(self) -> Mapping[str, int]:
         """Cards that were laid down and could not be read, by reason, since the process began."""
         return dict(self._loop.counts)
-
-    def _end_commands(self, outcome: CommandOutcome, detail: str) -> list[Reading]:
-        results: list[Reading] = []
-        while self._commands:
-            command = self._commands.popleft()
-            point = 0 if isinstance(command, GaugeCommand) else command.fuelling_point
-            results.append(CommandResult(command.command_id, point, outcome, detail))
-        return results
 
 
 def check_options(options: Mapping[str, object]) -> list[OptionProblem]:

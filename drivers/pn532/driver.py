@@ -12,15 +12,16 @@ from functools import partial
 
 from drivers import options as own_options
 from drivers.card import CardError, Dialogue, read_ndef
-from drivers.commands import Command, GaugeCommand
+from drivers.commands import Command
 from drivers.config import LineConfig, SerialSettings
 from drivers.device import CodeReaderCapabilities, Device
-from drivers.errors import DeviceRefused, WiringError
+from drivers.errors import WiringError
 from drivers.pn532 import codec
 from drivers.pn532.codec import Frame, FrameDecoder, Signal, Target
 from drivers.port import Port
-from drivers.readings import CardTap, CommandOutcome, CommandResult, DeviceStatus, Reading
+from drivers.readings import CardTap, CommandOutcome, DeviceStatus, Reading
 from drivers.registry import DriverSpec
+from drivers.unheard import Unheard
 
 SERIAL_DEFAULTS = SerialSettings(baudrate=115_200, data_bits=8, parity="none", stop_bits=1)
 CAPABILITIES = CodeReaderCapabilities(nfc=True)
@@ -39,8 +40,6 @@ CANCEL_PAUSE_S = 0.001
 READ_SIZE = 300
 EMPTY_LOOKS = 2
 """So many times without a card before it counts as taken away: one look may fail."""
-
-MAX_COMMANDS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +70,7 @@ class Pn532:
         self._reader = config.reader
         self._options = own_options.read(Options, LIMITS, config.options)
         self._decoder = FrameDecoder()
-        self._commands: deque[Command] = deque()
+        self._commands = Unheard(self.device_id)
         self._counts: Counter[str] = Counter()
         self._online = False
         self._was_online = False
@@ -85,7 +84,7 @@ class Pn532:
     def turn(self, port: Port) -> Sequence[Reading]:
         """One step of waking up, or one look for a card and, where there is a new one, the talk with it."""
         if self._commands:
-            return self._end_commands(CommandOutcome.REFUSED, "a card reader takes no commands")
+            return self._commands.end(CommandOutcome.REFUSED, "a card reader takes no commands")
         try:
             readings = self._look(port) if self._awake == len(WAKING) else self._wake(port)
         except _Silent:
@@ -100,9 +99,7 @@ class Pn532:
 
     def submit(self, command: Command) -> None:
         """Queue ``command`` to be refused. Raises ``DeviceRefused`` when too many wait."""
-        if len(self._commands) >= MAX_COMMANDS:
-            raise DeviceRefused(f"{self.device_id} has {MAX_COMMANDS} commands waiting", hint="send it no commands")
-        self._commands.append(command)
+        self._commands.submit(command)
 
     def reset(self) -> Sequence[Reading]:
         """The port is gone or new: the chip is woken again, a card that still lies there is read again."""
@@ -110,7 +107,7 @@ class Pn532:
         self._awake = self._silent = self._missed = 0
         self._lies = None
         self._due_s = 0.0
-        readings: list[Reading] = self._end_commands(CommandOutcome.UNKNOWN, "the port was lost")
+        readings: list[Reading] = self._commands.end(CommandOutcome.UNKNOWN, "the port was lost")
         return readings + self._gone("port lost", "check the reader's cable and power")
 
     def counters(self) -> Mapping[str, int]:
@@ -237,14 +234,6 @@ class Pn532:
             return []
         self._online = False
         return [DeviceStatus(self.device_id, online=False, gap=True, reason=reason, hint=hint)]
-
-    def _end_commands(self, outcome: CommandOutcome, detail: str) -> list[Reading]:
-        results: list[Reading] = []
-        while self._commands:
-            command = self._commands.popleft()
-            point = 0 if isinstance(command, GaugeCommand) else command.fuelling_point
-            results.append(CommandResult(command.command_id, point, outcome, detail))
-        return results
 
 
 def make_devices(config: LineConfig) -> list[Device]:

@@ -7,25 +7,24 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from drivers.commands import Command, GaugeCommand
+from drivers.commands import Command
 from drivers.config import LineConfig, SerialSettings
 from drivers.device import CodeReaderCapabilities, Device
-from drivers.errors import DeviceRefused, WiringError
+from drivers.errors import WiringError
 from drivers.port import Port
-from drivers.readings import CodeScan, CommandOutcome, CommandResult, DeviceStatus, Reading
+from drivers.readings import CodeScan, CommandOutcome, DeviceStatus, Reading
 from drivers.registry import DriverSpec, OptionProblem
 from drivers.scanner.codec import MAX_FRAME_BYTES, Frame, FrameDecoder
+from drivers.unheard import Unheard
 
 SERIAL_DEFAULTS = SerialSettings(baudrate=9600, data_bits=8, parity="none", stop_bits=1)
 CAPABILITIES = CodeReaderCapabilities()
 
 DEFAULT_SILENCE_S = 0.2
 READ_WAIT_S = 0.05  # one turn: short enough for the 200 ms rule, long enough to leave the processor alone
-MAX_COMMANDS = 16  # none is useful to a scanner; they are only refused in order
 MAX_SILENCE_S = 10.0
 MAX_PREAMBLE = 32
 
@@ -59,7 +58,7 @@ class SerialScanner:
         self._reader = config.reader
         self._options = _parse(config.options)
         self._decoder = FrameDecoder(preamble=self._options.preamble, tab_ends=self._options.tab_ends)
-        self._commands: deque[Command] = deque()
+        self._commands = Unheard(self.device_id)
         self._online = False
         self._was_online = False
         self._last_byte_at = 0.0
@@ -67,7 +66,7 @@ class SerialScanner:
     def turn(self, port: Port) -> Sequence[Reading]:
         """Wait up to 50 ms for bytes and return the scans they complete."""
         if self._commands:
-            return self._end_commands(CommandOutcome.REFUSED, "a scanner takes no commands")
+            return self._commands.end(CommandOutcome.REFUSED, "a scanner takes no commands")
         if not self._online:
             port.discard()  # scanners keep what was read while nobody listened: those customers have gone
             status = DeviceStatus(self.device_id, online=True, gap=self._was_online)
@@ -87,14 +86,12 @@ class SerialScanner:
 
     def submit(self, command: Command) -> None:
         """Queue ``command`` to be refused. Raises ``DeviceRefused`` when too many wait."""
-        if len(self._commands) >= MAX_COMMANDS:
-            raise DeviceRefused(f"{self.device_id} has {MAX_COMMANDS} commands waiting", hint="send it no commands")
-        self._commands.append(command)
+        self._commands.submit(command)
 
     def reset(self) -> Sequence[Reading]:
         """The port is gone or new: drop the unfinished code, report the gap."""
         self._decoder.reset()
-        readings: list[Reading] = self._end_commands(CommandOutcome.UNKNOWN, "the port was lost")
+        readings: list[Reading] = self._commands.end(CommandOutcome.UNKNOWN, "the port was lost")
         if self._online:
             self._online = False
             hint = "check the scanner's cable and power"
@@ -116,14 +113,6 @@ class SerialScanner:
             return self._decoder.flush()
         self._decoder.reset()
         return []
-
-    def _end_commands(self, outcome: CommandOutcome, detail: str) -> list[Reading]:
-        results: list[Reading] = []
-        while self._commands:
-            command = self._commands.popleft()
-            point = 0 if isinstance(command, GaugeCommand) else command.fuelling_point
-            results.append(CommandResult(command.command_id, point, outcome, detail))
-        return results
 
 
 def check_options(options: Mapping[str, object]) -> list[OptionProblem]:

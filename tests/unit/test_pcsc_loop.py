@@ -24,6 +24,7 @@ from drivers.pcsc.loop import (
 )
 from drivers.readings import CardTap, CommandOutcome, CommandResult, DeviceStatus, Reading
 from drivers.simulator.card import Card, link_message
+from drivers.unheard import MAX_COMMANDS
 from tests.support.wire import VirtualPort
 
 NAME = "ACS ACR1252 Dual Reader [ACR1252 Dual Reader PICC] 00 00"
@@ -279,11 +280,11 @@ def test_a_port_that_carries_bytes_is_no_service() -> None:
 def test_commands_are_refused_in_order_and_bounded() -> None:
     """A card reader takes none, and needs no service to say so."""
     (device,) = driver.make_devices(config())
-    for number in range(driver.MAX_COMMANDS):
+    for number in range(MAX_COMMANDS):
         device.submit(Stop(f"c{number}", 1))
     with pytest.raises(DeviceRefused):
         device.submit(Stop("one more", 1))
     told = device.turn(VirtualPort(lambda _data: b""))
     assert [(r.command_id, r.outcome) for r in told if isinstance(r, CommandResult)] == [
-        (f"c{number}", CommandOutcome.REFUSED) for number in range(driver.MAX_COMMANDS)
+        (f"c{number}", CommandOutcome.REFUSED) for number in range(MAX_COMMANDS)
     ]

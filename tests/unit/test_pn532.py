@@ -18,6 +18,7 @@ from drivers.port import Port
 from drivers.readings import CardTap, CommandOutcome, CommandResult, DeviceStatus, Reading
 from drivers.simulator.card import Card, link_message
 from drivers.simulator.pn532_chip import Chip
+from drivers.unheard import MAX_COMMANDS
 from tests.support.virtual_wire import VirtualWire
 
 VECTORS: dict[str, Any] = json.loads((Path(__file__).parents[1] / "vectors" / "pn532.json").read_text("utf-8"))
@@ -266,13 +267,13 @@ def test_bytes_one_at_a_time_are_read() -> None:
 def test_commands_are_refused_in_order_and_bounded() -> None:
     """A card reader takes none."""
     bench = Bench()
-    for number in range(driver.MAX_COMMANDS):
+    for number in range(MAX_COMMANDS):
         bench.device.submit(Stop(f"c{number}", 1))
     with pytest.raises(DeviceRefused):
         bench.device.submit(Stop("one more", 1))
     told = bench.turns(1)
     assert [(r.command_id, r.outcome) for r in told if isinstance(r, CommandResult)] == [
-        (f"c{number}", CommandOutcome.REFUSED) for number in range(driver.MAX_COMMANDS)
+        (f"c{number}", CommandOutcome.REFUSED) for number in range(MAX_COMMANDS)
     ]
 
 
