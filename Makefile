@@ -17,11 +17,12 @@ DESTDIR ?=
 PREFIX ?= /opt/forecourt
 GROUND := .ci/venv pyproject.toml requirements/demo.txt
 
-.PHONY: help demo test drivers check format lint types imports architecture simulate mutants bench soak soak-power lock dist install boot clean
+.PHONY: help demo test prove drivers check format lint types imports architecture simulate mutants bench soak soak-power lock dist install boot clean
 
 help:
 	@echo 'make demo [ARGS="--for 60s"]  a whole simulated station on this machine'
 	@echo 'make test [ARGS="-k scan"]    the whole test suite'
+	@echo 'make prove                    the properties of the loyalty engine 500 times each, random kills, demos that must fail'
 	@echo 'make drivers [ARGS=--json]    every driver through its contract, and the level its tests prove'
 	@echo 'make check                    format, lint, types, imports, architecture (each also a target)'
 	@echo 'make simulate [ARGS="--seed 7"] one simulated station day again, or many: ARGS="--days 1000"'
@@ -44,6 +45,14 @@ test: $(VENV)/.test
 	@.ci/packages mosquitto=mosquitto age=age zstd=zstd sqlite3=sqlite3 cc=gcc cc=libc6-dev systemd-analyze=systemd $(CARD_READERS)
 	@.ci/peers
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 15 $(ARGS)
+
+# What takes longer than make test has time for: every property of the loyalty engine as often as it claims, random kills, demos that must fail.
+PROOFS = tests/property/test_rules_*.py tests/property/test_ledger_*.py tests/property/test_loyalty_*.py tests/property/test_lease_properties.py \
+	tests/property/test_tier_properties.py tests/process/test_kill_random.py tests/process/test_demo_station.py
+prove: $(VENV)/.test
+	@$(BYTECODE)
+	@.ci/packages mosquitto=mosquitto
+	FORECOURT_LONG=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --timeout 900 -m "" $(PROOFS) $(ARGS)
 
 drivers: $(VENV)/.test
 	@.ci/packages $(CARD_READERS)

@@ -27,6 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """The marker by which a test says what it proves."""
+    config.addinivalue_line("markers", "long: left to make prove, which CI runs as well")
     config.addinivalue_line("markers", f"proves(evidence, *protocols): evidence is {', '.join(quality.EVIDENCE)}")
 
 

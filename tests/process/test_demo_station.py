@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from agent.control import ControlError, ask
 from agent.demo.guardian import ours
 
@@ -96,6 +98,7 @@ def test_thirty_seconds_lose_and_double_nothing(tmp_path: Path) -> None:
     assert pids(tmp_path / "s") == {}
 
 
+@pytest.mark.long
 def test_an_agent_killed_again_and_again_loses_nothing(tmp_path: Path) -> None:
     """SIGKILL by pids.json in mid-fuelling, twice: started again within seconds, and every sale is counted once."""
     state = tmp_path / "s"
@@ -112,6 +115,7 @@ def test_an_agent_killed_again_and_again_loses_nothing(tmp_path: Path) -> None:
     assert found["volume_at_pumps_ml"] == found["volume_recorded_ml"] == found["volume_at_head_office_ml"]
 
 
+@pytest.mark.long
 def test_a_sale_taken_from_head_office_is_named(tmp_path: Path) -> None:
     """A planted loss ends with code 1 and names the sale that is missing."""
     found = end(demo(tmp_path / "s", "--for", "10s", "--speed", "20", "--fault", "drop-record"), 1)
@@ -119,6 +123,7 @@ def test_a_sale_taken_from_head_office_is_named(tmp_path: Path) -> None:
     assert any("missing at head office" in problem and "totalizer" in problem for problem in found["problems"])
 
 
+@pytest.mark.long
 def test_a_doubled_sale_and_a_shaved_one_are_named(tmp_path: Path) -> None:
     """A planted double and a meter that counts 200 ml too little: code 1 and both sales by name.
 

@@ -7,6 +7,8 @@ import threading
 from pathlib import Path
 from random import Random, SystemRandom
 
+import pytest
+
 from agent.control import ControlError
 from tests.support.processes import Site, eventually
 
@@ -23,6 +25,7 @@ def fuelling(site: Site) -> bool:
         return False
 
 
+@pytest.mark.long
 def test_kills_while_people_fuel_lose_and_double_nothing(tmp_path: Path) -> None:
     """I1, I3-I5 after SIGKILLs at random times; the seed is printed and replays the times."""
     seed = SystemRandom().getrandbits(32)

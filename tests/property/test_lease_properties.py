@@ -10,6 +10,7 @@ from hypothesis import event, given, settings
 from agent.domain import leases, pools
 from agent.domain.leases import Lease, LeaseError, LeaseState, Taken
 from agent.domain.pools import Granted, Pool
+from tests.support.examples import tries
 from tests.support.loyalty_cases import Dice, dice
 
 TOTAL = 10_000
@@ -228,7 +229,7 @@ class Forecourt:
 
 
 @given(dice())
-@settings(max_examples=500)
+@settings(max_examples=tries(500))
 def test_no_interleaving_overspends_a_budget(roll):
     """Grants, quotes, payments, refunds, close-outs, repeats, wrong clocks and lost disks never give more than there was."""
     forecourt = Forecourt(roll)

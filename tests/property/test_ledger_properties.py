@@ -22,12 +22,13 @@ from agent.domain.ledger import (
     reverse,
     spend,
 )
+from tests.support.examples import tries
 from tests.support.loyalty_cases import dice
 from tests.support.loyalty_life import GRACE_DAYS, MEMBER, History
 
 TODAY = date(2026, 11, 21)
 NOW = 10**9
-EXAMPLES = 500
+EXAMPLES = tries(500)
 
 
 def held(lots: tuple[Lot, ...]) -> dict[str, tuple[int, date | None]]:

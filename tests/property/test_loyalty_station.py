@@ -14,6 +14,7 @@ from hypothesis import given, settings
 
 from agent.store.verify import verify
 from tests.support import template
+from tests.support.examples import tries
 from tests.support.head_office_says import member_of
 from tests.support.loyalty_cases import Dice, dice
 from tests.support.loyalty_model.station import Programme
@@ -305,7 +306,7 @@ def _quiet_log():
 
 
 @given(dice())
-@settings(max_examples=15)
+@settings(max_examples=tries(15))
 def test_a_station_keeps_what_the_model_keeps(roll):
     """After every step of a random day the database holds the balances, lots, growth and counts of the model."""
     folder = template.new_folder()

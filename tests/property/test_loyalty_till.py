@@ -18,6 +18,7 @@ from agent.domain.instant import Now
 from agent.pipeline import leasing
 from agent.store.verify import verify
 from tests.support import template
+from tests.support.examples import tries
 from tests.support.loyalty_cases import Dice, dice
 from tests.support.loyalty_model.station import Programme
 from tests.support.loyalty_model.words import Table
@@ -366,7 +367,7 @@ def _quiet_log():
 
 
 @given(dice())
-@settings(max_examples=15)
+@settings(max_examples=tries(15))
 def test_a_till_keeps_what_the_model_keeps(roll):
     """After every step of a random day the database holds the points, leases, coupons and counts of the model."""
     folder = template.new_folder()

@@ -13,6 +13,7 @@ from agent.domain.rules.load import parse
 from agent.domain.rules.model import Kind
 from agent.domain.rules.verdict import Code
 from tests.support import loyalty_model
+from tests.support.examples import tries
 from tests.support.loyalty_cases import Dice, case, dice, document
 from tests.support.loyalty_facts import evaluated, model_told, told
 from tests.support.loyalty_model.answering import answer
@@ -41,7 +42,7 @@ def test_the_model_and_the_engine_name_the_same_codes_in_the_same_order():
 
 
 @given(dice())
-@settings(max_examples=500)
+@settings(max_examples=tries(500))
 def test_engine_and_model_answer_the_same(roll):
     """Verdicts with their codes and values, net, points, budgets and counts of any sale under any rule set agree."""
     rules = document(roll)

@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 from agent.domain.rules.fields import RuleSetError
 from agent.domain.rules.load import parse
 from agent.domain.rules.verdict import Evaluation, Verdict
+from tests.support.examples import tries
 from tests.support.loyalty import document as plain_document
 from tests.support.loyalty_cases import Dice, case, dice, document
 from tests.support.loyalty_facts import evaluated, told
 from tests.support.loyalty_model.numbers import half_up, money_of
 from tests.support.loyalty_model.words import Table, is_discount
 
-EXAMPLES = 500
+EXAMPLES = tries(500)
 
 
 def saved(result: Evaluation) -> int:
@@ -137,7 +138,7 @@ def coupon(roll: Dice, name: str) -> Table:
 
 
 @given(dice())
-@settings(max_examples=150)
+@settings(max_examples=tries(150))
 def test_not_even_a_greedy_search_makes_a_better_tier_or_a_coupon_dearer(roll):
     """Where more plans are allowed than are compared, a tier or a coupon still takes nothing away, and it is said."""
     rules = document(roll, discounts=9)
@@ -214,7 +215,7 @@ KEYS = ("version", "effective_from", "program", "tier", "group", "offer", "x")
     st.dictionaries(st.sampled_from(KEYS), values),
     st.dictionaries(st.sampled_from(["when", "cap", "limit", "kind"]), values),
 )
-@settings(max_examples=200)
+@settings(max_examples=tries(200))
 def test_any_document_is_a_rule_set_or_a_list_of_problems(broken, in_offer):
     """Whatever the document holds, reading it ends in a rule set or in RuleSetError with at least one problem."""
     good = plain_document({"id": "x", "kind": "BONUS_POINTS", "points": 1, **in_offer})

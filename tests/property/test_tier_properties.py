@@ -13,6 +13,7 @@ from agent.domain.ledger import Lot
 from agent.domain.liability import UnitCost, liability
 from agent.domain.rules.model import Downgrade, GrowthWindow, Tier
 from agent.domain.tiers import TierState
+from tests.support.examples import tries
 from tests.support.loyalty import rules
 from tests.support.loyalty_cases import dice
 from tests.support.loyalty_model.tiers import Climber
@@ -24,7 +25,7 @@ PROGRAM = rules().program
 
 
 @given(dice())
-@settings(max_examples=500)
+@settings(max_examples=tries(500))
 def test_a_tier_rises_at_once_and_falls_after_its_grace(roll):
     """Growth, refunds, evaluations and days in any order leave the tier and the waiting downgrade of the model."""
     downgrade, grace_days = roll.pick(list(Downgrade)), roll.pick((30, 0, 3))
@@ -55,7 +56,7 @@ def test_a_tier_rises_at_once_and_falls_after_its_grace(roll):
 
 
 @given(dice())
-@settings(max_examples=500)
+@settings(max_examples=tries(500))
 def test_any_split_of_a_refund_takes_the_growth_of_the_sale_back(roll):
     """However a sale is refunded, all its growth is gone in the end and never more than that on the way."""
     growth, net = roll.pick((1, 0, 38_217, roll.number(0, 60_000))), roll.number(0, 60_000)
@@ -71,7 +72,7 @@ def test_any_split_of_a_refund_takes_the_growth_of_the_sale_back(roll):
 
 
 @given(dice())
-@settings(max_examples=500)
+@settings(max_examples=tries(500))
 def test_a_liability_is_the_sum_of_its_months_and_grows_with_points(roll):
     """Months in which points end add up to the whole, whatever order the lots come in; more points never cost less."""
     cost = UnitCost(roll.pick((10, 0, 7)), roll.pick((0, 2_500, 10_000, 333)), roll.pick((2, 0, 3)))

@@ -18,7 +18,7 @@ from tests.simulation import journal
 from tests.simulation.day import DayResult, run_day
 
 FIRST_SEED = int(os.environ.get("FORECOURT_SIMULATION_SEED", "0"))
-DAYS = int(os.environ.get("FORECOURT_SIMULATION_DAYS", "4"))
+DAYS = int(os.environ.get("FORECOURT_SIMULATION_DAYS", "2"))
 PER_ITEM = 4
 
 
