@@ -32,6 +32,7 @@ from agent.inbox import (
     refusal,
     success,
 )
+from agent.keyring import NO_KEYS, Keyring
 from agent.live import LiveBoard
 from agent.logs import get_logger
 from agent.pipeline import (
@@ -107,9 +108,11 @@ class Pipeline:
         capabilities: Mapping[int, DispenserCapabilities],
         outlets: Outlets,
         pinned: PinnedKeys | None = None,
+        keys: Keyring = NO_KEYS,
     ) -> None:
-        """``pinned``: head office's public keys, which coupons are checked with."""
+        """``pinned``: head office's public keys, which coupons are checked with; ``keys``: what else a step may use."""
         self._pinned = pinned
+        self._keys = keys
         self._store = store
         self._can = capabilities
         self._settings = settings
@@ -225,7 +228,7 @@ class Pipeline:
             case CodeScan():
                 scanning.scanned(step, reading, self._index_key)
             case CardTap():
-                scanning.tapped(step, reading)
+                scanning.tapped(step, reading, self._index_key)
             case TankReading():
                 gauging.tank_reading(step, reading)
             case GaugeAlarms():
@@ -329,6 +332,7 @@ class Pipeline:
             stamp=stamp,
             random=self._random,
             pinned=self._pinned,
+            keys=self._keys,
         )
 
     def _finish(self, step: Step) -> None:

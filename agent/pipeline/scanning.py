@@ -16,7 +16,7 @@ from agent.domain.instant import Now
 from agent.domain.sale import SaleState
 from agent.failpoints import failpoint
 from agent.logs import get_logger
-from agent.pipeline import codes, correcting, settling
+from agent.pipeline import cards, codes, correcting, settling
 from agent.pipeline.step import RequestRefused, Step
 from drivers.readings import CardTap, CodeScan
 
@@ -143,10 +143,9 @@ def _last(step: Step, effects: tuple[links.LinkEffect, ...]) -> dict[str, Any]:
     return shown(step, answers[-1])
 
 
-def tapped(step: Step, tap: CardTap) -> None:
-    """Refuse a card laid on a reader aloud: no card is known here yet, so it is answered as an unknown number is."""
-    digest = identity.text_digest((tap.uid or tap.ndef or b"").hex())
-    tell(step, links.MemberScanned(step.new_id(), tap.reader, digest, None, Outcome.UNKNOWN_CARD))
+def tapped(step: Step, tap: CardTap, index_key: bytes) -> None:
+    """Handle one card laid on a reader."""
+    tell(step, cards.tapped(step, tap, index_key, attendant=None))
 
 
 def _layouts(step: Step) -> tuple[identity.CardLayout, ...]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from agent.domain.instant import Now
 from agent.ids import RandomBits, ulid
+from agent.keyring import NO_KEYS, Keyring
 from agent.live import LiveBoard
 from agent.pipeline.memory import Memory
 from agent.settings import Settings
@@ -56,9 +57,11 @@ class Step:
         stamp: Stamp,
         random: RandomBits,
         pinned: PinnedKeys | None = None,
+        keys: Keyring = NO_KEYS,
     ) -> None:
-        """``pinned``: head office's public keys, ``None`` where this station has none."""
+        """``pinned``: head office's public keys, ``None`` where this station has none; ``keys``: what else it holds."""
         self.settings = settings
+        self.keys = keys
         self.pinned = pinned
         self.memory = memory
         self.live = live
@@ -102,6 +105,10 @@ class Step:
     def new_id(self) -> str:
         """Return a fresh ULID of this instant."""
         return ulid(self.stamp.wall_ms, self._random)
+
+    def random_bytes(self, size: int) -> bytes:
+        """Return fresh random bytes, as a nonce needs them."""
+        return self._random.getrandbits(8 * size).to_bytes(size, "big")
 
     def journal(self, type_name: str, data: dict[str, Any], *, record_id: str | None = None) -> Written:
         """Append one record."""

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from agent.domain.codes.sun import Profile
 from agent.domain.link_records import Windows
 from agent.domain.wetstock.geometry import Ends, LyingCylinder
 from agent.domain.wetstock.strapping import Table
@@ -261,6 +262,7 @@ class HeadOfficeSettings(Section):
     key_file: Path | None = Field(default=None, strict=False)
     keys_file: Path | None = Field(default=None, strict=False)
     index_key_file: Path | None = Field(default=None, strict=False)
+    card_keys_file: Path | None = Field(default=None, strict=False)
     reconnect_max: Annotated[DurationMs, Field(ge=1_000)] = 300_000
     telemetry_every: Annotated[DurationMs, Field(ge=1_000)] = 300_000
 
@@ -273,14 +275,39 @@ class CardLayout(Section):
     check: Literal["luhn", "none"] = "luhn"
 
 
-class LoyaltySettings(Section):
-    """[loyalty]: ``unit_cost_milli``: what a point costs, in 1/1000 of the currency; ``breakage_bp``: never spent."""
+class SunSection(Section):
+    """[[loyalty.sun]]: the parameters of the links that signing cards write; ``enc`` and ``mac`` as ``sun.Profile``."""
 
+    picc: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,32}$")] = "e"
+    mac: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,32}$")] | None = "c"
+    enc: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,32}$")] | None = None
+
+    def profile(self) -> Profile:
+        """Return the same for the judge of messages."""
+        return Profile(self.picc, self.mac, self.enc)
+
+
+class LoyaltySettings(Section):
+    """[loyalty]: ``unit_cost_milli``: what a point costs, in 1/1000 of the currency; ``breakage_bp``: never spent.
+
+    ``uid_cards``: a card that signs nothing is recognised by its id. ``sun_fallback``: so is one that signs, where its
+    key is not here.
+    """
+
+    sun: tuple[SunSection, ...] = Field(default=(SunSection(),), min_length=1, max_length=8, strict=False)
+    uid_cards: bool = False
+    sun_fallback: bool = False
     card: tuple[CardLayout, ...] = Field(default=(CardLayout(prefix="9", length=16),), strict=False)
     pump_rollback: bool = False
     pending: Annotated[DurationMs, Field(ge=1_000)] = 86_400_000
     unit_cost_milli: Annotated[int, Field(ge=0, le=1_000_000)] = 10
     breakage_bp: Annotated[int, Field(ge=0, le=10_000)] = 0
+
+
+class PrivacySettings(Section):
+    """[privacy]: the key of what stands encrypted in the database, kept outside of it and of its backups."""
+
+    field_key_file: Path | None = Field(default=None, strict=False)
 
 
 class ControlSettings(Section):
@@ -316,6 +343,7 @@ class Settings(Section):
     sales: SalesSettings = SalesSettings()
     head_office: HeadOfficeSettings = HeadOfficeSettings()
     loyalty: LoyaltySettings = LoyaltySettings()
+    privacy: PrivacySettings = PrivacySettings()
     control: ControlSettings = ControlSettings()
     backup: BackupSettings | None = None
     stock: StockSettings = StockSettings()
