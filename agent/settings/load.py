@@ -21,6 +21,7 @@ _SINGLE: dict[str, type[model.Section]] = {
     "sales": model.SalesSettings,
     "head_office": model.HeadOfficeSettings,
     "loyalty": model.LoyaltySettings,
+    "privacy": model.PrivacySettings,
     "control": model.ControlSettings,
     "backup": model.BackupSettings,
     "stock": model.StockSettings,
