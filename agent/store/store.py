@@ -19,6 +19,7 @@ from agent.store.codes import CodeTable
 from agent.store.delivery import DeliveryTable
 from agent.store.engine import BEGIN, writer_engine
 from agent.store.failures import disk_named
+from agent.store.fraud import FraudTable
 from agent.store.gauges import GaugeTable
 from agent.store.lock import InstanceLock, StoreError
 from agent.store.members import MemberTable
@@ -53,6 +54,7 @@ class Tx:
         self.leases = LeaseTable(connection)
         self.coupons = CouponTable(connection)
         self.quotes = QuoteTable(connection)
+        self.fraud = FraudTable(connection)
 
 
 class Store:
