@@ -271,6 +271,7 @@ LINK = Table(
     ForeignKeyConstraint(["member_ref"], ["member.ref"]),
     Index("link_one_active", "sale", unique=True, sqlite_where=text("active = 1")),
     Index("link_by_sale", "sale"),
+    Index("link_by_member", "member_ref"),
 )
 """A member linked to a sale; at most one active per sale. A correction is a new row that names the old one.
 
