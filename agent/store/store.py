@@ -18,6 +18,7 @@ from agent.store.alerts import AlertTable
 from agent.store.codes import CodeTable
 from agent.store.delivery import DeliveryTable
 from agent.store.engine import BEGIN, writer_engine
+from agent.store.enrolments import EnrolmentTable
 from agent.store.failures import disk_named
 from agent.store.fraud import FraudTable
 from agent.store.gauges import GaugeTable
@@ -48,6 +49,7 @@ class Tx:
         self.alerts = AlertTable(connection)
         self.gauges = GaugeTable(connection)
         self.codes = CodeTable(connection)
+        self.enrolments = EnrolmentTable(connection)
         self.memory = MemoryTable(connection)
         self.delivery = DeliveryTable(connection)
         self.incarnations = IncarnationTable(connection)
