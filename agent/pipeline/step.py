@@ -23,12 +23,16 @@ from sync.signing import PinnedKeys
 
 
 class RequestRefused(Exception):
-    """A person's wish cannot be followed. ``hint``: what to do; ``exit_code`` for the command line."""
+    """A person's wish cannot be followed. ``hint``: what to do; ``exit_code`` for the command line.
 
-    def __init__(self, message: str, *, hint: str, exit_code: int = 1) -> None:
+    ``keeps``: what the step has written stands, because the attempt itself is on record and counts.
+    """
+
+    def __init__(self, message: str, *, hint: str, exit_code: int = 1, keeps: bool = False) -> None:
         super().__init__(message)
         self.hint = hint
         self.exit_code = exit_code
+        self.keeps = keeps
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +113,10 @@ class Step:
     def random_bytes(self, size: int) -> bytes:
         """Return fresh random bytes, as a nonce needs them."""
         return self._random.getrandbits(8 * size).to_bytes(size, "big")
+
+    def random_bits(self, count: int) -> int:
+        """Return a random number of so many bits."""
+        return self._random.getrandbits(count)
 
     def journal(self, type_name: str, data: dict[str, Any], *, record_id: str | None = None) -> Written:
         """Append one record."""
