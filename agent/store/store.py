@@ -19,7 +19,9 @@ from agent.store.claims import ClaimTable
 from agent.store.codes import CodeTable
 from agent.store.delivery import DeliveryTable
 from agent.store.engine import BEGIN, writer_engine
+from agent.store.enrolments import EnrolmentTable
 from agent.store.failures import disk_named
+from agent.store.fraud import FraudTable
 from agent.store.gauges import GaugeTable
 from agent.store.lock import InstanceLock, StoreError
 from agent.store.members import MemberTable
@@ -49,12 +51,14 @@ class Tx:
         self.gauges = GaugeTable(connection)
         self.claims = ClaimTable(connection)
         self.codes = CodeTable(connection)
+        self.enrolments = EnrolmentTable(connection)
         self.memory = MemoryTable(connection)
         self.delivery = DeliveryTable(connection)
         self.incarnations = IncarnationTable(connection)
         self.leases = LeaseTable(connection)
         self.coupons = CouponTable(connection)
         self.quotes = QuoteTable(connection)
+        self.fraud = FraudTable(connection)
 
 
 class Store:
