@@ -136,7 +136,7 @@ class Pipeline:
         stored = tx.memory.alerts()
         devices = stored.get(alerting.DEVICE_SUBJECT)
         memory = Memory(
-            desk=self._desk(tx.memory.desk(), now),
+            desk=self._desk(tx, now),
             points=points.build(self._settings, tx.memory.points(), prices, self._start, self._can),
             tanks=alerting.build(self._settings, stored),
             device_alerts=DeviceAlerts() if devices is None else restore_alerts(devices),
@@ -152,14 +152,16 @@ class Pipeline:
             memory.due[sale] = now.mono_ms + self._settings.sales.settles_in_ms(due_ms, now.wall_ms)
         return memory
 
-    def _desk(self, stored: dict[str, object] | None, now: Now) -> links.LinkDesk:
+    def _desk(self, tx: Tx, now: Now) -> links.LinkDesk:
+        stored = tx.memory.desk()
         readers = tuple(links.Reader(r.id, tuple(r.fuelling_points)) for r in self._settings.reader)
         readers += (links.Reader("cli", tuple(p.id for p in self._settings.fuelling_point)),)
         windows = replace(self._settings.sales.windows(), remember_s=REMEMBER_SALES_S)
         if stored is None:
             return links.open_desk(readers, windows, self._boot, now)
         quality = self._clock.quality()
-        return link_memory.restore(stored, readers=readers, windows=windows, now=now, clock=quality, boot=self._boot)
+        desk = link_memory.restore(stored, readers=readers, windows=windows, now=now, clock=quality, boot=self._boot)
+        return replace(desk, claims=scanning.claims_held(tx, windows, now))
 
     def _first(self, now: Now) -> None:
         """The first step: the incarnation record of a new database, the start and its configuration, unpaid counts."""

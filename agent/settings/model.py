@@ -221,6 +221,9 @@ class SalesSettings(Section):
     link_before: DurationMs = 180_000
     choose: DurationMs = 60_000
     change: DurationMs = 180_000
+    claim: DurationMs = 120_000
+    first_scan: DurationMs = 30_000
+    undo: DurationMs = 10_000
     late: DurationMs = 86_400_000
     auto_tender: Literal["cash", "card", "account"] = "cash"
     hold_quote: Annotated[DurationMs, Field(ge=10_000, le=3_600_000)] = 180_000
@@ -243,6 +246,9 @@ class SalesSettings(Section):
             before_s=self.link_before // 1000,
             after_s=self.link_after // 1000,
             change_s=self.change // 1000,
+            claim_s=self.claim // 1000,
+            first_scan_s=self.first_scan // 1000,
+            undo_s=self.undo // 1000,
             settle_s=self.settle_after // 1000,
             late_h=self.late // 3_600_000,
         )
