@@ -24,12 +24,14 @@ _SINGLE: dict[str, type[model.Section]] = {
     "control": model.ControlSettings,
     "backup": model.BackupSettings,
     "stock": model.StockSettings,
+    "shift": model.ShiftSettings,
 }
 _LISTS: dict[str, type[model.Section]] = {
     "line": model.LineSettings,
     "fuelling_point": model.PointSettings,
     "tank": model.TankSettings,
     "reader": model.ReaderSettings,
+    "staff": model.StaffSettings,
 }
 _REQUIRED = ("station", "line", "fuelling_point", "grade")
 _HINTS = {
