@@ -304,15 +304,18 @@ class Pipeline:
         )
 
     def _asked(self, item: Asked) -> None:
+        """Do what a person asks; a refused wish is answered and leaves no trace but what it says must be remembered."""
         step = self._step(read(self._clock))
         try:
             answer = success(asking.act(step, item, self._index_key))
         except RequestRefused as refused:
+            step.roll_back()
             answer = refusal(str(refused), refused.hint, refused.exit_code)
-            if not refused.keeps:
-                step.roll_back()
+            if refused.remember is None:
                 item.reply.give(answer)
                 return
+            step = self._step(read(self._clock))
+            refused.remember(step)
         step.after.append(lambda: item.reply.give(answer))
         self._finish(step)
 

@@ -27,12 +27,14 @@ _SINGLE: dict[str, type[Section]] = {
     "backup": model.BackupSettings,
     "stock": model.StockSettings,
     "fraud": fraud.FraudSettings,
+    "shift": model.ShiftSettings,
 }
 _LISTS: dict[str, type[Section]] = {
     "line": model.LineSettings,
     "fuelling_point": model.PointSettings,
     "tank": model.TankSettings,
     "reader": model.ReaderSettings,
+    "staff": model.StaffSettings,
 }
 _REQUIRED = ("station", "line", "fuelling_point", "grade")
 _HINTS = {

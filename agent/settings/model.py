@@ -23,6 +23,7 @@ from agent.settings.values import (
     DurationMs,
     LitresMl,
     MinutesOfDay,
+    PinHash,
     PriceMilli,
     SizeBytes,
     TimeZone,
@@ -201,6 +202,24 @@ class ReaderSettings(Section):
     fuelling_points: tuple[int, ...] = Field(min_length=1, strict=False)
 
 
+class StaffSettings(Section):
+    """[[staff]]: one person of the station; ``badge``: the keyed index of a badge's number, 32 hex digits."""
+
+    id: WireName
+    name: Annotated[str, Field(min_length=1, max_length=64)]
+    role: Literal["attendant", "supervisor", "technician"] = "attendant"
+    pin_hash: PinHash | None = None
+    badge: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = None
+
+
+class ShiftSettings(Section):
+    """[shift]: sign-ins and shifts. ``one_terminal``: who signs in elsewhere is signed out where they were."""
+
+    open_max: Annotated[DurationMs, Field(ge=3_600_000)] = 26 * 3_600_000
+    badge_signs_in: bool = False
+    one_terminal: bool = False
+
+
 class GradeSettings(Section):
     """[grade.<code>]"""
 
@@ -341,12 +360,14 @@ class Settings(Section):
     fuelling_point: tuple[PointSettings, ...] = ()
     tank: tuple[TankSettings, ...] = ()
     reader: tuple[ReaderSettings, ...] = ()
+    staff: tuple[StaffSettings, ...] = ()
     grade: dict[str, GradeSettings] = Field(default_factory=dict)
     sales: SalesSettings = SalesSettings()
     head_office: HeadOfficeSettings = HeadOfficeSettings()
     loyalty: LoyaltySettings = LoyaltySettings()
     privacy: PrivacySettings = PrivacySettings()
     control: ControlSettings = ControlSettings()
+    shift: ShiftSettings = ShiftSettings()
     backup: BackupSettings | None = None
     stock: StockSettings = StockSettings()
     fraud: FraudSettings = FraudSettings()
