@@ -24,6 +24,7 @@ _SINGLE: dict[str, type[model.Section]] = {
     "control": model.ControlSettings,
     "backup": model.BackupSettings,
     "stock": model.StockSettings,
+    "privacy": model.PrivacySettings,
 }
 _LISTS: dict[str, type[model.Section]] = {
     "line": model.LineSettings,

@@ -303,6 +303,14 @@ class BackupSettings(Section):
     alert_after: Annotated[DurationMs, Field(ge=3_600_000)] = 26 * 3_600_000
 
 
+class PrivacySettings(Section):
+    """[privacy]: how long what can be traced to a person is kept; deleted every night ``at``, local time."""
+
+    at: MinutesOfDay = 150
+    scan_events: Annotated[DurationMs, Field(ge=86_400_000)] = 180 * 86_400_000
+    spent_codes: Annotated[DurationMs, Field(ge=7 * 86_400_000)] = 7 * 86_400_000
+
+
 class Settings(Section):
     """The whole file; ``tables``: the strapping tables that it names, by tank, read when it is."""
 
@@ -319,6 +327,7 @@ class Settings(Section):
     control: ControlSettings = ControlSettings()
     backup: BackupSettings | None = None
     stock: StockSettings = StockSettings()
+    privacy: PrivacySettings = PrivacySettings()
     tables: dict[int, Table] = Field(default_factory=dict)
     hash: str = ""
 

@@ -287,6 +287,7 @@ SCAN_EVENT = Table(
     _text("level", nullable=True),
     _integer("member_ref", nullable=True),
     _integer("fuelling_point", nullable=True),
+    Index("scan_event_by_time", "at_ms"),
 )
 """What a reader's scan came to. Never the text."""
 
