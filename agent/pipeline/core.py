@@ -306,9 +306,11 @@ class Pipeline:
         try:
             answer = success(asking.act(step, item, self._index_key))
         except RequestRefused as refused:
-            step.roll_back()
-            item.reply.give(refusal(str(refused), refused.hint, refused.exit_code))
-            return
+            answer = refusal(str(refused), refused.hint, refused.exit_code)
+            if not refused.keeps:
+                step.roll_back()
+                item.reply.give(answer)
+                return
         step.after.append(lambda: item.reply.give(answer))
         self._finish(step)
 
@@ -373,6 +375,7 @@ _AFTER = (
     ("sale", "sale.after_commit"),
     ("link", "link.after_commit"),
     ("tender", "tender.after_commit"),
+    ("enrol", "enrol.after_commit"),
     ("rules", "rules.after_commit"),
     ("quote", "quote.after_commit"),
     ("lease", "lease.after_commit"),

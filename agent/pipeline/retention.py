@@ -14,7 +14,7 @@ from typing import Any
 from agent.domain import retention as nights
 from agent.pipeline.memory import Privacy
 from agent.pipeline.step import Step
-from agent.settings.model import PrivacySettings
+from agent.settings.privacy import PrivacySettings
 from agent.store.retention import COUNTED, RetentionTable
 
 SLICE = 200

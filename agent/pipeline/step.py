@@ -22,12 +22,16 @@ from sync.signing import PinnedKeys
 
 
 class RequestRefused(Exception):
-    """A person's wish cannot be followed. ``hint``: what to do; ``exit_code`` for the command line."""
+    """A person's wish cannot be followed. ``hint``: what to do; ``exit_code`` for the command line.
 
-    def __init__(self, message: str, *, hint: str, exit_code: int = 1) -> None:
+    ``keeps``: what the step has written stands, because the attempt itself is on record and counts.
+    """
+
+    def __init__(self, message: str, *, hint: str, exit_code: int = 1, keeps: bool = False) -> None:
         super().__init__(message)
         self.hint = hint
         self.exit_code = exit_code
+        self.keeps = keeps
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,10 @@ class Step:
     def new_id(self) -> str:
         """Return a fresh ULID of this instant."""
         return ulid(self.stamp.wall_ms, self._random)
+
+    def random_bits(self, count: int) -> int:
+        """Return a random number of so many bits."""
+        return self._random.getrandbits(count)
 
     def journal(self, type_name: str, data: dict[str, Any], *, record_id: str | None = None) -> Written:
         """Append one record."""

@@ -10,11 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from agent.domain.link_records import Windows
 from agent.domain.wetstock.geometry import Ends, LyingCylinder
 from agent.domain.wetstock.strapping import Table
+from agent.settings.fraud import FraudSettings
+from agent.settings.privacy import PrivacySettings
+from agent.settings.section import Section
 from agent.settings.values import (
     DensityGM3,
     DurationMs,
@@ -30,12 +33,6 @@ from drivers.registry import Decimals, spec
 
 EXPONENTS = {"CNY": 2, "EUR": 2, "USD": 2, "GBP": 2, "HKD": 2, "SGD": 2, "CHF": 2, "JPY": 0, "KRW": 0, "KWD": 3}
 """Minor-unit exponents of ISO 4217 for the currencies we have checked."""
-
-
-class Section(BaseModel):
-    """Base of every section: frozen, unknown keys are errors, no silent conversions."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class StationSettings(Section):
@@ -303,14 +300,6 @@ class BackupSettings(Section):
     alert_after: Annotated[DurationMs, Field(ge=3_600_000)] = 26 * 3_600_000
 
 
-class PrivacySettings(Section):
-    """[privacy]: how long what can be traced to a person is kept; deleted every night ``at``, local time."""
-
-    at: MinutesOfDay = 150
-    scan_events: Annotated[DurationMs, Field(ge=86_400_000)] = 180 * 86_400_000
-    spent_codes: Annotated[DurationMs, Field(ge=7 * 86_400_000)] = 7 * 86_400_000
-
-
 class Settings(Section):
     """The whole file; ``tables``: the strapping tables that it names, by tank, read when it is."""
 
@@ -327,6 +316,7 @@ class Settings(Section):
     control: ControlSettings = ControlSettings()
     backup: BackupSettings | None = None
     stock: StockSettings = StockSettings()
+    fraud: FraudSettings = FraudSettings()
     privacy: PrivacySettings = PrivacySettings()
     tables: dict[int, Table] = Field(default_factory=dict)
     hash: str = ""
