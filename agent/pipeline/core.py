@@ -45,6 +45,7 @@ from agent.pipeline import (
     pricing,
     quoting,
     receiving,
+    retention,
     rollback,
     rulebook,
     scanning,
@@ -292,9 +293,11 @@ class Pipeline:
             alerting.watch_gauges(step)
             self._watch_clock(step, now)
             pricing.refresh(step)
+            retention.slice_due(step)
         else:
             receiving.settle(step)
             pricing.telemetry(step)
+            retention.look(step)
         self._finish(step)
 
     def _watch_clock(self, step: Step, now: Now) -> None:

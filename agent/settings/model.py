@@ -17,6 +17,7 @@ from agent.domain.link_records import Windows
 from agent.domain.wetstock.geometry import Ends, LyingCylinder
 from agent.domain.wetstock.strapping import Table
 from agent.settings.fraud import FraudSettings
+from agent.settings.privacy import PrivacySettings
 from agent.settings.section import Section
 from agent.settings.values import (
     DensityGM3,
@@ -325,12 +326,6 @@ class LoyaltySettings(Section):
     breakage_bp: Annotated[int, Field(ge=0, le=10_000)] = 0
 
 
-class PrivacySettings(Section):
-    """[privacy]: the key of what stands encrypted in the database, kept outside of it and of its backups."""
-
-    field_key_file: Path | None = Field(default=None, strict=False)
-
-
 class ControlSettings(Section):
     """[control]: the local Unix socket; who may act is decided by peer credentials."""
 
@@ -365,12 +360,12 @@ class Settings(Section):
     sales: SalesSettings = SalesSettings()
     head_office: HeadOfficeSettings = HeadOfficeSettings()
     loyalty: LoyaltySettings = LoyaltySettings()
-    privacy: PrivacySettings = PrivacySettings()
     control: ControlSettings = ControlSettings()
     shift: ShiftSettings = ShiftSettings()
     backup: BackupSettings | None = None
     stock: StockSettings = StockSettings()
     fraud: FraudSettings = FraudSettings()
+    privacy: PrivacySettings = PrivacySettings()
     tables: dict[int, Table] = Field(default_factory=dict)
     hash: str = ""
 
