@@ -5,6 +5,7 @@ The scanned text lives only inside ``scanned``: it is classified, looked up by b
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import Any
 
 from agent.domain import identity, linking
@@ -30,26 +31,116 @@ _REFUSED = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a text came to. Of a printed control barcode ``control`` is set and ``point`` is what it names (``None``
+    for CANCEL); else exactly one of ``who`` and ``refused`` is set. ``spent``: its one-time code was accepted before.
+    """
+
+    digest: str
+    who: links.Credential | None = None
+    refused: Outcome | None = None
+    spent: bool = False
+    control: bool = False
+    point: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TerminalScan:
+    """A scan by a handheld or the command line. ``scan_id``: the terminal's own name of it, a ULID: said again it gets
+    the first answer. ``point`` or ``sale``: what the attendant had tapped for it, ``None`` where nothing was.
+    """
+
+    scan_id: str
+    terminal: str
+    attendant: str | None
+    text: str
+    point: int | None = None
+    sale: str | None = None
+
+
+def judged(step: Step, text: str, *, scan_id: str, reader: str, attendant: str | None, index_key: bytes) -> Judged:
+    """Return what a scanned or typed text is, here and now; nothing is written."""
+    digest = identity.text_digest(text)
+    found = identity.classify(text, _layouts(step))
+    if found.kind is Kind.POINT:
+        return Judged(digest, control=True, point=int(found.value or "0"))
+    if found.kind is Kind.CANCEL:
+        return Judged(digest, control=True)
+    if found.kind is Kind.CARD_NUMBER:
+        who = credential(step, found.value or "", index_key, scan_id=scan_id, reader=reader, attendant=attendant)
+        return Judged(digest, who, None if who is not None else Outcome.UNKNOWN_CARD)
+    if found.kind is Kind.MEMBER_TOKEN:
+        code = codes.judge(step, found.value or "", scan_id=scan_id, reader=reader, attendant=attendant)
+        return Judged(digest, code.who, code.refused, code.spent)
+    return Judged(digest, refused=_REFUSED[found.kind])
+
+
 def scanned(step: Step, scan: CodeScan, index_key: bytes) -> None:
     """Handle one frame of a reader."""
-    digest = identity.text_digest(scan.text)
-    found = identity.classify(scan.text, _layouts(step))
-    if found.kind is Kind.POINT:
-        tell(step, links.ControlScanned(scan.reader, int(found.value or "0"), digest))
-    elif found.kind is Kind.CANCEL:
-        tell(step, links.ControlScanned(scan.reader, None, digest))
-    elif found.kind is Kind.CARD_NUMBER:
-        scan_id = step.new_id()
-        who = credential(step, found.value or "", index_key, scan_id=scan_id, reader=scan.reader, attendant=None)
-        refused = None if who is not None else Outcome.UNKNOWN_CARD
-        tell(step, links.MemberScanned(scan_id, scan.reader, digest, who, refused))
-    elif found.kind is Kind.MEMBER_TOKEN:
-        scan_id = step.new_id()
-        judged = codes.judge(step, found.value or "", scan_id=scan_id, reader=scan.reader, attendant=None)
-        event = links.MemberScanned(scan_id, scan.reader, digest, judged.who, judged.refused, judged.spent)
-        tell(step, event)
-    else:
-        tell(step, links.MemberScanned(step.new_id(), scan.reader, digest, None, _REFUSED[found.kind]))
+    scan_id = step.new_id()
+    found = judged(step, scan.text, scan_id=scan_id, reader=scan.reader, attendant=None, index_key=index_key)
+    tell(step, _event(found, scan_id, scan.reader))
+
+
+def _event(found: Judged, scan_id: str, reader: str) -> links.LinkEvent:
+    if found.control:
+        return links.ControlScanned(reader, found.point, found.digest)
+    return links.MemberScanned(scan_id, reader, found.digest, found.who, found.refused, found.spent)
+
+
+def from_terminal(step: Step, scan: TerminalScan, index_key: bytes) -> dict[str, Any]:
+    """Handle one scan of a handheld or of a person at the command line; returns the answer as shown (``shown``)."""
+    _open_terminal(step, scan.terminal)
+    found = judged(
+        step, scan.text, scan_id=scan.scan_id, reader=scan.terminal, attendant=scan.attendant, index_key=index_key
+    )
+    if scan.point is not None or scan.sale is not None:
+        tell(step, links.PointChosen(scan.terminal, scan.attendant, scan.point, scan.sale))
+    return _last(step, tell(step, _event(found, scan.scan_id, scan.terminal)))
+
+
+def chosen(
+    step: Step,
+    terminal: str,
+    attendant: str | None,
+    *,
+    point: int | None = None,
+    sale: str | None = None,
+    live: bool = False,
+    pending: str | None = None,
+) -> dict[str, Any]:
+    """A tile was tapped at a terminal: a point, a sale, the fuelling running at the point (``live``), or a new point
+    for the waiting link ``pending``; returns the answer as shown.
+    """
+    _open_terminal(step, terminal)
+    return _last(step, tell(step, links.PointChosen(terminal, attendant, point, sale, pending, live)))
+
+
+def claim(step: Step, sale: str, terminal: str, attendant: str | None) -> dict[str, Any]:
+    """A terminal takes a payable sale to work on; returns the answer as shown, bad where another has it."""
+    return chosen(step, terminal, attendant, sale=sale)
+
+
+def release(step: Step, sale: str, terminal: str, attendant: str | None, *, force: bool = False) -> dict[str, Any]:
+    """A terminal lets a sale go; ``force``: a supervisor lets it go for whoever has it. Returns the answer as shown."""
+    _log.info("sale let go", sale=sale, terminal=terminal, attendant=attendant, force=force)
+    _open_terminal(step, terminal)
+    return _last(step, tell(step, links.ControlScanned(terminal, None)))
+
+
+def _open_terminal(step: Step, terminal: str) -> None:
+    """A handheld is not in the station file: it serves every point."""
+    desk = step.memory.desk
+    if terminal not in desk.readers:
+        served = links.Reader(terminal, tuple(point.id for point in step.settings.fuelling_point))
+        step.memory.desk = replace(desk, readers={**desk.readers, terminal: served})
+
+
+def _last(step: Step, effects: tuple[links.LinkEffect, ...]) -> dict[str, Any]:
+    answers = [effect for effect in effects if isinstance(effect, links.Answer)]
+    assert answers, "linking answers every terminal"
+    return shown(step, answers[-1])
 
 
 def tapped(step: Step, tap: CardTap) -> None:
@@ -140,12 +231,13 @@ def link_sale(step: Step, effect: links.LinkSale) -> None:
     step.passed.append("link")
 
 
-def _answer(step: Step, answer: links.Answer, event: links.LinkEvent) -> None:
+def shown(step: Step, answer: links.Answer) -> dict[str, Any]:
+    """Return an answer as readers, handhelds and screens show it; of a member the mask and the tier."""
     member = None if answer.member is None else step.tx.members.by_id(answer.member)
     mask = None if member is None else str(member["mask"])
     tier = None if member is None else str(member["tier"])
     language = step.settings.station.language
-    shown: dict[str, Any] = {
+    return {
         "to": answer.to,
         "outcome": answer.outcome.value,
         "tone": tone_of(answer.outcome).value,
@@ -153,10 +245,16 @@ def _answer(step: Step, answer: links.Answer, event: links.LinkEvent) -> None:
         "fuelling_point": answer.point,
         "sale": answer.sale,
         "repeat": answer.repeat,
+        "member": None if member is None else {"mask": mask, "tier": tier},
         "choices": [
             {"kind": c.kind, "fuelling_point": c.point, "sale": c.sale, "age_s": c.age_s} for c in answer.choices
         ],
     }
+
+
+def _answer(step: Step, answer: links.Answer, event: links.LinkEvent) -> None:
+    told = shown(step, answer)
+    member = None if answer.member is None else step.tx.members.by_id(answer.member)
     if isinstance(event, links.MemberScanned) and not answer.repeat:
         step.tx.sales.add_scan(
             {
@@ -169,7 +267,7 @@ def _answer(step: Step, answer: links.Answer, event: links.LinkEvent) -> None:
                 "fuelling_point": answer.point,
             }
         )
-    step.after.append(lambda: step.live.add_answer(shown))
+    step.after.append(lambda: step.live.add_answer(told))
     step.after.append(lambda: _log.info("scan answered", reader=answer.to, outcome=answer.outcome.value))
 
 

@@ -12,10 +12,11 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from agent.settings import checks, model, tables
+from agent.settings import checks, fraud, model, tables
+from agent.settings.section import Section
 from drivers.places import Path, Places, shown
 
-_SINGLE: dict[str, type[model.Section]] = {
+_SINGLE: dict[str, type[Section]] = {
     "station": model.StationSettings,
     "store": model.StoreSettings,
     "sales": model.SalesSettings,
@@ -25,8 +26,9 @@ _SINGLE: dict[str, type[model.Section]] = {
     "backup": model.BackupSettings,
     "stock": model.StockSettings,
     "shift": model.ShiftSettings,
+    "fraud": fraud.FraudSettings,
 }
-_LISTS: dict[str, type[model.Section]] = {
+_LISTS: dict[str, type[Section]] = {
     "line": model.LineSettings,
     "fuelling_point": model.PointSettings,
     "tank": model.TankSettings,
@@ -50,7 +52,7 @@ _MAX_FILE_BYTES = 1_048_576
 _MAX_LINE_BYTES = 8_192
 """Past this it is no line that a person wrote; a key with thousands of dots keeps tomllib busy for minutes."""
 
-_SectionT = TypeVar("_SectionT", bound=model.Section)
+_SectionT = TypeVar("_SectionT", bound=Section)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from agent.domain.link_records import Windows
 from agent.domain.wetstock.geometry import Ends, LyingCylinder
 from agent.domain.wetstock.strapping import Table
+from agent.settings.fraud import FraudSettings
+from agent.settings.section import Section
 from agent.settings.values import (
     DensityGM3,
     DurationMs,
@@ -31,12 +33,6 @@ from drivers.registry import Decimals, spec
 
 EXPONENTS = {"CNY": 2, "EUR": 2, "USD": 2, "GBP": 2, "HKD": 2, "SGD": 2, "CHF": 2, "JPY": 0, "KRW": 0, "KWD": 3}
 """Minor-unit exponents of ISO 4217 for the currencies we have checked."""
-
-
-class Section(BaseModel):
-    """Base of every section: frozen, unknown keys are errors, no silent conversions."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class StationSettings(Section):
@@ -340,6 +336,7 @@ class Settings(Section):
     shift: ShiftSettings = ShiftSettings()
     backup: BackupSettings | None = None
     stock: StockSettings = StockSettings()
+    fraud: FraudSettings = FraudSettings()
     tables: dict[int, Table] = Field(default_factory=dict)
     hash: str = ""
 

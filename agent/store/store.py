@@ -18,7 +18,9 @@ from agent.store.alerts import AlertTable
 from agent.store.codes import CodeTable
 from agent.store.delivery import DeliveryTable
 from agent.store.engine import BEGIN, writer_engine
+from agent.store.enrolments import EnrolmentTable
 from agent.store.failures import disk_named
+from agent.store.fraud import FraudTable
 from agent.store.gauges import GaugeTable
 from agent.store.lock import InstanceLock, StoreError
 from agent.store.members import MemberTable
@@ -47,12 +49,14 @@ class Tx:
         self.alerts = AlertTable(connection)
         self.gauges = GaugeTable(connection)
         self.codes = CodeTable(connection)
+        self.enrolments = EnrolmentTable(connection)
         self.memory = MemoryTable(connection)
         self.delivery = DeliveryTable(connection)
         self.incarnations = IncarnationTable(connection)
         self.leases = LeaseTable(connection)
         self.coupons = CouponTable(connection)
         self.quotes = QuoteTable(connection)
+        self.fraud = FraudTable(connection)
 
 
 class Store:
