@@ -83,7 +83,7 @@ class Memory:
 
     Of gauges: ``gauge_lost_ms`` since when each was not heard, ``sold_ml`` by tank since the start, ``still`` readings
     that do not change, ``backfills`` ranges being read (command to tank). ``offered``: by fuelling point, the waiting
-    scan that lower prices were looked up for last.
+    scan that lower prices were looked up for last. ``locked``: until when wrong PINs lock a person out, monotonic.
     """
 
     desk: LinkDesk
@@ -110,6 +110,7 @@ class Memory:
     still: dict[int, Still] = field(default_factory=dict)
     backfills: dict[str, int] = field(default_factory=dict)
     offered: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    locked: dict[str, int] = field(default_factory=dict)
 
     def draft(self) -> Memory:
         """Return a copy whose dictionaries may be changed."""
@@ -131,4 +132,5 @@ class Memory:
             still=dict(self.still),
             backfills=dict(self.backfills),
             offered=dict(self.offered),
+            locked=dict(self.locked),
         )
