@@ -41,6 +41,7 @@ from agent.pipeline import (
     codes,
     downlink,
     gauging,
+    people,
     points,
     pricing,
     quoting,
@@ -149,6 +150,7 @@ class Pipeline:
             memory.locks[sale] = (now.mono_ms + self._settings.sales.holds_ms(until_ms, now.wall_ms), until_ms)
         gauging.build(self._settings, tx, memory)
         rollback.at_start(memory)
+        people.at_start(tx, memory, now.mono_ms)
         for sale, due_ms in tx.sales.scheduled():
             memory.due[sale] = now.mono_ms + self._settings.sales.settles_in_ms(due_ms, now.wall_ms)
         return memory
@@ -288,6 +290,7 @@ class Pipeline:
             scanning.tell(step, links.Ticked())
             for number in step.memory.points:
                 points.handle(step, number, events.Ticked())
+            people.unlock_due(step)
             quoting.release_due(step)
             settling.settle_due(step)
             alerting.watch_gauges(step)
@@ -307,18 +310,15 @@ class Pipeline:
         )
 
     def _asked(self, item: Asked) -> None:
-        """Do what a person asks; a refused wish is answered and leaves no trace but what it says must be remembered."""
         step = self._step(read(self._clock))
         try:
             answer = success(asking.act(step, item, self._index_key))
         except RequestRefused as refused:
-            step.roll_back()
             answer = refusal(str(refused), refused.hint, refused.exit_code)
-            if refused.remember is None:
+            if not refused.keeps:
+                step.roll_back()
                 item.reply.give(answer)
                 return
-            step = self._step(read(self._clock))
-            refused.remember(step)
         step.after.append(lambda: item.reply.give(answer))
         self._finish(step)
 

@@ -100,6 +100,7 @@ class Memory:
     Of gauges: ``gauge_lost_ms`` since when each was not heard, ``sold_ml`` by tank since the start, ``still`` readings
     that do not change, ``backfills`` ranges being read (command to tank). ``offered``: by fuelling point, the waiting
     scan that lower prices were looked up for last. ``privacy``: ``None`` until it was first looked for.
+    ``locked``: until when wrong PINs lock a person out, monotonic.
     """
 
     desk: LinkDesk
@@ -127,6 +128,7 @@ class Memory:
     backfills: dict[str, int] = field(default_factory=dict)
     offered: dict[int, tuple[str, ...]] = field(default_factory=dict)
     privacy: Privacy | None = None
+    locked: dict[str, int] = field(default_factory=dict)
 
     def draft(self) -> Memory:
         """Return a copy whose dictionaries may be changed."""
@@ -148,4 +150,5 @@ class Memory:
             still=dict(self.still),
             backfills=dict(self.backfills),
             offered=dict(self.offered),
+            locked=dict(self.locked),
         )

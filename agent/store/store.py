@@ -27,6 +27,7 @@ from agent.store.lock import InstanceLock, StoreError
 from agent.store.members import MemberTable
 from agent.store.memory import MemoryTable
 from agent.store.migrate import upgrade
+from agent.store.people import PeopleTable
 from agent.store.prepared import Prepared, raw
 from agent.store.rebirth import IncarnationTable, running_generation
 from agent.store.sales import UNSETTLED, SaleTable
@@ -52,6 +53,7 @@ class Tx:
         self.claims = ClaimTable(connection)
         self.codes = CodeTable(connection)
         self.enrolments = EnrolmentTable(connection)
+        self.people = PeopleTable(connection)
         self.memory = MemoryTable(connection)
         self.delivery = DeliveryTable(connection)
         self.incarnations = IncarnationTable(connection)
