@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from agent.settings import checks, fraud, model, tables
+from agent.settings import checks, fraud, model, privacy, tables
 from agent.settings.section import Section
 from drivers.places import Path, Places, shown
 
@@ -25,11 +25,8 @@ _SINGLE: dict[str, type[Section]] = {
     "control": model.ControlSettings,
     "backup": model.BackupSettings,
     "stock": model.StockSettings,
-<<<<<<< HEAD
-    "privacy": model.PrivacySettings,
-=======
     "fraud": fraud.FraudSettings,
->>>>>>> main
+    "privacy": privacy.PrivacySettings,
 }
 _LISTS: dict[str, type[Section]] = {
     "line": model.LineSettings,
