@@ -22,17 +22,20 @@ _SINGLE: dict[str, type[Section]] = {
     "sales": model.SalesSettings,
     "head_office": model.HeadOfficeSettings,
     "loyalty": model.LoyaltySettings,
+    "privacy": privacy.PrivacySettings,
     "control": model.ControlSettings,
     "backup": model.BackupSettings,
     "stock": model.StockSettings,
     "fraud": fraud.FraudSettings,
     "privacy": privacy.PrivacySettings,
+    "shift": model.ShiftSettings,
 }
 _LISTS: dict[str, type[Section]] = {
     "line": model.LineSettings,
     "fuelling_point": model.PointSettings,
     "tank": model.TankSettings,
     "reader": model.ReaderSettings,
+    "staff": model.StaffSettings,
 }
 _REQUIRED = ("station", "line", "fuelling_point", "grade")
 _HINTS = {
