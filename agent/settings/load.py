@@ -27,6 +27,7 @@ _SINGLE: dict[str, type[Section]] = {
     "backup": model.BackupSettings,
     "stock": model.StockSettings,
     "fraud": fraud.FraudSettings,
+    "privacy": privacy.PrivacySettings,
     "shift": model.ShiftSettings,
 }
 _LISTS: dict[str, type[Section]] = {
