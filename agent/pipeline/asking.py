@@ -9,6 +9,7 @@ from agent.domain import point_events as events
 from agent.domain.settlement import Tender
 from agent.inbox import Asked
 from agent.pipeline import alerting, correcting, points, pricing, quoting, relinking, settling
+from agent.pipeline.asking_privacy import PRIVACY
 from agent.pipeline.step import RequestRefused, Step
 from agent.pipeline.wishes import MAX_COUPONS, Wish
 from drivers.commands import ConfirmUnits
@@ -239,4 +240,5 @@ OPERATIONS: dict[str, tuple[Operation, str]] = {
     "alerts.ack": (_acknowledge, "attendant"),
     "prices.set": (_price, SUPERVISOR),
     "tanks.confirm-units": (_confirm_units, SUPERVISOR),
+    **PRIVACY,
 }

@@ -45,6 +45,7 @@ from agent.pipeline import (
     pricing,
     quoting,
     receiving,
+    retention,
     rollback,
     rulebook,
     scanning,
@@ -292,9 +293,11 @@ class Pipeline:
             alerting.watch_gauges(step)
             self._watch_clock(step, now)
             pricing.refresh(step)
+            retention.slice_due(step)
         else:
             receiving.settle(step)
             pricing.telemetry(step)
+            retention.look(step)
         self._finish(step)
 
     def _watch_clock(self, step: Step, now: Now) -> None:
@@ -304,15 +307,18 @@ class Pipeline:
         )
 
     def _asked(self, item: Asked) -> None:
+        """Do what a person asks; a refused wish is answered and leaves no trace but what it says must be remembered."""
         step = self._step(read(self._clock))
         try:
             answer = success(asking.act(step, item, self._index_key))
         except RequestRefused as refused:
+            step.roll_back()
             answer = refusal(str(refused), refused.hint, refused.exit_code)
-            if not refused.keeps:
-                step.roll_back()
+            if refused.remember is None:
                 item.reply.give(answer)
                 return
+            step = self._step(read(self._clock))
+            refused.remember(step)
         step.after.append(lambda: item.reply.give(answer))
         self._finish(step)
 

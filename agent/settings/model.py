@@ -17,12 +17,14 @@ from agent.domain.link_records import Windows
 from agent.domain.wetstock.geometry import Ends, LyingCylinder
 from agent.domain.wetstock.strapping import Table
 from agent.settings.fraud import FraudSettings
+from agent.settings.privacy import PrivacySettings
 from agent.settings.section import Section
 from agent.settings.values import (
     DensityGM3,
     DurationMs,
     LitresMl,
     MinutesOfDay,
+    PinHash,
     PriceMilli,
     SizeBytes,
     TimeZone,
@@ -201,6 +203,24 @@ class ReaderSettings(Section):
     fuelling_points: tuple[int, ...] = Field(min_length=1, strict=False)
 
 
+class StaffSettings(Section):
+    """[[staff]]: one person of the station; ``badge``: the keyed index of a badge's number, 32 hex digits."""
+
+    id: WireName
+    name: Annotated[str, Field(min_length=1, max_length=64)]
+    role: Literal["attendant", "supervisor", "technician"] = "attendant"
+    pin_hash: PinHash | None = None
+    badge: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = None
+
+
+class ShiftSettings(Section):
+    """[shift]: sign-ins and shifts. ``one_terminal``: who signs in elsewhere is signed out where they were."""
+
+    open_max: Annotated[DurationMs, Field(ge=3_600_000)] = 26 * 3_600_000
+    badge_signs_in: bool = False
+    one_terminal: bool = False
+
+
 class GradeSettings(Section):
     """[grade.<code>]"""
 
@@ -306,12 +326,6 @@ class LoyaltySettings(Section):
     breakage_bp: Annotated[int, Field(ge=0, le=10_000)] = 0
 
 
-class PrivacySettings(Section):
-    """[privacy]: the key of what stands encrypted in the database, kept outside of it and of its backups."""
-
-    field_key_file: Path | None = Field(default=None, strict=False)
-
-
 class ControlSettings(Section):
     """[control]: the local Unix socket; who may act is decided by peer credentials."""
 
@@ -341,15 +355,17 @@ class Settings(Section):
     fuelling_point: tuple[PointSettings, ...] = ()
     tank: tuple[TankSettings, ...] = ()
     reader: tuple[ReaderSettings, ...] = ()
+    staff: tuple[StaffSettings, ...] = ()
     grade: dict[str, GradeSettings] = Field(default_factory=dict)
     sales: SalesSettings = SalesSettings()
     head_office: HeadOfficeSettings = HeadOfficeSettings()
     loyalty: LoyaltySettings = LoyaltySettings()
-    privacy: PrivacySettings = PrivacySettings()
     control: ControlSettings = ControlSettings()
+    shift: ShiftSettings = ShiftSettings()
     backup: BackupSettings | None = None
     stock: StockSettings = StockSettings()
     fraud: FraudSettings = FraudSettings()
+    privacy: PrivacySettings = PrivacySettings()
     tables: dict[int, Table] = Field(default_factory=dict)
     hash: str = ""
 
