@@ -37,6 +37,8 @@ SEVERITIES = {
     "DISK_FULL": "critical",
     "MARK_NOT_WRITTEN": "alarm",
     "VERIFY_FAILED": "critical",
+    "BOARD_DOWN": "alarm",
+    "BOARD_CERTIFICATE_ENDS": "warning",
 }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from agent.domain import point_events as events
 from agent.domain.settlement import Tender
 from agent.inbox import Asked
-from agent.pipeline import alerting, correcting, points, pricing, quoting, scanning, settling
+from agent.pipeline import alerting, correcting, handhelds, points, pricing, quoting, scanning, settling
 from agent.pipeline.step import RequestRefused, Step
 from agent.pipeline.wishes import MAX_COUPONS, Wish
 from drivers.commands import ConfirmUnits
@@ -235,4 +235,6 @@ OPERATIONS: dict[str, tuple[Operation, str]] = {
     "alerts.ack": (_acknowledge, "attendant"),
     "prices.set": (_price, SUPERVISOR),
     "tanks.confirm-units": (_confirm_units, SUPERVISOR),
+    "device.pair": (handhelds.open_pairing, SUPERVISOR),
+    "device.unpair": (handhelds.unpair, SUPERVISOR),
 }

@@ -13,6 +13,7 @@ from agent.domain import link_memory
 from agent.domain.alerts import DeviceAlerts
 from agent.domain.codes.keyset import EMPTY as EMPTY_KEYS
 from agent.domain.codes.keyset import KeySet
+from agent.domain.handheld import Pairing
 from agent.domain.link_records import LinkDesk
 from agent.domain.point_state import Point
 from agent.domain.rules.model import RuleSet
@@ -110,6 +111,7 @@ class Memory:
     still: dict[int, Still] = field(default_factory=dict)
     backfills: dict[str, int] = field(default_factory=dict)
     offered: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    pairing: Pairing | None = None
 
     def draft(self) -> Memory:
         """Return a copy whose dictionaries may be changed."""

@@ -103,6 +103,10 @@ class Step:
         """Return a fresh ULID of this instant."""
         return ulid(self.stamp.wall_ms, self._random)
 
+    def chance(self, bits: int) -> int:
+        """Return random bits as a whole number."""
+        return self._random.getrandbits(bits)
+
     def journal(self, type_name: str, data: dict[str, Any], *, record_id: str | None = None) -> Written:
         """Append one record."""
         return self.tx.journal.append(type_name, data, record_id=record_id)

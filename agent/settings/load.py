@@ -23,6 +23,7 @@ _SINGLE: dict[str, type[model.Section]] = {
     "loyalty": model.LoyaltySettings,
     "control": model.ControlSettings,
     "backup": model.BackupSettings,
+    "board": model.BoardSettings,
     "stock": model.StockSettings,
 }
 _LISTS: dict[str, type[model.Section]] = {

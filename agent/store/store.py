@@ -20,6 +20,7 @@ from agent.store.delivery import DeliveryTable
 from agent.store.engine import BEGIN, writer_engine
 from agent.store.failures import disk_named
 from agent.store.gauges import GaugeTable
+from agent.store.handhelds import HandheldTable
 from agent.store.lock import InstanceLock, StoreError
 from agent.store.members import MemberTable
 from agent.store.memory import MemoryTable
@@ -47,6 +48,7 @@ class Tx:
         self.alerts = AlertTable(connection)
         self.gauges = GaugeTable(connection)
         self.codes = CodeTable(connection)
+        self.handhelds = HandheldTable(connection)
         self.memory = MemoryTable(connection)
         self.delivery = DeliveryTable(connection)
         self.incarnations = IncarnationTable(connection)
