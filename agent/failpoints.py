@@ -25,6 +25,8 @@ NAMES: dict[str, str] = {
     "board.after_commit": "what a handheld asked for is committed, it has no answer",
     "tender.before_commit": "a settlement is written, the transaction is still open",
     "tender.after_commit": "a settlement is committed, the person has no answer",
+    "enrol.before_commit": "a member is enrolled, the transaction is still open",
+    "enrol.after_commit": "a member is enrolled and committed, the person has no answer",
     "quote.before_commit": "a quote holds a price, the transaction is still open",
     "quote.after_commit": "a held quote is committed, the person has no answer",
     "lease.before_commit": "a lease is received or closed out, the transaction is still open",

@@ -33,6 +33,7 @@ from agent.inbox import (
     refusal,
     success,
 )
+from agent.keyring import NO_KEYS, Keyring
 from agent.live import LiveBoard
 from agent.logs import get_logger
 from agent.pipeline import (
@@ -110,9 +111,11 @@ class Pipeline:
         capabilities: Mapping[int, DispenserCapabilities],
         outlets: Outlets,
         pinned: PinnedKeys | None = None,
+        keys: Keyring = NO_KEYS,
     ) -> None:
-        """``pinned``: head office's public keys, which coupons are checked with."""
+        """``pinned``: head office's public keys, which coupons are checked with; ``keys``: what else a step may use."""
         self._pinned = pinned
+        self._keys = keys
         self._store = store
         self._can = capabilities
         self._settings = settings
@@ -136,7 +139,7 @@ class Pipeline:
         stored = tx.memory.alerts()
         devices = stored.get(alerting.DEVICE_SUBJECT)
         memory = Memory(
-            desk=self._desk(tx.memory.desk(), now),
+            desk=self._desk(tx, now),
             points=points.build(self._settings, tx.memory.points(), prices, self._start, self._can),
             tanks=alerting.build(self._settings, stored),
             device_alerts=DeviceAlerts() if devices is None else restore_alerts(devices),
@@ -152,14 +155,16 @@ class Pipeline:
             memory.due[sale] = now.mono_ms + self._settings.sales.settles_in_ms(due_ms, now.wall_ms)
         return memory
 
-    def _desk(self, stored: dict[str, object] | None, now: Now) -> links.LinkDesk:
+    def _desk(self, tx: Tx, now: Now) -> links.LinkDesk:
+        stored = tx.memory.desk()
         readers = tuple(links.Reader(r.id, tuple(r.fuelling_points)) for r in self._settings.reader)
         readers += (links.Reader("cli", tuple(p.id for p in self._settings.fuelling_point)),)
         windows = replace(self._settings.sales.windows(), remember_s=REMEMBER_SALES_S)
         if stored is None:
             return links.open_desk(readers, windows, self._boot, now)
         quality = self._clock.quality()
-        return link_memory.restore(stored, readers=readers, windows=windows, now=now, clock=quality, boot=self._boot)
+        desk = link_memory.restore(stored, readers=readers, windows=windows, now=now, clock=quality, boot=self._boot)
+        return replace(desk, claims=scanning.claims_held(tx, windows, now))
 
     def _first(self, now: Now) -> None:
         """The first step: the incarnation record of a new database, the start and its configuration, unpaid counts."""
@@ -231,7 +236,7 @@ class Pipeline:
             case CodeScan():
                 scanning.scanned(step, reading, self._index_key)
             case CardTap():
-                scanning.tapped(step, reading)
+                scanning.tapped(step, reading, self._index_key)
             case TankReading():
                 gauging.tank_reading(step, reading)
             case GaugeAlarms():
@@ -305,13 +310,18 @@ class Pipeline:
         )
 
     def _asked(self, item: Asked) -> None:
+        """Do what a person asks; a refused wish is answered and leaves no trace but what it says must be remembered."""
         step = self._step(read(self._clock))
         try:
             answer = success(asking.act(step, item, self._index_key))
         except RequestRefused as refused:
             step.roll_back()
-            item.reply.give(refusal(str(refused), refused.hint, refused.exit_code))
-            return
+            answer = refusal(str(refused), refused.hint, refused.exit_code)
+            if refused.remember is None:
+                item.reply.give(answer)
+                return
+            step = self._step(read(self._clock))
+            refused.remember(step)
         step.after.append(lambda: item.reply.give(answer))
         self._finish(step)
 
@@ -347,6 +357,7 @@ class Pipeline:
             stamp=stamp,
             random=self._random,
             pinned=self._pinned,
+            keys=self._keys,
         )
 
     def _finish(self, step: Step) -> None:
@@ -389,6 +400,7 @@ _AFTER = (
     ("link", "link.after_commit"),
     ("board", "board.after_commit"),
     ("tender", "tender.after_commit"),
+    ("enrol", "enrol.after_commit"),
     ("rules", "rules.after_commit"),
     ("quote", "quote.after_commit"),
     ("lease", "lease.after_commit"),

@@ -39,7 +39,7 @@ def open_pairing(step: Step, asked: Asked, _key: bytes) -> dict[str, Any]:
     if name not in known:
         hint = f"the handhelds of the station file are {', '.join(known)}"
         raise RequestRefused(f"there is no handheld {name!r}", hint=hint, exit_code=2)
-    pairing = handheld.open_pairing(name, asked.person.name, step.now, step.chance)
+    pairing = handheld.open_pairing(name, asked.person.name, step.now, step.random_bits)
     step.memory.pairing = pairing
     step.audit(asked.person.name, asked.person.role, "open_pairing", f"handheld:{name}")
     return {

@@ -10,16 +10,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from agent.domain.codes.sun import Profile
 from agent.domain.link_records import Windows
 from agent.domain.wetstock.geometry import Ends, LyingCylinder
 from agent.domain.wetstock.strapping import Table
+from agent.settings.fraud import FraudSettings
+from agent.settings.section import Section
 from agent.settings.values import (
     DensityGM3,
     DurationMs,
     LitresMl,
     MinutesOfDay,
+    PinHash,
     PriceMilli,
     SizeBytes,
     TimeZone,
@@ -33,12 +37,6 @@ EXPONENTS = {"CNY": 2, "EUR": 2, "USD": 2, "GBP": 2, "HKD": 2, "SGD": 2, "CHF": 
 
 HANDHELD = "handheld"
 """The kind of reader that has no wire."""
-
-
-class Section(BaseModel):
-    """Base of every section: frozen, unknown keys are errors, no silent conversions."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class StationSettings(Section):
@@ -207,6 +205,24 @@ class ReaderSettings(Section):
     fuelling_points: tuple[int, ...] = Field(min_length=1, strict=False)
 
 
+class StaffSettings(Section):
+    """[[staff]]: one person of the station; ``badge``: the keyed index of a badge's number, 32 hex digits."""
+
+    id: WireName
+    name: Annotated[str, Field(min_length=1, max_length=64)]
+    role: Literal["attendant", "supervisor", "technician"] = "attendant"
+    pin_hash: PinHash | None = None
+    badge: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = None
+
+
+class ShiftSettings(Section):
+    """[shift]: sign-ins and shifts. ``one_terminal``: who signs in elsewhere is signed out where they were."""
+
+    open_max: Annotated[DurationMs, Field(ge=3_600_000)] = 26 * 3_600_000
+    badge_signs_in: bool = False
+    one_terminal: bool = False
+
+
 class GradeSettings(Section):
     """[grade.<code>]"""
 
@@ -227,6 +243,9 @@ class SalesSettings(Section):
     link_before: DurationMs = 180_000
     choose: DurationMs = 60_000
     change: DurationMs = 180_000
+    claim: DurationMs = 120_000
+    first_scan: DurationMs = 30_000
+    undo: DurationMs = 10_000
     late: DurationMs = 86_400_000
     auto_tender: Literal["cash", "card", "account"] = "cash"
     hold_quote: Annotated[DurationMs, Field(ge=10_000, le=3_600_000)] = 180_000
@@ -249,6 +268,9 @@ class SalesSettings(Section):
             before_s=self.link_before // 1000,
             after_s=self.link_after // 1000,
             change_s=self.change // 1000,
+            claim_s=self.claim // 1000,
+            first_scan_s=self.first_scan // 1000,
+            undo_s=self.undo // 1000,
             settle_s=self.settle_after // 1000,
             late_h=self.late // 3_600_000,
         )
@@ -264,6 +286,7 @@ class HeadOfficeSettings(Section):
     key_file: Path | None = Field(default=None, strict=False)
     keys_file: Path | None = Field(default=None, strict=False)
     index_key_file: Path | None = Field(default=None, strict=False)
+    card_keys_file: Path | None = Field(default=None, strict=False)
     reconnect_max: Annotated[DurationMs, Field(ge=1_000)] = 300_000
     telemetry_every: Annotated[DurationMs, Field(ge=1_000)] = 300_000
 
@@ -276,14 +299,39 @@ class CardLayout(Section):
     check: Literal["luhn", "none"] = "luhn"
 
 
-class LoyaltySettings(Section):
-    """[loyalty]: ``unit_cost_milli``: what a point costs, in 1/1000 of the currency; ``breakage_bp``: never spent."""
+class SunSection(Section):
+    """[[loyalty.sun]]: the parameters of the links that signing cards write; ``enc`` and ``mac`` as ``sun.Profile``."""
 
+    picc: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,32}$")] = "e"
+    mac: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,32}$")] | None = "c"
+    enc: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,32}$")] | None = None
+
+    def profile(self) -> Profile:
+        """Return the same for the judge of messages."""
+        return Profile(self.picc, self.mac, self.enc)
+
+
+class LoyaltySettings(Section):
+    """[loyalty]: ``unit_cost_milli``: what a point costs, in 1/1000 of the currency; ``breakage_bp``: never spent.
+
+    ``uid_cards``: a card that signs nothing is recognised by its id. ``sun_fallback``: so is one that signs, where its
+    key is not here.
+    """
+
+    sun: tuple[SunSection, ...] = Field(default=(SunSection(),), min_length=1, max_length=8, strict=False)
+    uid_cards: bool = False
+    sun_fallback: bool = False
     card: tuple[CardLayout, ...] = Field(default=(CardLayout(prefix="9", length=16),), strict=False)
     pump_rollback: bool = False
     pending: Annotated[DurationMs, Field(ge=1_000)] = 86_400_000
     unit_cost_milli: Annotated[int, Field(ge=0, le=1_000_000)] = 10
     breakage_bp: Annotated[int, Field(ge=0, le=10_000)] = 0
+
+
+class PrivacySettings(Section):
+    """[privacy]: the key of what stands encrypted in the database, kept outside of it and of its backups."""
+
+    field_key_file: Path | None = Field(default=None, strict=False)
 
 
 class ControlSettings(Section):
@@ -329,14 +377,18 @@ class Settings(Section):
     fuelling_point: tuple[PointSettings, ...] = ()
     tank: tuple[TankSettings, ...] = ()
     reader: tuple[ReaderSettings, ...] = ()
+    staff: tuple[StaffSettings, ...] = ()
     grade: dict[str, GradeSettings] = Field(default_factory=dict)
     sales: SalesSettings = SalesSettings()
     head_office: HeadOfficeSettings = HeadOfficeSettings()
     loyalty: LoyaltySettings = LoyaltySettings()
+    privacy: PrivacySettings = PrivacySettings()
     control: ControlSettings = ControlSettings()
+    shift: ShiftSettings = ShiftSettings()
     backup: BackupSettings | None = None
     board: BoardSettings | None = None
     stock: StockSettings = StockSettings()
+    fraud: FraudSettings = FraudSettings()
     tables: dict[int, Table] = Field(default_factory=dict)
     hash: str = ""
 
