@@ -8,7 +8,7 @@ from typing import Any
 from agent.domain import point_events as events
 from agent.domain.settlement import Tender
 from agent.inbox import Asked
-from agent.pipeline import alerting, correcting, points, pricing, quoting, relinking, settling
+from agent.pipeline import alerting, correcting, handhelds, points, pricing, quoting, relinking, settling
 from agent.pipeline.arguments import number as _number
 from agent.pipeline.arguments import optional_number as _optional_number
 from agent.pipeline.arguments import sale as _sale
@@ -210,5 +210,7 @@ OPERATIONS: dict[str, tuple[Operation, str]] = {
     "alerts.ack": (_acknowledge, "attendant"),
     "prices.set": (_price, SUPERVISOR),
     "tanks.confirm-units": (_confirm_units, SUPERVISOR),
+    "device.pair": (handhelds.open_pairing, SUPERVISOR),
+    "device.unpair": (handhelds.unpair, SUPERVISOR),
     **PRIVACY,
 }

@@ -28,6 +28,7 @@ from agent.inbox import (
     FromLine,
     FromStorage,
     Item,
+    Posted,
     Ticked,
     refusal,
     success,
@@ -41,8 +42,10 @@ from agent.pipeline import (
     codes,
     downlink,
     gauging,
+    handhelds,
     people,
     points,
+    posting,
     pricing,
     quoting,
     receiving,
@@ -183,6 +186,7 @@ class Pipeline:
             step.audit("agent", "agent", "no_totals", f"point:{weak}", reason=reason)
             step.after.append(partial(_log.warning, "point keeps no totals, its sales have weak keys", point=weak))
         sources.tell(step)
+        handhelds.at_start(step)
         if self._settings.sales.settle == "tender":
             for number in self._settings.fuelling_point:
                 points.tell_unpaid(step, number.id)
@@ -210,6 +214,8 @@ class Pipeline:
                 self._tick(kind)
             case Asked():
                 self._asked(item)
+            case Posted():
+                self._posted(item)
             case FromHeadOffice(event):
                 step = self._step(read(self._clock))
                 downlink.handle(step, event)
@@ -322,6 +328,18 @@ class Pipeline:
         step.after.append(lambda: item.reply.give(answer))
         self._finish(step)
 
+    def _posted(self, item: Posted) -> None:
+        step = self._step(read(self._clock))
+        try:
+            answer = posting.act(step, item, self._index_key)
+        except RequestRefused as failure:
+            step.roll_back()
+            step = self._step(read(self._clock))
+            answer = posting.refused(step, item, failure)
+        step.passed.append("board")
+        step.after.append(lambda: item.reply.give(answer))
+        self._finish(step)
+
     # --- the end of a step ------------------------------------------------------------------------------------------
 
     def _stamp(self, now: Now) -> Stamp:
@@ -383,6 +401,7 @@ class Pipeline:
 _AFTER = (
     ("sale", "sale.after_commit"),
     ("link", "link.after_commit"),
+    ("board", "board.after_commit"),
     ("tender", "tender.after_commit"),
     ("enrol", "enrol.after_commit"),
     ("rules", "rules.after_commit"),

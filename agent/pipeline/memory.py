@@ -13,6 +13,7 @@ from agent.domain import link_memory
 from agent.domain.alerts import DeviceAlerts
 from agent.domain.codes.keyset import EMPTY as EMPTY_KEYS
 from agent.domain.codes.keyset import KeySet
+from agent.domain.handheld import Pairing
 from agent.domain.link_records import LinkDesk
 from agent.domain.point_state import Point
 from agent.domain.retention import Nights
@@ -129,6 +130,7 @@ class Memory:
     offered: dict[int, tuple[str, ...]] = field(default_factory=dict)
     privacy: Privacy | None = None
     locked: dict[str, int] = field(default_factory=dict)
+    pairing: Pairing | None = None
 
     def draft(self) -> Memory:
         """Return a copy whose dictionaries may be changed."""

@@ -23,6 +23,7 @@ from agent.store.enrolments import EnrolmentTable
 from agent.store.failures import disk_named
 from agent.store.fraud import FraudTable
 from agent.store.gauges import GaugeTable
+from agent.store.handhelds import HandheldTable
 from agent.store.lock import InstanceLock, StoreError
 from agent.store.members import MemberTable
 from agent.store.memory import MemoryTable
@@ -52,6 +53,7 @@ class Tx:
         self.gauges = GaugeTable(connection)
         self.claims = ClaimTable(connection)
         self.codes = CodeTable(connection)
+        self.handhelds = HandheldTable(connection)
         self.enrolments = EnrolmentTable(connection)
         self.people = PeopleTable(connection)
         self.memory = MemoryTable(connection)
