@@ -333,8 +333,9 @@ class Pipeline:
         try:
             answer = posting.act(step, item, self._index_key)
         except RequestRefused as failure:
-            step.roll_back()
-            step = self._step(read(self._clock))
+            if not failure.keeps:
+                step.roll_back()
+                step = self._step(read(self._clock))
             answer = posting.refused(step, item, failure)
         step.passed.append("board")
         step.after.append(lambda: item.reply.give(answer))

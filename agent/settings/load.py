@@ -28,7 +28,6 @@ _SINGLE: dict[str, type[Section]] = {
     "board": model.BoardSettings,
     "stock": model.StockSettings,
     "fraud": fraud.FraudSettings,
-    "privacy": privacy.PrivacySettings,
     "shift": model.ShiftSettings,
 }
 _LISTS: dict[str, type[Section]] = {
