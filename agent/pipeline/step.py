@@ -12,6 +12,7 @@ from typing import Any
 
 from agent.domain.instant import Now
 from agent.ids import RandomBits, ulid
+from agent.keyring import NO_KEYS, Keyring
 from agent.live import LiveBoard
 from agent.pipeline.memory import Memory
 from agent.settings import Settings
@@ -22,12 +23,16 @@ from sync.signing import PinnedKeys
 
 
 class RequestRefused(Exception):
-    """A person's wish cannot be followed. ``hint``: what to do; ``exit_code`` for the command line."""
+    """A person's wish cannot be followed. ``hint``: what to do; ``exit_code`` for the command line.
 
-    def __init__(self, message: str, *, hint: str, exit_code: int = 1) -> None:
+    ``keeps``: what the step has written stands, because the attempt itself is on record and counts.
+    """
+
+    def __init__(self, message: str, *, hint: str, exit_code: int = 1, keeps: bool = False) -> None:
         super().__init__(message)
         self.hint = hint
         self.exit_code = exit_code
+        self.keeps = keeps
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +61,11 @@ class Step:
         stamp: Stamp,
         random: RandomBits,
         pinned: PinnedKeys | None = None,
+        keys: Keyring = NO_KEYS,
     ) -> None:
-        """``pinned``: head office's public keys, ``None`` where this station has none."""
+        """``pinned``: head office's public keys, ``None`` where this station has none; ``keys``: what else it holds."""
         self.settings = settings
+        self.keys = keys
         self.pinned = pinned
         self.memory = memory
         self.live = live
@@ -102,6 +109,14 @@ class Step:
     def new_id(self) -> str:
         """Return a fresh ULID of this instant."""
         return ulid(self.stamp.wall_ms, self._random)
+
+    def random_bytes(self, size: int) -> bytes:
+        """Return fresh random bytes, as a nonce needs them."""
+        return self._random.getrandbits(8 * size).to_bytes(size, "big")
+
+    def random_bits(self, count: int) -> int:
+        """Return a random number of so many bits."""
+        return self._random.getrandbits(count)
 
     def journal(self, type_name: str, data: dict[str, Any], *, record_id: str | None = None) -> Written:
         """Append one record."""

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from ipaddress import ip_address
 from pathlib import PurePath
 from typing import Any
 
 from agent.domain.identity import CardLayout, layout_problems
 from agent.settings import model
+from agent.settings.fraud import FraudSettings
 from drivers.places import Path
 
 Report = Callable[[Path, str, str], None]
@@ -41,6 +43,8 @@ def check(values: Mapping[str, Any], report: Report) -> None:
         "sales": _windows,
         "loyalty": _cards,
         "head_office": _head_office,
+        "board": _board,
+        "fraud": _fraud,
     }
     for section, look in checks.items():
         if values.get(section) is not None:
@@ -111,6 +115,16 @@ def _cards(loyalty: model.LoyaltySettings, report: Report) -> None:
                 told.add(problem)
 
 
+_RISING = (("velocity_info", "velocity_alert"), ("velocity_alert", "velocity_hold"), ("late_after", "late_info"))
+"""Thresholds of [fraud] of which the first may not be above the second."""
+
+
+def _fraud(fraud: FraudSettings, report: Report) -> None:
+    for low, high in _RISING:
+        if getattr(fraud, low) > getattr(fraud, high):
+            report(("fraud", high), f"is below {low}", f"write at least what {low} says: the milder sign comes first")
+
+
 def _head_office(link: model.HeadOfficeSettings, report: Report) -> None:
     scheme, _, rest = link.broker.partition("://")
     _, _, port = rest.partition(":")
@@ -128,3 +142,23 @@ def _head_office(link: model.HeadOfficeSettings, report: Report) -> None:
     for one, other in (("certificate_file", "key_file"), ("key_file", "certificate_file")):
         if files[one] is not None and files[other] is None:
             report(("head_office", one), f"is useless without {other}", f"name {other} too, or remove it")
+
+
+def _board(board: model.BoardSettings, report: Report) -> None:
+    host, port = board.address
+    if port > _MAX_PORT:
+        report(("board", "listen"), f"{port} is no port", f"write a port from 1 to {_MAX_PORT}")
+    files = {"certificate_file": board.certificate_file, "key_file": board.key_file}
+    if all(file is None for file in files.values()) and not _is_loopback(host):
+        problem = "is reached from other machines, and without a certificate everybody there can listen"
+        report(("board", "listen"), problem, "name certificate_file and key_file, or listen at 127.0.0.1")
+    for one, other in (("certificate_file", "key_file"), ("key_file", "certificate_file")):
+        if files[one] is not None and files[other] is None:
+            report(("board", one), f"is useless without {other}", f"name {other} too, or remove it")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

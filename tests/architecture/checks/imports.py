@@ -18,6 +18,7 @@ ONE_FILE_EACH = {
     "pyrage": ("agent/age.py",),
     "segno": ("agent/qr.py",),
     "zstandard": ("agent/backup/packing.py",),
+    "h11": ("agent/board/wire.py",),
     "ctypes": ("drivers/pcsc/winscard.py",),
     "amqtt": ("agent/demo/embedded_broker.py",),
 }

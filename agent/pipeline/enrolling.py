@@ -1,0 +1,203 @@
+"""Members at the pump: enrolled with a phone number, found by phone or plate. What is told never holds a number.
+
+A number lives only between what was keyed in and its blind index. A found plate is a hint for people; it links nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from agent.domain import identity
+from agent.domain import link_records as links
+from agent.domain.answers import Tone
+from agent.domain.identity import AuthLevel, IndexKind
+from agent.failpoints import failpoint
+from agent.inbox import Person
+from agent.pipeline.step import RequestRefused, Step
+from agent.store.members import Put
+
+LOOKUPS_A_MINUTE = 5
+LOOKUPS_A_SHIFT = 30
+"""Of one person: enough for a busy shift, too few to try numbers at the counter."""
+
+MINUTE_MS = 60_000
+MAX_PLATE = 16
+MEMBER_BITS = 63
+
+INVALID_PHONE = "INVALID_PHONE"
+ENROLLED, ALREADY_MEMBER = "ENROLLED", "ALREADY_MEMBER"
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """What was keyed in for a new member. ``request``: the asker's own name of this wish, said again when in doubt."""
+
+    phone: str
+    plate: str | None = None
+    sale: str | None = None
+    request: str | None = None
+
+
+def by_phone(
+    step: Step, text: str, person: Person, *, scan_id: str, terminal: str, index_key: bytes
+) -> links.Credential | None:
+    """Return who a phone number belongs to, as a credential of level ``phone``; ``None`` where nobody here has it.
+
+    Counted and audited, hit or miss: a caller that refuses a miss must do so with ``keeps=True``. Raises RequestRefused
+    for a text that is no mobile number and once the person has looked up too often.
+    """
+    phone = _phone(text)
+    _refuse_too_many(step, person)
+    member = step.tx.members.by_index(identity.blind_index(index_key, IndexKind.PHONE, phone))
+    _looked_up(step, person, "phone", terminal, hit=member is not None)
+    if member is None:
+        return None
+    suspect = step.stamp.clock in ("floor", "unknown")
+    return links.Credential(
+        scan_id,
+        terminal,
+        person.name,
+        member["id"],
+        AuthLevel.PHONE,
+        clock_suspect=suspect,
+        member_known=bool(member["known"]),
+    )
+
+
+def by_plate(step: Step, text: str, person: Person, *, terminal: str, index_key: bytes) -> str | None:
+    """Return the id of the member with a number plate, to sort what is shown to people; a plate never links a sale.
+
+    Counted and audited as ``by_phone``. Raises RequestRefused.
+    """
+    plate = _plate(text)
+    _refuse_too_many(step, person)
+    member = step.tx.members.by_index(identity.blind_index(index_key, IndexKind.PLATE, plate))
+    _looked_up(step, person, "plate", terminal, hit=member is not None)
+    return None if member is None else str(member["id"])
+
+
+def enrol(step: Step, wanted: Enrolment, person: Person, *, terminal: str = "cli", index_key: bytes) -> dict[str, Any]:
+    """Make a provisional member of a phone number, or tell the one who has it; returns the answer as it is shown.
+
+    The same request or the same phone again is the same member. Raises RequestRefused for what is no mobile number or
+    no plate.
+    """
+    known = None if wanted.request is None else step.tx.enrolments.of_request(wanted.request)
+    if known is not None:
+        return _told(step, ENROLLED, str(known["member"]), repeat=True)
+    phone = _phone(wanted.phone)
+    plate = None if wanted.plate is None else _plate(wanted.plate)
+    digest = identity.blind_index(index_key, IndexKind.PHONE, phone)
+    found = step.tx.members.by_index(digest)
+    if found is not None:
+        _refuse_too_many(step, person)
+        _looked_up(step, person, "enrol", terminal, hit=True)
+        return _told(step, ALREADY_MEMBER, str(found["id"]), repeat=False)
+    plate_digest = None if plate is None else identity.blind_index(index_key, IndexKind.PLATE, plate)
+    member = _new_member(step)
+    mask = identity.mask_phone(phone)
+    indexes = (digest,) if plate_digest is None else (digest, plate_digest)
+    step.tx.members.put(Put(member, "", 0, (), mask, None, (), 0, indexes, 0))
+    written = step.journal(
+        "fc.member.enrolled.v1",
+        {
+            "member": member,
+            "indexes": [digest.hex()],
+            "mask": mask,
+            "plate_index": None if plate_digest is None else plate_digest.hex(),
+            "contact": None,
+            "by": person.name,
+            "welcome": True,
+        },
+    )
+    step.tx.enrolments.add(
+        {
+            "member": member,
+            "request": wanted.request,
+            "by": person.name,
+            "mask": mask,
+            "at_ms": step.stamp.wall_ms,
+            "sale": wanted.sale,
+            "source": written.id,
+        }
+    )
+    failpoint("enrol.before_commit")
+    step.passed.append("enrol")
+    return _told(step, ENROLLED, member, repeat=False)
+
+
+def _told(step: Step, outcome: str, member: str, *, repeat: bool) -> dict[str, Any]:
+    row = step.tx.members.by_id(member)
+    assert row is not None, "an enrolled member is in the cache"
+    mask, tier = str(row["mask"]), str(row["tier"]) or None
+    zh, en = _SAID[outcome]
+    message = (zh if step.settings.station.language.startswith("zh") else en).format(mask=mask)
+    return {
+        "outcome": outcome,
+        "tone": Tone.GOOD.value,
+        "message": message,
+        "repeat": repeat,
+        "member": {"mask": mask, "tier": tier},
+    }
+
+
+_SAID = {
+    ENROLLED: ("注册成功 {mask},本次即可积分", "Enrolled {mask}: points from this fill on"),
+    ALREADY_MEMBER: ("已是会员 {mask}", "Already a member: {mask}"),
+}
+
+
+def _new_member(step: Step) -> str:
+    """Return a provisional id that no member here has, or had."""
+    while True:
+        member = f"{step.random_bits(MEMBER_BITS):016x}"
+        if step.tx.members.by_id(member) is None:
+            return member
+
+
+def _phone(text: str) -> str:
+    phone = identity.normalise_phone(text)
+    if phone is None:
+        raise RequestRefused(f"{INVALID_PHONE}: this is no mobile number", hint="key it in again", exit_code=2)
+    return phone
+
+
+def _plate(text: str) -> str:
+    plate = identity.normalise_plate(text)
+    if not 4 < len(plate) <= MAX_PLATE or not plate.isalnum():
+        raise RequestRefused("this is no number plate", hint="key it in again, or leave it out", exit_code=2)
+    return plate
+
+
+def _refuse_too_many(step: Step, person: Person) -> None:
+    table, now_ms = step.tx.enrolments, step.stamp.wall_ms
+    if table.count_lookups(person.name, since_ms=now_ms - MINUTE_MS) >= LOOKUPS_A_MINUTE:
+        raise RequestRefused(
+            f"{LOOKUPS_A_MINUTE} members were looked up within a minute",
+            hint="wait a minute, or scan the member's code",
+        )
+    if table.count_in_period(person.name, _period(step)) >= LOOKUPS_A_SHIFT:
+        raise RequestRefused(
+            f"{LOOKUPS_A_SHIFT} members were looked up in this shift",
+            hint="scan the member's code, or ask a supervisor",
+        )
+
+
+def _looked_up(step: Step, person: Person, kind: str, terminal: str, *, hit: bool) -> None:
+    step.tx.enrolments.looked_up(
+        {
+            "id": step.new_id(),
+            "person": person.name,
+            "period": _period(step),
+            "at_ms": step.stamp.wall_ms,
+            "kind": kind,
+            "hit": int(hit),
+            "terminal": terminal,
+        }
+    )
+    step.audit(person.name, person.role, "looked_up", kind, result="hit" if hit else "miss")
+
+
+def _period(step: Step) -> str:
+    return step.business_day(step.stamp.wall_ms)
