@@ -32,6 +32,7 @@ from agent.inbox import (
     refusal,
     success,
 )
+from agent.keyring import NO_KEYS, Keyring
 from agent.live import LiveBoard
 from agent.logs import get_logger
 from agent.pipeline import (
@@ -40,10 +41,12 @@ from agent.pipeline import (
     codes,
     downlink,
     gauging,
+    people,
     points,
     pricing,
     quoting,
     receiving,
+    retention,
     rollback,
     rulebook,
     scanning,
@@ -107,9 +110,11 @@ class Pipeline:
         capabilities: Mapping[int, DispenserCapabilities],
         outlets: Outlets,
         pinned: PinnedKeys | None = None,
+        keys: Keyring = NO_KEYS,
     ) -> None:
-        """``pinned``: head office's public keys, which coupons are checked with."""
+        """``pinned``: head office's public keys, which coupons are checked with; ``keys``: what else a step may use."""
         self._pinned = pinned
+        self._keys = keys
         self._store = store
         self._can = capabilities
         self._settings = settings
@@ -133,7 +138,7 @@ class Pipeline:
         stored = tx.memory.alerts()
         devices = stored.get(alerting.DEVICE_SUBJECT)
         memory = Memory(
-            desk=self._desk(tx.memory.desk(), now),
+            desk=self._desk(tx, now),
             points=points.build(self._settings, tx.memory.points(), prices, self._start, self._can),
             tanks=alerting.build(self._settings, stored),
             device_alerts=DeviceAlerts() if devices is None else restore_alerts(devices),
@@ -145,18 +150,21 @@ class Pipeline:
             memory.locks[sale] = (now.mono_ms + self._settings.sales.holds_ms(until_ms, now.wall_ms), until_ms)
         gauging.build(self._settings, tx, memory)
         rollback.at_start(memory)
+        people.at_start(tx, memory, now.mono_ms)
         for sale, due_ms in tx.sales.scheduled():
             memory.due[sale] = now.mono_ms + self._settings.sales.settles_in_ms(due_ms, now.wall_ms)
         return memory
 
-    def _desk(self, stored: dict[str, object] | None, now: Now) -> links.LinkDesk:
+    def _desk(self, tx: Tx, now: Now) -> links.LinkDesk:
+        stored = tx.memory.desk()
         readers = tuple(links.Reader(r.id, tuple(r.fuelling_points)) for r in self._settings.reader)
         readers += (links.Reader("cli", tuple(p.id for p in self._settings.fuelling_point)),)
         windows = replace(self._settings.sales.windows(), remember_s=REMEMBER_SALES_S)
         if stored is None:
             return links.open_desk(readers, windows, self._boot, now)
         quality = self._clock.quality()
-        return link_memory.restore(stored, readers=readers, windows=windows, now=now, clock=quality, boot=self._boot)
+        desk = link_memory.restore(stored, readers=readers, windows=windows, now=now, clock=quality, boot=self._boot)
+        return replace(desk, claims=scanning.claims_held(tx, windows, now))
 
     def _first(self, now: Now) -> None:
         """The first step: the incarnation record of a new database, the start and its configuration, unpaid counts."""
@@ -225,7 +233,7 @@ class Pipeline:
             case CodeScan():
                 scanning.scanned(step, reading, self._index_key)
             case CardTap():
-                scanning.tapped(step, reading)
+                scanning.tapped(step, reading, self._index_key)
             case TankReading():
                 gauging.tank_reading(step, reading)
             case GaugeAlarms():
@@ -282,14 +290,17 @@ class Pipeline:
             scanning.tell(step, links.Ticked())
             for number in step.memory.points:
                 points.handle(step, number, events.Ticked())
+            people.unlock_due(step)
             quoting.release_due(step)
             settling.settle_due(step)
             alerting.watch_gauges(step)
             self._watch_clock(step, now)
             pricing.refresh(step)
+            retention.slice_due(step)
         else:
             receiving.settle(step)
             pricing.telemetry(step)
+            retention.look(step)
         self._finish(step)
 
     def _watch_clock(self, step: Step, now: Now) -> None:
@@ -331,6 +342,7 @@ class Pipeline:
             stamp=stamp,
             random=self._random,
             pinned=self._pinned,
+            keys=self._keys,
         )
 
     def _finish(self, step: Step) -> None:

@@ -129,6 +129,7 @@ def entry(op: Any) -> Put:
         op=op["op"],
         base_lots=_lots(op.get("lots")),
         as_of=_as_of(op.get("as_of")),
+        tank_ml=1_000 * op["tank_l"] if (op.get("tank_l") or 0) > 0 else None,
     )
 
 

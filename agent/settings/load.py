@@ -12,24 +12,30 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from agent.settings import checks, model, tables
+from agent.settings import checks, fraud, model, privacy, tables
+from agent.settings.section import Section
 from drivers.places import Path, Places, shown
 
-_SINGLE: dict[str, type[model.Section]] = {
+_SINGLE: dict[str, type[Section]] = {
     "station": model.StationSettings,
     "store": model.StoreSettings,
     "sales": model.SalesSettings,
     "head_office": model.HeadOfficeSettings,
     "loyalty": model.LoyaltySettings,
+    "privacy": privacy.PrivacySettings,
     "control": model.ControlSettings,
     "backup": model.BackupSettings,
     "stock": model.StockSettings,
+    "fraud": fraud.FraudSettings,
+    "privacy": privacy.PrivacySettings,
+    "shift": model.ShiftSettings,
 }
-_LISTS: dict[str, type[model.Section]] = {
+_LISTS: dict[str, type[Section]] = {
     "line": model.LineSettings,
     "fuelling_point": model.PointSettings,
     "tank": model.TankSettings,
     "reader": model.ReaderSettings,
+    "staff": model.StaffSettings,
 }
 _REQUIRED = ("station", "line", "fuelling_point", "grade")
 _HINTS = {
@@ -48,7 +54,7 @@ _MAX_FILE_BYTES = 1_048_576
 _MAX_LINE_BYTES = 8_192
 """Past this it is no line that a person wrote; a key with thousands of dots keeps tomllib busy for minutes."""
 
-_SectionT = TypeVar("_SectionT", bound=model.Section)
+_SectionT = TypeVar("_SectionT", bound=Section)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,16 +10,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from agent.domain.codes.sun import Profile
 from agent.domain.link_records import Windows
 from agent.domain.wetstock.geometry import Ends, LyingCylinder
 from agent.domain.wetstock.strapping import Table
+from agent.settings.fraud import FraudSettings
+from agent.settings.privacy import PrivacySettings
+from agent.settings.section import Section
 from agent.settings.values import (
     DensityGM3,
     DurationMs,
     LitresMl,
     MinutesOfDay,
+    PinHash,
     PriceMilli,
     SizeBytes,
     TimeZone,
@@ -30,12 +35,6 @@ from drivers.registry import Decimals, spec
 
 EXPONENTS = {"CNY": 2, "EUR": 2, "USD": 2, "GBP": 2, "HKD": 2, "SGD": 2, "CHF": 2, "JPY": 0, "KRW": 0, "KWD": 3}
 """Minor-unit exponents of ISO 4217 for the currencies we have checked."""
-
-
-class Section(BaseModel):
-    """Base of every section: frozen, unknown keys are errors, no silent conversions."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class StationSettings(Section):
@@ -204,6 +203,24 @@ class ReaderSettings(Section):
     fuelling_points: tuple[int, ...] = Field(min_length=1, strict=False)
 
 
+class StaffSettings(Section):
+    """[[staff]]: one person of the station; ``badge``: the keyed index of a badge's number, 32 hex digits."""
+
+    id: WireName
+    name: Annotated[str, Field(min_length=1, max_length=64)]
+    role: Literal["attendant", "supervisor", "technician"] = "attendant"
+    pin_hash: PinHash | None = None
+    badge: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = None
+
+
+class ShiftSettings(Section):
+    """[shift]: sign-ins and shifts. ``one_terminal``: who signs in elsewhere is signed out where they were."""
+
+    open_max: Annotated[DurationMs, Field(ge=3_600_000)] = 26 * 3_600_000
+    badge_signs_in: bool = False
+    one_terminal: bool = False
+
+
 class GradeSettings(Section):
     """[grade.<code>]"""
 
@@ -224,6 +241,9 @@ class SalesSettings(Section):
     link_before: DurationMs = 180_000
     choose: DurationMs = 60_000
     change: DurationMs = 180_000
+    claim: DurationMs = 120_000
+    first_scan: DurationMs = 30_000
+    undo: DurationMs = 10_000
     late: DurationMs = 86_400_000
     auto_tender: Literal["cash", "card", "account"] = "cash"
     hold_quote: Annotated[DurationMs, Field(ge=10_000, le=3_600_000)] = 180_000
@@ -246,6 +266,9 @@ class SalesSettings(Section):
             before_s=self.link_before // 1000,
             after_s=self.link_after // 1000,
             change_s=self.change // 1000,
+            claim_s=self.claim // 1000,
+            first_scan_s=self.first_scan // 1000,
+            undo_s=self.undo // 1000,
             settle_s=self.settle_after // 1000,
             late_h=self.late // 3_600_000,
         )
@@ -261,6 +284,7 @@ class HeadOfficeSettings(Section):
     key_file: Path | None = Field(default=None, strict=False)
     keys_file: Path | None = Field(default=None, strict=False)
     index_key_file: Path | None = Field(default=None, strict=False)
+    card_keys_file: Path | None = Field(default=None, strict=False)
     reconnect_max: Annotated[DurationMs, Field(ge=1_000)] = 300_000
     telemetry_every: Annotated[DurationMs, Field(ge=1_000)] = 300_000
 
@@ -273,9 +297,28 @@ class CardLayout(Section):
     check: Literal["luhn", "none"] = "luhn"
 
 
-class LoyaltySettings(Section):
-    """[loyalty]: ``unit_cost_milli``: what a point costs, in 1/1000 of the currency; ``breakage_bp``: never spent."""
+class SunSection(Section):
+    """[[loyalty.sun]]: the parameters of the links that signing cards write; ``enc`` and ``mac`` as ``sun.Profile``."""
 
+    picc: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,32}$")] = "e"
+    mac: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,32}$")] | None = "c"
+    enc: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,32}$")] | None = None
+
+    def profile(self) -> Profile:
+        """Return the same for the judge of messages."""
+        return Profile(self.picc, self.mac, self.enc)
+
+
+class LoyaltySettings(Section):
+    """[loyalty]: ``unit_cost_milli``: what a point costs, in 1/1000 of the currency; ``breakage_bp``: never spent.
+
+    ``uid_cards``: a card that signs nothing is recognised by its id. ``sun_fallback``: so is one that signs, where its
+    key is not here.
+    """
+
+    sun: tuple[SunSection, ...] = Field(default=(SunSection(),), min_length=1, max_length=8, strict=False)
+    uid_cards: bool = False
+    sun_fallback: bool = False
     card: tuple[CardLayout, ...] = Field(default=(CardLayout(prefix="9", length=16),), strict=False)
     pump_rollback: bool = False
     pending: Annotated[DurationMs, Field(ge=1_000)] = 86_400_000
@@ -312,13 +355,17 @@ class Settings(Section):
     fuelling_point: tuple[PointSettings, ...] = ()
     tank: tuple[TankSettings, ...] = ()
     reader: tuple[ReaderSettings, ...] = ()
+    staff: tuple[StaffSettings, ...] = ()
     grade: dict[str, GradeSettings] = Field(default_factory=dict)
     sales: SalesSettings = SalesSettings()
     head_office: HeadOfficeSettings = HeadOfficeSettings()
     loyalty: LoyaltySettings = LoyaltySettings()
     control: ControlSettings = ControlSettings()
+    shift: ShiftSettings = ShiftSettings()
     backup: BackupSettings | None = None
     stock: StockSettings = StockSettings()
+    fraud: FraudSettings = FraudSettings()
+    privacy: PrivacySettings = PrivacySettings()
     tables: dict[int, Table] = Field(default_factory=dict)
     hash: str = ""
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from agent.domain.identity import CardLayout, layout_problems
 from agent.settings import model
+from agent.settings.fraud import FraudSettings
 from drivers.places import Path
 
 Report = Callable[[Path, str, str], None]
@@ -41,6 +42,7 @@ def check(values: Mapping[str, Any], report: Report) -> None:
         "sales": _windows,
         "loyalty": _cards,
         "head_office": _head_office,
+        "fraud": _fraud,
     }
     for section, look in checks.items():
         if values.get(section) is not None:
@@ -109,6 +111,16 @@ def _cards(loyalty: model.LoyaltySettings, report: Report) -> None:
                     ("loyalty", "card", number), problem, "every number must mean one thing: change prefix or length"
                 )
                 told.add(problem)
+
+
+_RISING = (("velocity_info", "velocity_alert"), ("velocity_alert", "velocity_hold"), ("late_after", "late_info"))
+"""Thresholds of [fraud] of which the first may not be above the second."""
+
+
+def _fraud(fraud: FraudSettings, report: Report) -> None:
+    for low, high in _RISING:
+        if getattr(fraud, low) > getattr(fraud, high):
+            report(("fraud", high), f"is below {low}", f"write at least what {low} says: the milder sign comes first")
 
 
 def _head_office(link: model.HeadOfficeSettings, report: Report) -> None:

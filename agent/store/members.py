@@ -70,10 +70,11 @@ _REPLACED = (
     "as_of",
     "known",
     "op",
+    "tank_ml",
 )
 _INSERT = Prepared(insert(MEMBER), without=("ref",))
 _INSERT_ROW = (
-    f"INSERT INTO member (ref, {', '.join(_REPLACED)}, visits, first_fill_used) VALUES ({', '.join('?' * 15)})"  # noqa: S608
+    f"INSERT INTO member (ref, {', '.join(_REPLACED)}, visits, first_fill_used) VALUES ({', '.join('?' * 16)})"  # noqa: S608
 )
 _UPDATE = f"UPDATE member SET {', '.join(f'{name} = ?' for name in _REPLACED)} WHERE ref = ?"  # noqa: S608
 _DROP_INDEXES = "DELETE FROM member_index WHERE member_ref = ?"
@@ -85,6 +86,7 @@ class Put(NamedTuple):
 
     ``indexes``: keyed blind indexes; ``op``: the number of the change that told it. ``base_lots``: JSON of its lots,
     ``base_points`` their sum; ``as_of``: JSON of the place in our journal up to which they hold what happened here.
+    ``tank_ml``: the size of its registered tank.
     """
 
     id: str
@@ -99,6 +101,7 @@ class Put(NamedTuple):
     op: int
     base_lots: str = "[]"
     as_of: str | None = None
+    tank_ml: int | None = None
 
 
 @lru_cache(maxsize=1_024)  # a group has a handful of combinations
@@ -122,6 +125,7 @@ def _replaced(member: Put) -> tuple[Any, ...]:
         member.as_of,
         1,
         member.op,
+        member.tank_ml,
     )
 
 
@@ -239,6 +243,7 @@ class MemberTable:
             "base_lots": "[]",
             "as_of": None,
             "known": 0,
+            "tank_ml": None,
         }
         self._connection.execute(update(MEMBER).where(MEMBER.c.ref == ref).values(**blank))
         merging.included(self._connection, [ref])

@@ -235,6 +235,7 @@ MEMBER = Table(
     _text("as_of", nullable=True),
     _integer("known", default=1),
     _integer("op", default=0),
+    _integer("tank_ml", nullable=True),
 )
 """One member in the cache. ``ref`` is the local surrogate that ledger rows name; ``id`` 16 opaque hex digits.
 
@@ -267,11 +268,13 @@ LINK = Table(
     _text("corrects", nullable=True),
     _integer("active"),
     _integer("clock_suspect", server_default="0"),
+    _text("scan", nullable=True),
     ForeignKeyConstraint(["sale"], ["sale.id"]),
     ForeignKeyConstraint(["member_ref"], ["member.ref"]),
     Index("link_one_active", "sale", unique=True, sqlite_where=text("active = 1")),
     Index("link_by_sale", "sale"),
-    Index("link_by_member", "member_ref"),
+    Index("link_by_member", "member_ref", "made_ms"),
+    Index("link_by_time", "made_ms"),
 )
 """A member linked to a sale; at most one active per sale. A correction is a new row that names the old one.
 
@@ -288,6 +291,10 @@ SCAN_EVENT = Table(
     _text("level", nullable=True),
     _integer("member_ref", nullable=True),
     _integer("fuelling_point", nullable=True),
+    _text("attendant", nullable=True),
+    _text("sale", nullable=True),
+    _integer("clock_suspect", server_default="0"),
+    Index("scan_event_by_time", "at_ms"),
 )
 """What a reader's scan came to. Never the text."""
 
@@ -414,6 +421,7 @@ CORRECTION = Table(
     _text("request", nullable=True),
     ForeignKeyConstraint(["sale"], ["sale.id"]),
     Index("correction_by_sale", "sale"),
+    Index("correction_by_time", "at_ms"),
     Index("correction_once", "sale", "request", unique=True, sqlite_where=text("request is not null")),
 )
 """Void, refund, link or tender correction of a sale: a new fact beside the old one.

@@ -303,7 +303,7 @@ class TlsGauge:
         self._schedule.done(pending, instead)
         if pending.job == "setup" and not self._schedule.busy("setup"):
             self._outbox.extend(self._console.setup_complete())
-            for job in ("deliveries", "history", "charts"):
+            for job in ("deliveries", "history", *(("charts",) if self._options.charts else ())):
                 self._schedule.begin(job, self._now or 0.0)
         if pending.job == "history" and not self._schedule.busy("history"):
             self._outbox.extend(self._console.history())

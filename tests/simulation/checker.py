@@ -51,14 +51,12 @@ def _same_litres(station: SimStation) -> list[str]:
 
 
 def _points(station: SimStation) -> list[str]:
-    """I2: what members have is what their settlements gave them, here and at head office."""
+    """I2: a settlement posts what it gave, and head office has every posting, also those of money given back."""
     earned = station.rows("SELECT coalesce(sum(points_earned - points_redeemed), 0) AS n FROM settlement")[0]["n"]
-    posted = station.rows("SELECT coalesce(sum(points), 0) AS n FROM posting WHERE member_ref IS NOT NULL")[0]["n"]
-    office = rows(
-        station.directory / "hq.db", "SELECT coalesce(sum(points), 0) AS n FROM posting WHERE account LIKE 'member:%'"
-    )
-    return (
-        []
-        if earned == posted == office[0]["n"]
-        else [f"I2 earned {earned}, posted {posted}, head office {office[0]['n']}"]
-    )
+    posting = "SELECT coalesce(sum(points), 0) AS n FROM posting"
+    settled = station.rows(f"{posting} WHERE member_ref IS NOT NULL AND rule = 'settled'")[0]["n"]
+    posted = station.rows(f"{posting} WHERE member_ref IS NOT NULL")[0]["n"]
+    office = rows(station.directory / "hq.db", f"{posting} WHERE account LIKE 'member:%'")[0]["n"]
+    if earned == settled and posted == office:
+        return []
+    return [f"I2 earned {earned}, posted {settled}; with what was given back {posted}, head office {office}"]

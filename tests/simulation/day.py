@@ -24,6 +24,7 @@ from tests.simulation.clock import SimClock
 from tests.simulation.faults import Faults
 from tests.simulation.journal import KEPT
 from tests.simulation.network import Office, new_broker
+from tests.simulation.people import People
 from tests.simulation.plan import DayPlan, draw
 from tests.simulation.station import SimStation
 from tests.support import head_office_says, template
@@ -77,6 +78,7 @@ class Day:
         self.office = Office(folder / "hq.db", STATION, self.station.log)
         self.station.head_office = self.office
         self.faults = Faults(self.plan, self.station, self.office)
+        self.people = People(seed, self.station)
         self._steps = 0
         self._up_at_s = 0.0
         self._told_version = 0
@@ -89,6 +91,7 @@ class Day:
                 self._start()
             self._until(self._sold_out, DAY_S)
             self.forecourt.close()
+            self.people.go_home()
             self._until(lambda: self.forecourt.quiet, self.clock.now_s + CLOSING_S)
             self.faults.end()
             self._until(lambda: self.forecourt.quiet and self.station.is_up, self.clock.now_s + CLOSING_S)
@@ -133,6 +136,7 @@ class Day:
             if station.is_up:
                 self._tell()
                 station.step()
+                self.people.act(self.forecourt.truth.sales)
             for packet in broker.due(now_s):
                 station.log.note(self.clock.elapsed_ms, f"{packet.name} {len(packet.payload)}")
                 if packet.up:

@@ -61,9 +61,8 @@ class Faults:
 
     @property
     def all_struck(self) -> bool:
-        """Whether every drawn fault has happened; deaths on the link may still come while the day is closed."""
-        armed = _pending()
-        return not self._waiting and (armed is None or armed.startswith(("sync.", "hq.")))
+        """Whether every drawn fault has happened, deaths too."""
+        return not self._waiting and _pending() is None
 
     def next_s(self) -> float | None:
         """When a standing fault ends."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from drivers.commands import ConfirmUnits
 from drivers.readings import (
     CommandResult,
@@ -40,6 +42,14 @@ def test_it_is_online_well_within_five_seconds() -> None:
     port, device = ConsolePort(), gauge()
     readings = run(device, port, 1.0)
     assert of(DeviceStatus, readings) == [DeviceStatus("gauge:tanks", online=True)]
+
+
+@pytest.mark.parametrize("charts", [True, False])
+def test_a_console_that_has_told_all_is_left_alone_until_the_next_poll(charts: bool) -> None:
+    """What it is not asked for is not due: the driver says when it wants the wire again instead of turning idly."""
+    port, device = ConsolePort(), gauge(charts=charts)
+    run(device, port, 20.0)
+    assert device.due_in_s() > 1.0
 
 
 def test_every_byte_written_is_an_inquiry_or_esc() -> None:

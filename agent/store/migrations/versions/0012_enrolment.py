@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0012"
-down_revision = "0009"
+down_revision = "0011"
 branch_labels = None
 depends_on = None
 
@@ -46,12 +46,10 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("lookup_by_person", "lookup", ["person", "at_ms"])
-    op.create_index("link_by_member", "link", ["member_ref"])
 
 
 def downgrade() -> None:
     """Drop them."""
-    op.drop_index("link_by_member", "link")
     op.drop_table("lookup")
     op.drop_table("enrolment")
     op.drop_table("member_alias")
