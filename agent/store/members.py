@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from agent.store.cards import CardTable
 from agent.store.loyalty_tables import PRICED
 from agent.store.prepared import Found, Prepared, raw
 from agent.store.tables import MEMBER, MEMBER_INDEX, USE_COUNT
@@ -119,9 +120,11 @@ def _first_fill_used(member: Put) -> int:
 class MemberTable:
     """Reads and writes inside the caller's transaction."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, now_ms: int) -> None:
         self._connection = connection
         self._raw = raw(connection)
+        self._cards = CardTable(connection)
+        self._now_ms = now_ms
 
     def by_index(self, digest: bytes) -> Found | None:
         """Return the member with this blind index."""
@@ -199,6 +202,7 @@ class MemberTable:
             return
         ref = existing["ref"]
         self._connection.execute(delete(MEMBER_INDEX).where(MEMBER_INDEX.c.member_ref == ref))
+        self._cards.forget_member(ref, self._now_ms)
         blank = {
             "tier": "",
             "growth": 0,
@@ -222,6 +226,7 @@ class MemberTable:
             return
         here = MEMBER_INDEX.c.member_ref == old["ref"]
         self._connection.execute(update(MEMBER_INDEX).where(here).values(member_ref=target))
+        self._cards.move(old["ref"], target)
         self.forget(member)
 
     def count_use(self, ref: int, *, visits: int, growth: int) -> None:
