@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from agent.domain.answers import Outcome, sentence
 from agent.inbox import Asked
-from agent.pipeline import correcting, enrolling, scanning
+from agent.pipeline import correcting, enrolling, relinking
 from agent.pipeline.step import RequestRefused, Step
 
 MAX_NUMBER = 64
@@ -71,7 +70,7 @@ def _find(step: Step, asked: Asked, key: bytes) -> dict[str, Any]:
     if (phone is None) == (plate is None):
         raise RequestRefused("name a phone number or a plate", hint="give --phone - or --plate -", exit_code=2)
     if phone is not None:
-        who = enrolling.by_phone(step, phone, asked.person, terminal=TERMINAL, index_key=key)
+        who = enrolling.by_phone(step, phone, asked.person, scan_id=step.new_id(), terminal=TERMINAL, index_key=key)
         member = None if who is None else who.member
     else:
         member = enrolling.by_plate(step, plate or "", asked.person, terminal=TERMINAL, index_key=key)
@@ -88,12 +87,14 @@ def _nobody() -> RequestRefused:
 
 def link_by_phone(step: Step, asked: Asked, sale: str, reason: str, key: bytes) -> dict[str, Any]:
     """Link a sale to the member whose phone number was keyed in; what it weighs is level ``phone``."""
-    who = enrolling.by_phone(step, _needed(asked, "phone"), asked.person, terminal=TERMINAL, index_key=key)
+    who = enrolling.by_phone(
+        step, _needed(asked, "phone"), asked.person, scan_id=step.new_id(), terminal=TERMINAL, index_key=key
+    )
     if who is None:
         raise _nobody()
     by = correcting.By(asked.person.name, asked.person.role, reason)
     try:
-        return scanning.link_to(step, sale, who, by)
+        return relinking.link_to(step, sale, who, by)
     except RequestRefused as refused:
         refused.keeps = True
         raise

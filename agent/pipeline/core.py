@@ -39,6 +39,7 @@ from agent.logs import get_logger
 from agent.pipeline import (
     alerting,
     asking,
+    card_keys,
     codes,
     downlink,
     gauging,
@@ -179,6 +180,7 @@ class Pipeline:
             step.tx.memory.set_meta("configuration", self._settings.hash)
         step.tx.memory.set_meta("connect_n", str(int(step.tx.memory.meta("connect_n") or "0") + CONNECTS_PER_START))
         downlink.go_on(step)
+        card_keys.go_on(step)
         step.audit("agent", "agent", "started", self._boot, reason=f"configuration {self._settings.hash}")
         self._tell_restored(step)
         for weak in points.without_totals(step.memory):
@@ -403,6 +405,7 @@ _AFTER = (
     ("sale", "sale.after_commit"),
     ("link", "link.after_commit"),
     ("board", "board.after_commit"),
+    ("card", "card.after_commit"),
     ("tender", "tender.after_commit"),
     ("enrol", "enrol.after_commit"),
     ("rules", "rules.after_commit"),

@@ -110,10 +110,6 @@ class Step:
         """Return a fresh ULID of this instant."""
         return ulid(self.stamp.wall_ms, self._random)
 
-    def random_bytes(self, size: int) -> bytes:
-        """Return fresh random bytes, as a nonce needs them."""
-        return self._random.getrandbits(8 * size).to_bytes(size, "big")
-
     def random_bits(self, count: int) -> int:
         """Return a random number of so many bits."""
         return self._random.getrandbits(count)

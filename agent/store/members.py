@@ -12,6 +12,7 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, select, upda
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from agent.store import merging
+from agent.store.cards import CardTable
 from agent.store.enrolment_tables import MEMBER_ALIAS
 from agent.store.loyalty_tables import PRICED
 from agent.store.prepared import Found, Prepared, raw
@@ -136,9 +137,11 @@ def _first_fill_used(member: Put) -> int:
 class MemberTable:
     """Reads and writes inside the caller's transaction."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, now_ms: int) -> None:
         self._connection = connection
         self._raw = raw(connection)
+        self._cards = CardTable(connection)
+        self._now_ms = now_ms
 
     def by_index(self, digest: bytes) -> Found | None:
         """Return the member with this blind index."""
@@ -232,6 +235,7 @@ class MemberTable:
             return
         ref = existing["ref"]
         self._connection.execute(delete(MEMBER_INDEX).where(MEMBER_INDEX.c.member_ref == ref))
+        self._cards.forget_member(ref, self._now_ms)
         blank = {
             "tier": "",
             "growth": 0,
@@ -263,6 +267,7 @@ class MemberTable:
         if target["ref"] == old["ref"]:
             return None  # head office merged them the other way round before
         merging.merge(self._connection, old, target, op=op, at_ms=at_ms)
+        self._cards.move(old["ref"], target["ref"])
         return str(target["id"])
 
     def count_use(self, ref: int, *, visits: int, growth: int) -> None:

@@ -15,6 +15,7 @@ from agent.failpoints import failpoint
 from agent.ids import RandomBits
 from agent.store import journal, swap
 from agent.store.alerts import AlertTable
+from agent.store.cards import CardTable
 from agent.store.claims import ClaimTable
 from agent.store.codes import CodeTable
 from agent.store.delivery import DeliveryTable
@@ -48,7 +49,8 @@ class Tx:
         self.stamp = stamp
         self.journal = writer
         self.sales = SaleTable(connection)
-        self.members = MemberTable(connection)
+        self.members = MemberTable(connection, stamp.wall_ms)
+        self.cards = CardTable(connection)
         self.alerts = AlertTable(connection)
         self.gauges = GaugeTable(connection)
         self.claims = ClaimTable(connection)
