@@ -13,6 +13,7 @@ from agent.domain import link_records as links
 from agent.domain.answers import Outcome, sentence, tone_of
 from agent.domain.identity import AuthLevel, IndexKind, Kind
 from agent.domain.instant import Now
+from agent.domain.link_windows import Windows
 from agent.failpoints import failpoint
 from agent.logs import get_logger
 from agent.pipeline import cards, codes, correcting, relinking, settling
@@ -171,7 +172,7 @@ def open_terminal(step: Step, terminal: str) -> None:
         )
 
 
-def claims_held(tx: Tx, windows: links.Windows, now: Now) -> dict[str, links.Claim]:
+def claims_held(tx: Tx, windows: Windows, now: Now) -> dict[str, links.Claim]:
     """Return the claims of the database at a start; none lasts longer than a fresh one, whatever the clock says."""
     found = {}
     for row in tx.claims.all():
