@@ -8,11 +8,12 @@ from typing import Any
 from agent.domain import point_events as events
 from agent.domain.settlement import Tender
 from agent.inbox import Asked
-from agent.pipeline import alerting, correcting, points, pricing, quoting, scanning, settling
+from agent.pipeline import alerting, correcting, points, pricing, quoting, relinking, settling
 from agent.pipeline.arguments import number as _number
 from agent.pipeline.arguments import optional_number as _optional_number
 from agent.pipeline.arguments import sale as _sale
 from agent.pipeline.arguments import text as _text
+from agent.pipeline.asking_privacy import PRIVACY
 from agent.pipeline.step import RequestRefused, Step
 from agent.pipeline.wishes import MAX_COUPONS, Wish
 from drivers.commands import ConfirmUnits
@@ -93,11 +94,15 @@ def _unlock(step: Step, asked: Asked, _key: bytes) -> dict[str, Any]:
 
 def _link(step: Step, asked: Asked, key: bytes) -> dict[str, Any]:
     by = correcting.By(asked.person.name, asked.person.role, _text(asked, "reason", needed=False))
-    return scanning.link_by_number(step, _sale(step, asked), _text(asked, "card"), by, key)
+    code = asked.args.get("code")
+    text = _text(asked, "card") if code is None else code
+    if not isinstance(text, str) or len(text) > MAX_COUPON_TEXT:
+        raise RequestRefused("code is no text of a member's code", hint="scan it again", exit_code=2)
+    return relinking.link(step, _sale(step, asked), text, by, key)
 
 
 def _unlink(step: Step, asked: Asked, _key: bytes) -> dict[str, Any]:
-    return scanning.unlink(step, _sale(step, asked), _by(asked))
+    return relinking.unlink(step, _sale(step, asked), _by(asked))
 
 
 def _by(asked: Asked) -> correcting.By:
@@ -205,4 +210,5 @@ OPERATIONS: dict[str, tuple[Operation, str]] = {
     "alerts.ack": (_acknowledge, "attendant"),
     "prices.set": (_price, SUPERVISOR),
     "tanks.confirm-units": (_confirm_units, SUPERVISOR),
+    **PRIVACY,
 }

@@ -46,6 +46,7 @@ from agent.pipeline import (
     pricing,
     quoting,
     receiving,
+    retention,
     rollback,
     rulebook,
     scanning,
@@ -295,9 +296,11 @@ class Pipeline:
             alerting.watch_gauges(step)
             self._watch_clock(step, now)
             pricing.refresh(step)
+            retention.slice_due(step)
         else:
             receiving.settle(step)
             pricing.telemetry(step)
+            retention.look(step)
         self._finish(step)
 
     def _watch_clock(self, step: Step, now: Now) -> None:
@@ -311,11 +314,13 @@ class Pipeline:
         try:
             answer = success(asking.act(step, item, self._index_key))
         except RequestRefused as refused:
+            step.roll_back()
             answer = refusal(str(refused), refused.hint, refused.exit_code)
-            if not refused.keeps:
-                step.roll_back()
+            if refused.remember is None:
                 item.reply.give(answer)
                 return
+            step = self._step(read(self._clock))
+            refused.remember(step)
         step.after.append(lambda: item.reply.give(answer))
         self._finish(step)
 

@@ -15,6 +15,7 @@ from agent.domain.codes.keyset import EMPTY as EMPTY_KEYS
 from agent.domain.codes.keyset import KeySet
 from agent.domain.link_records import LinkDesk
 from agent.domain.point_state import Point
+from agent.domain.retention import Nights
 from agent.domain.rules.model import RuleSet
 from agent.domain.wetstock.alerts import TankAlerts
 from agent.domain.wetstock.console_time import ConsoleClock
@@ -37,6 +38,21 @@ class Still:
     values: tuple[int | None, ...]
     since_mono_ms: int
     sold_ml: int
+
+
+@dataclass(frozen=True, slots=True)
+class Privacy:
+    """How far this night's deletion of what was kept long enough has come.
+
+    ``left``: kinds of data still to be looked through in the night ``tonight``; ``swept``, ``looked``: the last night
+    that was done, and the last one at which the clock was looked at.
+    """
+
+    nights: Nights
+    tonight: str = ""
+    left: tuple[str, ...] = ()
+    swept: str | None = None
+    looked: str | None = None
 
 
 class DeskText:
@@ -83,7 +99,8 @@ class Memory:
 
     Of gauges: ``gauge_lost_ms`` since when each was not heard, ``sold_ml`` by tank since the start, ``still`` readings
     that do not change, ``backfills`` ranges being read (command to tank). ``offered``: by fuelling point, the waiting
-    scan that lower prices were looked up for last. ``locked``: until when wrong PINs lock a person out, monotonic.
+    scan that lower prices were looked up for last. ``privacy``: ``None`` until it was first looked for. ``locked``:
+    until when wrong PINs lock a person out, monotonic.
     """
 
     desk: LinkDesk
@@ -110,6 +127,7 @@ class Memory:
     still: dict[int, Still] = field(default_factory=dict)
     backfills: dict[str, int] = field(default_factory=dict)
     offered: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    privacy: Privacy | None = None
     locked: dict[str, int] = field(default_factory=dict)
 
     def draft(self) -> Memory:

@@ -12,10 +12,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from agent.domain.codes.sun import Profile
 from agent.domain.link_records import Windows
 from agent.domain.wetstock.geometry import Ends, LyingCylinder
 from agent.domain.wetstock.strapping import Table
 from agent.settings.fraud import FraudSettings
+from agent.settings.privacy import PrivacySettings
 from agent.settings.section import Section
 from agent.settings.values import (
     DensityGM3,
@@ -239,6 +241,9 @@ class SalesSettings(Section):
     link_before: DurationMs = 180_000
     choose: DurationMs = 60_000
     change: DurationMs = 180_000
+    claim: DurationMs = 120_000
+    first_scan: DurationMs = 30_000
+    undo: DurationMs = 10_000
     late: DurationMs = 86_400_000
     auto_tender: Literal["cash", "card", "account"] = "cash"
     hold_quote: Annotated[DurationMs, Field(ge=10_000, le=3_600_000)] = 180_000
@@ -261,6 +266,9 @@ class SalesSettings(Section):
             before_s=self.link_before // 1000,
             after_s=self.link_after // 1000,
             change_s=self.change // 1000,
+            claim_s=self.claim // 1000,
+            first_scan_s=self.first_scan // 1000,
+            undo_s=self.undo // 1000,
             settle_s=self.settle_after // 1000,
             late_h=self.late // 3_600_000,
         )
@@ -276,6 +284,7 @@ class HeadOfficeSettings(Section):
     key_file: Path | None = Field(default=None, strict=False)
     keys_file: Path | None = Field(default=None, strict=False)
     index_key_file: Path | None = Field(default=None, strict=False)
+    card_keys_file: Path | None = Field(default=None, strict=False)
     reconnect_max: Annotated[DurationMs, Field(ge=1_000)] = 300_000
     telemetry_every: Annotated[DurationMs, Field(ge=1_000)] = 300_000
 
@@ -288,9 +297,28 @@ class CardLayout(Section):
     check: Literal["luhn", "none"] = "luhn"
 
 
-class LoyaltySettings(Section):
-    """[loyalty]: ``unit_cost_milli``: what a point costs, in 1/1000 of the currency; ``breakage_bp``: never spent."""
+class SunSection(Section):
+    """[[loyalty.sun]]: the parameters of the links that signing cards write; ``enc`` and ``mac`` as ``sun.Profile``."""
 
+    picc: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,32}$")] = "e"
+    mac: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,32}$")] | None = "c"
+    enc: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,32}$")] | None = None
+
+    def profile(self) -> Profile:
+        """Return the same for the judge of messages."""
+        return Profile(self.picc, self.mac, self.enc)
+
+
+class LoyaltySettings(Section):
+    """[loyalty]: ``unit_cost_milli``: what a point costs, in 1/1000 of the currency; ``breakage_bp``: never spent.
+
+    ``uid_cards``: a card that signs nothing is recognised by its id. ``sun_fallback``: so is one that signs, where its
+    key is not here.
+    """
+
+    sun: tuple[SunSection, ...] = Field(default=(SunSection(),), min_length=1, max_length=8, strict=False)
+    uid_cards: bool = False
+    sun_fallback: bool = False
     card: tuple[CardLayout, ...] = Field(default=(CardLayout(prefix="9", length=16),), strict=False)
     pump_rollback: bool = False
     pending: Annotated[DurationMs, Field(ge=1_000)] = 86_400_000
@@ -337,6 +365,7 @@ class Settings(Section):
     backup: BackupSettings | None = None
     stock: StockSettings = StockSettings()
     fraud: FraudSettings = FraudSettings()
+    privacy: PrivacySettings = PrivacySettings()
     tables: dict[int, Table] = Field(default_factory=dict)
     hash: str = ""
 

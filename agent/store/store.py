@@ -15,6 +15,7 @@ from agent.failpoints import failpoint
 from agent.ids import RandomBits
 from agent.store import journal, swap
 from agent.store.alerts import AlertTable
+from agent.store.claims import ClaimTable
 from agent.store.codes import CodeTable
 from agent.store.delivery import DeliveryTable
 from agent.store.engine import BEGIN, writer_engine
@@ -49,6 +50,7 @@ class Tx:
         self.members = MemberTable(connection)
         self.alerts = AlertTable(connection)
         self.gauges = GaugeTable(connection)
+        self.claims = ClaimTable(connection)
         self.codes = CodeTable(connection)
         self.enrolments = EnrolmentTable(connection)
         self.people = PeopleTable(connection)

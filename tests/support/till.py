@@ -22,7 +22,7 @@ from agent.domain.sale import Sale, SaleKind, Totalizer
 from agent.domain.units import amount_of
 from agent.inbox import Asked, FromHeadOffice, Person, Ticked
 from agent.live import LiveBoard
-from agent.pipeline import Pipeline, leasing, points, rebirth, scanning
+from agent.pipeline import Pipeline, leasing, points, rebirth, relinking, scanning
 from agent.pipeline.step import Outlets, Step
 from agent.store.journal import Stamp
 from agent.store.store import Store
@@ -205,7 +205,7 @@ class Till:
         def ask(step: Step) -> None:
             who = links.Credential(step.new_id(), "cli", "li", member, level, clock_suspect=clock_suspect)
             effects = scanning.tell(step, links.LinkRequested(sale, who, "li", links.Role.SUPERVISOR, "test"))
-            scanning.answered(step, effects)
+            relinking.answered(step, effects)
 
         self.do(ask)
 
