@@ -13,6 +13,7 @@ from agent.domain import link_memory
 from agent.domain.alerts import DeviceAlerts
 from agent.domain.codes.keyset import EMPTY as EMPTY_KEYS
 from agent.domain.codes.keyset import KeySet
+from agent.domain.handheld import Pairing
 from agent.domain.link_records import LinkDesk
 from agent.domain.point_state import Point
 from agent.domain.retention import Nights
@@ -100,6 +101,7 @@ class Memory:
     Of gauges: ``gauge_lost_ms`` since when each was not heard, ``sold_ml`` by tank since the start, ``still`` readings
     that do not change, ``backfills`` ranges being read (command to tank). ``offered``: by fuelling point, the waiting
     scan that lower prices were looked up for last. ``privacy``: ``None`` until it was first looked for.
+    ``locked``: until when wrong PINs lock a person out, monotonic.
     """
 
     desk: LinkDesk
@@ -127,6 +129,8 @@ class Memory:
     backfills: dict[str, int] = field(default_factory=dict)
     offered: dict[int, tuple[str, ...]] = field(default_factory=dict)
     privacy: Privacy | None = None
+    locked: dict[str, int] = field(default_factory=dict)
+    pairing: Pairing | None = None
 
     def draft(self) -> Memory:
         """Return a copy whose dictionaries may be changed."""
@@ -148,4 +152,5 @@ class Memory:
             still=dict(self.still),
             backfills=dict(self.backfills),
             offered=dict(self.offered),
+            locked=dict(self.locked),
         )

@@ -25,6 +25,7 @@ _SINGLE: dict[str, type[Section]] = {
     "privacy": privacy.PrivacySettings,
     "control": model.ControlSettings,
     "backup": model.BackupSettings,
+    "board": model.BoardSettings,
     "stock": model.StockSettings,
     "fraud": fraud.FraudSettings,
     "shift": model.ShiftSettings,
