@@ -102,8 +102,10 @@ def _members(step: Step, ops: tuple[Any, ...]) -> None:
         told.clear()
         if op["kind"] == "DEL":
             step.tx.members.forget(op["member"])
+            step.memory.scrub = True
         elif op["kind"] == "ALIAS":
             step.tx.members.alias(op["member"], op["to"])
+            step.memory.scrub = True
     step.tx.members.put_all(told)
     step.tx.memory.set_meta("member_op", str(have))
 

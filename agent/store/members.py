@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from agent.store.enrolment_tables import ENROLMENT
 from agent.store.loyalty_tables import PRICED
 from agent.store.prepared import Found, Prepared, raw
 from agent.store.tables import MEMBER, MEMBER_INDEX, USE_COUNT
@@ -214,6 +215,7 @@ class MemberTable:
         }
         self._connection.execute(update(MEMBER).where(MEMBER.c.ref == ref).values(**blank))
         self._connection.execute(update(PRICED).where(PRICED.c.member_ref == ref).values(facts=None))
+        self._connection.execute(update(ENROLMENT).where(ENROLMENT.c.member == member).values(mask=blank["mask"]))
 
     def alias(self, member: str, to: str) -> None:
         """Head office merged ``member`` into ``to``: indexes move, ledger rows keep their surrogate."""
