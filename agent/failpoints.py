@@ -22,6 +22,7 @@ NAMES: dict[str, str] = {
     "sale.after_release": "the pump has been told to forget; nothing is published",
     "link.before_commit": "a link is written, the transaction is still open",
     "link.after_commit": "a link is committed, the reader has no answer",
+    "board.after_commit": "what a handheld asked for is committed, it has no answer",
     "tender.before_commit": "a settlement is written, the transaction is still open",
     "tender.after_commit": "a settlement is committed, the person has no answer",
     "enrol.before_commit": "a member is enrolled, the transaction is still open",

@@ -28,6 +28,7 @@ from agent.inbox import (
     FromLine,
     FromStorage,
     Item,
+    Posted,
     Ticked,
     refusal,
     success,
@@ -41,7 +42,10 @@ from agent.pipeline import (
     codes,
     downlink,
     gauging,
+    handhelds,
+    people,
     points,
+    posting,
     pricing,
     quoting,
     receiving,
@@ -149,6 +153,7 @@ class Pipeline:
             memory.locks[sale] = (now.mono_ms + self._settings.sales.holds_ms(until_ms, now.wall_ms), until_ms)
         gauging.build(self._settings, tx, memory)
         rollback.at_start(memory)
+        people.at_start(tx, memory, now.mono_ms)
         for sale, due_ms in tx.sales.scheduled():
             memory.due[sale] = now.mono_ms + self._settings.sales.settles_in_ms(due_ms, now.wall_ms)
         return memory
@@ -181,6 +186,7 @@ class Pipeline:
             step.audit("agent", "agent", "no_totals", f"point:{weak}", reason=reason)
             step.after.append(partial(_log.warning, "point keeps no totals, its sales have weak keys", point=weak))
         sources.tell(step)
+        handhelds.at_start(step)
         if self._settings.sales.settle == "tender":
             for number in self._settings.fuelling_point:
                 points.tell_unpaid(step, number.id)
@@ -208,6 +214,8 @@ class Pipeline:
                 self._tick(kind)
             case Asked():
                 self._asked(item)
+            case Posted():
+                self._posted(item)
             case FromHeadOffice(event):
                 step = self._step(read(self._clock))
                 downlink.handle(step, event)
@@ -288,6 +296,7 @@ class Pipeline:
             scanning.tell(step, links.Ticked())
             for number in step.memory.points:
                 points.handle(step, number, events.Ticked())
+            people.unlock_due(step)
             quoting.release_due(step)
             settling.settle_due(step)
             alerting.watch_gauges(step)
@@ -313,18 +322,27 @@ class Pipeline:
         )
 
     def _asked(self, item: Asked) -> None:
-        """Do what a person asks; a refused wish is answered and leaves no trace but what it says must be remembered."""
         step = self._step(read(self._clock))
         try:
             answer = success(asking.act(step, item, self._index_key))
         except RequestRefused as refused:
-            step.roll_back()
             answer = refusal(str(refused), refused.hint, refused.exit_code)
-            if refused.remember is None:
+            if not refused.keeps:
+                step.roll_back()
                 item.reply.give(answer)
                 return
+        step.after.append(lambda: item.reply.give(answer))
+        self._finish(step)
+
+    def _posted(self, item: Posted) -> None:
+        step = self._step(read(self._clock))
+        try:
+            answer = posting.act(step, item, self._index_key)
+        except RequestRefused as failure:
+            step.roll_back()
             step = self._step(read(self._clock))
-            refused.remember(step)
+            answer = posting.refused(step, item, failure)
+        step.passed.append("board")
         step.after.append(lambda: item.reply.give(answer))
         self._finish(step)
 
@@ -389,6 +407,7 @@ class Pipeline:
 _AFTER = (
     ("sale", "sale.after_commit"),
     ("link", "link.after_commit"),
+    ("board", "board.after_commit"),
     ("tender", "tender.after_commit"),
     ("enrol", "enrol.after_commit"),
     ("rules", "rules.after_commit"),

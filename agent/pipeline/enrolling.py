@@ -44,7 +44,7 @@ def by_phone(
 ) -> links.Credential | None:
     """Return who a phone number belongs to, as a credential of level ``phone``; ``None`` where nobody here has it.
 
-    Counted and audited, hit or miss: a caller that refuses a miss must say so with ``remember``, in a step of its own. Raises RequestRefused
+    Counted and audited, hit or miss: a caller that refuses a miss must do so with ``keeps=True``. Raises RequestRefused
     for a text that is no mobile number and once the person has looked up too often.
     """
     phone = _phone(text)

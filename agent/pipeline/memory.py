@@ -13,6 +13,7 @@ from agent.domain import link_memory
 from agent.domain.alerts import DeviceAlerts
 from agent.domain.codes.keyset import EMPTY as EMPTY_KEYS
 from agent.domain.codes.keyset import KeySet
+from agent.domain.handheld import Pairing
 from agent.domain.link_records import LinkDesk
 from agent.domain.point_state import Point
 from agent.domain.retention import Nights
@@ -101,6 +102,7 @@ class Memory:
     that do not change, ``backfills`` ranges being read (command to tank). ``offered``: by fuelling point, the waiting
     scan that lower prices were looked up for last. ``privacy``: ``None`` until it was first looked for.
     ``scrub``: something was erased, and the database's log may still hold it, as after every start.
+    ``locked``: until when wrong PINs lock a person out, monotonic.
     """
 
     desk: LinkDesk
@@ -129,6 +131,8 @@ class Memory:
     offered: dict[int, tuple[str, ...]] = field(default_factory=dict)
     privacy: Privacy | None = None
     scrub: bool = True
+    locked: dict[str, int] = field(default_factory=dict)
+    pairing: Pairing | None = None
 
     def draft(self) -> Memory:
         """Return a copy whose dictionaries may be changed."""
@@ -150,4 +154,5 @@ class Memory:
             still=dict(self.still),
             backfills=dict(self.backfills),
             offered=dict(self.offered),
+            locked=dict(self.locked),
         )

@@ -24,6 +24,7 @@ _SINGLE: dict[str, type[Section]] = {
     "loyalty": model.LoyaltySettings,
     "control": model.ControlSettings,
     "backup": model.BackupSettings,
+    "board": model.BoardSettings,
     "stock": model.StockSettings,
     "fraud": fraud.FraudSettings,
     "privacy": privacy.PrivacySettings,

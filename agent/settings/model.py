@@ -36,6 +36,9 @@ from drivers.registry import Decimals, spec
 EXPONENTS = {"CNY": 2, "EUR": 2, "USD": 2, "GBP": 2, "HKD": 2, "SGD": 2, "CHF": 2, "JPY": 0, "KRW": 0, "KWD": 3}
 """Minor-unit exponents of ISO 4217 for the currencies we have checked."""
 
+HANDHELD = "handheld"
+"""The kind of reader that has no wire."""
+
 
 class StationSettings(Section):
     """[station]"""
@@ -193,11 +196,11 @@ class TankSettings(Section):
 
 
 class ReaderSettings(Section):
-    """[[reader]]: one fuelling point makes it fixed, several make it roaming."""
+    """[[reader]]: one fuelling point makes it fixed, several make it roaming. A handheld has no port."""
 
     id: WireName
-    kind: Literal["serial-scanner", "pcsc", "pn532"] = "serial-scanner"
-    port: Annotated[str, Field(min_length=1)]
+    kind: Literal["serial-scanner", "pcsc", "pn532", "handheld"] = "serial-scanner"
+    port: str = ""
     serial: SerialSection = SerialSection()
     options: dict[str, Any] = Field(default_factory=dict)
     fuelling_points: tuple[int, ...] = Field(min_length=1, strict=False)
@@ -333,6 +336,20 @@ class ControlSettings(Section):
     supervisors: tuple[str, ...] = Field(default=("root",), strict=False)
 
 
+class BoardSettings(Section):
+    """[board]: the station's own web server for handhelds; without this section there is none. Port 0: any free one."""
+
+    listen: Annotated[str, Field(pattern=r"^([^:\s\[\]]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$")]
+    certificate_file: Path | None = Field(default=None, strict=False)
+    key_file: Path | None = Field(default=None, strict=False)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port to listen at."""
+        host, _, port = self.listen.rpartition(":")
+        return host.strip("[]"), int(port)
+
+
 class BackupSettings(Section):
     """[backup]: without this section no backups are made; with it they are encrypted to the keys of a file."""
 
@@ -363,6 +380,7 @@ class Settings(Section):
     control: ControlSettings = ControlSettings()
     shift: ShiftSettings = ShiftSettings()
     backup: BackupSettings | None = None
+    board: BoardSettings | None = None
     stock: StockSettings = StockSettings()
     fraud: FraudSettings = FraudSettings()
     privacy: PrivacySettings = PrivacySettings()
@@ -381,7 +399,12 @@ class Settings(Section):
             )
             for line in self.line
         ]
-        return tuple(lines + [reader_config(reader) for reader in self.reader])
+        return tuple(lines + [reader_config(reader) for reader in self.reader if reader.kind != HANDHELD])
+
+    @property
+    def handhelds(self) -> tuple[ReaderSettings, ...]:
+        """The readers that come by themselves, through the station's web server."""
+        return tuple(reader for reader in self.reader if reader.kind == HANDHELD)
 
 
 def line_config(

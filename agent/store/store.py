@@ -23,10 +23,12 @@ from agent.store.enrolments import EnrolmentTable
 from agent.store.failures import disk_named
 from agent.store.fraud import FraudTable
 from agent.store.gauges import GaugeTable
+from agent.store.handhelds import HandheldTable
 from agent.store.lock import InstanceLock, StoreError
 from agent.store.members import MemberTable
 from agent.store.memory import MemoryTable
 from agent.store.migrate import upgrade
+from agent.store.people import PeopleTable
 from agent.store.prepared import Prepared, raw
 from agent.store.rebirth import IncarnationTable, running_generation
 from agent.store.sales import UNSETTLED, SaleTable
@@ -51,7 +53,9 @@ class Tx:
         self.gauges = GaugeTable(connection)
         self.claims = ClaimTable(connection)
         self.codes = CodeTable(connection)
+        self.handhelds = HandheldTable(connection)
         self.enrolments = EnrolmentTable(connection)
+        self.people = PeopleTable(connection)
         self.memory = MemoryTable(connection)
         self.delivery = DeliveryTable(connection)
         self.incarnations = IncarnationTable(connection)
