@@ -305,11 +305,17 @@ class Pipeline:
             self._watch_clock(step, now)
             pricing.refresh(step)
             retention.slice_due(step)
+            self._scrub(step)
         else:
             receiving.settle(step)
             pricing.telemetry(step)
             retention.look(step)
         self._finish(step)
+
+    def _scrub(self, step: Step) -> None:
+        """Within a second of an erasure its last trace leaves the database's log; a reader in the way is waited for."""
+        if step.memory.scrub:
+            step.after.append(lambda: setattr(self._memory, "scrub", not self._store.scrub()))
 
     def _watch_clock(self, step: Step, now: Now) -> None:
         behind = now.wall_ms < self._store.newest_ms - BACKWARD_ALERT_MS

@@ -5,13 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-<<<<<<< HEAD:agent/store/migrations/versions/0011_people.py
-revision = "0011"
-down_revision = "0016"
-=======
 revision = "0017"
 down_revision = "0016"
->>>>>>> wt-s:agent/store/migrations/versions/0017_people.py
 branch_labels = None
 depends_on = None
 
