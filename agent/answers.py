@@ -18,6 +18,7 @@ from agent.reports.arguments import word as _word
 from agent.reports.questions import Reports
 from agent.settings import Settings
 from agent.store.explained import as_json as explained
+from agent.store.handheld_queries import paired
 from agent.store.queries import NotFound, Queries, utc
 from agent.store.verify import as_json as verified
 
@@ -84,6 +85,7 @@ class Answers:
             "answers": lambda _: list(self._live.answers),
             "verify": lambda _: verified(settings.store.path),
             "backup": lambda _: self._backup(),
+            "device.paired": lambda _: paired(settings.store.path),
             **reports.questions(),
         }
 

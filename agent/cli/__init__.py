@@ -17,6 +17,7 @@ def application() -> Typer:
         device,
         device_maps,
         first,
+        handhelds,
         loyalty,
         rules,
         rules_explain,

@@ -47,6 +47,12 @@ class Outcome(StrEnum):
     NOT_ALLOWED = "NOT_ALLOWED"
     CORRECTION_LIMIT = "CORRECTION_LIMIT"
     NOTHING_TO_CORRECT = "NOTHING_TO_CORRECT"
+    CLAIMED = "CLAIMED"
+    RELEASED = "RELEASED"
+    NOT_CLAIMED = "NOT_CLAIMED"
+    IN_USE = "IN_USE"
+    BEING_PAID = "BEING_PAID"
+    UNDONE = "UNDONE"
     EXPIRED = "EXPIRED"
     TTL_TOO_LONG = "TTL_TOO_LONG"
     REPLAYED = "REPLAYED"
@@ -69,7 +75,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """One row of the table; ``{point}``, ``{mask}`` and ``{tier}`` are filled in."""
+    """One row of the table; ``{point}``, ``{mask}``, ``{tier}`` and ``{terminal}`` are filled in."""
 
     tone: Tone
     zh: str
@@ -111,6 +117,12 @@ TABLE: Mapping[Outcome, Wording] = {
     Outcome.NOT_ALLOWED: Wording(_B, "请联系站长", "Call the supervisor"),
     Outcome.CORRECTION_LIMIT: Wording(_B, "已更正两次,请联系总部", "Corrected twice already: head office only"),
     Outcome.NOTHING_TO_CORRECT: Wording(_B, "该笔未关联会员", "This sale has no member"),
+    Outcome.CLAIMED: Wording(_G, "{point}号枪 已占用", "Point {point}: yours"),
+    Outcome.RELEASED: Wording(_G, "{point}号枪 已放开", "Point {point}: let go"),
+    Outcome.NOT_CLAIMED: Wording(_A, "该笔无人占用", "Nobody has this sale"),
+    Outcome.IN_USE: Wording(_B, "{terminal} 正在处理该笔", "In use at {terminal}"),
+    Outcome.BEING_PAID: Wording(_B, "该笔正在付款 {terminal}", "This sale is being paid: {terminal}"),
+    Outcome.UNDONE: Wording(_G, "{point}号枪 已撤销,请重新扫码", "Point {point} undone: scan a fresh code"),
     Outcome.EXPIRED: Wording(_B, "会员码已过期,请刷新", "Code expired, ask for a fresh one"),
     Outcome.TTL_TOO_LONG: Wording(_B, "会员码尚未生效,请刷新", "Code not valid yet, refresh"),
     Outcome.REPLAYED: Wording(_B, "会员码已使用,请刷新", "Code already used, refresh"),
@@ -141,10 +153,17 @@ def tone_of(outcome: Outcome) -> Tone:
 
 
 def sentence(
-    outcome: Outcome, language: str, *, point: int | None = None, mask: str | None = None, tier: str | None = None
+    outcome: Outcome,
+    language: str,
+    *,
+    point: int | None = None,
+    mask: str | None = None,
+    tier: str | None = None,
+    terminal: str | None = None,
 ) -> str:
     """Return the sentence for the attendant; what is not known is left out. ``language``: ``zh-CN``, else English."""
     wording = TABLE[outcome]
     pattern = wording.zh if language.startswith("zh") else wording.en
-    shown = pattern.format(point="?" if point is None else point, mask=mask or "", tier=tier or "")
+    named = {"mask": mask or "", "tier": tier or "", "terminal": terminal or ""}
+    shown = pattern.format(point="?" if point is None else point, **named)
     return " ".join(shown.split()).rstrip(" :,")

@@ -48,10 +48,24 @@ class Windows:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """A code reader and the fuelling points it may serve: one means fixed, several mean roaming."""
+    """A code reader and the fuelling points it may serve: one means fixed, several mean roaming.
+
+    ``claims``: a handheld, which keeps the sale that it works on; a plain reader has nobody who goes on working.
+    """
 
     id: str
     points: tuple[int, ...]
+    claims: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A terminal works on a sale. ``until_mono_ms`` ``None``: without end, while the sale is being paid there."""
+
+    sale: str
+    terminal: str
+    person: str | None
+    until_mono_ms: int | None
 
 
 class PendingState(StrEnum):
@@ -203,6 +217,8 @@ class Answer:
     sale: str | None = None
     choices: tuple[Choice, ...] = ()
     repeat: bool = False
+    terminal: str | None = None
+    """Which terminal has the sale, for IN_USE and BEING_PAID."""
 
     @property
     def tone(self) -> Tone:
@@ -224,7 +240,7 @@ class MemberScanned:
     """A text was judged: ``who`` for an accepted code, ``refused`` for any other; exactly one of them is set.
 
     ``spent``: the replay table has its one-time code. Linking still knows the codes of what is open; only a code that
-    it has forgotten is refused by that.
+    it has forgotten is refused by that. ``point`` or ``sale``: what the attendant had tapped for this very scan.
     """
 
     scan_id: str
@@ -233,6 +249,8 @@ class MemberScanned:
     who: Credential | None = None
     refused: Outcome | None = None
     spent: bool = False
+    point: int | None = None
+    sale: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +286,7 @@ class LinkRequested:
     person: str
     role: Role = Role.SUPERVISOR
     reason: str = ""
+    terminal: str = "cli"
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,10 +328,12 @@ class SaleBooked:
 
 @dataclass(frozen=True, slots=True)
 class SaleStateChanged:
-    """A sale was locked, put back or cleared."""
+    """A sale was locked, put back or cleared; ``terminal`` and ``person``: where it is paid, where that is known."""
 
     sale: str
     state: SaleState
+    terminal: str | None = None
+    person: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,6 +345,26 @@ class CorrectionRequested:
     person: str
     role: Role
     reason: str
+    terminal: str = "cli"
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRequested:
+    """A terminal wants to work on a sale, or still does."""
+
+    sale: str
+    terminal: str
+    person: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRequested:
+    """A terminal lets a sale go; a supervisor may for another terminal."""
+
+    sale: str
+    terminal: str
+    person: str | None = None
+    role: Role = Role.ATTENDANT
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,6 +390,8 @@ LinkEvent = (
     | SaleBooked
     | SaleStateChanged
     | CorrectionRequested
+    | ClaimRequested
+    | ReleaseRequested
     | SaleRecalled
     | Ticked
 )
@@ -403,6 +446,20 @@ class PendingEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class ClaimSaved:
+    """Store or renew a claim."""
+
+    claim: Claim
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimEnded:
+    """Nobody has this sale any more."""
+
+    sale: str
+
+
+@dataclass(frozen=True, slots=True)
 class SpendCode:
     """Mark a one-time code as spent, in the same commit."""
 
@@ -422,7 +479,7 @@ class Audit:
     result: str
 
 
-LinkEffect = LinkSale | CorrectLink | PendingSaved | PendingEnded | SpendCode | Audit | Answer
+LinkEffect = LinkSale | CorrectLink | PendingSaved | PendingEnded | ClaimSaved | ClaimEnded | SpendCode | Audit | Answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -442,6 +499,7 @@ class LinkDesk:
     chosen: Mapping[str, Chosen] = field(default_factory=dict)
     recent: Mapping[str, Recent] = field(default_factory=dict)
     ended: tuple[Ended, ...] = ()
+    claims: Mapping[str, Claim] = field(default_factory=dict)
 
 
 def open_desk(readers: tuple[Reader, ...], windows: Windows, boot: str, now: Now) -> LinkDesk:

@@ -11,7 +11,16 @@ from dataclasses import replace
 from agent.domain.answers import Outcome
 from agent.domain.identity import earn_only
 from agent.domain.instant import Now
-from agent.domain.link_corrections import correction_requested, link_requested
+from agent.domain.link_claims import (
+    claim_requested,
+    claims_over,
+    followed,
+    refusal,
+    release_requested,
+    take,
+    worked_on,
+)
+from agent.domain.link_corrections import correction_requested, link_requested, undone
 from agent.domain.link_edits import Result, add_code, attach, codes_of, end, put, save, spend, strengthen, without
 from agent.domain.link_fuelling import (
     flow_seen,
@@ -24,6 +33,7 @@ from agent.domain.link_fuelling import (
 from agent.domain.link_records import (
     Answer,
     Chosen,
+    ClaimRequested,
     ControlScanned,
     CorrectionRequested,
     Credential,
@@ -42,6 +52,7 @@ from agent.domain.link_records import (
     PointChosen,
     Reader,
     Recent,
+    ReleaseRequested,
     SaleBooked,
     SaleRecalled,
     SaleStateChanged,
@@ -75,7 +86,9 @@ def step(desk: LinkDesk, event: LinkEvent, now: Now) -> Result:
 def is_repeat(desk: LinkDesk, who: Credential, now: Now) -> bool:
     """Return whether a scan with a one-time code tells linking what it knows: its link stands, or waits, as it did."""
     reader = desk.readers.get(who.reader)
-    known = None if reader is None else _known_scan(desk, reader, who, now)
+    if reader is None:
+        return False
+    known = _known_scan(desk, reader, who, _point_meant(reader, desk.chosen.get(reader.id)), now)
     return known is not None and any(isinstance(effect, Answer) and effect.repeat for effect in known[1])
 
 
@@ -96,7 +109,13 @@ def _dispatch(desk: LinkDesk, event: LinkEvent, now: Now) -> Result:
         case SaleBooked():
             return sale_booked(desk, event, now)
         case SaleStateChanged():
-            return sale_state_changed(desk, event)
+            desk, effects = sale_state_changed(desk, event)
+            desk, claim = followed(desk, event, now)
+            return desk, effects + claim
+        case ClaimRequested():
+            return claim_requested(desk, event, now)
+        case ReleaseRequested():
+            return release_requested(desk, event)
         case LinkRequested():
             return link_requested(desk, event, now)
         case CorrectionRequested():
@@ -126,7 +145,8 @@ def _expire(desk: LinkDesk, now: Now) -> Result:
     if any(now.mono_ms > chosen.until_mono_ms for chosen in desk.chosen.values()):
         kept = {key: chosen for key, chosen in desk.chosen.items() if now.mono_ms <= chosen.until_mono_ms}
         desk = replace(desk, chosen=kept)
-    return desk, effects
+    desk, claims = claims_over(desk, now)
+    return desk, effects + claims
 
 
 def _member_scanned(desk: LinkDesk, event: MemberScanned, now: Now) -> Result:
@@ -139,7 +159,12 @@ def _member_scanned(desk: LinkDesk, event: MemberScanned, now: Now) -> Result:
     if event.who is None:
         outcome = Outcome.NOT_A_MEMBER_CODE if event.refused is None else event.refused
         return _remember(desk, event.reader, event.text_digest, now, (Answer(event.reader, outcome),))
-    desk, effects = _accepted(desk, reader, event.who, now, spent=event.spent)
+    aimed = desk.chosen.get(reader.id)
+    if event.point is not None or event.sale is not None:
+        aimed = Chosen(reader.id, event.point, event.sale, now.mono_ms)
+        if event.point is not None and event.point not in reader.points:
+            return desk, (Answer(reader.id, Outcome.POINT_NOT_SERVED, point=event.point),)
+    desk, effects = _accepted(desk, reader, event, aimed, now)
     return _remember(desk, event.reader, event.text_digest, now, effects)
 
 
@@ -161,43 +186,48 @@ def _remember(desk: LinkDesk, reader: str, digest: str | None, now: Now, effects
     return desk, effects
 
 
-def _accepted(desk: LinkDesk, reader: Reader, who: Credential, now: Now, *, spent: bool) -> Result:
-    earlier = _known_scan(desk, reader, who, now)
+def _accepted(desk: LinkDesk, reader: Reader, event: MemberScanned, aimed: Chosen | None, now: Now) -> Result:
+    """Act on an accepted code; ``aimed``: what was tapped for it, before it or together with it."""
+    who = event.who
+    assert who is not None
+    point = _point_meant(reader, aimed)
+    earlier = _known_scan(desk, reader, who, point, now)
     if earlier is not None:
         return earlier
-    if spent:
+    if event.spent:
         return desk, (Answer(reader.id, Outcome.REPLAYED),)
     waiting = awaiting_point(desk, reader.id)
     if waiting is not None:
         if waiting.who.member != who.member:
             return desk, (Answer(reader.id, Outcome.FINISH_FIRST),)
         desk, effects = strengthen(desk, waiting, who)
-        asked = _asked(desk, reader, waiting.who, now)
-        return desk, (*spend(who), *effects, asked)
-    target = _aim(desk, reader, who, now)
+        if event.point is None and event.sale is None:
+            return desk, (*spend(who), *effects, _asked(desk, reader, waiting.who, now))
+        waiting = desk.pending[waiting.id]
+        desk, acted = _act(desk, waiting, _aim(desk, reader, aimed, who, now), now, fresh=False)
+        return desk, (*spend(who), *effects, *acted)
+    target = _aim(desk, reader, aimed, who, now)
     desk = replace(desk, chosen=without(desk.chosen, reader.id))
     until = now.mono_ms + desk.windows.choose_s * 1000
     pending = Pending(who, PendingState.AWAIT_POINT, now, until, codes=codes_of(who))
     return _act(desk, pending, target, now, fresh=True)
 
 
-def _aim(desk: LinkDesk, reader: Reader, who: Credential, now: Now) -> Target:
-    chosen = desk.chosen.get(reader.id)
-    if chosen is not None and chosen.sale is not None:
-        return resolve_sale(desk, chosen.sale, who.member, now)
-    if chosen is not None and chosen.live and chosen.point is not None:
-        return resolve_live(desk, chosen.point, who.member)
-    point = _point_meant(desk, reader)
+def _aim(desk: LinkDesk, reader: Reader, aimed: Chosen | None, who: Credential, now: Now) -> Target:
+    if aimed is not None and aimed.sale is not None:
+        return resolve_sale(desk, aimed.sale, who.member, now)
+    if aimed is not None and aimed.live and aimed.point is not None:
+        return resolve_live(desk, aimed.point, who.member)
+    point = _point_meant(reader, aimed)
     if point is not None:
         return resolve_point(desk, point, who.member, now)
     return resolve_roaming(desk, reader.points, who, now)
 
 
-def _point_meant(desk: LinkDesk, reader: Reader) -> int | None:
-    """Return the point named beforehand, else the only point of a fixed reader, else ``None``."""
-    chosen = desk.chosen.get(reader.id)
-    if chosen is not None and chosen.point is not None:
-        return chosen.point
+def _point_meant(reader: Reader, aimed: Chosen | None) -> int | None:
+    """Return the point that was tapped, else the only point of a fixed reader, else ``None``."""
+    if aimed is not None and aimed.point is not None:
+        return aimed.point
     return reader.points[0] if len(reader.points) == 1 else None
 
 
@@ -206,20 +236,20 @@ def _asked(desk: LinkDesk, reader: Reader, who: Credential, now: Now) -> Answer:
     return Answer(reader.id, Outcome.CHOOSE_POINT, member=who.member, choices=choices, repeat=True)
 
 
-def _known_scan(desk: LinkDesk, reader: Reader, who: Credential, now: Now) -> Result | None:
-    """Answer a scan id or a one-time code that was seen before; ``None`` for a new one."""
+def _known_scan(desk: LinkDesk, reader: Reader, who: Credential, point: int | None, now: Now) -> Result | None:
+    """Answer a scan id or a one-time code that was seen before; ``None`` for a new one. ``point``: the one meant."""
     for sale in desk.sales.values():
         link = sale.link
         if link is None:
             continue
         if link.who.scan_id == who.scan_id or (who.code is not None and who.code in link.codes):
-            about_it = link.who.scan_id == who.scan_id or _is_about(desk, reader, sale)
+            about_it = link.who.scan_id == who.scan_id or _is_about(desk, reader, point, sale)
             outcome = Outcome.REPEAT if about_it else Outcome.REPLAYED
             member = link.who.member if about_it else None
             return desk, (Answer(reader.id, outcome, member, sale.point, sale.id, repeat=about_it),)
     for pending in desk.pending.values():
         if pending.id == who.scan_id or (who.code is not None and who.code in pending.codes):
-            return _seen_pending(desk, reader, pending, who, now)
+            return _seen_pending(desk, reader, pending, who, now, point=point)
     for ended in desk.ended:
         if ended.scan_id == who.scan_id:
             done = ended.how in (End.LINKED, End.MOVED)
@@ -229,20 +259,20 @@ def _known_scan(desk: LinkDesk, reader: Reader, who: Credential, now: Now) -> Re
     return None
 
 
-def _is_about(desk: LinkDesk, reader: Reader, sale: KnownSale) -> bool:
+def _is_about(desk: LinkDesk, reader: Reader, point: int | None, sale: KnownSale) -> bool:
     """Return whether a code shown again at this reader can still mean the sale that it is linked to."""
     if sale.point not in reader.points:
         return False
-    point = _point_meant(desk, reader)
     if point is None:
         return True
     newer = any(o.point == sale.point and o.ended_mono_ms > sale.ended_mono_ms for o in desk.sales.values())
     return point == sale.point and point not in desk.live and not newer
 
 
-def _seen_pending(desk: LinkDesk, reader: Reader, pending: Pending, who: Credential, now: Now) -> Result:
+def _seen_pending(
+    desk: LinkDesk, reader: Reader, pending: Pending, who: Credential, now: Now, *, point: int | None
+) -> Result:
     again = Answer(reader.id, Outcome.REPEAT, pending.who.member, pending.point, repeat=True)
-    point = _point_meant(desk, reader)
     same_person = pending.who.reader == reader.id or (
         who.attendant is not None and who.attendant == pending.who.attendant
     )
@@ -291,8 +321,13 @@ def _act(desk: LinkDesk, pending: Pending, target: Target, now: Now, *, fresh: b
             desk, effects = save(desk, _placed(desk, pending, target, now))
             outcome = _linked_as(pending.who) if target.kind is TargetKind.LIVE else Outcome.WAITING_FOR_NOZZLE
         case TargetKind.SALE:
+            assert target.sale is not None
+            refused = refusal(desk, desk.sales[target.sale], to)
+            if refused is not None:
+                outcome, terminal = refused
+                return desk, (replace(answer, outcome=outcome, member=None, terminal=terminal),)
             desk, effects = _link_sale(desk, pending, target, now, fresh=fresh)
-            locked = target.sale is not None and desk.sales[target.sale].state is not SaleState.PAYABLE
+            locked = desk.sales[target.sale].state is not SaleState.PAYABLE
             outcome = Outcome.LINKED_AFTER_LOCK if locked else _linked_as(pending.who)
         case TargetKind.ASK:
             desk, effects = save(desk, pending) if fresh else (desk, ())
@@ -325,8 +360,9 @@ def _link_sale(desk: LinkDesk, pending: Pending, target: Target, now: Now, *, fr
     effects: tuple[LinkEffect, ...] = ()
     if not fresh:
         desk, effects = end(desk, pending, End.LINKED)
+    desk, claim = worked_on(desk, target.sale, pending.who.reader, pending.who.attendant, now)
     desk, link = attach(desk, desk.sales[target.sale], pending.who, now, codes=pending.codes)
-    return desk, (*effects, link)
+    return desk, (*effects, *claim, link)
 
 
 def _second_look(desk: LinkDesk, pending: Pending, target: Target, *, fresh: bool) -> Result:
@@ -361,7 +397,7 @@ def _control_scanned(desk: LinkDesk, event: ControlScanned, now: Now) -> Result:
     if repeated is not None:
         return repeated
     if event.point is None:
-        desk, effects = _cancel(desk, reader)
+        desk, effects = _cancel(desk, reader, now)
     else:
         desk, effects = _name_point(desk, reader, PointChosen(reader.id, None, event.point), now)
     return _remember(desk, event.reader, event.text_digest, now, effects)
@@ -391,10 +427,17 @@ def _name_point(desk: LinkDesk, reader: Reader, choice: PointChosen, now: Now, w
     waiting = awaiting_point(desk, reader.id)
     if waiting is not None:
         return _act(desk, waiting, _picked(desk, choice, point, waiting.who.member, now), now, fresh=False)
+    claim: tuple[LinkEffect, ...] = ()
+    if known is not None and known.state is SaleState.PAYABLE:
+        refused = refusal(desk, known, reader.id)
+        if refused is not None:
+            outcome, terminal = refused
+            return desk, (Answer(reader.id, outcome, point=point, sale=sale, terminal=terminal),)
+        desk, claim = take(desk, known.id, reader.id, choice.person, now)
     until = now.mono_ms + (desk.windows.choose_s if window_s is None else window_s) * 1000
     chosen = Chosen(reader.id, None if sale is not None else point, sale, until, choice.live)
     desk = replace(desk, chosen=put(desk.chosen, reader.id, chosen))
-    return desk, (Answer(reader.id, Outcome.SCAN_NOW, point=point, sale=sale),)
+    return desk, (*claim, Answer(reader.id, Outcome.SCAN_NOW, point=point, sale=sale))
 
 
 def _picked(desk: LinkDesk, choice: PointChosen, point: int, member: str, now: Now) -> Target:
@@ -403,11 +446,18 @@ def _picked(desk: LinkDesk, choice: PointChosen, point: int, member: str, now: N
     return resolve_live(desk, point, member) if choice.live else resolve_point(desk, point, member, now)
 
 
-def _cancel(desk: LinkDesk, reader: Reader) -> Result:
-    """Cancel what waits at this reader: a scan without a point, a choice, or the only waiting link; else ask."""
+def _cancel(desk: LinkDesk, reader: Reader, now: Now) -> Result:
+    """Cancel what waits at this reader: a scan without a point, a choice, or the only waiting link; else ask.
+
+    What a roaming reader linked a moment ago comes first: its only candidate may have been the wrong car.
+    """
     waiting = awaiting_point(desk, reader.id)
+    if waiting is None and reader.id not in desk.chosen and len(reader.points) > 1:
+        just_now = undone(desk, reader, now)
+        if just_now is not None:
+            return just_now
     if waiting is None:
-        point = _point_meant(desk, reader)
+        point = _point_meant(reader, desk.chosen.get(reader.id))
         mine = [
             pending
             for pending in desk.pending.values()

@@ -8,15 +8,17 @@ from typing import Any
 from agent.domain import point_events as events
 from agent.domain.settlement import Tender
 from agent.inbox import Asked
-from agent.pipeline import alerting, correcting, points, pricing, quoting, scanning, settling
+from agent.pipeline import alerting, correcting, handhelds, points, pricing, quoting, relinking, settling
+from agent.pipeline.arguments import number as _number
+from agent.pipeline.arguments import optional_number as _optional_number
+from agent.pipeline.arguments import sale as _sale
+from agent.pipeline.arguments import text as _text
+from agent.pipeline.asking_privacy import PRIVACY
 from agent.pipeline.step import RequestRefused, Step
 from agent.pipeline.wishes import MAX_COUPONS, Wish
 from drivers.commands import ConfirmUnits
 
 SUPERVISOR = "supervisor"
-MAX_TEXT = 200
-"""Longest reason or reference a person may give."""
-
 MAX_COUPON_TEXT = 1_024
 """Longest text of a signed coupon."""
 
@@ -35,37 +37,6 @@ def act(step: Step, asked: Asked, index_key: bytes) -> dict[str, Any]:
             hint="ask a supervisor: the users named in [control] supervisors of the configuration",
         )
     return operation(step, asked, index_key)
-
-
-def _text(asked: Asked, key: str, *, needed: bool = True) -> str:
-    value = asked.args.get(key, "")
-    if value is None:
-        value = ""
-    if not isinstance(value, str) or len(value) > MAX_TEXT or any(not c.isprintable() for c in value):
-        raise RequestRefused(f"{key} is no plain text of at most {MAX_TEXT} characters", hint="shorten it", exit_code=2)
-    if needed and not value.strip():
-        raise RequestRefused(f"{key} is missing", hint=f"give --{key.replace('_', '-')}", exit_code=2)
-    return value.strip()
-
-
-def _number(asked: Asked, key: str) -> int:
-    value = asked.args.get(key)
-    if type(value) is not int:
-        raise RequestRefused(f"{key} is no whole number", hint=f"give {key}", exit_code=2)
-    return value
-
-
-def _optional_number(asked: Asked, key: str) -> int | None:
-    return None if asked.args.get(key) is None else _number(asked, key)
-
-
-def _sale(step: Step, asked: Asked) -> str:
-    given = _text(asked, "sale").upper()
-    found = step.tx.sales.ids_like(given)
-    if len(found) != 1:
-        problem = "no sale" if not found else "more than one sale"
-        raise RequestRefused(f"{problem} has an id like {given!r}", hint="forecourt sales lists the ids")
-    return found[0]
 
 
 def _tenders(asked: Asked, net_minor: int) -> list[Tender]:
@@ -123,11 +94,15 @@ def _unlock(step: Step, asked: Asked, _key: bytes) -> dict[str, Any]:
 
 def _link(step: Step, asked: Asked, key: bytes) -> dict[str, Any]:
     by = correcting.By(asked.person.name, asked.person.role, _text(asked, "reason", needed=False))
-    return scanning.link_by_number(step, _sale(step, asked), _text(asked, "card"), by, key)
+    code = asked.args.get("code")
+    text = _text(asked, "card") if code is None else code
+    if not isinstance(text, str) or len(text) > MAX_COUPON_TEXT:
+        raise RequestRefused("code is no text of a member's code", hint="scan it again", exit_code=2)
+    return relinking.link(step, _sale(step, asked), text, by, key)
 
 
 def _unlink(step: Step, asked: Asked, _key: bytes) -> dict[str, Any]:
-    return scanning.unlink(step, _sale(step, asked), _by(asked))
+    return relinking.unlink(step, _sale(step, asked), _by(asked))
 
 
 def _by(asked: Asked) -> correcting.By:
@@ -235,4 +210,7 @@ OPERATIONS: dict[str, tuple[Operation, str]] = {
     "alerts.ack": (_acknowledge, "attendant"),
     "prices.set": (_price, SUPERVISOR),
     "tanks.confirm-units": (_confirm_units, SUPERVISOR),
+    "device.pair": (handhelds.open_pairing, SUPERVISOR),
+    "device.unpair": (handhelds.unpair, SUPERVISOR),
+    **PRIVACY,
 }

@@ -28,6 +28,7 @@ from agent.inbox import (
     FromLine,
     FromStorage,
     Item,
+    Posted,
     Ticked,
     refusal,
     success,
@@ -42,10 +43,14 @@ from agent.pipeline import (
     codes,
     downlink,
     gauging,
+    handhelds,
+    people,
     points,
+    posting,
     pricing,
     quoting,
     receiving,
+    retention,
     rollback,
     rulebook,
     scanning,
@@ -137,7 +142,7 @@ class Pipeline:
         stored = tx.memory.alerts()
         devices = stored.get(alerting.DEVICE_SUBJECT)
         memory = Memory(
-            desk=self._desk(tx.memory.desk(), now),
+            desk=self._desk(tx, now),
             points=points.build(self._settings, tx.memory.points(), prices, self._start, self._can),
             tanks=alerting.build(self._settings, stored),
             device_alerts=DeviceAlerts() if devices is None else restore_alerts(devices),
@@ -149,18 +154,21 @@ class Pipeline:
             memory.locks[sale] = (now.mono_ms + self._settings.sales.holds_ms(until_ms, now.wall_ms), until_ms)
         gauging.build(self._settings, tx, memory)
         rollback.at_start(memory)
+        people.at_start(tx, memory, now.mono_ms)
         for sale, due_ms in tx.sales.scheduled():
             memory.due[sale] = now.mono_ms + self._settings.sales.settles_in_ms(due_ms, now.wall_ms)
         return memory
 
-    def _desk(self, stored: dict[str, object] | None, now: Now) -> links.LinkDesk:
+    def _desk(self, tx: Tx, now: Now) -> links.LinkDesk:
+        stored = tx.memory.desk()
         readers = tuple(links.Reader(r.id, tuple(r.fuelling_points)) for r in self._settings.reader)
         readers += (links.Reader("cli", tuple(p.id for p in self._settings.fuelling_point)),)
         windows = replace(self._settings.sales.windows(), remember_s=REMEMBER_SALES_S)
         if stored is None:
             return links.open_desk(readers, windows, self._boot, now)
         quality = self._clock.quality()
-        return link_memory.restore(stored, readers=readers, windows=windows, now=now, clock=quality, boot=self._boot)
+        desk = link_memory.restore(stored, readers=readers, windows=windows, now=now, clock=quality, boot=self._boot)
+        return replace(desk, claims=scanning.claims_held(tx, windows, now))
 
     def _first(self, now: Now) -> None:
         """The first step: the incarnation record of a new database, the start and its configuration, unpaid counts."""
@@ -180,6 +188,7 @@ class Pipeline:
             step.audit("agent", "agent", "no_totals", f"point:{weak}", reason=reason)
             step.after.append(partial(_log.warning, "point keeps no totals, its sales have weak keys", point=weak))
         sources.tell(step)
+        handhelds.at_start(step)
         if self._settings.sales.settle == "tender":
             for number in self._settings.fuelling_point:
                 points.tell_unpaid(step, number.id)
@@ -207,6 +216,8 @@ class Pipeline:
                 self._tick(kind)
             case Asked():
                 self._asked(item)
+            case Posted():
+                self._posted(item)
             case FromHeadOffice(event):
                 step = self._step(read(self._clock))
                 downlink.handle(step, event)
@@ -287,14 +298,17 @@ class Pipeline:
             scanning.tell(step, links.Ticked())
             for number in step.memory.points:
                 points.handle(step, number, events.Ticked())
+            people.unlock_due(step)
             quoting.release_due(step)
             settling.settle_due(step)
             alerting.watch_gauges(step)
             self._watch_clock(step, now)
             pricing.refresh(step)
+            retention.slice_due(step)
         else:
             receiving.settle(step)
             pricing.telemetry(step)
+            retention.look(step)
         self._finish(step)
 
     def _watch_clock(self, step: Step, now: Now) -> None:
@@ -313,6 +327,18 @@ class Pipeline:
                 step.roll_back()
                 item.reply.give(answer)
                 return
+        step.after.append(lambda: item.reply.give(answer))
+        self._finish(step)
+
+    def _posted(self, item: Posted) -> None:
+        step = self._step(read(self._clock))
+        try:
+            answer = posting.act(step, item, self._index_key)
+        except RequestRefused as failure:
+            step.roll_back()
+            step = self._step(read(self._clock))
+            answer = posting.refused(step, item, failure)
+        step.passed.append("board")
         step.after.append(lambda: item.reply.give(answer))
         self._finish(step)
 
@@ -378,6 +404,7 @@ _AFTER = (
     ("sale", "sale.after_commit"),
     ("link", "link.after_commit"),
     ("card", "card.after_commit"),
+    ("board", "board.after_commit"),
     ("tender", "tender.after_commit"),
     ("enrol", "enrol.after_commit"),
     ("rules", "rules.after_commit"),

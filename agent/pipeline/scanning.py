@@ -13,11 +13,11 @@ from agent.domain import link_records as links
 from agent.domain.answers import Outcome, sentence, tone_of
 from agent.domain.identity import AuthLevel, IndexKind, Kind
 from agent.domain.instant import Now
-from agent.domain.sale import SaleState
 from agent.failpoints import failpoint
 from agent.logs import get_logger
-from agent.pipeline import cards, codes, correcting, settling
-from agent.pipeline.step import RequestRefused, Step
+from agent.pipeline import cards, codes, correcting, relinking, settling
+from agent.pipeline.step import Step
+from agent.store.store import Tx
 from drivers.readings import CardTap, CodeScan
 
 _log = get_logger("scanning")
@@ -91,13 +91,15 @@ def _event(found: Judged, scan_id: str, reader: str) -> links.LinkEvent:
 
 def from_terminal(step: Step, scan: TerminalScan, index_key: bytes) -> dict[str, Any]:
     """Handle one scan of a handheld or of a person at the command line; returns the answer as shown (``shown``)."""
-    _open_terminal(step, scan.terminal)
+    open_terminal(step, scan.terminal)
     found = judged(
         step, scan.text, scan_id=scan.scan_id, reader=scan.terminal, attendant=scan.attendant, index_key=index_key
     )
-    if scan.point is not None or scan.sale is not None:
-        tell(step, links.PointChosen(scan.terminal, scan.attendant, scan.point, scan.sale))
-    return _last(step, tell(step, _event(found, scan.scan_id, scan.terminal)))
+    event = _event(found, scan.scan_id, scan.terminal)
+    if isinstance(event, links.MemberScanned):
+        digest = identity.text_digest(f"{scan.point} {scan.sale} {found.digest}")
+        event = replace(event, point=scan.point, sale=scan.sale, text_digest=digest)
+    return _last(step, tell(step, event))
 
 
 def chosen(
@@ -111,30 +113,72 @@ def chosen(
     pending: str | None = None,
 ) -> dict[str, Any]:
     """A tile was tapped at a terminal: a point, a sale, the fuelling running at the point (``live``), or a new point
-    for the waiting link ``pending``; returns the answer as shown.
+    for the waiting link ``pending``; returns the answer as shown. A tapped sale is claimed.
     """
-    _open_terminal(step, terminal)
+    open_terminal(step, terminal)
     return _last(step, tell(step, links.PointChosen(terminal, attendant, point, sale, pending, live)))
 
 
-def claim(step: Step, sale: str, terminal: str, attendant: str | None) -> dict[str, Any]:
-    """A terminal takes a payable sale to work on; returns the answer as shown, bad where another has it."""
-    return chosen(step, terminal, attendant, sale=sale)
-
-
-def release(step: Step, sale: str, terminal: str, attendant: str | None, *, force: bool = False) -> dict[str, Any]:
-    """A terminal lets a sale go; ``force``: a supervisor lets it go for whoever has it. Returns the answer as shown."""
-    _log.info("sale let go", sale=sale, terminal=terminal, attendant=attendant, force=force)
-    _open_terminal(step, terminal)
+def cancelled(step: Step, terminal: str) -> dict[str, Any]:
+    """Cancel what waits at a terminal, or take back what it linked within the undo time; the answer as shown."""
+    open_terminal(step, terminal)
     return _last(step, tell(step, links.ControlScanned(terminal, None)))
 
 
-def _open_terminal(step: Step, terminal: str) -> None:
-    """A handheld is not in the station file: it serves every point."""
+def claim(step: Step, sale: str, terminal: str, attendant: str | None) -> dict[str, Any]:
+    """A terminal takes a payable sale to work on, or goes on doing so; the answer as shown, bad where it may not."""
+    open_terminal(step, terminal)
+    relinking.recall(step, sale)
+    return _last(step, tell(step, links.ClaimRequested(sale, terminal, attendant)))
+
+
+def release(step: Step, sale: str, terminal: str, attendant: str | None, *, force: bool = False) -> dict[str, Any]:
+    """A terminal lets a sale go; ``force``: a supervisor lets it go for whoever has it. The answer as shown."""
+    open_terminal(step, terminal)
+    role = links.Role.SUPERVISOR if force else links.Role.ATTENDANT
+    return _last(step, tell(step, links.ReleaseRequested(sale, terminal, attendant, role)))
+
+
+def changed(step: Step, scan: TerminalScan, reason: str, index_key: bytes, *, remove: bool = False) -> dict[str, Any]:
+    """Whoever linked ``scan.sale`` changes it to the member whose code is scanned now, or removes the link (``remove``:
+    no code is looked at); ``reason`` from ``ATTENDANT_REASONS``. The answer as shown. Raises RequestRefused where money
+    was given back.
+    """
+    sale, terminal = scan.sale or "", scan.terminal
+    open_terminal(step, terminal)
+    correcting.refuse_if_given_back(step, sale)
+    relinking.recall(step, sale)
+    person, who = scan.attendant or terminal, None
+    if not remove:
+        found = judged(
+            step, scan.text, scan_id=scan.scan_id, reader=terminal, attendant=scan.attendant, index_key=index_key
+        )
+        if found.who is None or found.spent:
+            outcome = Outcome.REPLAYED if found.spent else (found.refused or Outcome.NOT_A_MEMBER_CODE)
+            return shown(step, links.Answer(terminal, outcome, sale=sale))
+        who = found.who
+    asked = links.CorrectionRequested(sale, who, person, links.Role.ATTENDANT, reason, terminal)
+    return _last(step, tell(step, asked))
+
+
+def open_terminal(step: Step, terminal: str) -> None:
+    """A handheld is not in the station file: it serves every point, and keeps what it works on."""
     desk = step.memory.desk
     if terminal not in desk.readers:
-        served = links.Reader(terminal, tuple(point.id for point in step.settings.fuelling_point))
-        step.memory.desk = replace(desk, readers={**desk.readers, terminal: served})
+        points = tuple(point.id for point in step.settings.fuelling_point)
+        step.memory.desk = replace(
+            desk, readers={**desk.readers, terminal: links.Reader(terminal, points, claims=True)}
+        )
+
+
+def claims_held(tx: Tx, windows: links.Windows, now: Now) -> dict[str, links.Claim]:
+    """Return the claims of the database at a start; none lasts longer than a fresh one, whatever the clock says."""
+    found = {}
+    for row in tx.claims.all():
+        left_ms = None if row["until_ms"] is None else row["until_ms"] - now.wall_ms
+        until = None if left_ms is None else now.mono_ms + min(max(0, left_ms), windows.claim_s * 1000)
+        found[row["sale"]] = links.Claim(row["sale"], row["terminal"], row["person"], until)
+    return found
 
 
 def _last(step: Step, effects: tuple[links.LinkEffect, ...]) -> dict[str, Any]:
@@ -190,6 +234,12 @@ def _carry(step: Step, effect: links.LinkEffect, event: links.LinkEvent) -> None
             step.audit(who, role.value, action, subject, reason=reason, result=result)
         case links.SpendCode():
             codes.spend(step, effect, event.reader if isinstance(event, links.MemberScanned) else "")
+        case links.ClaimSaved(claimed):
+            until = claimed.until_mono_ms
+            until_ms = None if until is None else step.stamp.wall_ms + until - step.now.mono_ms
+            step.tx.claims.save(claimed.sale, claimed.terminal, claimed.person, until_ms)
+        case links.ClaimEnded(sale):
+            step.tx.claims.end(sale)
         case links.PendingSaved() | links.PendingEnded():
             pass  # pending links are part of the desk's durable state
 
@@ -209,6 +259,7 @@ def link_sale(step: Step, effect: links.LinkSale) -> None:
             "corrects": None if effect.corrects is None else str(effect.corrects),
             "active": 1,
             "clock_suspect": int(effect.clock_suspect),
+            "scan": effect.scan_id,
         }
     )
     if effect.corrects is None:
@@ -240,14 +291,32 @@ def shown(step: Step, answer: links.Answer) -> dict[str, Any]:
         "to": answer.to,
         "outcome": answer.outcome.value,
         "tone": tone_of(answer.outcome).value,
-        "message": sentence(answer.outcome, language, point=answer.point, mask=mask, tier=tier),
+        "message": sentence(answer.outcome, language, **_words(answer, mask, tier)),
         "fuelling_point": answer.point,
         "sale": answer.sale,
         "repeat": answer.repeat,
         "member": None if member is None else {"mask": mask, "tier": tier},
-        "choices": [
-            {"kind": c.kind, "fuelling_point": c.point, "sale": c.sale, "age_s": c.age_s} for c in answer.choices
-        ],
+        "choices": [_tile(step, choice) for choice in answer.choices],
+    }
+
+
+def _words(answer: links.Answer, mask: str | None, tier: str | None) -> dict[str, Any]:
+    return {"point": answer.point, "mask": mask, "tier": tier, "terminal": answer.terminal}
+
+
+def _tile(step: Step, choice: links.Choice) -> dict[str, Any]:
+    """Return a tile: what tells one car from another, and which terminal works on it."""
+    row = None if choice.sale is None else step.tx.sales.row(choice.sale)
+    claim = None if choice.sale is None else step.memory.desk.claims.get(choice.sale)
+    return {
+        "kind": choice.kind,
+        "fuelling_point": choice.point,
+        "sale": choice.sale,
+        "age_s": choice.age_s,
+        "grade": None if row is None else row["grade"],
+        "volume_ml": None if row is None else row["volume_ml"],
+        "amount_minor": None if row is None else row["amount_minor"],
+        "claimed_by": None if claim is None else claim.terminal,
     }
 
 
@@ -264,89 +333,10 @@ def _answer(step: Step, answer: links.Answer, event: links.LinkEvent) -> None:
                 "level": None if event.who is None else event.who.level.value,
                 "member_ref": None if member is None else member["ref"],
                 "fuelling_point": answer.point,
+                "attendant": None if event.who is None else event.who.attendant,
+                "sale": answer.sale,
+                "clock_suspect": int(event.who is not None and event.who.clock_suspect),
             }
         )
     step.after.append(lambda: step.live.add_answer(told))
     step.after.append(lambda: _log.info("scan answered", reader=answer.to, outcome=answer.outcome.value))
-
-
-def link_by_number(step: Step, sale: str, card: str, by: correcting.By, key: bytes) -> dict[str, Any]:
-    """``sales link``: a person links a sale to the member whose card number was given."""
-    found = identity.classify(card, _layouts(step))
-    if found.kind is not Kind.CARD_NUMBER:
-        outcome = _REFUSED.get(found.kind, Outcome.NOT_A_MEMBER_CODE)
-        raise RequestRefused(sentence(outcome, "en"), hint="give the member's card number", exit_code=2)
-    scan_id = step.new_id()
-    who = credential(step, found.value or "", key, scan_id=scan_id, reader="cli", attendant=by.name)
-    if who is None:
-        raise RequestRefused("this card is not in the cache", hint="check the number, or wait for the next sync")
-    correcting.refuse_if_given_back(step, sale)
-    _recall(step, sale)
-    known = step.memory.desk.sales.get(sale)
-    event: links.LinkEvent
-    if known is not None and known.link is not None:
-        event = links.CorrectionRequested(sale, who, by.name, _role(by), by.reason)
-    else:
-        event = links.LinkRequested(sale, who, by.name, _role(by), by.reason)
-    return answered(step, tell(step, event))
-
-
-def _recall(step: Step, sale: str) -> None:
-    """Hand a stored sale that linking has forgotten back to it: a late link or a correction is about to be asked."""
-    row = step.tx.sales.row(sale)
-    if row is None or sale in step.memory.desk.sales:
-        return
-    ended_mono_ms = step.now.mono_ms - (step.now.wall_ms - row["ended_ms"])
-    found = step.tx.sales.active_link(sale)
-    link = None
-    if found is not None:
-        level = AuthLevel(found["level"])
-        who = links.Credential(found["id"], found["by"], found["by"], found["member"], level)
-        made = Now(found["made_ms"], step.now.mono_ms - (step.now.wall_ms - found["made_ms"]))
-        link = links.Link(step.tx.sales.count_links(sale), who, made, found["by"], found["delay_s"])
-    corrections = sum(1 for item in step.tx.sales.corrections(sale) if item["what"] == "link")
-    known = links.KnownSale(
-        sale,
-        row["fuelling_point"],
-        row["nozzle"],
-        row["ended_ms"],
-        ended_mono_ms,
-        state=SaleState(row["state"]),
-        link=link,
-        links=step.tx.sales.count_links(sale),
-        corrections=corrections,
-    )
-    tell(step, links.SaleRecalled(known))
-
-
-def _role(by: correcting.By) -> links.Role:
-    return links.Role.SUPERVISOR if by.role == "supervisor" else links.Role.ATTENDANT
-
-
-def unlink(step: Step, sale: str, by: correcting.By) -> dict[str, Any]:
-    """``sales unlink``: remove a wrong link."""
-    correcting.refuse_if_given_back(step, sale)
-    _recall(step, sale)
-    return answered(step, tell(step, links.CorrectionRequested(sale, None, by.name, _role(by), by.reason)))
-
-
-def answered(step: Step, effects: tuple[links.LinkEffect, ...]) -> dict[str, Any]:
-    """Return what linking answered a person. Raises RequestRefused where the answer is no."""
-    answers = [effect for effect in effects if isinstance(effect, links.Answer)]
-    assert answers, "linking answers every person"
-    answer = answers[-1]
-    good = {
-        Outcome.LINKED,
-        Outcome.LINKED_EARN_ONLY,
-        Outcome.LINKED_AFTER_LOCK,
-        Outcome.LINKED_MEMBER_UNKNOWN,
-        Outcome.REPEAT,
-        Outcome.CORRECTED,
-        Outcome.REMOVED,
-    }
-    member = None if answer.member is None else step.tx.members.by_id(answer.member)
-    mask = None if member is None else str(member["mask"])
-    message = sentence(answer.outcome, step.settings.station.language, point=answer.point, mask=mask)
-    if answer.outcome not in good:
-        raise RequestRefused(f"{answer.outcome.value}: {message}", hint="forecourt sales show SALE tells what it has")
-    return {"outcome": answer.outcome.value, "message": message, "sale": answer.sale, "repeat": answer.repeat}

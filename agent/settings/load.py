@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from agent.settings import checks, fraud, model, tables
+from agent.settings import checks, fraud, model, privacy, tables
 from agent.settings.section import Section
 from drivers.places import Path, Places, shown
 
@@ -22,17 +22,20 @@ _SINGLE: dict[str, type[Section]] = {
     "sales": model.SalesSettings,
     "head_office": model.HeadOfficeSettings,
     "loyalty": model.LoyaltySettings,
-    "privacy": model.PrivacySettings,
+    "privacy": privacy.PrivacySettings,
     "control": model.ControlSettings,
     "backup": model.BackupSettings,
+    "board": model.BoardSettings,
     "stock": model.StockSettings,
     "fraud": fraud.FraudSettings,
+    "shift": model.ShiftSettings,
 }
 _LISTS: dict[str, type[Section]] = {
     "line": model.LineSettings,
     "fuelling_point": model.PointSettings,
     "tank": model.TankSettings,
     "reader": model.ReaderSettings,
+    "staff": model.StaffSettings,
 }
 _REQUIRED = ("station", "line", "fuelling_point", "grade")
 _HINTS = {

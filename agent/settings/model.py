@@ -17,12 +17,14 @@ from agent.domain.link_records import Windows
 from agent.domain.wetstock.geometry import Ends, LyingCylinder
 from agent.domain.wetstock.strapping import Table
 from agent.settings.fraud import FraudSettings
+from agent.settings.privacy import PrivacySettings
 from agent.settings.section import Section
 from agent.settings.values import (
     DensityGM3,
     DurationMs,
     LitresMl,
     MinutesOfDay,
+    PinHash,
     PriceMilli,
     SizeBytes,
     TimeZone,
@@ -33,6 +35,9 @@ from drivers.registry import Decimals, spec
 
 EXPONENTS = {"CNY": 2, "EUR": 2, "USD": 2, "GBP": 2, "HKD": 2, "SGD": 2, "CHF": 2, "JPY": 0, "KRW": 0, "KWD": 3}
 """Minor-unit exponents of ISO 4217 for the currencies we have checked."""
+
+HANDHELD = "handheld"
+"""The kind of reader that has no wire."""
 
 
 class StationSettings(Section):
@@ -191,14 +196,32 @@ class TankSettings(Section):
 
 
 class ReaderSettings(Section):
-    """[[reader]]: one fuelling point makes it fixed, several make it roaming."""
+    """[[reader]]: one fuelling point makes it fixed, several make it roaming. A handheld has no port."""
 
     id: WireName
-    kind: Literal["serial-scanner", "pcsc", "pn532"] = "serial-scanner"
-    port: Annotated[str, Field(min_length=1)]
+    kind: Literal["serial-scanner", "pcsc", "pn532", "handheld"] = "serial-scanner"
+    port: str = ""
     serial: SerialSection = SerialSection()
     options: dict[str, Any] = Field(default_factory=dict)
     fuelling_points: tuple[int, ...] = Field(min_length=1, strict=False)
+
+
+class StaffSettings(Section):
+    """[[staff]]: one person of the station; ``badge``: the keyed index of a badge's number, 32 hex digits."""
+
+    id: WireName
+    name: Annotated[str, Field(min_length=1, max_length=64)]
+    role: Literal["attendant", "supervisor", "technician"] = "attendant"
+    pin_hash: PinHash | None = None
+    badge: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = None
+
+
+class ShiftSettings(Section):
+    """[shift]: sign-ins and shifts. ``one_terminal``: who signs in elsewhere is signed out where they were."""
+
+    open_max: Annotated[DurationMs, Field(ge=3_600_000)] = 26 * 3_600_000
+    badge_signs_in: bool = False
+    one_terminal: bool = False
 
 
 class GradeSettings(Section):
@@ -221,6 +244,9 @@ class SalesSettings(Section):
     link_before: DurationMs = 180_000
     choose: DurationMs = 60_000
     change: DurationMs = 180_000
+    claim: DurationMs = 120_000
+    first_scan: DurationMs = 30_000
+    undo: DurationMs = 10_000
     late: DurationMs = 86_400_000
     auto_tender: Literal["cash", "card", "account"] = "cash"
     hold_quote: Annotated[DurationMs, Field(ge=10_000, le=3_600_000)] = 180_000
@@ -243,6 +269,9 @@ class SalesSettings(Section):
             before_s=self.link_before // 1000,
             after_s=self.link_after // 1000,
             change_s=self.change // 1000,
+            claim_s=self.claim // 1000,
+            first_scan_s=self.first_scan // 1000,
+            undo_s=self.undo // 1000,
             settle_s=self.settle_after // 1000,
             late_h=self.late // 3_600_000,
         )
@@ -300,17 +329,25 @@ class LoyaltySettings(Section):
     breakage_bp: Annotated[int, Field(ge=0, le=10_000)] = 0
 
 
-class PrivacySettings(Section):
-    """[privacy]: the key of what stands encrypted in the database, kept outside of it and of its backups."""
-
-    field_key_file: Path | None = Field(default=None, strict=False)
-
-
 class ControlSettings(Section):
     """[control]: the local Unix socket; who may act is decided by peer credentials."""
 
     socket: Path = Field(default=Path("/run/forecourt/control.sock"), strict=False)
     supervisors: tuple[str, ...] = Field(default=("root",), strict=False)
+
+
+class BoardSettings(Section):
+    """[board]: the station's own web server for handhelds; without this section there is none. Port 0: any free one."""
+
+    listen: Annotated[str, Field(pattern=r"^([^:\s\[\]]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$")]
+    certificate_file: Path | None = Field(default=None, strict=False)
+    key_file: Path | None = Field(default=None, strict=False)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port to listen at."""
+        host, _, port = self.listen.rpartition(":")
+        return host.strip("[]"), int(port)
 
 
 class BackupSettings(Section):
@@ -335,15 +372,18 @@ class Settings(Section):
     fuelling_point: tuple[PointSettings, ...] = ()
     tank: tuple[TankSettings, ...] = ()
     reader: tuple[ReaderSettings, ...] = ()
+    staff: tuple[StaffSettings, ...] = ()
     grade: dict[str, GradeSettings] = Field(default_factory=dict)
     sales: SalesSettings = SalesSettings()
     head_office: HeadOfficeSettings = HeadOfficeSettings()
     loyalty: LoyaltySettings = LoyaltySettings()
-    privacy: PrivacySettings = PrivacySettings()
     control: ControlSettings = ControlSettings()
+    shift: ShiftSettings = ShiftSettings()
     backup: BackupSettings | None = None
+    board: BoardSettings | None = None
     stock: StockSettings = StockSettings()
     fraud: FraudSettings = FraudSettings()
+    privacy: PrivacySettings = PrivacySettings()
     tables: dict[int, Table] = Field(default_factory=dict)
     hash: str = ""
 
@@ -359,7 +399,12 @@ class Settings(Section):
             )
             for line in self.line
         ]
-        return tuple(lines + [reader_config(reader) for reader in self.reader])
+        return tuple(lines + [reader_config(reader) for reader in self.reader if reader.kind != HANDHELD])
+
+    @property
+    def handhelds(self) -> tuple[ReaderSettings, ...]:
+        """The readers that come by themselves, through the station's web server."""
+        return tuple(reader for reader in self.reader if reader.kind == HANDHELD)
 
 
 def line_config(

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, bindparam, delete, insert, select
+from sqlalchemy import Connection, bindparam, insert, select
 
 from agent.store.code_tables import SPENT_CODE
 from agent.store.prepared import Prepared, raw
-
-KEPT_S = 7 * 86_400
-"""How long a code is kept after its end: a clock that was set back must not revive it."""
 
 _T = SPENT_CODE
 _FIND = Prepared(
@@ -38,8 +35,3 @@ class CodeTable:
         kid, member, cti = key
         row = {"kid": kid, "member": member, "cti": cti, "expires_s": expires_s}
         _ADD.run(self._raw, {**row, "first_seen_ms": seen_ms, "reader": reader, "scan": scan})
-
-    def forget(self, now_s: int) -> int:
-        """Delete what ended long ago; returns how many."""
-        gone = self._connection.execute(delete(_T).where(_T.c.expires_s < now_s - KEPT_S))
-        return gone.rowcount

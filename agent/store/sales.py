@@ -51,6 +51,7 @@ _ACTIVE_LINK = Prepared(
         LINK.c.by,
         LINK.c.delay_s,
         LINK.c.clock_suspect,
+        LINK.c.scan,
         MEMBER.c.id.label("member"),
         MEMBER.c.mask,
     )
@@ -204,7 +205,7 @@ class SaleTable:
 
     def add_link(self, values: Mapping[str, Any]) -> None:
         """Insert a link; the partial unique index refuses a second active one (IntegrityError)."""
-        _INSERT_LINK.run(self._raw, {"clock_suspect": 0, **values})
+        _INSERT_LINK.run(self._raw, {"clock_suspect": 0, "scan": None, **values})
 
     def end_link(self, link: str) -> None:
         """A correction takes the place of this link."""

@@ -16,6 +16,7 @@ from agent.ids import RandomBits
 from agent.store import journal, swap
 from agent.store.alerts import AlertTable
 from agent.store.cards import CardTable
+from agent.store.claims import ClaimTable
 from agent.store.codes import CodeTable
 from agent.store.delivery import DeliveryTable
 from agent.store.engine import BEGIN, writer_engine
@@ -23,10 +24,12 @@ from agent.store.enrolments import EnrolmentTable
 from agent.store.failures import disk_named
 from agent.store.fraud import FraudTable
 from agent.store.gauges import GaugeTable
+from agent.store.handhelds import HandheldTable
 from agent.store.lock import InstanceLock, StoreError
 from agent.store.members import MemberTable
 from agent.store.memory import MemoryTable
 from agent.store.migrate import upgrade
+from agent.store.people import PeopleTable
 from agent.store.prepared import Prepared, raw
 from agent.store.rebirth import IncarnationTable, running_generation
 from agent.store.sales import UNSETTLED, SaleTable
@@ -50,8 +53,11 @@ class Tx:
         self.cards = CardTable(connection)
         self.alerts = AlertTable(connection)
         self.gauges = GaugeTable(connection)
+        self.claims = ClaimTable(connection)
         self.codes = CodeTable(connection)
+        self.handhelds = HandheldTable(connection)
         self.enrolments = EnrolmentTable(connection)
+        self.people = PeopleTable(connection)
         self.memory = MemoryTable(connection)
         self.delivery = DeliveryTable(connection)
         self.incarnations = IncarnationTable(connection)

@@ -268,6 +268,7 @@ LINK = Table(
     _text("corrects", nullable=True),
     _integer("active"),
     _integer("clock_suspect", server_default="0"),
+    _text("scan", nullable=True),
     ForeignKeyConstraint(["sale"], ["sale.id"]),
     ForeignKeyConstraint(["member_ref"], ["member.ref"]),
     Index("link_one_active", "sale", unique=True, sqlite_where=text("active = 1")),
@@ -290,6 +291,10 @@ SCAN_EVENT = Table(
     _text("level", nullable=True),
     _integer("member_ref", nullable=True),
     _integer("fuelling_point", nullable=True),
+    _text("attendant", nullable=True),
+    _text("sale", nullable=True),
+    _integer("clock_suspect", server_default="0"),
+    Index("scan_event_by_time", "at_ms"),
 )
 """What a reader's scan came to. Never the text."""
 

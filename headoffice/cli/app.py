@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
+from agent import crashes
 from headoffice.cli import acting, handing, listing
 from headoffice.cli.options import DatabaseOption, JsonOption, StateOption, open_database
 from headoffice.cli.output import show_json
@@ -97,6 +98,7 @@ def main(
 
 def entry() -> None:
     """Run the command line; every error a person can cause is one or two lines on stderr."""
+    crashes.install()
     try:
         code = app(standalone_mode=False)
     except HeadOfficeError as error:

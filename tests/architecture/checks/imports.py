@@ -17,6 +17,7 @@ ONE_FILE_EACH = {
     "alembic": ("agent/store/", "headoffice/store/"),
     "pyrage": ("agent/age.py",),
     "zstandard": ("agent/backup/packing.py",),
+    "h11": ("agent/board/wire.py",),
     "ctypes": ("drivers/pcsc/winscard.py",),
     "amqtt": ("agent/demo/embedded_broker.py",),
 }
