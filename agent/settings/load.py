@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from agent.settings import checks, fraud, model, privacy, tables
+from agent.settings import checks, fraud, model, tables
 from agent.settings.section import Section
 from drivers.places import Path, Places, shown
 
