@@ -23,6 +23,8 @@ NAMES: dict[str, str] = {
     "link.before_commit": "a link is written, the transaction is still open",
     "link.after_commit": "a link is committed, the reader has no answer",
     "board.after_commit": "what a handheld asked for is committed, it has no answer",
+    "card.counted": "a card's counter is written, the transaction is still open",
+    "card.after_commit": "a card's counter is committed with its link, the reader has no answer",
     "tender.before_commit": "a settlement is written, the transaction is still open",
     "tender.after_commit": "a settlement is committed, the person has no answer",
     "enrol.before_commit": "a member is enrolled, the transaction is still open",

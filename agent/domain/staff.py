@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -22,3 +24,19 @@ class Staff:
     name: str
     role: StaffRole
     active: bool = True
+
+
+DESK = "cli"
+"""The terminal of who signs in at the station's computer."""
+
+
+def who_served(here: Mapping[str, str], nearest_first: Sequence[AbstractSet[str]]) -> str | None:
+    """Return the one person at the nearest manned group of terminals, ``None`` where several people are there.
+
+    ``here``: staff id by terminal. ``nearest_first``: a point's own readers, those it shares, the desk.
+    """
+    for terminals in nearest_first:
+        people = {here[terminal] for terminal in terminals if terminal in here}
+        if people:
+            return people.pop() if len(people) == 1 else None
+    return None

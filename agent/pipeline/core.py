@@ -39,15 +39,18 @@ from agent.logs import get_logger
 from agent.pipeline import (
     alerting,
     asking,
+    card_keys,
     codes,
     downlink,
     gauging,
     handhelds,
+    people,
     points,
     posting,
     pricing,
     quoting,
     receiving,
+    retention,
     rollback,
     rulebook,
     scanning,
@@ -152,6 +155,7 @@ class Pipeline:
             memory.locks[sale] = (now.mono_ms + self._settings.sales.holds_ms(until_ms, now.wall_ms), until_ms)
         gauging.build(self._settings, tx, memory)
         rollback.at_start(memory)
+        people.at_start(tx, memory, now.mono_ms)
         for sale, due_ms in tx.sales.scheduled():
             memory.due[sale] = now.mono_ms + self._settings.sales.settles_in_ms(due_ms, now.wall_ms)
         return memory
@@ -179,6 +183,7 @@ class Pipeline:
             step.tx.memory.set_meta("configuration", self._settings.hash)
         step.tx.memory.set_meta("connect_n", str(int(step.tx.memory.meta("connect_n") or "0") + CONNECTS_PER_START))
         downlink.go_on(step)
+        card_keys.go_on(step)
         step.audit("agent", "agent", "started", self._boot, reason=f"configuration {self._settings.hash}")
         self._tell_restored(step)
         for weak in points.without_totals(step.memory):
@@ -296,15 +301,24 @@ class Pipeline:
             scanning.tell(step, links.Ticked())
             for number in step.memory.points:
                 points.handle(step, number, events.Ticked())
+            people.unlock_due(step)
             quoting.release_due(step)
             settling.settle_due(step)
             alerting.watch_gauges(step)
             self._watch_clock(step, now)
             pricing.refresh(step)
+            retention.slice_due(step)
+            self._scrub(step)
         else:
             receiving.settle(step)
             pricing.telemetry(step)
+            retention.look(step)
         self._finish(step)
+
+    def _scrub(self, step: Step) -> None:
+        """Within a second of an erasure its last trace leaves the database's log; a reader in the way is waited for."""
+        if step.memory.scrub:
+            step.after.append(lambda: setattr(self._memory, "scrub", not self._store.scrub()))
 
     def _watch_clock(self, step: Step, now: Now) -> None:
         behind = now.wall_ms < self._store.newest_ms - BACKWARD_ALERT_MS
@@ -313,18 +327,15 @@ class Pipeline:
         )
 
     def _asked(self, item: Asked) -> None:
-        """Do what a person asks; a refused wish is answered and leaves no trace but what it says must be remembered."""
         step = self._step(read(self._clock))
         try:
             answer = success(asking.act(step, item, self._index_key))
         except RequestRefused as refused:
-            step.roll_back()
             answer = refusal(str(refused), refused.hint, refused.exit_code)
-            if refused.remember is None:
+            if not refused.keeps:
+                step.roll_back()
                 item.reply.give(answer)
                 return
-            step = self._step(read(self._clock))
-            refused.remember(step)
         step.after.append(lambda: item.reply.give(answer))
         self._finish(step)
 
@@ -333,8 +344,9 @@ class Pipeline:
         try:
             answer = posting.act(step, item, self._index_key)
         except RequestRefused as failure:
-            step.roll_back()
-            step = self._step(read(self._clock))
+            if not failure.keeps:
+                step.roll_back()
+                step = self._step(read(self._clock))
             answer = posting.refused(step, item, failure)
         step.passed.append("board")
         step.after.append(lambda: item.reply.give(answer))
@@ -402,6 +414,7 @@ _AFTER = (
     ("sale", "sale.after_commit"),
     ("link", "link.after_commit"),
     ("board", "board.after_commit"),
+    ("card", "card.after_commit"),
     ("tender", "tender.after_commit"),
     ("enrol", "enrol.after_commit"),
     ("rules", "rules.after_commit"),

@@ -19,7 +19,7 @@ from agent.domain.rules.told import keep
 from agent.domain.rules.verdict import Evaluation
 from agent.domain.sale import Sale, SaleState
 from agent.failpoints import failpoint
-from agent.pipeline import correcting, couponing, leasing, points, quoting, scanning, wallets
+from agent.pipeline import correcting, couponing, leasing, points, quoting, scanning, wallets, watching
 from agent.pipeline.step import RequestRefused, Step
 from agent.pipeline.wishes import NOTHING, Wish
 from agent.store.journal import Written
@@ -122,6 +122,7 @@ def _commit(
             ended_ms=row["ended_ms"],
             now_ms=step.stamp.wall_ms,
             tenders=tenders,
+            held=watching.is_held(step, row["id"]),
         )
     except settlement.TenderError as failure:
         raise RequestRefused(str(failure), hint=f"the net of this sale is {evaluation.net_minor}") from failure
@@ -302,11 +303,13 @@ def keep_lots(
     Returns the terms of the latter, as their record tells them.
     """
     posted = {leg.lot for leg in postings if leg.member is not None}
-    known = {row["id"] for row in step.tx.sales.lots_of(ref)}
-    fresh = [lot for lot in lots if lot.id in posted and lot.id not in known]
-    for lot in fresh:
-        add_lot(step, lot, ref)
-    return [lot_record(lot) for lot in fresh if lot.source != HEAD_OFFICE]
+    rows = step.tx.sales.lots_of(ref)
+    own, known = {row["id"] for row in rows if row["member_ref"] == ref}, {row["id"] for row in rows}
+    for lot in lots:
+        if lot.id in posted and lot.id not in own:
+            add_lot(step, lot, ref)
+    made = [lot for lot in lots if lot.id in posted and lot.id not in known]
+    return [lot_record(lot) for lot in made if lot.source != HEAD_OFFICE]
 
 
 def _record(settled: settlement.Settlement, taken: leasing.Amounts) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from agent.settings import checks, fraud, model, tables
+from agent.settings import checks, fraud, model, privacy, tables
 from agent.settings.section import Section
 from drivers.places import Path, Places, shown
 
@@ -22,7 +22,6 @@ _SINGLE: dict[str, type[Section]] = {
     "sales": model.SalesSettings,
     "head_office": model.HeadOfficeSettings,
     "loyalty": model.LoyaltySettings,
-    "privacy": model.PrivacySettings,
     "control": model.ControlSettings,
     "backup": model.BackupSettings,
     "board": model.BoardSettings,

@@ -13,10 +13,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from agent.domain.codes.sun import Profile
-from agent.domain.link_records import Windows
+from agent.domain.link_windows import Windows
 from agent.domain.wetstock.geometry import Ends, LyingCylinder
 from agent.domain.wetstock.strapping import Table
 from agent.settings.fraud import FraudSettings
+from agent.settings.privacy import PrivacySettings
 from agent.settings.section import Section
 from agent.settings.values import (
     DensityGM3,
@@ -206,13 +207,17 @@ class ReaderSettings(Section):
 
 
 class StaffSettings(Section):
-    """[[staff]]: one person of the station; ``badge``: the keyed index of a badge's number, 32 hex digits."""
+    """[[staff]]: one person of the station; ``badge``: the keyed index of a badge's number, 32 hex digits.
+
+    ``members``: the member ids of this person and their family.
+    """
 
     id: WireName
     name: Annotated[str, Field(min_length=1, max_length=64)]
     role: Literal["attendant", "supervisor", "technician"] = "attendant"
     pin_hash: PinHash | None = None
     badge: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = None
+    members: tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")], ...] = Field(default=(), strict=False)
 
 
 class ShiftSettings(Section):
@@ -328,12 +333,6 @@ class LoyaltySettings(Section):
     breakage_bp: Annotated[int, Field(ge=0, le=10_000)] = 0
 
 
-class PrivacySettings(Section):
-    """[privacy]: the key of what stands encrypted in the database, kept outside of it and of its backups."""
-
-    field_key_file: Path | None = Field(default=None, strict=False)
-
-
 class ControlSettings(Section):
     """[control]: the local Unix socket; who may act is decided by peer credentials."""
 
@@ -382,13 +381,13 @@ class Settings(Section):
     sales: SalesSettings = SalesSettings()
     head_office: HeadOfficeSettings = HeadOfficeSettings()
     loyalty: LoyaltySettings = LoyaltySettings()
-    privacy: PrivacySettings = PrivacySettings()
     control: ControlSettings = ControlSettings()
     shift: ShiftSettings = ShiftSettings()
     backup: BackupSettings | None = None
     board: BoardSettings | None = None
     stock: StockSettings = StockSettings()
     fraud: FraudSettings = FraudSettings()
+    privacy: PrivacySettings = PrivacySettings()
     tables: dict[int, Table] = Field(default_factory=dict)
     hash: str = ""
 

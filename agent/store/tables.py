@@ -294,6 +294,7 @@ SCAN_EVENT = Table(
     _text("attendant", nullable=True),
     _text("sale", nullable=True),
     _integer("clock_suspect", server_default="0"),
+    Index("scan_event_by_time", "at_ms"),
 )
 """What a reader's scan came to. Never the text."""
 
@@ -481,20 +482,3 @@ ALERT = Table(
     Index("alert_by_state", "state"),
 )
 """One alert as people see it: raised, perhaps acknowledged, perhaps over."""
-
-TANK_LEVEL = Table(
-    "tank_level",
-    metadata,
-    _integer("tank", primary_key=True),
-    _integer("at_ms"),
-    _text("quality"),
-    _integer("volume_ml", nullable=True),
-    _integer("tc_volume_ml", nullable=True),
-    _integer("ullage_ml", nullable=True),
-    _integer("height_um", nullable=True),
-    _integer("water_height_um", nullable=True),
-    _integer("water_volume_ml", nullable=True),
-    _integer("temperature_mdegc", nullable=True),
-    _integer("delivery", nullable=True),
-)
-"""The newest reading of each tank, for restarts and for looking at."""

@@ -101,6 +101,8 @@ class Plan:
     has_mark: bool = False
     protocol: str = "dart"
     pump_rollback: bool = False
+    uid_cards: bool = False
+    sun_fallback: bool = False
 
 
 def forecourt_config(config: ForecourtConfig, protocol: str) -> ForecourtConfig:
@@ -142,6 +144,8 @@ def _toml(config: ForecourtConfig, plan: Plan) -> str:
         f'[sales]\nsettle = "{plan.settle}"\nsettle_after = "{plan.settle_after}"',
         f'link_after = "{plan.link_after}"\nlink_before = "{plan.link_before}"',
         f"[loyalty]\npump_rollback = {str(plan.pump_rollback).lower()}",
+        f"uid_cards = {str(plan.uid_cards).lower()}\nsun_fallback = {str(plan.sun_fallback).lower()}",
+        '[[loyalty.sun]]\npicc = "p"\nmac = "m"\n\n[[loyalty.sun]]\npicc = "e"\nmac = "c"',
         f'[head_office]\ntelemetry_every = "{plan.telemetry_every}"',
     ]
     grades = {n.grade: n for point in config.points for n in point.nozzles}
