@@ -8,7 +8,7 @@ from typing import Any
 from agent.domain import point_events as events
 from agent.domain.settlement import Tender
 from agent.inbox import Asked
-from agent.pipeline import alerting, correcting, points, pricing, quoting, relinking, settling
+from agent.pipeline import alerting, asking_members, correcting, points, pricing, quoting, relinking, settling
 from agent.pipeline.arguments import number as _number
 from agent.pipeline.arguments import optional_number as _optional_number
 from agent.pipeline.arguments import sale as _sale
@@ -94,6 +94,8 @@ def _unlock(step: Step, asked: Asked, _key: bytes) -> dict[str, Any]:
 
 def _link(step: Step, asked: Asked, key: bytes) -> dict[str, Any]:
     by = correcting.By(asked.person.name, asked.person.role, _text(asked, "reason", needed=False))
+    if asked.args.get("phone"):
+        return asking_members.link_by_phone(step, asked, _sale(step, asked), by, key)
     code = asked.args.get("code")
     text = _text(asked, "card") if code is None else code
     if not isinstance(text, str) or len(text) > MAX_COUPON_TEXT:
@@ -211,4 +213,5 @@ OPERATIONS: dict[str, tuple[Operation, str]] = {
     "prices.set": (_price, SUPERVISOR),
     "tanks.confirm-units": (_confirm_units, SUPERVISOR),
     **PRIVACY,
+    **asking_members.MEMBERS,
 }
