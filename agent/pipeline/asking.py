@@ -12,6 +12,7 @@ from agent.pipeline import alerting, correcting, handhelds, points, pricing, quo
 from agent.pipeline.arguments import by as _by
 from agent.pipeline.arguments import number, optional_number, sale_meant, terminal, text
 from agent.pipeline.asking_links import LINKS
+from agent.pipeline.asking_members import MEMBERS
 from agent.pipeline.asking_privacy import PRIVACY
 from agent.pipeline.step import RequestRefused, Step
 from agent.pipeline.wishes import MAX_COUPONS, Wish
@@ -195,4 +196,5 @@ OPERATIONS: dict[str, tuple[Operation, str]] = {
     "device.pair": (handhelds.open_pairing, SUPERVISOR),
     "device.unpair": (handhelds.unpair, SUPERVISOR),
     **PRIVACY,
+    **MEMBERS,
 }

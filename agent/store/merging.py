@@ -28,6 +28,7 @@ _NOBODY = {
     "visits": 0,
     "first_fill_used": 0,
     "known": 0,
+    "tank_ml": None,
 }
 """What is left of the person in the row of an id that was merged; its base stands until a newer one includes it."""
 
