@@ -262,6 +262,7 @@ def link_sale(step: Step, effect: links.LinkSale) -> None:
             "active": 1,
             "clock_suspect": int(effect.clock_suspect),
             "scan": effect.scan_id,
+            "late": int(effect.late),
         }
     )
     if effect.corrects is None:

@@ -22,6 +22,7 @@ from agent.settings.values import (
     DurationMs,
     LitresMl,
     MinutesOfDay,
+    MoneyMilli,
     PriceMilli,
     SizeBytes,
     TimeZone,
@@ -275,12 +276,25 @@ class CardLayout(Section):
     check: Literal["luhn", "none"] = "luhn"
 
 
+class LevelSettings(Section):
+    """[loyalty.levels]: what a member may have on one local day; money in 1/1000, fuel in ml."""
+
+    redeem_a_day: MoneyMilli = 50_000
+    uid_sales: Annotated[int, Field(ge=0, le=100)] = 2
+    uid_volume_l: LitresMl = 200_000
+
+
 class LoyaltySettings(Section):
-    """[loyalty]: ``unit_cost_milli``: what a point costs, in 1/1000 of the currency; ``breakage_bp``: never spent."""
+    """[loyalty]: ``pending``, ``pending_doubtful``: how long points wait at least, unset = as the rules say.
+
+    ``unit_cost_milli``: what a point costs, in 1/1000 of the currency; ``breakage_bp``: never spent.
+    """
 
     card: tuple[CardLayout, ...] = Field(default=(CardLayout(prefix="9", length=16),), strict=False)
     pump_rollback: bool = False
-    pending: Annotated[DurationMs, Field(ge=1_000)] = 86_400_000
+    pending: Annotated[DurationMs, Field(ge=1_000)] | None = None
+    pending_doubtful: Annotated[DurationMs, Field(ge=1_000)] | None = None
+    levels: LevelSettings = LevelSettings()
     unit_cost_milli: Annotated[int, Field(ge=0, le=1_000_000)] = 10
     breakage_bp: Annotated[int, Field(ge=0, le=10_000)] = 0
 
