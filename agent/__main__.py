@@ -2,9 +2,12 @@
 
 import sys
 
+from agent import crashes
+
 
 def entry() -> None:
     """The console script ``forecourt``."""
+    crashes.install()
     try:
         from agent.cli.quick import answered
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from random import Random, SystemRandom
 
-from agent import __version__
+from agent import __version__, keyring
 from agent.answers import Answers
 from agent.backup.keeper import Keeper
 from agent.checkup import VERIFIED_AT, Checkup, DiskWatch, giving_up
@@ -44,64 +44,14 @@ from drivers.line import Line
 from drivers.readings import FuellingPointReading, Reading, TankReading
 from drivers.registry import make_line
 from sync import ports
-from sync.signing import PinnedKeys
 
 _log = get_logger("daemon")
 
 GET_S = 0.5
 MARK_EVERY_S = 1.0
-INDEX_KEY_BYTES = 32
 BOOT_ID_NAME = "FORECOURT_BOOT_ID"
 GIVE_WAY_S = 0.0005
 """A thread that computes (a backup being checked) gives way to the pipeline after this, not after Python's 5 ms."""
-
-
-class SecretMissing(Exception):
-    """A secret named by the configuration cannot be used. ``hint``: what to do."""
-
-    def __init__(self, message: str, *, hint: str) -> None:
-        super().__init__(message)
-        self.hint = hint
-
-
-def secret(named: Path | None, credential: str) -> str:
-    """Return the text of a secret: from the file named, else from ``$CREDENTIALS_DIRECTORY/credential``.
-
-    Raises SecretMissing.
-    """
-    directory = os.environ.get("CREDENTIALS_DIRECTORY", "")
-    path = named if named is not None else (Path(directory) / credential if directory else None)
-    hint = "forecourt-hq keys makes it; the installer's page says where it goes"
-    if path is None:
-        raise SecretMissing(f"no file is named for the {credential}", hint=hint)
-    try:
-        text = path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as failure:
-        raise SecretMissing(f"{path} ({credential}) cannot be read: {failure}", hint=hint) from failure
-    if not text:  # what the unit hands over in place of a file that is not there
-        raise SecretMissing(f"the {credential} is empty or missing", hint=hint)
-    return text
-
-
-def index_key(settings: Settings) -> bytes:
-    """Return the group's key of the blind indexes. Raises SecretMissing."""
-    text = secret(settings.head_office.index_key_file, "index-key")
-    try:
-        key = bytes.fromhex(text)
-    except ValueError as failure:
-        raise SecretMissing("the index key is not hexadecimal", hint="copy it again from head office") from failure
-    if len(key) != INDEX_KEY_BYTES:
-        raise SecretMissing(f"the index key has {len(key)} bytes, not {INDEX_KEY_BYTES}", hint="copy it again")
-    return key
-
-
-def pinned_keys(settings: Settings) -> PinnedKeys:
-    """Return the head-office keys this station trusts. Raises SecretMissing."""
-    text = secret(settings.head_office.keys_file, "pinned-keys")
-    try:
-        return PinnedKeys.from_jwks(text)
-    except ValueError as failure:
-        raise SecretMissing(f"the pinned keys cannot be used: {failure}", hint="copy them again") from failure
 
 
 def boot_id() -> str:
@@ -142,8 +92,9 @@ class Daemon:
         self._settings = settings
         self._clock: Clock = clock_from_environment()
         self._rng = SystemRandom()
-        self._key = index_key(settings)
-        self._pinned = pinned_keys(settings)
+        self._key = keyring.index_key(settings)
+        self._pinned = keyring.pinned_keys(settings)
+        self._keyring = keyring.load(settings)
         place = settings.store
         self._reserve = reserve
         with disk_named():
@@ -183,6 +134,7 @@ class Daemon:
             capabilities=of_points(device for line in self._lines.values() for device in line.devices),
             outlets=Outlets(self._send, self._wake, self._begin_anew),
             pinned=self._pinned,
+            keys=self._keyring,
         )
 
     def _begin(self) -> rebirth.Begun:
@@ -207,6 +159,12 @@ class Daemon:
             self._supervisor.add(f"line-{name}", _line_shell(name, line, self._inbox, self._clock))
         if self._keeper is not None:
             self._supervisor.add("backup", self._keeper.shell)
+        if self._settings.board is not None:
+            from agent.board.shell import Board  # the web server is loaded where it is wanted
+
+            wanted, found = self._settings.board, self._settings
+            board = Board(settings=found, wanted=wanted, live=self._live, inbox=self._inbox, clock=self._clock)
+            self._supervisor.add("board", board.shell)
         if self._stopped is None:
             self._uplink = self._make_uplink()
             self._supervisor.add("uplink", self._uplink.shell)

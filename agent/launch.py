@@ -54,9 +54,10 @@ def run(config: Path) -> int:
         except StoreError as failure:
             fail(str(failure), failure.hint, 2)
         from agent import daemon
+        from agent.keyring import SecretMissing
     try:
         begins_anew = daemon.run(settings, lock)
-    except (StoreError, daemon.SecretMissing, daemon.StationRefused, WiringError) as failure:
+    except (StoreError, SecretMissing, daemon.StationRefused, WiringError) as failure:
         fail(str(failure), failure.hint, 2)
     return int(begins_anew)  # an end that whoever watches this process must not take for a wish to stay down
 

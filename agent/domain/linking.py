@@ -83,6 +83,15 @@ def step(desk: LinkDesk, event: LinkEvent, now: Now) -> Result:
     return desk, over + effects
 
 
+def is_repeat(desk: LinkDesk, who: Credential, now: Now) -> bool:
+    """Return whether a scan with a one-time code tells linking what it knows: its link stands, or waits, as it did."""
+    reader = desk.readers.get(who.reader)
+    if reader is None:
+        return False
+    known = _known_scan(desk, reader, who, _point_meant(reader, desk.chosen.get(reader.id)), now)
+    return known is not None and any(isinstance(effect, Answer) and effect.repeat for effect in known[1])
+
+
 def _dispatch(desk: LinkDesk, event: LinkEvent, now: Now) -> Result:
     match event:
         case MemberScanned():

@@ -25,7 +25,7 @@ STORAGE_SUBJECT = "storage"
 SILENT_AFTER_MS = 60_000
 """A gauge not heard from for so long is silent for the tanks it serves."""
 
-_SECURITY = frozenset({"CLOCK_BACKWARD"})
+_SECURITY = frozenset({"CLOCK_BACKWARD", "PIN_LOCKED"})
 SEVERITIES = {
     "POINT_OFFLINE": "alarm",
     "METER_RESET": "critical",
@@ -37,6 +37,9 @@ SEVERITIES = {
     "DISK_FULL": "critical",
     "MARK_NOT_WRITTEN": "alarm",
     "VERIFY_FAILED": "critical",
+    "PIN_LOCKED": "alarm",
+    "BOARD_DOWN": "alarm",
+    "BOARD_CERTIFICATE_ENDS": "warning",
 }
 
 

@@ -8,10 +8,11 @@ from typing import Any
 from agent.domain import point_events as events
 from agent.domain.settlement import Tender
 from agent.inbox import Asked
-from agent.pipeline import alerting, correcting, points, pricing, quoting, settling
+from agent.pipeline import alerting, correcting, handhelds, points, pricing, quoting, settling
 from agent.pipeline.arguments import by as _by
 from agent.pipeline.arguments import number, optional_number, sale_meant, terminal, text
 from agent.pipeline.asking_links import LINKS
+from agent.pipeline.asking_privacy import PRIVACY
 from agent.pipeline.step import RequestRefused, Step
 from agent.pipeline.wishes import MAX_COUPONS, Wish
 from drivers.commands import ConfirmUnits
@@ -191,4 +192,7 @@ OPERATIONS: dict[str, tuple[Operation, str]] = {
     "alerts.ack": (_acknowledge, "attendant"),
     "prices.set": (_price, SUPERVISOR),
     "tanks.confirm-units": (_confirm_units, SUPERVISOR),
+    "device.pair": (handhelds.open_pairing, SUPERVISOR),
+    "device.unpair": (handhelds.unpair, SUPERVISOR),
+    **PRIVACY,
 }

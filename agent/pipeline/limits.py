@@ -55,7 +55,7 @@ def withheld(step: Step, sale: Row, link: Linked | None) -> Withheld | None:
     """Return why the member gets nothing on a sale, ``None`` where nothing is withheld."""
     if link is None:
         return None
-    if watching.earns_nothing(step, sale["id"]):
+    if watching.earns_nothing(step, sale["id"], link.member_ref):
         return Withheld(STAFF_CARDS, 1, 1)
     if link.level is not AuthLevel.UID:
         return None
@@ -78,12 +78,12 @@ def waiting(step: Step, sale: str, link: Linked | None, evaluation: Evaluation) 
     """Return how the points of a sale wait; the hours are those of its rules, lifted by [loyalty] pending."""
     if link is None:
         return Waiting()
-    touched = watching.touched(step, sale)
+    touched = watching.touched(step, sale, link.member_ref)
     doubtful = link.clock_suspect or bool(touched & DOUBTS)
     loyalty = step.settings.loyalty
     weak = doubtful or evaluation.sale.presented.weak
     least_ms = (loyalty.pending_doubtful if weak else loyalty.pending) or 0
-    held = link.late or bool(touched & REVIEWED_FIRST) or watching.is_held(step, sale)
+    held = link.late or bool(touched & REVIEWED_FIRST) or watching.is_held(step, sale, link.member_ref)
     return Waiting(held, doubtful, least_ms)
 
 

@@ -13,8 +13,10 @@ from agent.domain import link_memory
 from agent.domain.alerts import DeviceAlerts
 from agent.domain.codes.keyset import EMPTY as EMPTY_KEYS
 from agent.domain.codes.keyset import KeySet
+from agent.domain.handheld import Pairing
 from agent.domain.link_records import LinkDesk
 from agent.domain.point_state import Point
+from agent.domain.retention import Nights
 from agent.domain.rules.model import RuleSet
 from agent.domain.wetstock.alerts import TankAlerts
 from agent.domain.wetstock.console_time import ConsoleClock
@@ -37,6 +39,21 @@ class Still:
     values: tuple[int | None, ...]
     since_mono_ms: int
     sold_ml: int
+
+
+@dataclass(frozen=True, slots=True)
+class Privacy:
+    """How far this night's deletion of what was kept long enough has come.
+
+    ``left``: kinds of data still to be looked through in the night ``tonight``; ``swept``, ``looked``: the last night
+    that was done, and the last one at which the clock was looked at.
+    """
+
+    nights: Nights
+    tonight: str = ""
+    left: tuple[str, ...] = ()
+    swept: str | None = None
+    looked: str | None = None
 
 
 class DeskText:
@@ -83,7 +100,9 @@ class Memory:
 
     Of gauges: ``gauge_lost_ms`` since when each was not heard, ``sold_ml`` by tank since the start, ``still`` readings
     that do not change, ``backfills`` ranges being read (command to tank). ``offered``: by fuelling point, the waiting
-    scan that lower prices were looked up for last.
+    scan that lower prices were looked up for last. ``privacy``: ``None`` until it was first looked for.
+    ``scrub``: something was erased, and the database's log may still hold it, as after every start.
+    ``locked``: until when wrong PINs lock a person out, monotonic.
     """
 
     desk: LinkDesk
@@ -110,6 +129,10 @@ class Memory:
     still: dict[int, Still] = field(default_factory=dict)
     backfills: dict[str, int] = field(default_factory=dict)
     offered: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    privacy: Privacy | None = None
+    scrub: bool = True
+    locked: dict[str, int] = field(default_factory=dict)
+    pairing: Pairing | None = None
 
     def draft(self) -> Memory:
         """Return a copy whose dictionaries may be changed."""
@@ -131,4 +154,5 @@ class Memory:
             still=dict(self.still),
             backfills=dict(self.backfills),
             offered=dict(self.offered),
+            locked=dict(self.locked),
         )

@@ -14,9 +14,9 @@ from agent.domain.booking import LOWERED_PRICE, Rules
 from agent.domain.linking import settlement_due_ms
 from agent.domain.point_lowered import SoldLower
 from agent.domain.point_state import ControlMode, NozzleConfig, Point, PointConfig, durable, restore
-from agent.domain.sale import Sale
+from agent.domain.sale import Sale, SaleKind
 from agent.failpoints import failpoint
-from agent.pipeline import alerting, scanning
+from agent.pipeline import alerting, people, scanning
 from agent.pipeline.memory import Memory
 from agent.pipeline.step import Step
 from agent.settings import PointSettings, Settings
@@ -170,7 +170,7 @@ def _book(step: Step, point: Point, effect: events.Book, recovered: int) -> None
         lifted_ms=effect.lifted_ms,
         ended_ms=effect.ended_ms,
         business_day=step.business_day(effect.ended_ms),
-        attendant=effect.attendant,
+        attendant=_attendant(step, number, effect),
         flags=booking.flags,
         rollback_offer=None if given is None else given.offer,
         list_price_milli=None if given is None else given.list_price_milli,
@@ -178,6 +178,12 @@ def _book(step: Step, point: Point, effect: events.Book, recovered: int) -> None
     write_sale(step, sale, recovered)
     if given is not None and LOWERED_PRICE not in sale.flags:
         _tell_given(step, sale, given)
+
+
+def _attendant(step: Step, number: int, effect: events.Book) -> str | None:
+    """Who is signed in there; where nobody is, who let the fuelling go by hand."""
+    is_recovered = effect.booking.kind is SaleKind.RECOVERED
+    return people.served_by(step, number, effect.lifted_ms, is_recovered=is_recovered) or effect.attendant
 
 
 def _tell_given(step: Step, sale: Sale, given: SoldLower) -> None:

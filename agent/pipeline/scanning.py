@@ -16,7 +16,7 @@ from agent.domain.instant import Now
 from agent.domain.link_windows import Windows
 from agent.failpoints import failpoint
 from agent.logs import get_logger
-from agent.pipeline import codes, correcting, relinking, settling
+from agent.pipeline import cards, codes, correcting, people, relinking, settling, watching
 from agent.pipeline.step import Step
 from agent.store.store import Tx
 from drivers.readings import CardTap, CodeScan
@@ -79,8 +79,8 @@ def judged(step: Step, text: str, *, scan_id: str, reader: str, attendant: str |
 
 def scanned(step: Step, scan: CodeScan, index_key: bytes) -> None:
     """Handle one frame of a reader."""
-    scan_id = step.new_id()
-    found = judged(step, scan.text, scan_id=scan_id, reader=scan.reader, attendant=None, index_key=index_key)
+    scan_id, attendant = step.new_id(), people.attendant_at(step, scan.reader)
+    found = judged(step, scan.text, scan_id=scan_id, reader=scan.reader, attendant=attendant, index_key=index_key)
     tell(step, _event(found, scan_id, scan.reader))
 
 
@@ -188,10 +188,9 @@ def _last(step: Step, effects: tuple[links.LinkEffect, ...]) -> dict[str, Any]:
     return shown(step, answers[-1])
 
 
-def tapped(step: Step, tap: CardTap) -> None:
-    """Refuse a card laid on a reader aloud: no card is known here yet, so it is answered as an unknown number is."""
-    digest = identity.text_digest((tap.uid or tap.ndef or b"").hex())
-    tell(step, links.MemberScanned(step.new_id(), tap.reader, digest, None, Outcome.UNKNOWN_CARD))
+def tapped(step: Step, tap: CardTap, index_key: bytes) -> None:
+    """Handle one card laid on a reader."""
+    tell(step, cards.tapped(step, tap, index_key, attendant=people.attendant_at(step, tap.reader)))
 
 
 def _layouts(step: Step) -> tuple[identity.CardLayout, ...]:
@@ -232,6 +231,11 @@ def _carry(step: Step, effect: links.LinkEffect, event: links.LinkEvent) -> None
             correcting.correct_link(step, effect)
         case links.Answer():
             _answer(step, effect, event)
+            if isinstance(event, links.MemberScanned) and effect.outcome is Outcome.REPLAYED and event.who is not None:
+                who = event.who
+                watching.after_refusal(
+                    step, watching.Refusal(effect.outcome, event.reader, who.attendant, who.member, who.code)
+                )
         case links.Audit(who, role, action, subject, reason, result):
             step.audit(who, role.value, action, subject, reason=reason, result=result)
         case links.SpendCode():
@@ -277,8 +281,9 @@ def link_sale(step: Step, effect: links.LinkSale) -> None:
                 "code": effect.code,
             },
         )
-        if effect.late:
-            correcting.late_points(step, effect.sale)
+    watching.after_link(step, effect.sale, late=effect.late)
+    if effect.late and effect.corrects is None:
+        correcting.late_points(step, effect.sale)
     settling.reschedule(step, effect.sale)
     failpoint("link.before_commit")
     step.passed.append("link")

@@ -12,6 +12,7 @@ from typing import Any
 
 from agent.domain.instant import Now
 from agent.ids import RandomBits, ulid
+from agent.keyring import NO_KEYS, Keyring
 from agent.live import LiveBoard
 from agent.pipeline.memory import Memory
 from agent.settings import Settings
@@ -60,9 +61,11 @@ class Step:
         stamp: Stamp,
         random: RandomBits,
         pinned: PinnedKeys | None = None,
+        keys: Keyring = NO_KEYS,
     ) -> None:
-        """``pinned``: head office's public keys, ``None`` where this station has none."""
+        """``pinned``: head office's public keys, ``None`` where this station has none; ``keys``: what else it holds."""
         self.settings = settings
+        self.keys = keys
         self.pinned = pinned
         self.memory = memory
         self.live = live

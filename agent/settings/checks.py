@@ -37,7 +37,7 @@ _HINT_LIMITS = "keep maximum > high > overfill > delivery needed > low > heel, a
 
 def run(document: Mapping[str, Any], values: Mapping[str, Any], report: Report) -> None:
     """Check everything that needs more than one section; ``values`` holds ``None`` for items that were refused."""
-    for key in ("line", "fuelling_point", "tank", "reader"):
+    for key in ("line", "fuelling_point", "tank", "reader", "staff"):
         _ids_once(wiring.sections(document, key), key, report)
     wiring.check(document, values, report)
     _points(document, values["fuelling_point"], report)

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from agent.settings import checks, fraud, model, tables
+from agent.settings.privacy import PrivacySettings
 from agent.settings.section import Section
 from drivers.places import Path, Places, shown
 
@@ -24,14 +25,18 @@ _SINGLE: dict[str, type[Section]] = {
     "loyalty": model.LoyaltySettings,
     "control": model.ControlSettings,
     "backup": model.BackupSettings,
+    "board": model.BoardSettings,
     "stock": model.StockSettings,
+    "privacy": PrivacySettings,
     "fraud": fraud.FraudSettings,
+    "shift": model.ShiftSettings,
 }
 _LISTS: dict[str, type[Section]] = {
     "line": model.LineSettings,
     "fuelling_point": model.PointSettings,
     "tank": model.TankSettings,
     "reader": model.ReaderSettings,
+    "staff": model.StaffSettings,
 }
 _REQUIRED = ("station", "line", "fuelling_point", "grade")
 _HINTS = {

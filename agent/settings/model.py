@@ -12,10 +12,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from agent.domain.codes.sun import Profile
 from agent.domain.link_windows import Windows
 from agent.domain.wetstock.geometry import Ends, LyingCylinder
 from agent.domain.wetstock.strapping import Table
 from agent.settings.fraud import FraudSettings
+from agent.settings.privacy import PrivacySettings
 from agent.settings.section import Section
 from agent.settings.values import (
     DensityGM3,
@@ -23,6 +25,7 @@ from agent.settings.values import (
     LitresMl,
     MinutesOfDay,
     MoneyMilli,
+    PinHash,
     PriceMilli,
     SizeBytes,
     TimeZone,
@@ -33,6 +36,9 @@ from drivers.registry import Decimals, spec
 
 EXPONENTS = {"CNY": 2, "EUR": 2, "USD": 2, "GBP": 2, "HKD": 2, "SGD": 2, "CHF": 2, "JPY": 0, "KRW": 0, "KWD": 3}
 """Minor-unit exponents of ISO 4217 for the currencies we have checked."""
+
+HANDHELD = "handheld"
+"""The kind of reader that has no wire."""
 
 
 class StationSettings(Section):
@@ -191,14 +197,36 @@ class TankSettings(Section):
 
 
 class ReaderSettings(Section):
-    """[[reader]]: one fuelling point makes it fixed, several make it roaming."""
+    """[[reader]]: one fuelling point makes it fixed, several make it roaming. A handheld has no port."""
 
     id: WireName
-    kind: Literal["serial-scanner", "pcsc", "pn532"] = "serial-scanner"
-    port: Annotated[str, Field(min_length=1)]
+    kind: Literal["serial-scanner", "pcsc", "pn532", "handheld"] = "serial-scanner"
+    port: str = ""
     serial: SerialSection = SerialSection()
     options: dict[str, Any] = Field(default_factory=dict)
     fuelling_points: tuple[int, ...] = Field(min_length=1, strict=False)
+
+
+class StaffSettings(Section):
+    """[[staff]]: one person of the station; ``badge``: the keyed index of a badge's number, 32 hex digits.
+
+    ``members``: the member ids of this person and their family.
+    """
+
+    id: WireName
+    name: Annotated[str, Field(min_length=1, max_length=64)]
+    role: Literal["attendant", "supervisor", "technician"] = "attendant"
+    pin_hash: PinHash | None = None
+    badge: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = None
+    members: tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")], ...] = Field(default=(), strict=False)
+
+
+class ShiftSettings(Section):
+    """[shift]: sign-ins and shifts. ``one_terminal``: who signs in elsewhere is signed out where they were."""
+
+    open_max: Annotated[DurationMs, Field(ge=3_600_000)] = 26 * 3_600_000
+    badge_signs_in: bool = False
+    one_terminal: bool = False
 
 
 class GradeSettings(Section):
@@ -264,6 +292,7 @@ class HeadOfficeSettings(Section):
     key_file: Path | None = Field(default=None, strict=False)
     keys_file: Path | None = Field(default=None, strict=False)
     index_key_file: Path | None = Field(default=None, strict=False)
+    card_keys_file: Path | None = Field(default=None, strict=False)
     reconnect_max: Annotated[DurationMs, Field(ge=1_000)] = 300_000
     telemetry_every: Annotated[DurationMs, Field(ge=1_000)] = 300_000
 
@@ -284,12 +313,29 @@ class LevelSettings(Section):
     uid_volume_l: LitresMl = 200_000
 
 
-class LoyaltySettings(Section):
-    """[loyalty]: ``pending``, ``pending_doubtful``: how long points wait at least, unset = as the rules say.
+class SunSection(Section):
+    """[[loyalty.sun]]: the parameters of the links that signing cards write; ``enc`` and ``mac`` as ``sun.Profile``."""
 
-    ``unit_cost_milli``: what a point costs, in 1/1000 of the currency; ``breakage_bp``: never spent.
+    picc: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,32}$")] = "e"
+    mac: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,32}$")] | None = "c"
+    enc: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,32}$")] | None = None
+
+    def profile(self) -> Profile:
+        """Return the same for the judge of messages."""
+        return Profile(self.picc, self.mac, self.enc)
+
+
+class LoyaltySettings(Section):
+    """[loyalty]: ``unit_cost_milli``: what a point costs, in 1/1000 of the currency; ``breakage_bp``: never spent.
+
+    ``pending``, ``pending_doubtful``: how long points wait at least, unset = as the rules say.
+    ``uid_cards``: a card that signs nothing is recognised by its id. ``sun_fallback``: so is one that signs, where its
+    key is not here.
     """
 
+    sun: tuple[SunSection, ...] = Field(default=(SunSection(),), min_length=1, max_length=8, strict=False)
+    uid_cards: bool = False
+    sun_fallback: bool = False
     card: tuple[CardLayout, ...] = Field(default=(CardLayout(prefix="9", length=16),), strict=False)
     pump_rollback: bool = False
     pending: Annotated[DurationMs, Field(ge=1_000)] | None = None
@@ -304,6 +350,20 @@ class ControlSettings(Section):
 
     socket: Path = Field(default=Path("/run/forecourt/control.sock"), strict=False)
     supervisors: tuple[str, ...] = Field(default=("root",), strict=False)
+
+
+class BoardSettings(Section):
+    """[board]: the station's own web server for handhelds; without this section there is none. Port 0: any free one."""
+
+    listen: Annotated[str, Field(pattern=r"^([^:\s\[\]]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$")]
+    certificate_file: Path | None = Field(default=None, strict=False)
+    key_file: Path | None = Field(default=None, strict=False)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port to listen at."""
+        host, _, port = self.listen.rpartition(":")
+        return host.strip("[]"), int(port)
 
 
 class BackupSettings(Section):
@@ -328,14 +388,18 @@ class Settings(Section):
     fuelling_point: tuple[PointSettings, ...] = ()
     tank: tuple[TankSettings, ...] = ()
     reader: tuple[ReaderSettings, ...] = ()
+    staff: tuple[StaffSettings, ...] = ()
     grade: dict[str, GradeSettings] = Field(default_factory=dict)
     sales: SalesSettings = SalesSettings()
     head_office: HeadOfficeSettings = HeadOfficeSettings()
     loyalty: LoyaltySettings = LoyaltySettings()
     control: ControlSettings = ControlSettings()
+    shift: ShiftSettings = ShiftSettings()
     backup: BackupSettings | None = None
+    board: BoardSettings | None = None
     stock: StockSettings = StockSettings()
     fraud: FraudSettings = FraudSettings()
+    privacy: PrivacySettings = PrivacySettings()
     tables: dict[int, Table] = Field(default_factory=dict)
     hash: str = ""
 
@@ -351,7 +415,12 @@ class Settings(Section):
             )
             for line in self.line
         ]
-        return tuple(lines + [reader_config(reader) for reader in self.reader])
+        return tuple(lines + [reader_config(reader) for reader in self.reader if reader.kind != HANDHELD])
+
+    @property
+    def handhelds(self) -> tuple[ReaderSettings, ...]:
+        """The readers that come by themselves, through the station's web server."""
+        return tuple(reader for reader in self.reader if reader.kind == HANDHELD)
 
 
 def line_config(

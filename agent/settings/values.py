@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
+from agent.domain.pins import hash_problem
 from agent.domain.wetstock.correction import DENSITY_G_M3
 
 _DURATION = re.compile(r"([0-9]{1,9})(ms|s|min|h|d)")
@@ -108,6 +109,13 @@ def _time_zone(value: Any) -> str:
     return value
 
 
+def _pin_hash(value: Any) -> str:
+    problem = hash_problem(value) if isinstance(value, str) else "is no text"
+    if problem is not None:
+        raise ValueError(f"{problem}; forecourt staff hash-pin prints one")
+    return str(value)
+
+
 DurationMs = Annotated[int, BeforeValidator(duration_ms)]
 SizeBytes = Annotated[int, BeforeValidator(size_bytes)]
 PriceMilli = Annotated[int, BeforeValidator(_price_milli)]
@@ -116,5 +124,6 @@ DensityGM3 = Annotated[int, BeforeValidator(_density_g_m3)]
 LitresMl = Annotated[int, BeforeValidator(_litres_ml)]
 MinutesOfDay = Annotated[int, BeforeValidator(_minutes_of_day)]
 TimeZone = Annotated[str, BeforeValidator(_time_zone)]
+PinHash = Annotated[str, BeforeValidator(_pin_hash)]
 WireName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
 """Ids that travel in topics and hashes (W-04)."""

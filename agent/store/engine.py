@@ -56,7 +56,12 @@ def writer_engine(path: Path) -> Engine:
 
     Raises StoreError when a pragma does not hold, StorageFailed from any statement that the disk did not let through.
     """
-    engine = create_engine(f"sqlite:///{path}", poolclass=StaticPool, connect_args={"check_same_thread": False})
+    engine = create_engine(
+        f"sqlite:///{path}",
+        poolclass=StaticPool,
+        connect_args={"check_same_thread": False},
+        hide_parameters=True,  # of a failed statement: they may be a person's
+    )
     event.listen(engine, "connect", lambda connection, _record: _apply(connection, WRITER_PRAGMAS))
     event.listen(engine, "begin", _join)
     event.listen(engine, "handle_error", _name_failure)
@@ -72,7 +77,7 @@ def _join(connection: Connection) -> None:
 
 def reader_engine(path: Path) -> Engine:
     """Return an engine that can only read: the file is opened read-only and ``query_only`` is asserted."""
-    engine = create_engine(f"sqlite:///file:{path}?mode=ro&uri=true")
+    engine = create_engine(f"sqlite:///file:{path}?mode=ro&uri=true", hide_parameters=True)
     event.listen(engine, "connect", lambda connection, _record: _apply(connection, READER_PRAGMAS))
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
     return engine

@@ -57,7 +57,7 @@ class Prepared:
             named = of_sqlite(failure)
             if named is not None:
                 raise named from failure
-            raise DBAPIError.instance(self.text, ordered, failure, sqlite3.Error) from failure
+            raise DBAPIError.instance(self.text, ordered, failure, sqlite3.Error, hide_parameters=True) from failure
 
     def all(self, connection: sqlite3.Connection, values: Mapping[str, Any]) -> list[Found]:
         """Send a select and return its rows by column name."""

@@ -11,7 +11,9 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
+from agent import crashes
 from headoffice.cli import acting, handing, listing
+from headoffice.cli.codes import codes
 from headoffice.cli.options import DatabaseOption, JsonOption, StateOption, open_database
 from headoffice.cli.output import show_json
 from headoffice.errors import HeadOfficeError
@@ -32,6 +34,7 @@ dead_letters = typer.Typer(help="Records that were put aside: list, replay.", no
 for name, group in (
     ("members", members),
     ("rules", rules),
+    ("codes", codes),
     ("coupons", coupons),
     ("stations", stations),
     ("dead-letters", dead_letters),
@@ -97,6 +100,7 @@ def main(
 
 def entry() -> None:
     """Run the command line; every error a person can cause is one or two lines on stderr."""
+    crashes.install()
     try:
         code = app(standalone_mode=False)
     except HeadOfficeError as error:

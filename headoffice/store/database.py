@@ -97,11 +97,13 @@ def _url(location: str | Path) -> URL:
 
 def _engine(url: URL, *, read_only: bool) -> Engine:
     if url.get_backend_name() != "sqlite":
-        return create_engine(url)
+        return create_engine(url, hide_parameters=True)
     path = Path(url.database or "").absolute()
     mode = "ro" if read_only else "rwc"
     engine = create_engine(
-        f"sqlite:///file:{path}?mode={mode}&uri=true", connect_args={"timeout": BUSY_TIMEOUT_MS / 1000}
+        f"sqlite:///file:{path}?mode={mode}&uri=true",
+        connect_args={"timeout": BUSY_TIMEOUT_MS / 1000},
+        hide_parameters=True,
     )
     begin = "BEGIN" if read_only else "BEGIN IMMEDIATE"
 

@@ -103,6 +103,8 @@ class Plan:
     protocol: str = "dart"
     pump_rollback: bool = False
     redeem_a_day: str = "100000"
+    uid_cards: bool = False
+    sun_fallback: bool = False
 
 
 def forecourt_config(config: ForecourtConfig, protocol: str) -> ForecourtConfig:
@@ -144,6 +146,8 @@ def _toml(config: ForecourtConfig, plan: Plan) -> str:
         f'[sales]\nsettle = "{plan.settle}"\nsettle_after = "{plan.settle_after}"',
         f'link_after = "{plan.link_after}"\nlink_before = "{plan.link_before}"',
         f"[loyalty]\npump_rollback = {str(plan.pump_rollback).lower()}",
+        f"uid_cards = {str(plan.uid_cards).lower()}\nsun_fallback = {str(plan.sun_fallback).lower()}",
+        '[[loyalty.sun]]\npicc = "p"\nmac = "m"\n\n[[loyalty.sun]]\npicc = "e"\nmac = "c"',
         f'[loyalty.levels]\nredeem_a_day = "{plan.redeem_a_day}"',
         f'[head_office]\ntelemetry_every = "{plan.telemetry_every}"',
     ]

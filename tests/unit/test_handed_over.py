@@ -8,7 +8,8 @@ import pytest
 
 from agent.backup.errors import BackupError
 from agent.backup.plan import own_pairs
-from agent.daemon import BOOT_ID_NAME, SecretMissing, boot_id, secret
+from agent.daemon import BOOT_ID_NAME, boot_id
+from agent.keyring import SecretMissing, secret
 from agent.uplink import install_id
 from tests.support.station_file import loaded
 

@@ -1,0 +1,169 @@
+"""What is kept for how long, and the nightly deletion of what is too old: a slice a second, so that no sale waits.
+
+A kind of data is one row of ``KEPT``; the room that keeps it says how its rows are counted and dropped. Nothing is
+deleted by a clock that may be wrong, and what was begun goes on after a restart.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from agent.domain import retention as nights
+from agent.pipeline.memory import Privacy
+from agent.pipeline.step import Step
+from agent.settings.privacy import PrivacySettings
+from agent.store.retention import COUNTED, RetentionTable
+
+SLICE = 200
+"""Plain rows deleted within one step: well under the milliseconds that a sale may wait."""
+
+META = "privacy_nights"
+
+Count = Callable[[Step, int], int]
+"""(step, before_ms) -> how many rows are due, up to ``COUNTED``."""
+
+Drop = Callable[[Step, int, int], int]
+"""(step, before_ms, at_most) -> how many rows were dropped; fewer than ``at_most`` means that no more are due."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One kind of data: how long it is kept, and what then happens.
+
+    ``keep_ms``: by the settings; a row is due once what dates it is older. ``weight``: what one of its rows costs in
+    plain deletions.
+    """
+
+    name: str
+    keep_ms: Callable[[PrivacySettings], int]
+    due: Count
+    drop: Drop
+    weight: int = 1
+
+    def before_ms(self, step: Step) -> int:
+        """Return the instant before which rows of this kind are due."""
+        return step.stamp.wall_ms - self.keep_ms(step.settings.privacy)
+
+
+def _table(step: Step) -> RetentionTable:
+    return RetentionTable(step.tx.connection)
+
+
+KEPT: tuple[Kept, ...] = (
+    Kept(
+        "scan_events",
+        lambda privacy: privacy.scan_events,
+        lambda step, before: _table(step).due_scans(before),
+        lambda step, before, n: _table(step).drop_scans(before, n),
+    ),
+    Kept(
+        "spent_codes",
+        lambda privacy: privacy.spent_codes,
+        lambda step, before: _table(step).due_codes(before),
+        lambda step, before, n: _table(step).drop_codes(before, n),
+    ),
+)
+"""Every kind of data with a term, in the order in which it is looked through."""
+
+
+def look(step: Step) -> None:
+    """Begin this night's deletion where it is due and the clock may be believed (called once a minute)."""
+    known = step.memory.privacy
+    if known is not None and (known.left or known.swept == _tonight(step)):
+        return
+    _begin(step, _load(step) if known is None else known, asked=False)
+
+
+def slice_due(step: Step) -> None:
+    """Delete one slice of what is too old, where a deletion is under way (called once a second)."""
+    known = step.memory.privacy
+    if known is None or not known.left:
+        return
+    if step.stamp.clock in nights.LOWER_BOUNDS:
+        step.memory.privacy = replace(known, left=())
+        return
+    left, budget = list(known.left), SLICE
+    while left and budget > 0:
+        kept = _BY_NAME[left[0]]
+        at_most = max(1, budget // kept.weight)
+        dropped = kept.drop(step, kept.before_ms(step), at_most)
+        budget -= dropped * kept.weight
+        if dropped:
+            _table(step).add(kept.name, dropped)
+        if dropped < at_most:
+            _finished(step, kept, known.tonight)
+            left.pop(0)
+    swept = known.swept if left else known.tonight
+    step.memory.privacy = replace(known, left=tuple(left), swept=swept)
+
+
+def status(step: Step) -> dict[str, Any]:
+    """Return what is kept for how long, how much is due now, and when each kind was last looked through."""
+    known = step.memory.privacy or _load(step)
+    runs = _table(step).runs()
+    _, problem = nights.judge(known.nights, step.stamp.wall_ms, step.stamp.clock)
+    kinds = []
+    for kept in KEPT:
+        run = runs.get(kept.name)
+        due = kept.due(step, kept.before_ms(step))
+        kinds.append(
+            {
+                "name": kept.name,
+                "keep_s": kept.keep_ms(step.settings.privacy) // 1000,
+                "due": due,
+                "due_is_more": due >= COUNTED,
+                "last_ms": None if run is None else run["finished_ms"],
+                "last_dropped": None if run is None else run["dropped"],
+            }
+        )
+    return {"kinds": kinds, "under_way": list(known.left), "held_back": problem or None}
+
+
+def run_now(step: Step) -> dict[str, Any]:
+    """Begin a deletion now, whatever the hour; a clock that may be wrong still holds it back."""
+    told = status(step)
+    known = step.memory.privacy or _load(step)
+    if not known.left:
+        _begin(step, known, asked=True)
+    begun = step.memory.privacy
+    return {**told, "under_way": [] if begun is None else list(begun.left)}
+
+
+def _tonight(step: Step) -> str:
+    return nights.night(step.local(step.stamp.wall_ms), step.settings.privacy.at)
+
+
+def _load(step: Step) -> Privacy:
+    """Return where the last run of the agent stood."""
+    text = step.tx.memory.meta(META)
+    last = nights.Nights(**json.loads(text)) if text else nights.Nights()
+    tonight, runs = _tonight(step), _table(step).runs()
+    done = all(kept.name in runs and runs[kept.name]["night"] == tonight for kept in KEPT)
+    return Privacy(last, swept=tonight if done else None)
+
+
+def _begin(step: Step, known: Privacy, *, asked: bool) -> None:
+    tonight = _tonight(step)
+    seen, problem = nights.judge(known.nights, step.stamp.wall_ms, step.stamp.clock)
+    is_new = known.looked != tonight or seen.hold_until_ms != known.nights.hold_until_ms
+    if is_new or not problem:
+        step.tx.memory.set_meta(META, json.dumps({"last_ms": seen.last_ms, "hold_until_ms": seen.hold_until_ms}))
+        known = replace(known, nights=seen, looked=tonight)
+    if not problem:
+        runs = _table(step).runs()
+        left = [kept.name for kept in KEPT if asked or kept.name not in runs or runs[kept.name]["night"] != tonight]
+        known = replace(known, tonight=tonight, left=tuple(left), swept=None if left else tonight)
+    step.memory.privacy = known
+
+
+def _finished(step: Step, kept: Kept, tonight: str) -> None:
+    dropped = _table(step).finish(kept.name, tonight, step.stamp.wall_ms)
+    if dropped:
+        step.memory.scrub = True
+        step.audit("agent", "agent", "retention", kept.name, reason=f"{dropped} kept long enough")
+
+
+_BY_NAME = {kept.name: kept for kept in KEPT}
