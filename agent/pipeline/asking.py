@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from agent.domain import point_events as events
 from agent.domain.settlement import Tender
 from agent.inbox import Asked
-from agent.pipeline import alerting, correcting, points, pricing, quoting, relinking, settling
+from agent.pipeline import alerting, correcting, people, points, pricing, quoting, relinking, settling
 from agent.pipeline.arguments import number as _number
 from agent.pipeline.arguments import optional_number as _optional_number
 from agent.pipeline.arguments import sale as _sale
 from agent.pipeline.arguments import text as _text
+from agent.pipeline.asking_people import PEOPLE
 from agent.pipeline.asking_privacy import PRIVACY
 from agent.pipeline.step import RequestRefused, Step
 from agent.pipeline.wishes import MAX_COUPONS, Wish
@@ -31,6 +33,8 @@ def act(step: Step, asked: Asked, index_key: bytes) -> dict[str, Any]:
     if entry is None:
         raise RequestRefused(f"unknown operation {asked.op!r}", hint="see forecourt --help", exit_code=2)
     operation, role = entry
+    if asked.args.get("as") is not None:
+        asked = replace(asked, person=people.acting(step, asked.args["as"]))
     if role == SUPERVISOR and asked.person.role != SUPERVISOR:
         raise RequestRefused(
             f"{asked.person.name} may not do this",
@@ -211,4 +215,5 @@ OPERATIONS: dict[str, tuple[Operation, str]] = {
     "prices.set": (_price, SUPERVISOR),
     "tanks.confirm-units": (_confirm_units, SUPERVISOR),
     **PRIVACY,
+    **PEOPLE,
 }

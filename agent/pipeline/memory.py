@@ -100,7 +100,7 @@ class Memory:
     Of gauges: ``gauge_lost_ms`` since when each was not heard, ``sold_ml`` by tank since the start, ``still`` readings
     that do not change, ``backfills`` ranges being read (command to tank). ``offered``: by fuelling point, the waiting
     scan that lower prices were looked up for last. ``privacy``: ``None`` until it was first looked for. ``locked``:
-    until when wrong PINs lock a person out, monotonic.
+    until when wrong PINs lock a person out, monotonic. ``shift_since_ms``: when the open shift was opened.
     """
 
     desk: LinkDesk
@@ -129,6 +129,7 @@ class Memory:
     offered: dict[int, tuple[str, ...]] = field(default_factory=dict)
     privacy: Privacy | None = None
     locked: dict[str, int] = field(default_factory=dict)
+    shift_since_ms: int | None = None
 
     def draft(self) -> Memory:
         """Return a copy whose dictionaries may be changed."""
