@@ -54,9 +54,9 @@ def make_keys(folder: Path) -> Keys:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not (folder / SIGNING_FILE).exists():
             key = new_key(secrets.token_hex(KID_BYTES))
-            _write_private(folder / SIGNING_FILE, private_jwk(key).encode() + b"\n")
+            write_private(folder / SIGNING_FILE, private_jwk(key).encode() + b"\n")
         if not (folder / INDEX_FILE).exists():
-            _write_private(folder / INDEX_FILE, secrets.token_hex(INDEX_KEY_BYTES).encode() + b"\n")
+            write_private(folder / INDEX_FILE, secrets.token_hex(INDEX_KEY_BYTES).encode() + b"\n")
         _make_backup_key(folder)
         keys = load_keys(folder)
         (folder / PUBLIC_FILE).write_text(keys.pinned + "\n", encoding="utf-8")
@@ -72,9 +72,9 @@ def _make_backup_key(folder: Path) -> None:
     if (folder / RECIPIENTS_FILE).exists():
         return
     if not (folder / IDENTITY_FILE).exists():
-        _write_private(folder / IDENTITY_FILE, age.identity_file(age.new_pair()).encode())
+        write_private(folder / IDENTITY_FILE, age.identity_file(age.new_pair()).encode())
     try:
-        pairs = age.identities(_read_private(folder / IDENTITY_FILE))
+        pairs = age.identities(read_private(folder / IDENTITY_FILE))
     except age.KeysRefused as error:
         raise KeyProblem(f"{folder / IDENTITY_FILE}: {error}", hint=error.hint) from error
     keys = "".join(f"{pair.recipient}\n" for pair in pairs)
@@ -84,8 +84,8 @@ def _make_backup_key(folder: Path) -> None:
 def load_keys(folder: Path) -> Keys:
     """Read both keys. Raises KeyProblem where one is missing, readable by others, or not a key."""
     try:
-        signing = load_private_key(_read_private(folder / SIGNING_FILE))
-        index_key = bytes.fromhex(_read_private(folder / INDEX_FILE).strip())
+        signing = load_private_key(read_private(folder / SIGNING_FILE))
+        index_key = bytes.fromhex(read_private(folder / INDEX_FILE).strip())
     except ValueError as error:
         raise KeyProblem(f"a key file in {folder} is damaged: {error}", hint="restore it from your backup") from error
     if len(index_key) != INDEX_KEY_BYTES:
@@ -93,7 +93,8 @@ def load_keys(folder: Path) -> Keys:
     return Keys(str(signing.kid), partial(sign, key=signing), public_jwks(signing), index_key)
 
 
-def _write_private(path: Path, content: bytes) -> None:
+def write_private(path: Path, content: bytes) -> None:
+    """Write a new file that only its owner reads, down to the disk. Raises OSError, also where there is one."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
@@ -101,7 +102,8 @@ def _write_private(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _read_private(path: Path) -> str:
+def read_private(path: Path) -> str:
+    """Return a secret file's text. Raises KeyProblem where it cannot be read, or others can read it too."""
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
         content = path.read_text(encoding="ascii")

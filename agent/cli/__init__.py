@@ -14,6 +14,7 @@ def application() -> Typer:
         acting,
         backups,
         charts,
+        codes,
         device,
         device_maps,
         first,

@@ -77,15 +77,16 @@ def judge(step: Step, text: str, *, scan_id: str, reader: str, attendant: str | 
     if level is None or claims is None:
         return Judged(None, Outcome(checked.outcome.value))
     once = checked.purpose is Purpose.DYNAMIC
+    row = step.tx.members.by_id(claims.member_hex)  # or the member that the code's was merged into since
     who = links.Credential(
         scan_id,
         reader,
         attendant,
-        claims.member_hex,
+        claims.member_hex if row is None else row["id"],
         level,
         code=f"{':'.join(claims.replay_key)}:{claims.exp_s}" if once else None,
         clock_suspect=checked.clock_suspect,
-        member_known=_is_known(step, claims.member_hex),
+        member_known=row is not None and bool(row["known"]),
         shown=f"{claims.kid.hex()}:{claims.member_hex[:4]}:{claims.cti.hex()}",
     )
     return Judged(who, spent=once and step.tx.codes.is_spent(claims.replay_key))
@@ -97,8 +98,3 @@ def spend(step: Step, effect: links.SpendCode, reader: str) -> None:
         return
     *key, expires_s = effect.code.split(":")
     step.tx.codes.spend(key, expires_s=int(expires_s), seen_ms=step.stamp.wall_ms, reader=reader, scan=effect.scan_id)
-
-
-def _is_known(step: Step, member: str) -> bool:
-    row = step.tx.members.by_id(member)
-    return row is not None and bool(row["known"])

@@ -335,8 +335,9 @@ class Pipeline:
         try:
             answer = posting.act(step, item, self._index_key)
         except RequestRefused as failure:
-            step.roll_back()
-            step = self._step(read(self._clock))
+            if not failure.keeps:
+                step.roll_back()
+                step = self._step(read(self._clock))
             answer = posting.refused(step, item, failure)
         step.passed.append("board")
         step.after.append(lambda: item.reply.give(answer))
@@ -403,8 +404,8 @@ class Pipeline:
 _AFTER = (
     ("sale", "sale.after_commit"),
     ("link", "link.after_commit"),
-    ("card", "card.after_commit"),
     ("board", "board.after_commit"),
+    ("card", "card.after_commit"),
     ("tender", "tender.after_commit"),
     ("enrol", "enrol.after_commit"),
     ("rules", "rules.after_commit"),

@@ -202,7 +202,8 @@ def _settled_points(step: Step, net_minor: int, holder: Row) -> ledger.SettledPo
 
 def _postings(step: Step, holder: Row, *, given_back: bool) -> list[ledger.Posting]:
     """Return the legs of the record that granted the points, or those of the refunds since: a holder's link is not
-    changed once money was given back. The holder's own legs, and the programme's beside them.
+    changed once money was given back. The holder's own legs, and the programme's beside them: a record that granted
+    may have taken the points from an id that was merged with the holder's since, so ids count as they were then.
     """
     found: list[ledger.Posting] = []
     granted = False
@@ -210,7 +211,8 @@ def _postings(step: Step, holder: Row, *, given_back: bool) -> list[ledger.Posti
         account = ledger.Account(row["account"])
         granting = row["source"] == holder["source"]
         granted = granted or granting
-        own = row["member_ref"] in (None, holder["member_ref"])
+        theirs = (None, holder["posted_ref"]) if granting else (None, holder["posted_ref"], holder["member_ref"])
+        own = row["member_ref"] in theirs
         if own and granted and granting is not given_back:
             member = holder["member"] if account.is_members else None
             found.append(ledger.Posting(account, row["points"], row["lot"], member))

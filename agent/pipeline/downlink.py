@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from agent.logs import get_logger
-from agent.pipeline import alerting, card_keys, codes, rebirth, rulebook
+from agent.pipeline import alerting, card_keys, codes, enrolling, rebirth, rulebook
 from agent.pipeline.step import Step
 from agent.store.members import Put
 from sync import ports
@@ -103,7 +103,7 @@ def _members(step: Step, ops: tuple[Any, ...]) -> None:
         if op["kind"] == "DEL":
             step.tx.members.forget(op["member"])
         elif op["kind"] == "ALIAS":
-            step.tx.members.alias(op["member"], op["to"])
+            enrolling.merged(step, op["member"], op["to"], op["op"])
     _put(step, told)
     step.tx.memory.set_meta("member_op", str(have))
 

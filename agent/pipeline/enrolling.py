@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from agent.domain import identity
+from agent.domain import identity, link_merge
 from agent.domain import link_records as links
 from agent.domain.answers import Tone
 from agent.domain.identity import AuthLevel, IndexKind
@@ -201,3 +201,19 @@ def _looked_up(step: Step, person: Person, kind: str, terminal: str, *, hit: boo
 
 def _period(step: Step) -> str:
     return step.business_day(step.stamp.wall_ms)
+
+
+def merged(step: Step, member: str, to: str, op: int) -> None:
+    """Head office says that a member is another one: whatever is open here goes on as the other's.
+
+    A member that was never seen here is nobody's business; said again it changes nothing.
+    """
+    now = step.tx.members.merge(member, to, op=op, at_ms=step.stamp.wall_ms)
+    if now is None:
+        return
+    desk = link_merge.renamed(step.memory.desk, member, now)
+    if desk is not step.memory.desk:
+        step.memory.desk = desk
+        step.tx.memory.save_desk(step.memory.desk_text.of(desk))
+    step.memory.offered.clear()  # a lower price may have been told for the old id: it is looked up again
+    step.audit("head-office", "head_office", "member_merged", identity.mask_member(member), reason=f"change {op}")

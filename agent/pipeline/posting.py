@@ -32,13 +32,11 @@ def act(step: Step, posted: Posted, index_key: bytes) -> Answer:
 
 
 def refused(step: Step, posted: Posted, failure: RequestRefused) -> Answer:
-    """Return what a device is told that may not, in a step of its own: only its count is noted."""
+    """Return what a device is told that may not; its count is noted."""
     if isinstance(failure, CallRefused):
         status, word = failure.status, failure.word
     else:
         status, word = 409, "REFUSED"
-    if failure.remember is not None:
-        failure.remember(step)
     if status != 401:
         handhelds.note(step, posted)
     return {"status": status, "body": {"error": word, "message": str(failure), "hint": failure.hint}}
@@ -105,7 +103,7 @@ def _sign_in(step: Step, device: str, args: dict[str, Any], _key: bytes) -> dict
         person = people.sign_in(step, args["staff"], args["pin"], device)
     except RequestRefused as failure:
         refused = CallRefused(403, "NOT_SIGNED_IN", str(failure), hint=failure.hint)
-        refused.remember = failure.remember
+        refused.keeps = failure.keeps
         raise refused from failure
     return {"device": device, "attendant": {"id": person.id, "name": person.name}}
 

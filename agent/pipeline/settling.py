@@ -302,11 +302,13 @@ def keep_lots(
     Returns the terms of the latter, as their record tells them.
     """
     posted = {leg.lot for leg in postings if leg.member is not None}
-    known = {row["id"] for row in step.tx.sales.lots_of(ref)}
-    fresh = [lot for lot in lots if lot.id in posted and lot.id not in known]
-    for lot in fresh:
-        add_lot(step, lot, ref)
-    return [lot_record(lot) for lot in fresh if lot.source != HEAD_OFFICE]
+    rows = step.tx.sales.lots_of(ref)
+    own, known = {row["id"] for row in rows if row["member_ref"] == ref}, {row["id"] for row in rows}
+    for lot in lots:
+        if lot.id in posted and lot.id not in own:
+            add_lot(step, lot, ref)
+    made = [lot for lot in lots if lot.id in posted and lot.id not in known]
+    return [lot_record(lot) for lot in made if lot.source != HEAD_OFFICE]
 
 
 def _record(settled: settlement.Settlement, taken: leasing.Amounts) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 from sqlalchemy import Connection, RowMapping, bindparam, delete, func, insert, select, update
 
 from agent.domain.sale import Sale, SaleKind, SaleState, Totalizer
+from agent.store.enrolment_tables import MEMBER_ALIAS
 from agent.store.loyalty_tables import PRICED
 from agent.store.prepared import Found, Prepared, raw
 from agent.store.tables import (
@@ -58,18 +59,33 @@ _ACTIVE_LINK = Prepared(
     .join(MEMBER, MEMBER.c.ref == LINK.c.member_ref)
     .where((LINK.c.sale == bindparam("of_sale")) & (LINK.c.active == 1))
 )
+_REFS = (
+    select(bindparam("of_member").label("ref"))
+    .union_all(select(MEMBER_ALIAS.c.ref).where(MEMBER_ALIAS.c.to_ref == bindparam("of_member")))
+    .scalar_subquery()
+)
+"""A member's surrogate and those of the ids that were merged into it."""
+
 _POSTED_TO = Prepared(
-    select(POSTING.c.generation, POSTING.c.seq, POSTING.c.account, POSTING.c.points, POSTING.c.lot)
-    .where(POSTING.c.member_ref == bindparam("of_member"))
+    select(
+        POSTING.c.member_ref, POSTING.c.generation, POSTING.c.seq, POSTING.c.account, POSTING.c.points, POSTING.c.lot
+    )
+    .where(POSTING.c.member_ref.in_(_REFS))
     .order_by(POSTING.c.id)
 )
-_LOTS = Prepared(
-    select(LOT).where(LOT.c.member_ref == bindparam("of_member")).order_by(LOT.c.expires_on, LOT.c.earned_ms, LOT.c.id)
-)
+_LOTS = Prepared(select(LOT).where(LOT.c.member_ref.in_(_REFS)).order_by(LOT.c.expires_on, LOT.c.earned_ms, LOT.c.id))
 _DEBT = Prepared(
     select(func.coalesce(func.sum(POSTING.c.points), 0).label("points")).where(
-        (POSTING.c.member_ref == bindparam("of_member")) & (POSTING.c.account == "member:debt")
+        POSTING.c.member_ref.in_(_REFS) & (POSTING.c.account == "member:debt")
     )
+)
+
+
+_OWNER_REF = func.coalesce(MEMBER_ALIAS.c.to_ref, POINTS_HOLDER.c.member_ref)
+_HOLDER = (
+    select(POINTS_HOLDER, MEMBER.c.id.label("member"), MEMBER.c.ref.label("owner_ref"))
+    .outerjoin(MEMBER_ALIAS, MEMBER_ALIAS.c.ref == POINTS_HOLDER.c.member_ref)
+    .join(MEMBER, MEMBER.c.ref == _OWNER_REF)
 )
 
 
@@ -250,10 +266,14 @@ class SaleTable:
         self._connection.execute(delete(POINTS_HOLDER).where(POINTS_HOLDER.c.sale == sale))
 
     def holder(self, sale: str) -> Row | None:
-        """Return who holds the points of a settled sale, with the member's id."""
-        columns = select(POINTS_HOLDER, MEMBER.c.id.label("member"))
-        statement = columns.join(MEMBER, MEMBER.c.ref == POINTS_HOLDER.c.member_ref)
-        return self._connection.execute(statement.where(POINTS_HOLDER.c.sale == sale)).mappings().first()
+        """Return who holds the points of a settled sale: ``member`` and ``member_ref`` as head office merged them
+        since, ``posted_ref`` as the points were posted.
+        """
+        statement = _HOLDER.where(POINTS_HOLDER.c.sale == sale)
+        found = self._connection.execute(statement).mappings().first()
+        if found is None:
+            return None
+        return {**found, "posted_ref": found["member_ref"], "member_ref": found["owner_ref"]}
 
     def tenders(self, sale: str) -> list[RowMapping]:
         """Return how a sale was paid."""
