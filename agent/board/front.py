@@ -43,12 +43,14 @@ STATIC = {
     "/page.css": ("page.css", "text/css; charset=utf-8"),
     "/page.js": ("page.js", "text/javascript; charset=utf-8"),
 }
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""What the page may load: its own files, nothing else."""
+
 SECURITY = (
-    (
-        "content-security-policy",
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    ),
+    ("content-security-policy", POLICY),
     ("x-content-type-options", "nosniff"),
     ("x-frame-options", "DENY"),
     ("referrer-policy", "no-referrer"),
@@ -149,13 +151,11 @@ class Front:
                 "language": station.language,
                 "currency": station.currency,
                 "exponent": station.exponent,
-                **self._signed_in(who.device.id),
+                "attendant": None,
+                "needs_sign_in": bool(self._station.settings.staff),
                 "points": points,
             },
         )
-
-    def _signed_in(self, device: str) -> dict[str, Any]:
-        return {"attendant": None, "needs_sign_in": False}
 
     def _pair(self, request: Request, host: str) -> Response:
         """A stranger shows a code; what it proves itself with from then on is made here and told once."""

@@ -60,6 +60,7 @@ from agent.pipeline import (
 from agent.pipeline.memory import Memory
 from agent.pipeline.step import Outlets, RequestRefused, Step
 from agent.settings import Settings
+from agent.settings.model import HANDHELD
 from agent.store.journal import Stamp
 from agent.store.store import Store, Tx
 from agent.store.swap import RESTORED
@@ -161,7 +162,9 @@ class Pipeline:
 
     def _desk(self, tx: Tx, now: Now) -> links.LinkDesk:
         stored = tx.memory.desk()
-        readers = tuple(links.Reader(r.id, tuple(r.fuelling_points)) for r in self._settings.reader)
+        readers = tuple(
+            links.Reader(r.id, tuple(r.fuelling_points), claims=r.kind == HANDHELD) for r in self._settings.reader
+        )
         readers += (links.Reader("cli", tuple(p.id for p in self._settings.fuelling_point)),)
         windows = replace(self._settings.sales.windows(), remember_s=REMEMBER_SALES_S)
         if stored is None:
@@ -305,11 +308,17 @@ class Pipeline:
             self._watch_clock(step, now)
             pricing.refresh(step)
             retention.slice_due(step)
+            self._scrub(step)
         else:
             receiving.settle(step)
             pricing.telemetry(step)
             retention.look(step)
         self._finish(step)
+
+    def _scrub(self, step: Step) -> None:
+        """Within a second of an erasure its last trace leaves the database's log; a reader in the way is waited for."""
+        if step.memory.scrub:
+            step.after.append(lambda: setattr(self._memory, "scrub", not self._store.scrub()))
 
     def _watch_clock(self, step: Step, now: Now) -> None:
         behind = now.wall_ms < self._store.newest_ms - BACKWARD_ALERT_MS

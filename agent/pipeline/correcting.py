@@ -15,7 +15,7 @@ from agent.domain.rules.model import Rounding, RuleSet
 from agent.domain.rules.verdict import EarnTerm
 from agent.domain.sale import SaleState
 from agent.failpoints import failpoint
-from agent.pipeline import couponing, leasing, rulebook, settling, wallets
+from agent.pipeline import couponing, leasing, rulebook, settling, wallets, watching
 from agent.pipeline.step import RequestRefused, Step
 from agent.store.journal import Written
 from agent.store.sales import Row, sale_of
@@ -142,6 +142,7 @@ def _give_back(step: Step, row: Row, settled: Row, amount_minor: int, what: str,
     if full:
         settling.return_station_uses(step, settled)
     step.tx.sales.set_reversed(sale, voided=full, refunded_minor=after)
+    watching.after_reversal(step, sale)
     failpoint("refund.before_commit")
     step.passed.append("tender")
     points = sum(posting.points for posting in postings if posting.account.is_members)
@@ -383,4 +384,5 @@ def _settled_for(step: Step, settled: Row, member: str, level: str) -> settlemen
         wallet=wallets.wallet(step, ref),
         ended_ms=row["ended_ms"],
         now_ms=step.stamp.wall_ms,
+        held=watching.is_held(step, row["id"], ref),
     )

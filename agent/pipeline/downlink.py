@@ -102,8 +102,10 @@ def _members(step: Step, ops: tuple[Any, ...]) -> None:
         told.clear()
         if op["kind"] == "DEL":
             step.tx.members.forget(op["member"])
+            step.memory.scrub = True
         elif op["kind"] == "ALIAS":
             enrolling.merged(step, op["member"], op["to"], op["op"])
+            step.memory.scrub = True
     _put(step, told)
     step.tx.memory.set_meta("member_op", str(have))
 

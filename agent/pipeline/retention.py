@@ -162,6 +162,7 @@ def _begin(step: Step, known: Privacy, *, asked: bool) -> None:
 def _finished(step: Step, kept: Kept, tonight: str) -> None:
     dropped = _table(step).finish(kept.name, tonight, step.stamp.wall_ms)
     if dropped:
+        step.memory.scrub = True
         step.audit("agent", "agent", "retention", kept.name, reason=f"{dropped} kept long enough")
 
 

@@ -13,9 +13,10 @@ from agent.domain import link_records as links
 from agent.domain.answers import Outcome, sentence, tone_of
 from agent.domain.identity import AuthLevel, IndexKind, Kind
 from agent.domain.instant import Now
+from agent.domain.link_windows import Windows
 from agent.failpoints import failpoint
 from agent.logs import get_logger
-from agent.pipeline import cards, codes, correcting, relinking, settling
+from agent.pipeline import cards, codes, correcting, relinking, settling, watching
 from agent.pipeline.step import Step
 from agent.store.store import Tx
 from drivers.readings import CardTap, CodeScan
@@ -171,7 +172,7 @@ def open_terminal(step: Step, terminal: str) -> None:
         )
 
 
-def claims_held(tx: Tx, windows: links.Windows, now: Now) -> dict[str, links.Claim]:
+def claims_held(tx: Tx, windows: Windows, now: Now) -> dict[str, links.Claim]:
     """Return the claims of the database at a start; none lasts longer than a fresh one, whatever the clock says."""
     found = {}
     for row in tx.claims.all():
@@ -230,6 +231,11 @@ def _carry(step: Step, effect: links.LinkEffect, event: links.LinkEvent) -> None
             correcting.correct_link(step, effect)
         case links.Answer():
             _answer(step, effect, event)
+            if isinstance(event, links.MemberScanned) and effect.outcome is Outcome.REPLAYED and event.who is not None:
+                who = event.who
+                watching.after_refusal(
+                    step, watching.Refusal(effect.outcome, event.reader, who.attendant, who.member, who.code)
+                )
         case links.Audit(who, role, action, subject, reason, result):
             step.audit(who, role.value, action, subject, reason=reason, result=result)
         case links.SpendCode():
@@ -274,8 +280,9 @@ def link_sale(step: Step, effect: links.LinkSale) -> None:
                 "code": effect.code,
             },
         )
-        if effect.late:
-            correcting.late_points(step, effect.sale)
+    watching.after_link(step, effect.sale, late=effect.late)
+    if effect.late and effect.corrects is None:
+        correcting.late_points(step, effect.sale)
     settling.reschedule(step, effect.sale)
     failpoint("link.before_commit")
     step.passed.append("link")

@@ -19,7 +19,7 @@ from agent.domain.rules.told import keep
 from agent.domain.rules.verdict import Evaluation
 from agent.domain.sale import Sale, SaleState
 from agent.failpoints import failpoint
-from agent.pipeline import correcting, couponing, leasing, points, quoting, scanning, wallets
+from agent.pipeline import correcting, couponing, leasing, points, quoting, scanning, wallets, watching
 from agent.pipeline.step import RequestRefused, Step
 from agent.pipeline.wishes import NOTHING, Wish
 from agent.store.journal import Written
@@ -122,6 +122,7 @@ def _commit(
             ended_ms=row["ended_ms"],
             now_ms=step.stamp.wall_ms,
             tenders=tenders,
+            held=watching.is_held(step, row["id"]),
         )
     except settlement.TenderError as failure:
         raise RequestRefused(str(failure), hint=f"the net of this sale is {evaluation.net_minor}") from failure

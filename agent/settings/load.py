@@ -22,7 +22,6 @@ _SINGLE: dict[str, type[Section]] = {
     "sales": model.SalesSettings,
     "head_office": model.HeadOfficeSettings,
     "loyalty": model.LoyaltySettings,
-    "privacy": privacy.PrivacySettings,
     "control": model.ControlSettings,
     "backup": model.BackupSettings,
     "board": model.BoardSettings,

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from agent.domain.codes.sun import Profile
-from agent.domain.link_records import Windows
+from agent.domain.link_windows import Windows
 from agent.domain.wetstock.geometry import Ends, LyingCylinder
 from agent.domain.wetstock.strapping import Table
 from agent.settings.fraud import FraudSettings
@@ -207,13 +207,17 @@ class ReaderSettings(Section):
 
 
 class StaffSettings(Section):
-    """[[staff]]: one person of the station; ``badge``: the keyed index of a badge's number, 32 hex digits."""
+    """[[staff]]: one person of the station; ``badge``: the keyed index of a badge's number, 32 hex digits.
+
+    ``members``: the member ids of this person and their family.
+    """
 
     id: WireName
     name: Annotated[str, Field(min_length=1, max_length=64)]
     role: Literal["attendant", "supervisor", "technician"] = "attendant"
     pin_hash: PinHash | None = None
     badge: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = None
+    members: tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")], ...] = Field(default=(), strict=False)
 
 
 class ShiftSettings(Section):

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from agent.store import merging
 from agent.store.cards import CardTable
-from agent.store.enrolment_tables import MEMBER_ALIAS
+from agent.store.enrolment_tables import ENROLMENT, MEMBER_ALIAS
 from agent.store.loyalty_tables import PRICED
 from agent.store.prepared import Found, Prepared, raw
 from agent.store.tables import MEMBER, MEMBER_INDEX, USE_COUNT
@@ -252,6 +252,7 @@ class MemberTable:
         self._connection.execute(update(MEMBER).where(MEMBER.c.ref == ref).values(**blank))
         merging.included(self._connection, [ref])
         self._connection.execute(update(PRICED).where(PRICED.c.member_ref == ref).values(facts=None))
+        self._connection.execute(update(ENROLMENT).where(ENROLMENT.c.member == member).values(mask=blank["mask"]))
 
     def merge(self, member: str, to: str, *, op: int, at_ms: int) -> str | None:
         """Head office merged ``member`` into ``to``: everything of it is the other's from now on, its ledger rows stay.

@@ -302,6 +302,11 @@ class SaleTable:
         """Insert a points lot; an existing one stays as it is."""
         _INSERT_LOT.run(self._raw, values)
 
+    def set_usable_from(self, lot: str, member_ref: int, usable_from_ms: int | None) -> None:
+        """From when on the points of a lot may be spent; ``None`` holds them for a review."""
+        here = (LOT.c.id == lot) & (LOT.c.member_ref == member_ref)
+        self._connection.execute(update(LOT).where(here).values(usable_from_ms=usable_from_ms))
+
     def lots_of(self, member_ref: int) -> list[Found]:
         """Return the terms of every lot of a member that this station knows."""
         return _LOTS.all(self._raw, {"of_member": member_ref})

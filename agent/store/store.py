@@ -19,7 +19,7 @@ from agent.store.cards import CardTable
 from agent.store.claims import ClaimTable
 from agent.store.codes import CodeTable
 from agent.store.delivery import DeliveryTable
-from agent.store.engine import BEGIN, writer_engine
+from agent.store.engine import BEGIN, BUSY_TIMEOUT_MS, writer_engine
 from agent.store.enrolments import EnrolmentTable
 from agent.store.failures import disk_named
 from agent.store.fraud import FraudTable
@@ -166,6 +166,19 @@ class Store:
         """Take over the incarnation that a committed transaction has begun."""
         with self._connection.begin():
             self._adopt(self.station)
+
+    def scrub(self) -> bool:
+        """Write the log into the database and empty it, so that nothing which was erased stands in it any more.
+
+        Returns False where a reader is at work on it, without waiting: ask again. Freed room in the database is
+        overwritten as it is freed (``secure_delete``). Raises StorageFailed.
+        """
+        connection = raw(self._connection)
+        with disk_named():
+            connection.execute("PRAGMA busy_timeout=0")
+            busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+        return bool(busy == 0)
 
     def meta(self, key: str) -> str | None:
         """Return one committed fact about this database."""

@@ -482,20 +482,3 @@ ALERT = Table(
     Index("alert_by_state", "state"),
 )
 """One alert as people see it: raised, perhaps acknowledged, perhaps over."""
-
-TANK_LEVEL = Table(
-    "tank_level",
-    metadata,
-    _integer("tank", primary_key=True),
-    _integer("at_ms"),
-    _text("quality"),
-    _integer("volume_ml", nullable=True),
-    _integer("tc_volume_ml", nullable=True),
-    _integer("ullage_ml", nullable=True),
-    _integer("height_um", nullable=True),
-    _integer("water_height_um", nullable=True),
-    _integer("water_volume_ml", nullable=True),
-    _integer("temperature_mdegc", nullable=True),
-    _integer("delivery", nullable=True),
-)
-"""The newest reading of each tank, for restarts and for looking at."""
