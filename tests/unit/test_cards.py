@@ -16,7 +16,6 @@ from agent.domain.codes.card_keys import CardEntry, CardKeys
 from agent.inbox import FromHeadOffice, FromLine
 from agent.keyring import NO_KEYS, Keyring
 from agent.pipeline import watching
-from agent.store.cards import KEPT_MS
 from drivers.readings import CardTap
 from drivers.simulator.card import link_message
 from sync import ports
@@ -244,8 +243,8 @@ def test_keys_go_with_their_member_and_counters_stay_thirty_days(till: Till) -> 
     assert lay(till, CHIP.tap(READER, 11)) == "COUNTER_REPLAYED"
     till.pipeline.handle(member_with(4, 2))
     gone_ms = till.clock.wall_ms()
-    assert till.do(lambda step: step.tx.cards.forget(gone_ms + KEPT_MS)) == 0
-    assert till.do(lambda step: step.tx.cards.forget(gone_ms + KEPT_MS + 1)) == 1
+    assert till.do(lambda step: (step.tx.cards.due(gone_ms), step.tx.cards.drop(gone_ms, 9))) == (0, 0)
+    assert till.do(lambda step: (step.tx.cards.due(gone_ms + 1), step.tx.cards.drop(gone_ms + 1, 9))) == (1, 1)
 
 
 def test_a_chip_that_is_written_anew_begins_anew(till: Till) -> None:
@@ -260,11 +259,12 @@ def test_a_chip_that_is_written_anew_begins_anew(till: Till) -> None:
 
 
 def test_a_merged_member_keeps_the_card(till: Till) -> None:
-    """Head office says that member 1 is member 2: the card is theirs."""
+    """Head office says that member 1 is member 2: the card is theirs, and it says so."""
     till.pipeline.handle(member_with(2, 2))
     till.pipeline.handle(told({"op": 3, "kind": "ALIAS", "member": member_of(1), "to": member_of(2)}))
     till.sale()
     assert lay(till, CHIP.tap(READER, 11)) == "LINKED"
+    assert "****0002" in till.pipeline._live.answers[-1]["message"]
     assert till.records("fc.sale.linked.v1")[0]["member"] == member_of(2)
 
 
