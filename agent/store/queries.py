@@ -147,14 +147,16 @@ class Queries:
     def members(self, *, limit: int = 20) -> list[dict[str, Any]]:
         """Return members of the cache by mask, with their points."""
         with self._open() as db:
-            rows = db.execute(f"{_MEMBERS} ORDER BY m.ref LIMIT ?", (min(limit, MAX_ROWS),)).fetchall()
+            rows = db.execute(f"{_MEMBERS} WHERE m.ref > 0 ORDER BY m.ref LIMIT ?", (min(limit, MAX_ROWS),)).fetchall()
         return [_member(row) for row in rows]
 
     def member(self, prefix: str) -> dict[str, Any]:
         """Return one member by the first digits of the id: balance, lots, last movements. Raises NotFound."""
         with self._open() as db:
             first = prefix.lower()  # ids are lower-case hex: all that begin so lie between here and the next letter
-            found = db.execute(f"{_MEMBERS} WHERE m.id >= ? AND m.id < ? LIMIT 2", (first, f"{first}g")).fetchall()
+            found = db.execute(
+                f"{_MEMBERS} WHERE m.ref > 0 AND m.id >= ? AND m.id < ? LIMIT 2", (first, f"{first}g")
+            ).fetchall()
             if len(found) != 1 or not prefix:
                 problem = "no member" if not found else "more than one member"
                 raise NotFound(f"{problem} has an id like {prefix!r}", hint="forecourt members lists the ids")

@@ -194,4 +194,6 @@ def _uses(db: sqlite3.Connection) -> Iterator[Finding]:
 _COUNTING = """
 SELECT h.member_ref, h.uses FROM points_holder h JOIN sale s ON s.id = h.sale WHERE s.voided = 0
 UNION ALL SELECT member_ref, uses FROM quote WHERE member_ref IS NOT NULL
+UNION ALL SELECT member_ref, json_array(json_array(offer, window, period, uses, amount)) FROM carried_use
 """
+"""The last of sales that do not name the member any more."""
