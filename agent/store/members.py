@@ -88,8 +88,8 @@ class Put(NamedTuple):
     """What head office tells of one member: opaque id (16 hex digits), no person's own numbers.
 
     ``growth``: ``None`` where it is not told: what was counted here stands. ``indexes``: keyed blind indexes; ``op``:
-    the number of the change that told it. ``base_lots``: JSON of its lots, ``base_points`` their sum; ``as_of``: JSON of
-    the place in our journal up to which they hold what happened here.
+    the number of the change that told it. ``base_lots``: JSON of its lots, ``base_points`` their sum; ``as_of``: JSON
+    of the place in our journal up to which they hold what happened here.
     ``tank_ml``: the size of its registered tank.
     """
 
