@@ -65,6 +65,12 @@ KEPT: tuple[Kept, ...] = (
         lambda step, before: _table(step).due_codes(before),
         lambda step, before, n: _table(step).drop_codes(before, n),
     ),
+    Kept(
+        "card_counters",
+        lambda privacy: privacy.card_counters,
+        lambda step, before: step.tx.cards.due(before),
+        lambda step, before, n: step.tx.cards.drop(before, n),
+    ),
 )
 """Every kind of data with a term, in the order in which it is looked through."""
 

@@ -208,17 +208,13 @@ class ReaderSettings(Section):
 
 
 class StaffSettings(Section):
-    """[[staff]]: one person of the station; ``badge``: the keyed index of a badge's number, 32 hex digits.
-
-    ``members``: the member ids of this person and their family.
-    """
+    """[[staff]]: one person of the station; ``badge``: the keyed index of a badge's number, 32 hex digits."""
 
     id: WireName
     name: Annotated[str, Field(min_length=1, max_length=64)]
     role: Literal["attendant", "supervisor", "technician"] = "attendant"
     pin_hash: PinHash | None = None
     badge: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = None
-    members: tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")], ...] = Field(default=(), strict=False)
 
 
 class ShiftSettings(Section):

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from agent.settings.model import StaffSettings
 from tests.support import template
 from tests.support.board_station import CARD, BoardStation
 from tests.support.handheld import Handheld, Told, scan_id
