@@ -284,11 +284,11 @@ OFFERS: list[dict[str, Any]] = [EARN, PAY, CAMPAIGN, TEN]
 """Points, points as money, a budget and a coupon that keeps its balance."""
 
 
-def loyal_till() -> Iterator[Till]:
+def loyal_till(**more: Any) -> Iterator[Till]:
     """A till with these offers and a member with 5,230 points and no lease; verify must find nothing afterwards."""
     folder = template.new_folder()
     template.copy_to(folder)
-    till = Till(folder)
+    till = Till(folder, **more)
     till.rules(*OFFERS)
     till.member(lots=[(5_230, None, "2026-09-30")])
     yield till
