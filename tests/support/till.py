@@ -70,6 +70,7 @@ class Till:
         config = default_config("", islands=1)
         self.settings = station_settings(directory, config, Plan(settle=settle) if plan is None else plan)
         self.starts = self.booked = 0
+        self.based: set[int] = set()
         self.start()
 
     def start(self) -> None:
@@ -161,7 +162,8 @@ class Till:
         ended_ms = self.clock.wall_ms()
 
         def book(step: Step) -> str:
-            if start == 1_000:
+            if point not in self.based:
+                self.based.add(point)
                 step.tx.memory.add_baseline(
                     {
                         "seq": 0,
