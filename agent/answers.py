@@ -19,6 +19,7 @@ from agent.reports.questions import Reports
 from agent.settings import Settings
 from agent.store.explained import as_json as explained
 from agent.store.queries import NotFound, Queries, utc
+from agent.store.shift_queries import ShiftQueries
 from agent.store.verify import as_json as verified
 
 PIPELINE_ANSWER_S = 20.0
@@ -61,6 +62,7 @@ class Answers:
         self._backups = backups
         self._queries = Queries(settings.store.path)
         reports = Reports(settings, clock, index_key)
+        shifts = ShiftQueries(settings)
         self._reading: dict[str, Callable[[dict[str, Any]], Any]] = {
             "status": self._status,
             "pumps": lambda _: self._pumps(),
@@ -84,6 +86,10 @@ class Answers:
             "answers": lambda _: list(self._live.answers),
             "verify": lambda _: verified(settings.store.path),
             "backup": lambda _: self._backup(),
+            "staff": lambda _: shifts.staff(),
+            "staff.show": lambda a: shifts.person(_word(a, "staff") or "", limit=_limit(a)),
+            "shift.list": lambda a: shifts.shifts(limit=_limit(a)),
+            "shift.show": lambda a: shifts.shift(_word(a, "shift")),
             **reports.questions(),
         }
 

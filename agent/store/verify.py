@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.store import verify_loyalty as loyalty
+from agent.store.verify_shifts import shifts
 from sync.records import hash_0, hash_next
 
 MAX_FINDINGS = 200
@@ -88,7 +89,7 @@ _Check = Callable[[sqlite3.Connection], Iterator[Finding]]
 
 def _checks() -> tuple[_Check, ...]:
     own = (_integrity, _chains, _sales_against_journal, _settlements, _ledger, _totalizers, _counters, _deliveries)
-    return (*own, *(_loyal(check) for check in LOYALTY_CHECKS))
+    return (*own, *(_loyal(check) for check in (*LOYALTY_CHECKS, shifts)))
 
 
 LOYALTY_CHECKS = (loyalty.points, loyalty.leases, loyalty.coupons, loyalty.quotes)
