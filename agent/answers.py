@@ -18,8 +18,9 @@ from agent.reports.arguments import word as _word
 from agent.reports.questions import Reports
 from agent.settings import Settings
 from agent.store.explained import as_json as explained
+from agent.store.handheld_queries import paired
+from agent.store.member_queries import MemberQueries
 from agent.store.queries import NotFound, Queries, utc
-from agent.store.shift_queries import ShiftQueries
 from agent.store.verify import as_json as verified
 
 PIPELINE_ANSWER_S = 20.0
@@ -61,8 +62,7 @@ class Answers:
         self._incarnation = incarnation
         self._backups = backups
         self._queries = Queries(settings.store.path)
-        reports = Reports(settings, clock, index_key)
-        shifts = ShiftQueries(settings)
+        reports, members = Reports(settings, clock, index_key), MemberQueries(settings.store.path)
         self._reading: dict[str, Callable[[dict[str, Any]], Any]] = {
             "status": self._status,
             "pumps": lambda _: self._pumps(),
@@ -74,8 +74,9 @@ class Answers:
             "sales.show": lambda a: self._queries.sale(str(a.get("sale", "")).upper()),
             "rules.explain": lambda a: explained(settings.store.path, str(a.get("sale", "")).upper(), _language(a)),
             "alerts": lambda a: self._queries.alerts(all_states=bool(a.get("all")), limit=_limit(a)),
-            "members": lambda a: self._queries.members(limit=_limit(a)),
-            "members.show": lambda a: self._queries.member(reports.member(a)),
+            "members": lambda a: members.members(limit=_limit(a)),
+            "members.show": lambda a: members.member(reports.member(a), limit=_limit(a)),
+            "members.of-sale": lambda a: {"member": members.member_of(str(a.get("sale", "")).upper())},
             "journal": self._journal,
             "sync": lambda _: self._sync(),
             "prices": lambda _: self._queries.prices(),
@@ -86,10 +87,7 @@ class Answers:
             "answers": lambda _: list(self._live.answers),
             "verify": lambda _: verified(settings.store.path),
             "backup": lambda _: self._backup(),
-            "staff": lambda _: shifts.staff(),
-            "staff.show": lambda a: shifts.person(_word(a, "staff") or "", limit=_limit(a)),
-            "shift.list": lambda a: shifts.shifts(limit=_limit(a)),
-            "shift.show": lambda a: shifts.shift(_word(a, "shift")),
+            "device.paired": lambda _: paired(settings.store.path),
             **reports.questions(),
         }
 

@@ -159,6 +159,12 @@ class Daemon:
             self._supervisor.add(f"line-{name}", _line_shell(name, line, self._inbox, self._clock))
         if self._keeper is not None:
             self._supervisor.add("backup", self._keeper.shell)
+        if self._settings.board is not None:
+            from agent.board.shell import Board  # the web server is loaded where it is wanted
+
+            wanted, found = self._settings.board, self._settings
+            board = Board(settings=found, wanted=wanted, live=self._live, inbox=self._inbox, clock=self._clock)
+            self._supervisor.add("board", board.shell)
         if self._stopped is None:
             self._uplink = self._make_uplink()
             self._supervisor.add("uplink", self._uplink.shell)

@@ -83,6 +83,22 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
+class Posted:
+    """A handheld asks through the station's web server; the answer, {status, body}, is given after the commit.
+
+    ``device`` with ``proof``: as whom it was recognised, ``None`` for one that is only being paired. ``count``: of a
+    signed request, noted with what it does.
+    """
+
+    op: str
+    args: dict[str, Any] = field(repr=False)
+    device: str | None = None
+    proof: bytes = field(default=b"", repr=False)
+    count: int | None = None
+    reply: Reply = field(default_factory=Reply, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class FromHeadOffice:
     """An event of the station link (``sync.ports``)."""
 
@@ -119,7 +135,7 @@ class Audited:
     result: str
 
 
-Item = FromLine | Ticked | Asked | FromHeadOffice | FromStorage | AlertFound | Audited
+Item = FromLine | Ticked | Asked | Posted | FromHeadOffice | FromStorage | AlertFound | Audited
 
 
 class Inbox(Generic[T]):
@@ -132,11 +148,14 @@ class Inbox(Generic[T]):
         self._condition = threading.Condition()
         self._closed = False
 
-    def put(self, item: T) -> bool:
-        """Append ``item``, waiting while the queue is full. Returns False once the inbox is closed."""
+    def put(self, item: T, *, timeout_s: float | None = None) -> bool:
+        """Append ``item``, waiting while the queue is full, no longer than ``timeout_s``. Returns whether it was taken.
+
+        It never is once the inbox is closed.
+        """
         with self._condition:
-            self._condition.wait_for(lambda: self._closed or len(self._items) < self._capacity)
-            if self._closed:
+            room = self._condition.wait_for(lambda: self._closed or len(self._items) < self._capacity, timeout_s)
+            if self._closed or not room:
                 return False
             self._items.append((None, item))
             self._condition.notify_all()

@@ -9,6 +9,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 
+@dataclass(frozen=True, slots=True)
+class Handheld:
+    """A paired device. ``kind``: "page" or "native"; ``proof``: what it is recognised by (store.handheld_tables)."""
+
+    id: str
+    kind: str
+    proof: bytes = field(repr=False)
+
+
 @dataclass(slots=True)
 class LiveBoard:
     """Each value is replaced, never changed, by the pipeline thread; any thread may read."""
@@ -21,6 +30,7 @@ class LiveBoard:
         default_factory=lambda: {"online": False, "stopped": None, "reason": "not connected yet"}
     )
     answers: tuple[dict[str, Any], ...] = ()
+    handhelds: dict[str, Handheld] = field(default_factory=dict)
 
     def set_point(self, number: int, value: dict[str, Any]) -> None:
         """Replace what is known of one fuelling point."""
@@ -37,6 +47,10 @@ class LiveBoard:
     def set_link(self, **changes: Any) -> None:
         """Change what is known of the link to head office."""
         self.link = {**self.link, **changes}
+
+    def set_handhelds(self, handhelds: dict[str, Handheld]) -> None:
+        """Replace which devices are paired."""
+        self.handhelds = handhelds
 
     def add_answer(self, answer: dict[str, Any]) -> None:
         """Keep the last answers to scans for the attendant's screen."""

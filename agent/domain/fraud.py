@@ -5,8 +5,11 @@ Pure: knows no table, no clock and no person's name. The rules themselves are in
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+
+from agent.domain.identity import AuthLevel
 
 _MINUTE_MS = 60_000
 _DAY_MS = 86_400_000
@@ -27,6 +30,26 @@ class Rule(StrEnum):
     STAFF_CARDS = "R10"
     REVERSALS = "R11"
     COUNTER = "R12"
+
+
+class Unit(StrEnum):
+    """What ``observed`` counts. Shares in basis points."""
+
+    FUELLINGS_IN_WINDOW = "fuellings_in_window"
+    FUELLINGS_ON_DAY = "fuellings_on_day"
+    VOLUME_ML = "volume_ml"
+    PRODUCTS = "products"
+    SHARE_BP = "share_bp"
+    LINKS_OF_ONE_MEMBER = "links_of_one_member"
+    DELAY_S = "delay_s"
+    SALES_OF_ONE_CODE = "sales_of_one_code"
+    CORRECTIONS = "corrections"
+    REPLAYS = "replays"
+    OWN_LINKS = "own_links"
+    REVERSALS = "reversals"
+    REFUSALS = "refusals"
+    COUNTER_JUMP = "counter_jump"
+    OF_MEAN_PCT = "of_mean_pct"
 
 
 class Severity(StrEnum):
@@ -64,7 +87,7 @@ class Subject:
 class Finding:
     """What a rule saw. ``day``: local, ISO; ``observed``, ``threshold`` and ``median`` in ``unit``.
 
-    ``sales``: ids with what the finding does to the points of each. ``codes``: one-time codes whose sale is to come.
+    ``sales``: ids with what the finding does to the points of each, the newest MAX_SALES. ``other``: with whom.
     """
 
     rule: Rule
@@ -75,10 +98,10 @@ class Finding:
     to_ms: int
     observed: int
     threshold: int
-    unit: str
+    unit: Unit
     sales: tuple[tuple[str, Effect], ...] = ()
     median: int | None = None
-    codes: tuple[str, ...] = ()
+    other: Subject | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,3 +164,24 @@ class Limits:
 
 
 DEFAULTS = Limits()
+
+WEAK = frozenset({AuthLevel.FM1_PRINTED, AuthLevel.NUMBER, AuthLevel.PHONE, AuthLevel.UID})
+"""Levels that a copy or a memory is enough for."""
+
+MAX_SALES = 100
+"""Sales that one finding names: enough to look at, few enough for a record."""
+
+
+def member(member_id: str) -> Subject:
+    """Return a member as a subject."""
+    return Subject(SubjectKind.MEMBER, member_id)
+
+
+def attendant(name: str) -> Subject:
+    """Return an attendant as a subject: a staff id, or the reader's where nobody was signed in."""
+    return Subject(SubjectKind.ATTENDANT, name)
+
+
+def effect_on(sales: Iterable[str], effect: Effect) -> tuple[tuple[str, Effect], ...]:
+    """Return the newest of some sales (ids sort by time) with one effect on each."""
+    return tuple((sale, effect) for sale in sorted(set(sales))[-MAX_SALES:])

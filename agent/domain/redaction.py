@@ -39,7 +39,10 @@ DENIED_KEYS = frozenset(
         "url",
     }
 )
-"""Values under these keys, and under ``k_*``, are dropped whatever they are."""
+"""Values under these keys, under ``k_*`` and under ``DENIED_WORDS`` are dropped whatever they are."""
+
+DENIED_WORDS = frozenset({"phone", "mobile", "plate", "pin", "password", "secret", "token", "uid"})
+"""A key that has one of these among its words is denied as well: ``customer_phone``, ``uid_index``."""
 
 HASH_KEYS = frozenset({"hash", "head_hash", "prev_hash", "commit"})
 """Long hex is the meaning of these keys: it passes."""
@@ -58,7 +61,9 @@ _PEM = re.compile(r"-----BEGIN.*?(?:-----END[^-]*-----|\Z)", re.DOTALL)
 _QUERY = re.compile(r"\?\S*")
 _SUN_VALUE = re.compile(r"[0-9A-Fa-f]{32}")
 _LONG_HEX = re.compile(r"[0-9A-Fa-f]{32,}")
-_PHONE = re.compile(r"(?<!\d)(?:(?:\+?86|0)[ -]?)?([1１][3-9３-９]\d)[ -]?\d{4}[ -]?(\d{4})(?!\d)")
+_PHONE = re.compile(
+    r"(?<!\d)(?:(?:(?:00|\+)?86|0)[\s().-]{0,2})?([1１][3-9３-９]\d)[\s().-]{0,2}\d{4}[\s().-]{0,2}(\d{4})(?!\d)"
+)
 _DIGITS = re.compile(r"\d{14,}")
 _MEMBER_ID = re.compile(r"[0-9A-Fa-f]{16}")
 
@@ -79,7 +84,7 @@ def redact(value: str) -> str:
 def denied(key: str) -> bool:
     """Return whether a value must be dropped for its key alone."""
     lower = key.lower()
-    return lower in DENIED_KEYS or lower.startswith("k_")
+    return lower in DENIED_KEYS or lower.startswith("k_") or not DENIED_WORDS.isdisjoint(lower.split("_"))
 
 
 def redact_mapping(mapping: Mapping[str, Any]) -> MutableMapping[str, Any]:

@@ -38,6 +38,8 @@ SEVERITIES = {
     "MARK_NOT_WRITTEN": "alarm",
     "VERIFY_FAILED": "critical",
     "PIN_LOCKED": "alarm",
+    "BOARD_DOWN": "alarm",
+    "BOARD_CERTIFICATE_ENDS": "warning",
 }
 
 

@@ -10,7 +10,7 @@ from agent.domain.rules.facts import Purpose
 from agent.domain.staff import DESK, StaffRole
 from agent.inbox import Asked
 from agent.pipeline import people, shifts
-from agent.pipeline.arguments import number, sale, text
+from agent.pipeline.arguments import number, sale_meant, text
 from agent.pipeline.correcting import By
 from agent.pipeline.step import RequestRefused, Step
 
@@ -183,7 +183,7 @@ def _counted(asked: Asked) -> dict[str, int]:
 def _not_sold(step: Step, asked: Asked, purpose: Purpose) -> dict[str, Any]:
     by = By(asked.person.name, asked.person.role, text(asked, "reason"), _request(asked))
     if asked.args.get("sale"):
-        return shifts.not_sold_of_sale(step, sale(step, asked), purpose, by)
+        return shifts.not_sold_of_sale(step, sale_meant(step, asked), purpose, by)
     nozzle, volume_ml = (number(asked, "fuelling_point"), number(asked, "nozzle")), number(asked, "volume_ml")
     if volume_ml <= 0:
         raise RequestRefused("no litres were given", hint="give --litres 20.00", exit_code=2)

@@ -28,6 +28,7 @@ from agent.inbox import (
     FromLine,
     FromStorage,
     Item,
+    Posted,
     Ticked,
     refusal,
     success,
@@ -38,11 +39,14 @@ from agent.logs import get_logger
 from agent.pipeline import (
     alerting,
     asking,
+    card_keys,
     codes,
     downlink,
     gauging,
+    handhelds,
     people,
     points,
+    posting,
     pricing,
     quoting,
     receiving,
@@ -57,6 +61,7 @@ from agent.pipeline import (
 from agent.pipeline.memory import Memory
 from agent.pipeline.step import Outlets, RequestRefused, Step
 from agent.settings import Settings
+from agent.settings.model import HANDHELD
 from agent.store.journal import Stamp
 from agent.store.store import Store, Tx
 from agent.store.swap import RESTORED
@@ -159,7 +164,9 @@ class Pipeline:
 
     def _desk(self, tx: Tx, now: Now) -> links.LinkDesk:
         stored = tx.memory.desk()
-        readers = tuple(links.Reader(r.id, tuple(r.fuelling_points)) for r in self._settings.reader)
+        readers = tuple(
+            links.Reader(r.id, tuple(r.fuelling_points), claims=r.kind == HANDHELD) for r in self._settings.reader
+        )
         readers += (links.Reader("cli", tuple(p.id for p in self._settings.fuelling_point)),)
         windows = replace(self._settings.sales.windows(), remember_s=REMEMBER_SALES_S)
         if stored is None:
@@ -178,6 +185,7 @@ class Pipeline:
             step.tx.memory.set_meta("configuration", self._settings.hash)
         step.tx.memory.set_meta("connect_n", str(int(step.tx.memory.meta("connect_n") or "0") + CONNECTS_PER_START))
         downlink.go_on(step)
+        card_keys.go_on(step)
         step.audit("agent", "agent", "started", self._boot, reason=f"configuration {self._settings.hash}")
         self._tell_restored(step)
         for weak in points.without_totals(step.memory):
@@ -185,6 +193,7 @@ class Pipeline:
             step.audit("agent", "agent", "no_totals", f"point:{weak}", reason=reason)
             step.after.append(partial(_log.warning, "point keeps no totals, its sales have weak keys", point=weak))
         sources.tell(step)
+        handhelds.at_start(step)
         if self._settings.sales.settle == "tender":
             for number in self._settings.fuelling_point:
                 points.tell_unpaid(step, number.id)
@@ -212,6 +221,8 @@ class Pipeline:
                 self._tick(kind)
             case Asked():
                 self._asked(item)
+            case Posted():
+                self._posted(item)
             case FromHeadOffice(event):
                 step = self._step(read(self._clock))
                 downlink.handle(step, event)
@@ -300,11 +311,17 @@ class Pipeline:
             self._watch_clock(step, now)
             pricing.refresh(step)
             retention.slice_due(step)
+            self._scrub(step)
         else:
             receiving.settle(step)
             pricing.telemetry(step)
             retention.look(step)
         self._finish(step)
+
+    def _scrub(self, step: Step) -> None:
+        """Within a second of an erasure its last trace leaves the database's log; a reader in the way is waited for."""
+        if step.memory.scrub:
+            step.after.append(lambda: setattr(self._memory, "scrub", not self._store.scrub()))
 
     def _watch_clock(self, step: Step, now: Now) -> None:
         behind = now.wall_ms < self._store.newest_ms - BACKWARD_ALERT_MS
@@ -317,13 +334,24 @@ class Pipeline:
         try:
             answer = success(asking.act(step, item, self._index_key))
         except RequestRefused as refused:
-            step.roll_back()
             answer = refusal(str(refused), refused.hint, refused.exit_code)
-            if refused.remember is None:
+            if not refused.keeps:
+                step.roll_back()
                 item.reply.give(answer)
                 return
-            step = self._step(read(self._clock))
-            refused.remember(step)
+        step.after.append(lambda: item.reply.give(answer))
+        self._finish(step)
+
+    def _posted(self, item: Posted) -> None:
+        step = self._step(read(self._clock))
+        try:
+            answer = posting.act(step, item, self._index_key)
+        except RequestRefused as failure:
+            if not failure.keeps:
+                step.roll_back()
+                step = self._step(read(self._clock))
+            answer = posting.refused(step, item, failure)
+        step.passed.append("board")
         step.after.append(lambda: item.reply.give(answer))
         self._finish(step)
 
@@ -388,6 +416,8 @@ class Pipeline:
 _AFTER = (
     ("sale", "sale.after_commit"),
     ("link", "link.after_commit"),
+    ("board", "board.after_commit"),
+    ("card", "card.after_commit"),
     ("tender", "tender.after_commit"),
     ("enrol", "enrol.after_commit"),
     ("rules", "rules.after_commit"),

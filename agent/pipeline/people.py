@@ -97,20 +97,17 @@ def _pin_hash(step: Step, staff_id: str) -> str | None:
 
 
 def _wrong(step: Step, person: Staff) -> RequestRefused:
-    """Return the refusal of a wrong PIN, which has it counted."""
-
-    def remember(later: Step) -> None:
-        _count(later, person)
-
+    """Count a wrong PIN and return its refusal, which keeps the count."""
     known = step.tx.people.lock(person.id)
+    _count(step, person)
     left = WRONG_PINS - 1 - (0 if known is None else known["failed"])
     if left > 0:
         message, hint = f"this is not the PIN of {person.id}", f"{left} more wrong ones lock it for 15 minutes"
-        return RequestRefused(message, hint=hint, remember=remember)
+        return RequestRefused(message, hint=hint, keeps=True)
     return RequestRefused(
         f"this is not the PIN of {person.id}: locked out for 15 minutes",
         hint=f"a supervisor may set a new one: forecourt staff set-pin {person.id}",
-        remember=remember,
+        keeps=True,
     )
 
 

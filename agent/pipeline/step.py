@@ -25,17 +25,14 @@ from sync.signing import PinnedKeys
 class RequestRefused(Exception):
     """A person's wish cannot be followed. ``hint``: what to do; ``exit_code`` for the command line.
 
-    A refused step leaves no trace. What must be known all the same, such as a wrong PIN, is written by ``remember`` in
-    a step of its own.
+    ``keeps``: what the step has written stands, because the attempt itself is on record and counts.
     """
 
-    def __init__(
-        self, message: str, *, hint: str, exit_code: int = 1, remember: Callable[[Step], None] | None = None
-    ) -> None:
+    def __init__(self, message: str, *, hint: str, exit_code: int = 1, keeps: bool = False) -> None:
         super().__init__(message)
         self.hint = hint
         self.exit_code = exit_code
-        self.remember = remember
+        self.keeps = keeps
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +121,6 @@ class Step:
     def new_id(self) -> str:
         """Return a fresh ULID of this instant."""
         return ulid(self.stamp.wall_ms, self._random)
-
-    def random_bytes(self, size: int) -> bytes:
-        """Return fresh random bytes, as a nonce needs them."""
-        return self._random.getrandbits(8 * size).to_bytes(size, "big")
 
     def random_bits(self, count: int) -> int:
         """Return a random number of so many bits."""

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from agent.domain.codes.sun import Profile
-from agent.domain.link_records import Windows
+from agent.domain.link_windows import Windows
 from agent.domain.wetstock.geometry import Ends, LyingCylinder
 from agent.domain.wetstock.strapping import Table
 from agent.settings.fraud import FraudSettings
@@ -24,6 +24,7 @@ from agent.settings.values import (
     DurationMs,
     LitresMl,
     MinutesOfDay,
+    MoneyMilli,
     PinHash,
     PriceMilli,
     SizeBytes,
@@ -35,6 +36,9 @@ from drivers.registry import Decimals, spec
 
 EXPONENTS = {"CNY": 2, "EUR": 2, "USD": 2, "GBP": 2, "HKD": 2, "SGD": 2, "CHF": 2, "JPY": 0, "KRW": 0, "KWD": 3}
 """Minor-unit exponents of ISO 4217 for the currencies we have checked."""
+
+HANDHELD = "handheld"
+"""The kind of reader that has no wire."""
 
 
 class StationSettings(Section):
@@ -193,11 +197,11 @@ class TankSettings(Section):
 
 
 class ReaderSettings(Section):
-    """[[reader]]: one fuelling point makes it fixed, several make it roaming."""
+    """[[reader]]: one fuelling point makes it fixed, several make it roaming. A handheld has no port."""
 
     id: WireName
-    kind: Literal["serial-scanner", "pcsc", "pn532"] = "serial-scanner"
-    port: Annotated[str, Field(min_length=1)]
+    kind: Literal["serial-scanner", "pcsc", "pn532", "handheld"] = "serial-scanner"
+    port: str = ""
     serial: SerialSection = SerialSection()
     options: dict[str, Any] = Field(default_factory=dict)
     fuelling_points: tuple[int, ...] = Field(min_length=1, strict=False)
@@ -297,6 +301,14 @@ class CardLayout(Section):
     check: Literal["luhn", "none"] = "luhn"
 
 
+class LevelSettings(Section):
+    """[loyalty.levels]: what a member may have on one local day; money in 1/1000, fuel in ml."""
+
+    redeem_a_day: MoneyMilli = 50_000
+    uid_sales: Annotated[int, Field(ge=0, le=100)] = 2
+    uid_volume_l: LitresMl = 200_000
+
+
 class SunSection(Section):
     """[[loyalty.sun]]: the parameters of the links that signing cards write; ``enc`` and ``mac`` as ``sun.Profile``."""
 
@@ -312,6 +324,7 @@ class SunSection(Section):
 class LoyaltySettings(Section):
     """[loyalty]: ``unit_cost_milli``: what a point costs, in 1/1000 of the currency; ``breakage_bp``: never spent.
 
+    ``pending``, ``pending_doubtful``: how long points wait at least, unset = as the rules say.
     ``uid_cards``: a card that signs nothing is recognised by its id. ``sun_fallback``: so is one that signs, where its
     key is not here.
     """
@@ -321,7 +334,9 @@ class LoyaltySettings(Section):
     sun_fallback: bool = False
     card: tuple[CardLayout, ...] = Field(default=(CardLayout(prefix="9", length=16),), strict=False)
     pump_rollback: bool = False
-    pending: Annotated[DurationMs, Field(ge=1_000)] = 86_400_000
+    pending: Annotated[DurationMs, Field(ge=1_000)] | None = None
+    pending_doubtful: Annotated[DurationMs, Field(ge=1_000)] | None = None
+    levels: LevelSettings = LevelSettings()
     unit_cost_milli: Annotated[int, Field(ge=0, le=1_000_000)] = 10
     breakage_bp: Annotated[int, Field(ge=0, le=10_000)] = 0
 
@@ -331,6 +346,20 @@ class ControlSettings(Section):
 
     socket: Path = Field(default=Path("/run/forecourt/control.sock"), strict=False)
     supervisors: tuple[str, ...] = Field(default=("root",), strict=False)
+
+
+class BoardSettings(Section):
+    """[board]: the station's own web server for handhelds; without this section there is none. Port 0: any free one."""
+
+    listen: Annotated[str, Field(pattern=r"^([^:\s\[\]]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$")]
+    certificate_file: Path | None = Field(default=None, strict=False)
+    key_file: Path | None = Field(default=None, strict=False)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port to listen at."""
+        host, _, port = self.listen.rpartition(":")
+        return host.strip("[]"), int(port)
 
 
 class BackupSettings(Section):
@@ -363,6 +392,7 @@ class Settings(Section):
     control: ControlSettings = ControlSettings()
     shift: ShiftSettings = ShiftSettings()
     backup: BackupSettings | None = None
+    board: BoardSettings | None = None
     stock: StockSettings = StockSettings()
     fraud: FraudSettings = FraudSettings()
     privacy: PrivacySettings = PrivacySettings()
@@ -381,7 +411,12 @@ class Settings(Section):
             )
             for line in self.line
         ]
-        return tuple(lines + [reader_config(reader) for reader in self.reader])
+        return tuple(lines + [reader_config(reader) for reader in self.reader if reader.kind != HANDHELD])
+
+    @property
+    def handhelds(self) -> tuple[ReaderSettings, ...]:
+        """The readers that come by themselves, through the station's web server."""
+        return tuple(reader for reader in self.reader if reader.kind == HANDHELD)
 
 
 def line_config(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from ipaddress import ip_address
 from pathlib import PurePath
 from typing import Any
 
@@ -42,6 +43,7 @@ def check(values: Mapping[str, Any], report: Report) -> None:
         "sales": _windows,
         "loyalty": _cards,
         "head_office": _head_office,
+        "board": _board,
         "fraud": _fraud,
     }
     for section, look in checks.items():
@@ -140,3 +142,23 @@ def _head_office(link: model.HeadOfficeSettings, report: Report) -> None:
     for one, other in (("certificate_file", "key_file"), ("key_file", "certificate_file")):
         if files[one] is not None and files[other] is None:
             report(("head_office", one), f"is useless without {other}", f"name {other} too, or remove it")
+
+
+def _board(board: model.BoardSettings, report: Report) -> None:
+    host, port = board.address
+    if port > _MAX_PORT:
+        report(("board", "listen"), f"{port} is no port", f"write a port from 1 to {_MAX_PORT}")
+    files = {"certificate_file": board.certificate_file, "key_file": board.key_file}
+    if all(file is None for file in files.values()) and not _is_loopback(host):
+        problem = "is reached from other machines, and without a certificate everybody there can listen"
+        report(("board", "listen"), problem, "name certificate_file and key_file, or listen at 127.0.0.1")
+    for one, other in (("certificate_file", "key_file"), ("key_file", "certificate_file")):
+        if files[one] is not None and files[other] is None:
+            report(("board", one), f"is useless without {other}", f"name {other} too, or remove it")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

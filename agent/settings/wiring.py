@@ -114,13 +114,28 @@ class _Wiring:
         for number, reader in enumerate(self._values["reader"]):
             if reader is None:
                 continue
+            if reader.kind == model.HANDHELD:
+                self._handheld(number)
+                continue
             self._reader(number, reader)
             wire = model.reader_line_id(reader.id)
             if wire in self._named:
                 problem = f"a line is called {wire!r}, which is the name of this reader's wire"
                 self._report(("reader", number, "id"), problem, "give the line or the reader another id")
 
+    def _handheld(self, number: int) -> None:
+        """A handheld hangs on no wire: it comes through the station's web server."""
+        for key in ("port", "serial", "options"):
+            if key in self._raw["reader"][number]:
+                self._report(("reader", number, key), "has no meaning for a handheld", "remove it")
+        if "board" not in self._values:
+            hint = "add [board] with listen and, beyond this machine, certificate_file and key_file"
+            self._report(("reader", number, "kind"), "nobody listens for a handheld without [board]", hint)
+
     def _reader(self, number: int, reader: model.ReaderSettings) -> None:
+        if not reader.port:
+            self._report(("reader", number, "port"), "is missing", "name the reader's port")
+            return
         spec = registry.spec(reader.kind)
         if not self._options(("reader", number), spec, reader.options):
             return

@@ -1,4 +1,4 @@
-"""What was kept long enough is deleted here in slices, inside the caller's transaction; and when that was last done."""
+"""What was kept long enough is deleted here, in slices of the caller's transaction; and when that was last done."""
 
 from __future__ import annotations
 

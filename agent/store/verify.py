@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from agent.store import verify_loyalty as loyalty
-from agent.store.verify_shifts import shifts
+from agent.store import verify_members as enrolled
+from agent.store import verify_shifts as shifts
 from sync.records import hash_0, hash_next
 
 MAX_FINDINGS = 200
@@ -89,10 +90,10 @@ _Check = Callable[[sqlite3.Connection], Iterator[Finding]]
 
 def _checks() -> tuple[_Check, ...]:
     own = (_integrity, _chains, _sales_against_journal, _settlements, _ledger, _totalizers, _counters, _deliveries)
-    return (*own, *(_loyal(check) for check in (*LOYALTY_CHECKS, shifts)))
+    return (*own, *(_loyal(check) for check in (*LOYALTY_CHECKS, shifts.shifts)))
 
 
-LOYALTY_CHECKS = (loyalty.points, loyalty.leases, loyalty.coupons, loyalty.quotes)
+LOYALTY_CHECKS = (loyalty.points, loyalty.leases, loyalty.coupons, loyalty.quotes, enrolled.enrolments, enrolled.merged)
 
 
 def _loyal(check: Callable[[sqlite3.Connection, loyalty.Records], Iterator[tuple[str, str]]]) -> _Check:
@@ -283,8 +284,10 @@ def _ledger(db: sqlite3.Connection) -> Iterator[Finding]:
 
 
 _EMPTY_LOTS = """
-SELECT p.lot, sum(p.points) AS p FROM posting p JOIN lot l ON l.id = p.lot AND l.member_ref = p.member_ref
-WHERE p.account <> 'member:debt' AND l.source <> 'head_office' GROUP BY p.lot, p.member_ref HAVING sum(p.points) < 0
+SELECT p.lot, sum(p.points) AS p FROM posting p LEFT JOIN member_alias a ON a.ref = p.member_ref
+WHERE p.member_ref IS NOT NULL AND p.account <> 'member:debt' AND p.lot NOT IN (
+    SELECT id FROM lot WHERE source = 'head_office'
+) GROUP BY p.lot, coalesce(a.to_ref, p.member_ref) HAVING sum(p.points) < 0
 """
 """A lot that was made here never gives more than it held; what one of head office's holds, only head office knows."""
 

@@ -22,6 +22,10 @@ GOLDEN = TOKENS[0]
         ("+86 138 1234 5678.", "138****5678."),
         ("013812345678", "138****5678"),
         ("138-1234-5678", "138****5678"),
+        ("138.1234.5678", "138****5678"),
+        ("(138) 1234-5678", "(138****5678"),
+        ("0086-13812345678", "138****5678"),
+        ("socket://192.168.10.200:10001", "socket://192.168.10.200:10001"),
         ("１３８１２３４５６７８", "１３８****５６７８"),
         ("at 1795305600000 ms", "at 1795305600000 ms"),
         ("113812345678", "113812345678"),
@@ -63,6 +67,16 @@ def test_denied_keys_drop_their_values_at_any_depth():
         "code": None,
     }
     assert given["data"] == {"pin": 1234, "list": [{"token": "x"}, "13812345678"]}
+
+
+def test_a_key_with_a_denied_word_in_it_is_denied():
+    """A careless name for a number hides it all the same; names of numbers that are no secret stay readable."""
+    assert redact_mapping({"customer_phone": "x", "auth_token": "x", "exit_code": 3, "thread_name": "t"}) == {
+        "customer_phone": "[redacted]",
+        "auth_token": "[redacted]",
+        "exit_code": 3,
+        "thread_name": "t",
+    }
 
 
 def test_integers_pass_by_key_and_are_masked_elsewhere():

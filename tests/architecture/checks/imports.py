@@ -16,7 +16,9 @@ ONE_FILE_EACH = {
     "sqlmodel": ("agent/store/", "headoffice/store/"),
     "alembic": ("agent/store/", "headoffice/store/"),
     "pyrage": ("agent/age.py",),
+    "segno": ("agent/qr.py",),
     "zstandard": ("agent/backup/packing.py",),
+    "h11": ("agent/board/wire.py",),
     "ctypes": ("drivers/pcsc/winscard.py",),
     "amqtt": ("agent/demo/embedded_broker.py",),
 }

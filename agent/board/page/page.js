@@ -1,0 +1,218 @@
+// The page of a handheld: tiles, one input that is always ready for a scan, one big answer with a tone.
+// Text of a scan goes to the station unchanged and is kept nowhere. Works by keystrokes and ENTER, without any app.
+"use strict";
+
+const WORDS = {
+  "zh-CN": {
+    ready: "请扫会员码", sending: "…", again: "网络不稳,正在重试…", lost: "连不上站点,请再扫一次",
+    code: "配对码(6位,请联系站长)", pair: "配对", wrong: "配对码不对", staff: "工号", pin: "密码", enter: "登录", leave: "退出",
+    slow: "太快了,请稍等", point: "号枪", linked: "已关联", used: "使用中", ago: "秒前", none: "请再试一次",
+    states: { Idle: "空闲", Calling: "已提枪", Authorised: "已授权", Started: "加油中", Fuelling: "加油中", Offline: "离线",
+      Closed: "关闭", Inoperative: "故障", SuspendedStarted: "暂停", SuspendedFuelling: "暂停" },
+  },
+  en: {
+    ready: "Scan a member code", sending: "…", again: "No answer yet, trying again…", lost: "Station not reached, scan again",
+    code: "Pairing code (6 digits, from the supervisor)", pair: "Pair", wrong: "Wrong code", staff: "Staff number",
+    pin: "PIN", enter: "Sign in", leave: "Sign out", slow: "Too fast, wait a moment", point: "Point ", linked: "linked",
+    used: "in use", ago: "s ago", none: "Try again",
+    states: { Idle: "idle", Calling: "lifted", Authorised: "authorised", Started: "fuelling", Fuelling: "fuelling",
+      Offline: "offline", Closed: "closed", Inoperative: "out of order", SuspendedStarted: "paused", SuspendedFuelling: "paused" },
+  },
+};
+const TONES = { good: [[880, 0.12]], ask: [[660, 0.1], [660, 0.1]], bad: [[220, 0.45]] };
+const SHAKES = { good: [60], ask: [60, 60, 60], bad: [400] };
+const TRIES = 8, PAUSE_MS = 700, LOOK_MS = 1000, SHOWN_MS = 8000, WAIT_MS = 2500;
+const ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+const $ = (id) => document.getElementById(id);
+
+let station = null, words = WORDS["zh-CN"], sound = null, meant = [], clearing = 0, waiting = [], busy = false;
+
+function ulid() {
+  let time = Date.now(), head = "";
+  for (let n = 0; n < 10; n++) { head = ALPHABET[time % 32] + head; time = Math.floor(time / 32); }
+  const chance = crypto.getRandomValues(new Uint8Array(16));
+  return head + Array.from(chance, (byte) => ALPHABET[byte % 32]).join("");
+}
+
+async function call(method, path, body) {
+  const stop = new AbortController(), timer = setTimeout(() => stop.abort(), WAIT_MS);
+  try {
+    const options = { method, signal: stop.signal, credentials: "same-origin", headers: {} };
+    if (body !== undefined) { options.headers["Content-Type"] = "application/json"; options.body = JSON.stringify(body); }
+    const response = await fetch(path, options);
+    return { status: response.status, value: await response.json() };
+  } catch { return { status: 0, value: null }; } finally { clearTimeout(timer); }
+}
+
+// Asked until it is answered; the station gives the same scan_id the same answer, so nothing happens twice.
+async function insist(method, path, body) {
+  for (let n = 0; n < TRIES; n++) {
+    const got = await call(method, path, body);
+    if (got.status !== 0 && got.status !== 429 && got.status !== 503) return got;
+    say("quiet", words.again);
+    await new Promise((done) => setTimeout(done, PAUSE_MS));
+  }
+  return { status: 0, value: null };
+}
+
+function say(tone, text) {
+  $("answer").className = tone;
+  $("answer").textContent = text;
+  clearTimeout(clearing);
+  if (tone !== "quiet") {
+    if (navigator.vibrate) navigator.vibrate(SHAKES[tone]);
+    beep(TONES[tone]);
+    clearing = setTimeout(() => { meant = []; say("quiet", words.ready); draw(); }, SHOWN_MS);
+  }
+}
+
+function beep(notes) {
+  try {
+    sound = sound || new AudioContext();
+    let at = sound.currentTime;
+    for (const [pitch, length] of notes) {
+      const note = sound.createOscillator();
+      note.frequency.value = pitch;
+      note.connect(sound.destination);
+      note.start(at);
+      note.stop(at + length);
+      at += length + 0.08;
+    }
+  } catch { /* a browser without sound still shows and shakes */ }
+}
+
+function tell(got) {
+  if (got.status === 200) {
+    meant = got.value.choices;
+    say(got.value.tone, got.value.message);
+  } else if (got.status === 0) {
+    say("bad", words.lost);
+  } else {
+    say("bad", got.value.message || words.none);
+  }
+  look();
+}
+
+async function work() {
+  if (busy) return;
+  busy = true;
+  while (waiting.length) {
+    const scan = waiting.shift();
+    say("quiet", words.sending);
+    tell(await insist("POST", "/v1/scans", scan));
+  }
+  busy = false;
+}
+
+function scanned() {
+  const text = $("scan").value;
+  $("scan").value = "";
+  if (!text) return;
+  waiting.push({ scan_id: ulid(), text, fuelling_point: null, sale: null });
+  work();
+}
+
+async function tapped(choice) {
+  say("quiet", words.sending);
+  tell(await insist("POST", "/v1/choices", choice));
+}
+
+const litres = (ml) => (ml === null ? "" : (ml / 1000).toFixed(2) + " L");
+const money = (minor) => (minor === null ? "" : (minor / 10 ** station.exponent).toFixed(station.exponent) + " " + station.currency);
+
+function tile(kind, lines, choice, wanted) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = kind + (wanted ? " meant" : "");
+  button.textContent = lines.filter(Boolean).join("\n");
+  button.addEventListener("click", () => tapped(choice));
+  return button;
+}
+
+function draw() {
+  if (!station) return;
+  const found = [];
+  for (const point of station.points) {
+    const name = words.point + (station.language === "zh-CN" ? "" : point.fuelling_point);
+    const title = station.language === "zh-CN" ? point.fuelling_point + name : name;
+    const flows = point.volume_ml !== null || point.state === "Started" || point.state === "Fuelling";
+    const wanted = meant.some((c) => c.sale === null && c.fuelling_point === point.fuelling_point);
+    const state = words.states[point.state] || point.state;
+    const choice = { fuelling_point: point.fuelling_point, sale: null, live: flows };
+    const now = [title + " " + state, point.grade && "#" + point.grade, litres(point.volume_ml), money(point.amount_minor)];
+    found.push(tile(flows ? "flows" : "free", now, choice, wanted));
+    for (const sale of point.sales) {
+      const lines = [title + " #" + sale.grade, litres(sale.volume_ml), money(sale.amount_minor), sale.since_hang_up_s + " " + words.ago,
+        sale.linked ? words.linked : sale.claimed_by ? words.used + " " + sale.claimed_by : ""];
+      const asked = meant.some((c) => c.sale === sale.sale);
+      found.push(tile(sale.linked ? "linked" : "sale", lines, { fuelling_point: null, sale: sale.sale }, asked));
+    }
+  }
+  $("tiles").replaceChildren(...found);
+}
+
+function show(part) {
+  for (const id of ["pairing", "session", "tiles"]) $(id).hidden = id !== part;
+  $("scan").hidden = part !== "tiles";
+  $("leave").hidden = part !== "tiles" || !station || !station.attendant;
+  focus();
+}
+
+function focus() {
+  const wanted = !$("tiles").hidden ? "scan" : !$("pairing").hidden ? "code" : $("staff").value ? "pin" : "staff";
+  if (document.activeElement !== $("pin") && document.activeElement !== $(wanted)) $(wanted).focus({ preventScroll: true });
+}
+
+function label() {
+  document.documentElement.lang = station ? station.language : "zh-CN";
+  $("code-label").textContent = words.code;
+  $("pair").textContent = words.pair;
+  $("staff-label").textContent = words.staff;
+  $("pin-label").textContent = words.pin;
+  $("enter").textContent = words.enter;
+  $("leave").textContent = words.leave;
+  $("device").textContent = station ? station.device : "";
+  $("who").textContent = station && station.attendant ? station.attendant.name : "";
+}
+
+async function look() {
+  const got = await call("GET", "/v1/points");
+  if (got.status === 200) {
+    const first = station === null;
+    station = got.value;
+    words = WORDS[station.language] || WORDS.en;
+    label();
+    if (station.needs_sign_in && !station.attendant) return show("session");
+    show("tiles");
+    if (first) say("quiet", words.ready);
+    draw();
+  } else if (got.status === 401) {
+    station = null;
+    label();
+    show("pairing");
+  }
+}
+
+$("scan").addEventListener("keydown", (event) => {
+  if (event.key === "Enter") { event.preventDefault(); scanned(); }
+});
+$("pairing").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const got = await call("POST", "/v1/pairing", { code: $("code").value.trim(), kind: "page" });
+  $("code").value = "";
+  if (got.status === 200) say("quiet", words.ready); else say("bad", got.status === 429 ? words.slow : words.wrong);
+  look();
+});
+$("session").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const got = await call("POST", "/v1/session", { staff: $("staff").value.trim(), pin: $("pin").value });
+  $("pin").value = "";
+  if (got.status === 200) { $("staff").value = ""; say("quiet", words.ready); } else tell(got);
+  look();
+});
+$("leave").addEventListener("click", async () => { await insist("DELETE", "/v1/session"); look(); });
+document.addEventListener("click", focus);
+document.addEventListener("visibilitychange", () => { if (!document.hidden) look(); });
+setInterval(() => { if (!document.hidden) { focus(); look(); } }, LOOK_MS);
+label();
+look();

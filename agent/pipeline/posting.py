@@ -1,0 +1,145 @@
+"""What a handheld may ask the pipeline to do: scans, tiles, claims, sessions. Each is answered after the commit.
+
+Knows no HTTP but its status numbers. A scan said again gets its first answer; its text is kept as a keyed digest only.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections.abc import Callable
+from typing import Any
+
+from agent.domain.handheld import text_digest
+from agent.inbox import Posted
+from agent.pipeline import handhelds, people, scanning
+from agent.pipeline.handhelds import CallRefused
+from agent.pipeline.step import RequestRefused, Step
+
+Answer = dict[str, Any]
+"""{status, body}: what the device is told, as HTTP says it."""
+
+SHOWN = ("outcome", "tone", "repeat", "message", "fuelling_point", "sale", "member", "choices")
+"""What of an answer a handheld is told: of a member mask and tier only."""
+
+
+def act(step: Step, posted: Posted, index_key: bytes) -> Answer:
+    """Do what a device asks inside the step. Raises RequestRefused."""
+    if posted.op == "pair":
+        return {"status": 200, "body": handhelds.pair(step, posted)}
+    device = handhelds.recognise(step, posted)
+    return {"status": 200, "body": OPERATIONS[posted.op](step, device, posted.args, index_key)}
+
+
+def refused(step: Step, posted: Posted, failure: RequestRefused) -> Answer:
+    """Return what a device is told that may not; its count is noted."""
+    if isinstance(failure, CallRefused):
+        status, word = failure.status, failure.word
+    else:
+        status, word = 409, "REFUSED"
+    if status != 401:
+        handhelds.note(step, posted)
+    return {"status": status, "body": {"error": word, "message": str(failure), "hint": failure.hint}}
+
+
+def _scan(step: Step, device: str, args: dict[str, Any], index_key: bytes) -> dict[str, Any]:
+    """A scan: the first time it goes to linking, said again it gets the first answer."""
+    digest = text_digest(index_key, device, args["scan_id"], args["text"])
+    known = step.tx.handhelds.answer(device, args["scan_id"])
+    if known is not None:
+        if not hmac.compare_digest(known["digest"], digest):
+            hint = "make a new scan_id for every scan"
+            raise CallRefused(409, "SCAN_ID_USED", "this scan_id was used for another text", hint=hint)
+        answer: dict[str, Any] = json.loads(known["answer"])
+        return answer
+    _check_served(step, device, args["sale"])
+    scan = scanning.TerminalScan(
+        step.new_id(), device, _attendant(step, device), args["text"], args["fuelling_point"], args["sale"]
+    )
+    answer = _shown(scanning.from_terminal(step, scan, index_key))
+    step.tx.handhelds.keep(
+        {
+            "handheld": device,
+            "scan_id": args["scan_id"],
+            "digest": digest,
+            "answer": json.dumps(answer, ensure_ascii=False, separators=(",", ":")),
+            "at_ms": step.stamp.wall_ms,
+        }
+    )
+    return answer
+
+
+def _choose(step: Step, device: str, args: dict[str, Any], _key: bytes) -> dict[str, Any]:
+    _check_served(step, device, args["sale"])
+    return _shown(
+        scanning.chosen(
+            step,
+            device,
+            _attendant(step, device),
+            point=args["fuelling_point"],
+            sale=args["sale"],
+            live=args["live"],
+            pending=args["pending"],
+        )
+    )
+
+
+def _cancel(step: Step, device: str, _args: dict[str, Any], _key: bytes) -> dict[str, Any]:
+    return _shown(scanning.cancelled(step, device))
+
+
+def _claim(step: Step, device: str, args: dict[str, Any], _key: bytes) -> dict[str, Any]:
+    _check_served(step, device, args["sale"])
+    return _shown(scanning.claim(step, args["sale"], device, _attendant(step, device)))
+
+
+def _release(step: Step, device: str, args: dict[str, Any], _key: bytes) -> dict[str, Any]:
+    _check_served(step, device, args["sale"])
+    return _shown(scanning.release(step, args["sale"], device, _attendant(step, device)))
+
+
+def _check_served(step: Step, device: str, sale: str | None) -> None:
+    """Raise CallRefused for a sale of a point that is not the device's."""
+    row = None if sale is None else step.tx.sales.row(sale)
+    served = next(reader.fuelling_points for reader in step.settings.handhelds if reader.id == device)
+    if row is not None and row["fuelling_point"] not in served:
+        hint = f"{device} serves {', '.join(map(str, served))}: use a device of that point"
+        raise CallRefused(409, "POINT_NOT_SERVED", f"the sale is of point {row['fuelling_point']}", hint=hint)
+
+
+def _attendant(step: Step, device: str) -> str | None:
+    """Return who is signed in; where the station has a list of its people, somebody must be."""
+    staff_id = people.attendant_at(step, device)
+    if staff_id is None and step.settings.staff:
+        raise CallRefused(403, "NOT_SIGNED_IN", "nobody is signed in at this device", hint="sign in first")
+    return staff_id
+
+
+def _sign_in(step: Step, device: str, args: dict[str, Any], _key: bytes) -> dict[str, Any]:
+    try:
+        person = people.sign_in(step, args["staff"], args["pin"], device)
+    except RequestRefused as failure:
+        refused = CallRefused(403, "NOT_SIGNED_IN", str(failure), hint=failure.hint)
+        refused.keeps = failure.keeps
+        raise refused from failure
+    return {"device": device, "attendant": {"id": person.id, "name": person.name}}
+
+
+def _sign_out(step: Step, device: str, _args: dict[str, Any], _key: bytes) -> dict[str, Any]:
+    people.sign_out(step, device)
+    return {"device": device, "attendant": None}
+
+
+def _shown(told: dict[str, Any]) -> dict[str, Any]:
+    return {key: told[key] for key in SHOWN}
+
+
+OPERATIONS: dict[str, Callable[[Step, str, dict[str, Any], bytes], dict[str, Any]]] = {
+    "scan": _scan,
+    "choose": _choose,
+    "cancel": _cancel,
+    "claim": _claim,
+    "release": _release,
+    "sign_in": _sign_in,
+    "sign_out": _sign_out,
+}
