@@ -249,6 +249,15 @@ def _write_alert(connection: Connection, number: int, arrival: Arrival) -> None:
     _insert(connection, schema.alert, number, arrival, **more)
 
 
+def _write_shift(connection: Connection, number: int, arrival: Arrival) -> None:
+    """An opening or closing; the rows of its nozzles and attendants stay in their records."""
+    data = arrival.record.data
+    if data["event"] in ("opened", "closed"):
+        totals = data.get("totals") or {}
+        sums = {name: totals.get(name) for name in ("sales", "sold_ml", "moved_ml", "gross_minor")}
+        _insert(connection, schema.shift, number, arrival, **sums)
+
+
 def _write_baseline(connection: Connection, number: int, arrival: Arrival) -> None:
     """A baseline that is not where the last accepted sale ended means litres nobody booked, or a changed meter.
 
@@ -300,6 +309,7 @@ _WRITERS: dict[str, Callable[[Connection, int, Arrival], None]] = {
     "fc.points.v1": _write_points,
     "fc.member.enrolled.v1": _plain(schema.enrolment),
     "fc.tank.delivery.v1": _plain(schema.delivery),
+    "fc.shift.v1": _write_shift,
     "fc.meter.baseline.v1": _write_baseline,
     "fc.tank.alert.v1": _write_alert,
     "fc.device.alert.v1": _write_alert,
