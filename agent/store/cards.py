@@ -58,12 +58,16 @@ class CardTable:
         self._connection.execute(update(CARD).where(CARD.c.uid_index == uid_index).values(held=1))
 
     def erase_keys(self, members: Sequence[str], at_ms: int) -> None:
-        """Erase the keys of the cards of these members (ids); their counters stay a while: one that comes back must not begin again."""
+        """Erase the keys of the cards of these members (ids). Counters stay a while: a card may come back."""
         self._connection.exec_driver_sql(_ERASE_OF_MEMBERS, (at_ms, json.dumps(list(members))))
 
     def forget_member(self, ref: int, at_ms: int) -> None:
         """Erase the keys of a member's cards and whose they were."""
         self._connection.exec_driver_sql(_FORGET_MEMBER, (at_ms, ref))
+
+    def move(self, ref: int, to_ref: int) -> None:
+        """Give the cards of a member to the one it was merged into."""
+        self._connection.execute(update(CARD).where(CARD.c.member_ref == ref).values(member_ref=to_ref))
 
     def due(self, before_ms: int) -> int:
         """Return how many cards left the cache earlier, up to ``COUNTED``."""
