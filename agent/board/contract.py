@@ -94,7 +94,7 @@ class Answer(Body):
 
 
 class SaleTile(Body):
-    """A sale that is not paid yet. ``linked``: it has a member; whose is not told. ``claimed_by``: the terminal on it."""
+    """A sale that is not paid yet. ``linked``: it has a member; whose is not told. ``claimed_by``: who works on it."""
 
     sale: str
     nozzle: int
@@ -181,16 +181,20 @@ class Route:
         return {name.rstrip("}"): path[len(head) :]}
 
 
-READING = (401, 403, 429)
-WRITING = (400, 401, 403, 409, 413, 415, 429, 503)
+ALWAYS = (400, 401, 403, 413, 429, 503)
+"""What any request may be told beside its answer. A body where none is taken is 400 too."""
+
+BODY = (*ALWAYS, 415)
+CONFLICT = (*BODY, 409)
+STRANGER = (400, 403, 413, 415, 429, 503)
 ROUTES = (
-    Route("POST", "/v1/scans", "scan", "Scan a member code", Answer, ScanRequest, problems=WRITING),
-    Route("POST", "/v1/choices", "choose", "Tap a tile", Answer, ChoiceRequest, problems=WRITING),
-    Route("DELETE", "/v1/choices", "cancel", "Forget the code that waits, or undo", Answer, problems=WRITING),
-    Route("POST", "/v1/claims", "claim", "Take a payable sale", Answer, ClaimRequest, problems=WRITING),
-    Route("DELETE", "/v1/claims/{sale}", "release", "Let a sale go", Answer, problems=WRITING),
-    Route("GET", "/v1/points", "points", "Fuelling points and unpaid sales", Points, problems=READING),
-    Route("POST", "/v1/session", "sign_in", "Sign in", Session, SessionRequest, problems=WRITING),
-    Route("DELETE", "/v1/session", "sign_out", "Sign out", Session, problems=WRITING),
-    Route("POST", "/v1/pairing", "pair", "Pair this device", Paired, PairingRequest, is_open=True, problems=WRITING),
+    Route("POST", "/v1/scans", "scan", "Scan a member code", Answer, ScanRequest, problems=CONFLICT),
+    Route("POST", "/v1/choices", "choose", "Tap a tile", Answer, ChoiceRequest, problems=CONFLICT),
+    Route("DELETE", "/v1/choices", "cancel", "Forget the code that waits, or undo", Answer, problems=ALWAYS),
+    Route("POST", "/v1/claims", "claim", "Take a payable sale", Answer, ClaimRequest, problems=CONFLICT),
+    Route("DELETE", "/v1/claims/{sale}", "release", "Let a sale go", Answer, problems=(*ALWAYS, 409)),
+    Route("GET", "/v1/points", "points", "Fuelling points and unpaid sales", Points, problems=ALWAYS),
+    Route("POST", "/v1/session", "sign_in", "Sign in", Session, SessionRequest, problems=BODY),
+    Route("DELETE", "/v1/session", "sign_out", "Sign out", Session, problems=ALWAYS),
+    Route("POST", "/v1/pairing", "pair", "Pair this device", Paired, PairingRequest, is_open=True, problems=STRANGER),
 )

@@ -42,7 +42,10 @@ class Answers(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """What a client may take: connections at once, new ones a second, seconds for each step, requests in a row."""
+    """What a client may take: connections at once, new ones a second, seconds for each step, requests in a row.
+
+    ``answer_s``: a device has its answer, or is told to ask again, within a second.
+    """
 
     connections: int = 32
     from_one_address: int = 8
@@ -52,6 +55,7 @@ class Patience:
     request_s: float = 5.0
     idle_s: float = 30.0
     send_s: float = 5.0
+    answer_s: float = 0.9
     requests: int = 1_000
 
 

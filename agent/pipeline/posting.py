@@ -94,6 +94,7 @@ def _claim(step: Step, device: str, args: dict[str, Any], _key: bytes) -> dict[s
 
 
 def _release(step: Step, device: str, args: dict[str, Any], _key: bytes) -> dict[str, Any]:
+    _check_served(step, device, args["sale"])
     return _shown(scanning.release(step, args["sale"], device, _attendant(step, device)))
 
 

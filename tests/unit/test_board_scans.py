@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
@@ -89,9 +90,10 @@ def test_answers_are_forgotten_after_a_day(station: BoardStation) -> None:
 
 def test_a_station_without_time_says_so_and_the_same_id_is_answered_later(station: BoardStation) -> None:
     """While the pipeline is busy a device is told to ask again; the scan that was taken meanwhile happens once."""
+    station.patience = replace(station.patience, answer_s=0.05)
+    station.restart()
     station.sale()
-    named = scan_id()
-    asked = {"scan_id": named, "text": CARD}
+    asked = {"scan_id": scan_id(), "text": CARD}
     with station.pair() as page:
         with station.gate:
             busy = page.ask("POST", "/v1/scans", asked)
