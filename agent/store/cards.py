@@ -15,6 +15,7 @@ from agent.store.retention import counted
 
 _HERE = CARD.c.uid_index == bindparam("of_index")
 _FIND = Prepared(select(CARD).where(_HERE))
+_ANY_CLOSED = Prepared(select(CARD).where(CARD.c.sealed_key.is_not(None)).limit(1))
 _ACCEPT = Prepared(
     update(CARD)
     .where(_HERE & (CARD.c.counter.is_(None) | (CARD.c.counter < bindparam("new_counter"))))
@@ -37,6 +38,10 @@ class CardTable:
     def by_index(self, uid_index: bytes) -> Found | None:
         """Return a card by the keyed index of its id."""
         return _FIND.first(self._raw, {"of_index": uid_index})
+
+    def any_closed(self) -> Found | None:
+        """Return some card that has a key, ``None`` where none has."""
+        return _ANY_CLOSED.first(self._raw, {})
 
     def is_empty(self) -> bool:
         """Return whether no card is known: then nothing needs to be looked for."""
