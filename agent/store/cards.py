@@ -70,10 +70,6 @@ class CardTable:
         """Erase the keys of a member's cards and whose they were."""
         self._connection.exec_driver_sql(_FORGET_MEMBER, (at_ms, ref))
 
-    def move(self, ref: int, to_ref: int) -> None:
-        """Give the cards of a member to the one it was merged into."""
-        self._connection.execute(update(CARD).where(CARD.c.member_ref == ref).values(member_ref=to_ref))
-
     def due(self, before_ms: int) -> int:
         """Return how many cards left the cache earlier, up to ``COUNTED``."""
         return counted(self._connection, select(CARD.c.uid_index).where(CARD.c.gone_ms < before_ms))
