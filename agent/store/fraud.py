@@ -12,7 +12,7 @@ from agent.store.prepared import Found, Prepared, raw
 from agent.store.tables import CORRECTION, LINK, MEMBER, SALE, SETTLEMENT
 
 HARMLESS = "harmless"
-MOST_FUELLINGS = 500
+MOST_FUELLINGS = 100
 """Fuellings of one member that a rule looks at: past this many a week, more of them say nothing new."""
 
 MOST_REVERSALS = 2_000

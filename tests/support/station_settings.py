@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from agent.domain.fraud import Rule
 from agent.settings import Settings, load
 from agent.settings.model import StoreSettings
 from drivers.simulator.config import CustomerConfig, ForecourtConfig
@@ -81,7 +82,8 @@ class Plan:
     """What kind of station: who settles, how points are controlled, who comes, how often pumps are polled.
 
     ``protocol``: what all its dispensers speak.
-    ``has_mark``: the high-water file is written and looked at, as the daemon does.
+    ``has_mark``: the high-water file is written and looked at, as the daemon does. ``watched``: signs of misuse are
+    looked for; elsewhere a handful of members fuels all day.
     """
 
     settle: str = "auto"
@@ -101,6 +103,7 @@ class Plan:
     has_mark: bool = False
     protocol: str = "dart"
     pump_rollback: bool = False
+    watched: bool = False
 
 
 def forecourt_config(config: ForecourtConfig, protocol: str) -> ForecourtConfig:
@@ -142,6 +145,7 @@ def _toml(config: ForecourtConfig, plan: Plan) -> str:
         f'[sales]\nsettle = "{plan.settle}"\nsettle_after = "{plan.settle_after}"',
         f'link_after = "{plan.link_after}"\nlink_before = "{plan.link_before}"',
         f"[loyalty]\npump_rollback = {str(plan.pump_rollback).lower()}",
+        f"[fraud]\noff = {[] if plan.watched else [rule.value for rule in Rule]}",
         f'[head_office]\ntelemetry_every = "{plan.telemetry_every}"',
     ]
     grades = {n.grade: n for point in config.points for n in point.nozzles}

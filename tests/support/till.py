@@ -52,14 +52,20 @@ class Till:
     """``do`` runs anything inside one step of the pipeline, committed as every step is."""
 
     def __init__(
-        self, directory: Path, *, settle: str = "tender", seed: int = 1, pinned: PinnedKeys | None = None
+        self,
+        directory: Path,
+        *,
+        settle: str = "tender",
+        seed: int = 1,
+        pinned: PinnedKeys | None = None,
+        watched: bool = False,
     ) -> None:
         self.directory = directory
         self.pinned = PinnedKeys.from_jwks(public_jwks(SOME_KEY)) if pinned is None else pinned
         self.clock = VirtualClock()
         self.random = Random(f"till:{seed}")
         config = default_config("", islands=1)
-        self.settings = station_settings(directory, config, Plan(settle=settle))
+        self.settings = station_settings(directory, config, Plan(settle=settle, watched=watched))
         self.starts = self.booked = 0
         self.start()
 
