@@ -46,7 +46,7 @@ class Tiles:
     def _sales(self, points: Iterable[int]) -> dict[int, list[dict[str, Any]]]:
         now_ms = self._clock.wall_ms()
         found: dict[int, list[dict[str, Any]]] = {}
-        for row in unpaid(self._settings.store.path, tuple(points)):
+        for row in unpaid(self._settings.store.path, tuple(points), now_ms):
             found.setdefault(row["fuelling_point"], []).append(
                 {
                     "sale": row["id"],
@@ -56,7 +56,7 @@ class Tiles:
                     "amount_minor": row["amount_minor"],
                     "since_hang_up_s": max(0, now_ms - row["ended_ms"]) // 1000,
                     "linked": bool(row["linked"]),
-                    "in_use_by": None,
+                    "claimed_by": row["claimed_by"],
                 }
             )
         return found

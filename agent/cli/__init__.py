@@ -19,6 +19,7 @@ def application() -> Typer:
         device_maps,
         first,
         handhelds,
+        links,
         loyalty,
         rules,
         rules_explain,

@@ -17,6 +17,9 @@ from agent.pipeline.step import Step
 from agent.store.store import Tx
 
 KIND = "keys"
+SUN = "sun:"
+"""How the code of a chip's message begins: ``sun:<keyed index of its id>:<counter>``."""
+
 SUBJECT = "codes"
 REFUSED, AGED = "KEY_SET_REFUSED", "KEY_SET_OLD"
 OLD_AFTER_MS = 30 * 86_400_000
@@ -90,6 +93,8 @@ def judge(step: Step, text: str, *, scan_id: str, reader: str, attendant: str | 
 
 
 def spend(step: Step, effect: links.SpendCode, reader: str) -> None:
-    """Note in the transaction of its link that a one-time code is spent."""
+    """Note in the transaction of its link that a one-time code is spent. A chip's is by its counter, written before."""
+    if effect.code.startswith(SUN):
+        return
     *key, expires_s = effect.code.split(":")
     step.tx.codes.spend(key, expires_s=int(expires_s), seen_ms=step.stamp.wall_ms, reader=reader, scan=effect.scan_id)

@@ -101,7 +101,9 @@ class Memory:
     Of gauges: ``gauge_lost_ms`` since when each was not heard, ``sold_ml`` by tank since the start, ``still`` readings
     that do not change, ``backfills`` ranges being read (command to tank). ``offered``: by fuelling point, the waiting
     scan that lower prices were looked up for last. ``privacy``: ``None`` until it was first looked for.
+    ``scrub``: something was erased, and the database's log may still hold it, as after every start.
     ``locked``: until when wrong PINs lock a person out, monotonic.
+    ``shift_since_ms``: when the open shift was opened.
     """
 
     desk: LinkDesk
@@ -129,8 +131,10 @@ class Memory:
     backfills: dict[str, int] = field(default_factory=dict)
     offered: dict[int, tuple[str, ...]] = field(default_factory=dict)
     privacy: Privacy | None = None
+    scrub: bool = True
     locked: dict[str, int] = field(default_factory=dict)
     pairing: Pairing | None = None
+    shift_since_ms: int | None = None
 
     def draft(self) -> Memory:
         """Return a copy whose dictionaries may be changed."""

@@ -52,6 +52,7 @@ def _scan(step: Step, device: str, args: dict[str, Any], index_key: bytes) -> di
             raise CallRefused(409, "SCAN_ID_USED", "this scan_id was used for another text", hint=hint)
         answer: dict[str, Any] = json.loads(known["answer"])
         return answer
+    _check_served(step, device, args["sale"])
     scan = scanning.TerminalScan(
         step.new_id(), device, _attendant(step, device), args["text"], args["fuelling_point"], args["sale"]
     )
@@ -69,6 +70,7 @@ def _scan(step: Step, device: str, args: dict[str, Any], index_key: bytes) -> di
 
 
 def _choose(step: Step, device: str, args: dict[str, Any], _key: bytes) -> dict[str, Any]:
+    _check_served(step, device, args["sale"])
     return _shown(
         scanning.chosen(
             step,
@@ -82,12 +84,27 @@ def _choose(step: Step, device: str, args: dict[str, Any], _key: bytes) -> dict[
     )
 
 
+def _cancel(step: Step, device: str, _args: dict[str, Any], _key: bytes) -> dict[str, Any]:
+    return _shown(scanning.cancelled(step, device))
+
+
 def _claim(step: Step, device: str, args: dict[str, Any], _key: bytes) -> dict[str, Any]:
+    _check_served(step, device, args["sale"])
     return _shown(scanning.claim(step, args["sale"], device, _attendant(step, device)))
 
 
 def _release(step: Step, device: str, args: dict[str, Any], _key: bytes) -> dict[str, Any]:
+    _check_served(step, device, args["sale"])
     return _shown(scanning.release(step, args["sale"], device, _attendant(step, device)))
+
+
+def _check_served(step: Step, device: str, sale: str | None) -> None:
+    """Raise CallRefused for a sale of a point that is not the device's."""
+    row = None if sale is None else step.tx.sales.row(sale)
+    served = next(reader.fuelling_points for reader in step.settings.handhelds if reader.id == device)
+    if row is not None and row["fuelling_point"] not in served:
+        hint = f"{device} serves {', '.join(map(str, served))}: use a device of that point"
+        raise CallRefused(409, "POINT_NOT_SERVED", f"the sale is of point {row['fuelling_point']}", hint=hint)
 
 
 def _attendant(step: Step, device: str) -> str | None:
@@ -120,6 +137,7 @@ def _shown(told: dict[str, Any]) -> dict[str, Any]:
 OPERATIONS: dict[str, Callable[[Step, str, dict[str, Any], bytes], dict[str, Any]]] = {
     "scan": _scan,
     "choose": _choose,
+    "cancel": _cancel,
     "claim": _claim,
     "release": _release,
     "sign_in": _sign_in,

@@ -65,6 +65,12 @@ KEPT: tuple[Kept, ...] = (
         lambda step, before: _table(step).due_codes(before),
         lambda step, before, n: _table(step).drop_codes(before, n),
     ),
+    Kept(
+        "card_counters",
+        lambda privacy: privacy.card_counters,
+        lambda step, before: step.tx.cards.due(before),
+        lambda step, before, n: step.tx.cards.drop(before, n),
+    ),
 )
 """Every kind of data with a term, in the order in which it is looked through."""
 
@@ -162,6 +168,7 @@ def _begin(step: Step, known: Privacy, *, asked: bool) -> None:
 def _finished(step: Step, kept: Kept, tonight: str) -> None:
     dropped = _table(step).finish(kept.name, tonight, step.stamp.wall_ms)
     if dropped:
+        step.memory.scrub = True
         step.audit("agent", "agent", "retention", kept.name, reason=f"{dropped} kept long enough")
 
 

@@ -13,9 +13,10 @@ from agent.domain import link_records as links
 from agent.domain.answers import Outcome, sentence, tone_of
 from agent.domain.identity import AuthLevel, IndexKind, Kind
 from agent.domain.instant import Now
+from agent.domain.link_windows import Windows
 from agent.failpoints import failpoint
 from agent.logs import get_logger
-from agent.pipeline import cards, codes, correcting, relinking, settling, watching
+from agent.pipeline import cards, codes, correcting, people, relinking, settling, watching
 from agent.pipeline.step import Step
 from agent.store.store import Tx
 from drivers.readings import CardTap, CodeScan
@@ -78,8 +79,8 @@ def judged(step: Step, text: str, *, scan_id: str, reader: str, attendant: str |
 
 def scanned(step: Step, scan: CodeScan, index_key: bytes) -> None:
     """Handle one frame of a reader."""
-    scan_id = step.new_id()
-    found = judged(step, scan.text, scan_id=scan_id, reader=scan.reader, attendant=None, index_key=index_key)
+    scan_id, attendant = step.new_id(), people.attendant_at(step, scan.reader)
+    found = judged(step, scan.text, scan_id=scan_id, reader=scan.reader, attendant=attendant, index_key=index_key)
     tell(step, _event(found, scan_id, scan.reader))
 
 
@@ -171,7 +172,7 @@ def open_terminal(step: Step, terminal: str) -> None:
         )
 
 
-def claims_held(tx: Tx, windows: links.Windows, now: Now) -> dict[str, links.Claim]:
+def claims_held(tx: Tx, windows: Windows, now: Now) -> dict[str, links.Claim]:
     """Return the claims of the database at a start; none lasts longer than a fresh one, whatever the clock says."""
     found = {}
     for row in tx.claims.all():
@@ -189,7 +190,7 @@ def _last(step: Step, effects: tuple[links.LinkEffect, ...]) -> dict[str, Any]:
 
 def tapped(step: Step, tap: CardTap, index_key: bytes) -> None:
     """Handle one card laid on a reader."""
-    tell(step, cards.tapped(step, tap, index_key, attendant=None))
+    tell(step, cards.tapped(step, tap, index_key, attendant=people.attendant_at(step, tap.reader)))
 
 
 def _layouts(step: Step) -> tuple[identity.CardLayout, ...]:
@@ -265,6 +266,7 @@ def link_sale(step: Step, effect: links.LinkSale) -> None:
             "active": 1,
             "clock_suspect": int(effect.clock_suspect),
             "scan": effect.scan_id,
+            "late": int(effect.late),
         }
     )
     if effect.corrects is None:

@@ -12,7 +12,8 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, select, upda
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from agent.store import merging
-from agent.store.enrolment_tables import MEMBER_ALIAS
+from agent.store.cards import CardTable
+from agent.store.enrolment_tables import ENROLMENT, MEMBER_ALIAS
 from agent.store.loyalty_tables import PRICED
 from agent.store.prepared import Found, Prepared, raw
 from agent.store.tables import MEMBER, MEMBER_INDEX, USE_COUNT
@@ -73,10 +74,13 @@ _REPLACED = (
     "tank_ml",
 )
 _INSERT = Prepared(insert(MEMBER), without=("ref",))
+_VALUES = ["coalesce(?, 0)" if name == "growth" else "?" for name in _REPLACED]
 _INSERT_ROW = (
-    f"INSERT INTO member (ref, {', '.join(_REPLACED)}, visits, first_fill_used) VALUES ({', '.join('?' * 16)})"  # noqa: S608
+    f"INSERT INTO member (ref, {', '.join(_REPLACED)}, visits, first_fill_used)"  # noqa: S608
+    f" VALUES (?, {', '.join(_VALUES)}, ?, ?)"
 )
-_UPDATE = f"UPDATE member SET {', '.join(f'{name} = ?' for name in _REPLACED)} WHERE ref = ?"  # noqa: S608
+_SET = [f"{name} = coalesce(?, growth)" if name == "growth" else f"{name} = ?" for name in _REPLACED]
+_UPDATE = f"UPDATE member SET {', '.join(_SET)} WHERE ref = ?"  # noqa: S608
 _DROP_INDEXES = "DELETE FROM member_index WHERE member_ref = ?"
 _INSERT_INDEX = "INSERT OR REPLACE INTO member_index (digest, member_ref) VALUES (?, ?)"
 
@@ -84,14 +88,15 @@ _INSERT_INDEX = "INSERT OR REPLACE INTO member_index (digest, member_ref) VALUES
 class Put(NamedTuple):
     """What head office tells of one member: opaque id (16 hex digits), no person's own numbers.
 
-    ``indexes``: keyed blind indexes; ``op``: the number of the change that told it. ``base_lots``: JSON of its lots,
-    ``base_points`` their sum; ``as_of``: JSON of the place in our journal up to which they hold what happened here.
+    ``growth``: ``None`` where it is not told: what was counted here stands. ``indexes``: keyed blind indexes; ``op``:
+    the number of the change that told it. ``base_lots``: JSON of its lots, ``base_points`` their sum; ``as_of``: JSON of
+    the place in our journal up to which they hold what happened here.
     ``tank_ml``: the size of its registered tank.
     """
 
     id: str
     tier: str
-    growth: int
+    growth: int | None
     tags: tuple[str, ...]
     mask: str
     birthday_md: str | None
@@ -136,9 +141,11 @@ def _first_fill_used(member: Put) -> int:
 class MemberTable:
     """Reads and writes inside the caller's transaction."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, now_ms: int) -> None:
         self._connection = connection
         self._raw = raw(connection)
+        self._cards = CardTable(connection)
+        self._now_ms = now_ms
 
     def by_index(self, digest: bytes) -> Found | None:
         """Return the member with this blind index."""
@@ -165,13 +172,15 @@ class MemberTable:
         row = dict(zip(_REPLACED, _replaced(member), strict=True))
         existing = _OWN_ROW.first(self._raw, {"of_member": member.id})
         if existing is None:
-            _INSERT.run(self._raw, {**row, "visits": 0, "first_fill_used": _first_fill_used(member)})
+            fresh = {**row, "growth": member.growth or 0, "visits": 0, "first_fill_used": _first_fill_used(member)}
+            _INSERT.run(self._raw, fresh)
             existing = _OWN_ROW.first(self._raw, {"of_member": member.id})
             assert existing is not None
         elif merging.is_alias(self._connection, existing["ref"]):
             return int(existing["ref"])
         else:
-            self._connection.execute(update(MEMBER).where(MEMBER.c.id == member.id).values(**row))
+            told = {name: value for name, value in row.items() if name != "growth" or value is not None}
+            self._connection.execute(update(MEMBER).where(MEMBER.c.id == member.id).values(**told))
             merging.included(self._connection, [existing["ref"]])
         ref = int(existing["ref"])
         self._connection.execute(delete(MEMBER_INDEX).where(MEMBER_INDEX.c.member_ref == ref))
@@ -232,6 +241,7 @@ class MemberTable:
             return
         ref = existing["ref"]
         self._connection.execute(delete(MEMBER_INDEX).where(MEMBER_INDEX.c.member_ref == ref))
+        self._cards.forget_member(ref, self._now_ms)
         blank = {
             "tier": "",
             "growth": 0,
@@ -248,6 +258,7 @@ class MemberTable:
         self._connection.execute(update(MEMBER).where(MEMBER.c.ref == ref).values(**blank))
         merging.included(self._connection, [ref])
         self._connection.execute(update(PRICED).where(PRICED.c.member_ref == ref).values(facts=None))
+        self._connection.execute(update(ENROLMENT).where(ENROLMENT.c.member == member).values(mask=blank["mask"]))
 
     def merge(self, member: str, to: str, *, op: int, at_ms: int) -> str | None:
         """Head office merged ``member`` into ``to``: everything of it is the other's from now on, its ledger rows stay.
@@ -263,6 +274,7 @@ class MemberTable:
         if target["ref"] == old["ref"]:
             return None  # head office merged them the other way round before
         merging.merge(self._connection, old, target, op=op, at_ms=at_ms)
+        self._cards.move(old["ref"], target["ref"])
         return str(target["id"])
 
     def count_use(self, ref: int, *, visits: int, growth: int) -> None:

@@ -15,10 +15,11 @@ from agent.failpoints import failpoint
 from agent.ids import RandomBits
 from agent.store import journal, swap
 from agent.store.alerts import AlertTable
+from agent.store.cards import CardTable
 from agent.store.claims import ClaimTable
 from agent.store.codes import CodeTable
 from agent.store.delivery import DeliveryTable
-from agent.store.engine import BEGIN, writer_engine
+from agent.store.engine import BEGIN, BUSY_TIMEOUT_MS, writer_engine
 from agent.store.enrolments import EnrolmentTable
 from agent.store.failures import disk_named
 from agent.store.fraud import FraudTable
@@ -32,6 +33,7 @@ from agent.store.people import PeopleTable
 from agent.store.prepared import Prepared, raw
 from agent.store.rebirth import IncarnationTable, running_generation
 from agent.store.sales import UNSETTLED, SaleTable
+from agent.store.shifts import ShiftTable
 from agent.store.spending import CouponTable, LeaseTable, QuoteTable
 from agent.store.tables import INCARNATION, JOURNAL, META, SALE
 
@@ -48,7 +50,8 @@ class Tx:
         self.stamp = stamp
         self.journal = writer
         self.sales = SaleTable(connection)
-        self.members = MemberTable(connection)
+        self.members = MemberTable(connection, stamp.wall_ms)
+        self.cards = CardTable(connection)
         self.alerts = AlertTable(connection)
         self.gauges = GaugeTable(connection)
         self.claims = ClaimTable(connection)
@@ -56,6 +59,7 @@ class Tx:
         self.handhelds = HandheldTable(connection)
         self.enrolments = EnrolmentTable(connection)
         self.people = PeopleTable(connection)
+        self.shifts = ShiftTable(connection)
         self.memory = MemoryTable(connection)
         self.delivery = DeliveryTable(connection)
         self.incarnations = IncarnationTable(connection)
@@ -63,6 +67,11 @@ class Tx:
         self.coupons = CouponTable(connection)
         self.quotes = QuoteTable(connection)
         self.fraud = FraudTable(connection)
+
+    def restamp(self, stamp: journal.Stamp) -> None:
+        """What is written from here on happens at ``stamp``."""
+        self.stamp = stamp
+        self.journal.stamp = stamp
 
 
 class Store:
@@ -164,6 +173,19 @@ class Store:
         """Take over the incarnation that a committed transaction has begun."""
         with self._connection.begin():
             self._adopt(self.station)
+
+    def scrub(self) -> bool:
+        """Write the log into the database and empty it, so that nothing which was erased stands in it any more.
+
+        Returns False where a reader is at work on it, without waiting: ask again. Freed room in the database is
+        overwritten as it is freed (``secure_delete``). Raises StorageFailed.
+        """
+        connection = raw(self._connection)
+        with disk_named():
+            connection.execute("PRAGMA busy_timeout=0")
+            busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+        return bool(busy == 0)
 
     def meta(self, key: str) -> str | None:
         """Return one committed fact about this database."""

@@ -11,10 +11,12 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError
 
 from agent.store.journal import Stamp
 from agent.store.store import Store
+from agent.store.tables import META
 
 TOKEN = "FM1:MWGSLK/-4 987CKFRKR49*Z2C"
 PHONE = "13812345678"
@@ -47,11 +49,13 @@ def test_a_crash_tells_where_and_not_whose(where: str, said: str) -> None:
 
 def test_a_statement_that_fails_tells_no_values(store: Store) -> None:
     """A row that the database refuses is named by its statement; what stood in it may be a person's."""
-    row = {"id": "A", "reader": PHONE, "at_ms": 1, "outcome": "x", "level": None, "member_ref": None}
     with store.begin(Stamp(1, 1, "b", "ntp")) as tx:
-        tx.sales.add_scan({**row, "fuelling_point": 1})
+        tx.memory.set_meta("twice", PHONE)
         with pytest.raises(IntegrityError) as refused:
-            tx.sales.add_scan({**row, "fuelling_point": 1})
-    assert "INSERT INTO scan_event" in str(refused.value)
-    assert PHONE not in str(refused.value)
-    assert isinstance(refused.value.orig, sqlite3.IntegrityError)
+            tx.connection.execute(insert(META), {"key": "twice", "value": PHONE})
+    with store.begin(Stamp(1, 1, "b", "ntp")) as tx, pytest.raises(IntegrityError) as hot:
+        tx.memory.set_meta(PHONE, None)  # type: ignore[arg-type]
+    for failure, statement in ((refused.value, "INSERT INTO meta"), (hot.value, "INSERT INTO meta")):
+        assert statement in str(failure)
+        assert PHONE not in str(failure)
+        assert isinstance(failure.orig, sqlite3.IntegrityError)

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import insert, text
 
 from agent.domain.retention import DAY_MS, HOLD_MS, Nights, judge
 from agent.inbox import Ticked
 from agent.pipeline import retention
+from agent.store.tables import SCAN_EVENT
 from agent.store.verify import verify
 from tests.support.quiet import quiet_log
 from tests.support.till import Till
@@ -34,7 +35,7 @@ def scans(till: Till, count: int) -> None:
     def write(step: Any) -> None:
         for _ in range(count):
             values = {"id": step.new_id(), "reader": "r1", "at_ms": step.stamp.wall_ms, "outcome": "LINKED"}
-            step.tx.sales.add_scan({**values, "level": None, "member_ref": None, "fuelling_point": 1})
+            step.tx.connection.execute(insert(SCAN_EVENT), values)
 
     till.do(write)
 
