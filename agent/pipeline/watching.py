@@ -7,6 +7,7 @@ is in ``suspicion``. In training nothing is looked at.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from agent.domain import fraud_link, fraud_seen
@@ -90,11 +91,21 @@ def after_reversal(step: Step, sale: str) -> None:
     found(step, findings)
 
 
-def found(step: Step, findings: tuple[Finding, ...]) -> None:
+def found(step: Step, findings: Iterable[Finding]) -> None:
     """Keep what rules have found, here or beside the pipeline: of those that this station does not do without."""
     for finding in findings:
         if _on(step, finding.rule):
             suspicion.keep(step, finding)
+
+
+def looked(step: Step, findings: Iterable[Finding], facts: Mapping[str, str]) -> None:
+    """Keep what the look over a shift or a night has found, and that it was done: both or neither.
+
+    A look goes back over many days: what names no sale that an earlier alert does not name already is not told again.
+    """
+    found(step, [one for one in findings if suspicion.says_more(step, one)])
+    for key, value in facts.items():
+        step.tx.memory.set_meta(key, value)
 
 
 def touched(step: Step, sale: str, member_ref: int | None = None) -> frozenset[str]:
