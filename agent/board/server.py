@@ -150,7 +150,7 @@ class Server:
 
     def _converse(self, connection: socket.socket, host: str, answers: Answers) -> None:
         talk = Conversation()
-        for _ in range(self._patience.requests):
+        for left in range(self._patience.requests, 0, -1):
             try:
                 request = self._next(connection, talk)
                 if request is None:
@@ -161,7 +161,7 @@ class Server:
                     return
                 response = answers.refusal(problem.status, str(problem))
             connection.settimeout(self._patience.send_s)
-            connection.sendall(talk.answer(response))
+            connection.sendall(talk.answer(response, is_last=left == 1))
             if talk.is_over:
                 return
 
