@@ -36,6 +36,8 @@ NAMES: dict[str, str] = {
     "refund.before_commit": "points, coupons and budgets are given back, the transaction is still open",
     "delivery.before_commit": "deliveries are journalled, the transaction is still open",
     "delivery.after_commit": "deliveries are journalled and committed",
+    "shift.before_commit": "a shift is opened or closed with all its sums, the transaction is still open",
+    "shift.after_commit": "an opened or closed shift is committed, the person has no answer",
     "rules.before_commit": "a rule set is activated, the transaction is still open",
     "rules.after_commit": "a rule set is active and committed",
     "sync.before_publish": "a batch is encoded and not handed to the broker",

@@ -95,7 +95,7 @@ class Answer(Body):
 
 
 class SaleTile(Body):
-    """A sale that is not paid yet. ``linked``: it has a member; whose is not told. ``claimed_by``: the terminal on it."""
+    """A sale that is not paid yet. ``linked``: it has a member; whose is not told. ``claimed_by``: who works on it."""
 
     sale: str
     nozzle: int

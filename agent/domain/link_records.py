@@ -387,7 +387,10 @@ class LinkSale:
 
 @dataclass(frozen=True, slots=True)
 class CorrectLink:
-    """Make the active link inactive and reverse its points; ``new_member`` None removes it."""
+    """Make the active link inactive and reverse its points; ``new_member`` None removes it.
+
+    ``level``, ``clock_suspect``: how the new member was identified.
+    """
 
     sale: str
     old_member: str
@@ -397,6 +400,8 @@ class CorrectLink:
     role: Role
     reason: str
     delay_s: int
+    level: AuthLevel | None = None
+    clock_suspect: bool = False
 
 
 @dataclass(frozen=True, slots=True)

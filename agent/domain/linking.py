@@ -88,6 +88,7 @@ def is_repeat(desk: LinkDesk, who: Credential, now: Now) -> bool:
     reader = desk.readers.get(who.reader)
     if reader is None:
         return False
+    desk, _ = _expire(replace(desk, seen=now), now)
     known = _known_scan(desk, reader, who, _point_meant(reader, desk.chosen.get(reader.id)), now)
     return known is not None and any(isinstance(effect, Answer) and effect.repeat for effect in known[1])
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from agent.domain import point_events as events
 from agent.domain.settlement import Tender
 from agent.inbox import Asked
-from agent.pipeline import alerting, correcting, handhelds, points, pricing, quoting, settling
+from agent.pipeline import alerting, correcting, handhelds, people, points, pricing, quoting, settling
 from agent.pipeline.arguments import by as _by
 from agent.pipeline.arguments import number, optional_number, sale_meant, terminal, text
 from agent.pipeline.asking_links import LINKS
+from agent.pipeline.asking_members import MEMBERS
+from agent.pipeline.asking_people import PEOPLE
 from agent.pipeline.asking_privacy import PRIVACY
 from agent.pipeline.step import RequestRefused, Step
 from agent.pipeline.wishes import MAX_COUPONS, Wish
@@ -30,6 +33,8 @@ def act(step: Step, asked: Asked, index_key: bytes) -> dict[str, Any]:
     if entry is None:
         raise RequestRefused(f"unknown operation {asked.op!r}", hint="see forecourt --help", exit_code=2)
     operation, role = entry
+    if asked.args.get("as") is not None:
+        asked = replace(asked, person=people.acting(step, asked.args["as"]))
     if role == SUPERVISOR and asked.person.role != SUPERVISOR:
         raise RequestRefused(
             f"{asked.person.name} may not do this",
@@ -195,4 +200,6 @@ OPERATIONS: dict[str, tuple[Operation, str]] = {
     "device.pair": (handhelds.open_pairing, SUPERVISOR),
     "device.unpair": (handhelds.unpair, SUPERVISOR),
     **PRIVACY,
+    **MEMBERS,
+    **PEOPLE,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from agent.inbox import Asked
-from agent.pipeline import relinking, scanning
+from agent.pipeline import asking_members, relinking, scanning
 from agent.pipeline.arguments import by, sale_meant, terminal, text
 from agent.pipeline.step import RequestRefused, Step
 
@@ -16,6 +16,8 @@ _GOOD = "good"
 
 
 def _link(step: Step, asked: Asked, key: bytes) -> dict[str, Any]:
+    if asked.args.get("phone"):
+        return asking_members.link_by_phone(step, asked, sale_meant(step, asked), by(asked, needed=False), key)
     code = asked.args.get("code")
     given = text(asked, "card") if code is None else code
     if not isinstance(given, str) or not 0 < len(given) <= MAX_CODE:

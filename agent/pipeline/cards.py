@@ -90,7 +90,7 @@ class _Tap:
         who = self._credential(index, row, checked.counter)
         if outcome is None:
             self._count(index, checked, who)
-        elif not self._is_told_again(checked, who):
+        elif not self._is_told_again(checked, row, who):
             return self._against(index, outcome, who)
         return _Judged(self.scan_id, index.hex(), who)
 
@@ -131,10 +131,13 @@ class _Tap:
             watching.after_counter(step, who.member, checked.counter - checked.last)
         self._tell(index, "ACCEPTED", checked.counter)
 
-    def _is_told_again(self, checked: sun.Checked, who: links.Credential) -> bool:
-        """Whether this is the very tap that linking has taken: told twice, as after a death before its answer."""
+    def _is_told_again(self, checked: sun.Checked, row: dict[str, Any], who: links.Credential) -> bool:
+        """Whether this is the very tap that linking took before this process began, which may have died before its
+        answer. In one process every tap was answered: the same message again is a copy.
+        """
         is_last = checked.outcome is sun.Outcome.COUNTER_REPLAYED and checked.counter == checked.last
-        return is_last and linking.is_repeat(self.step.memory.desk, who, self.step.now)
+        earlier = is_last and row["seen_ms"] <= self.step.live.started_ms
+        return earlier and linking.is_repeat(self.step.memory.desk, who, self.step.now)
 
     def _against(self, index: bytes, outcome: Outcome, who: links.Credential) -> _Judged:
         """A true message at the wrong place or time: somebody has copied it. The card earns only from now on."""

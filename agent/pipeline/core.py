@@ -55,6 +55,7 @@ from agent.pipeline import (
     rulebook,
     scanning,
     settling,
+    shifts,
     sources,
 )
 from agent.pipeline.memory import Memory
@@ -156,6 +157,7 @@ class Pipeline:
         gauging.build(self._settings, tx, memory)
         rollback.at_start(memory)
         people.at_start(tx, memory, now.mono_ms)
+        shifts.at_start(tx, memory)
         for sale, due_ms in tx.sales.scheduled():
             memory.due[sale] = now.mono_ms + self._settings.sales.settles_in_ms(due_ms, now.wall_ms)
         return memory
@@ -302,6 +304,7 @@ class Pipeline:
             for number in step.memory.points:
                 points.handle(step, number, events.Ticked())
             people.unlock_due(step)
+            shifts.watch(step)
             quoting.release_due(step)
             settling.settle_due(step)
             alerting.watch_gauges(step)
@@ -421,5 +424,6 @@ _AFTER = (
     ("quote", "quote.after_commit"),
     ("lease", "lease.after_commit"),
     ("delivery", "delivery.after_commit"),
+    ("shift", "shift.after_commit"),
     ("ack", "sync.after_ack_applied"),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
@@ -15,10 +15,10 @@ from agent.domain.rules.model import Rounding, RuleSet
 from agent.domain.rules.verdict import EarnTerm
 from agent.domain.sale import SaleState
 from agent.failpoints import failpoint
-from agent.pipeline import couponing, leasing, rulebook, settling, wallets, watching
+from agent.pipeline import couponing, leasing, limits, rulebook, settling, wallets, watching
 from agent.pipeline.step import RequestRefused, Step
 from agent.store.journal import Written
-from agent.store.sales import Row, sale_of
+from agent.store.sales import Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +115,7 @@ def _settled(step: Step, sale: str) -> tuple[Row, Row]:
 
 def _give_back(step: Step, row: Row, settled: Row, amount_minor: int, what: str, *, by: By) -> dict[str, Any]:
     sale, before = row["id"], row["refunded_minor"]
+    _refuse_if_parted(step, sale)
     left = settled["net_minor"] - before
     if amount_minor > left or amount_minor < 0 or (amount_minor == 0 and left > 0):
         raise RequestRefused(
@@ -299,7 +300,10 @@ def correct_link(step: Step, effect: links.CorrectLink) -> None:
     if settled is not None and holder is not None:
         back = _reverse(step, settled, holder, 0, settled["net_minor"])
     if settled is not None and effect.new_member is not None and not settled["purpose"]:
-        fresh = _settled_for(step, settled, effect.new_member, AuthLevel.NUMBER.value)
+        ref = step.tx.members.ensure(effect.new_member)
+        level = effect.level or AuthLevel.NUMBER
+        linked = limits.Linked(ref, level, step.stamp.wall_ms, effect.clock_suspect)
+        fresh = _settled_for(step, settled, effect.new_member, linked)
     postings = (*(() if back is None else back.postings), *(() if fresh is None else fresh.postings))
     old, new = {"member": effect.old_member}, {"member": effect.new_member}
     change = _Change("link", old, new, postings, effect.delay_s)
@@ -334,7 +338,7 @@ def late_points(step: Step, sale: str) -> None:
     link = step.tx.sales.active_link(sale)
     if settled is None or link is None or settled["purpose"]:
         return
-    fresh = _settled_for(step, settled, link["member"], link["level"])
+    fresh = _settled_for(step, settled, link["member"], limits.Linked.of(link))
     data = {"member": link["member"], "why": "grant", "postings": settlement.posting_records(fresh.postings)}
     if fresh.lot is not None:
         data["lots"] = [settling.lot_record(fresh.lot)]
@@ -344,6 +348,15 @@ def late_points(step: Step, sale: str) -> None:
     settling.hold(step, fresh, link["member_ref"], written.id)
 
 
+def _refuse_if_parted(step: Step, sale: str) -> None:
+    """What its member would lose or gain cannot be said any more of a sale that names nobody. Raises RequestRefused."""
+    if step.tx.sales.is_parted(sale):
+        raise RequestRefused(
+            f"sale {sale} is so old that this station does not know its member any more",
+            hint="head office has its records and corrects it there",
+        )
+
+
 def refuse_if_given_back(step: Step, sale: str) -> None:
     """A link is not changed once money was given back, once the sale was paid with points or a coupon, and while a
     quote for its member holds it. Raises RequestRefused.
@@ -351,6 +364,7 @@ def refuse_if_given_back(step: Step, sale: str) -> None:
     row = step.tx.sales.row(sale)
     if row is None:
         return
+    _refuse_if_parted(step, sale)
     if row["voided"] or row["refunded_minor"]:
         raise RequestRefused(
             f"money of sale {sale} was given back: its member cannot be changed any more",
@@ -371,18 +385,17 @@ def refuse_if_given_back(step: Step, sale: str) -> None:
         )
 
 
-def _settled_for(step: Step, settled: Row, member: str, level: str) -> settlement.Settlement:
+def _settled_for(step: Step, settled: Row, member: str, link: limits.Linked) -> settlement.Settlement:
     """Return the sale as the original rules would have settled it for this member; the money stays as it was paid."""
     row = step.tx.sales.row(settled["sale"])
     assert row is not None
-    ref = step.tx.members.ensure(member)
     rules: RuleSet = rulebook.of_version(step, settled["rule_version"])
-    evaluation = settling.evaluate_for(step, sale_of(row), rules, (ref, member), level=level)
+    evaluation = settling.evaluate_for(step, row, rules, member, link)
     return settlement.settle(
         evaluation,
         rule_hash=settled["rule_hash"],
-        wallet=wallets.wallet(step, ref),
+        wallet=wallets.wallet(step, link.member_ref),
         ended_ms=row["ended_ms"],
         now_ms=step.stamp.wall_ms,
-        held=watching.is_held(step, row["id"], ref),
+        **asdict(limits.waiting(step, row["id"], link, evaluation)),
     )

@@ -126,7 +126,7 @@ def entry(op: Any) -> Put:
     return Put(
         id=op["member"],
         tier=op.get("tier") or "",
-        growth=op.get("growth") or 0,
+        growth=op.get("growth"),
         tags=tuple(op.get("tags") or ()),
         mask=op.get("mask") or "****",
         birthday_md=op.get("birthday_md"),

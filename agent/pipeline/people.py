@@ -52,6 +52,11 @@ def staff_of(step: Step, staff_id: str) -> Staff | None:
     return None if row is None else Staff(row["id"], row["name"], StaffRole(row["role"]), active=bool(row["active"]))
 
 
+def in_file(step: Step, staff_id: str) -> bool:
+    """Whether this person stands in the configuration, where only its editor changes them."""
+    return any(person.id == staff_id for person in step.settings.staff)
+
+
 def check_pin(step: Step, staff_id: str, pin: str) -> Staff:
     """Return who this is. Raises RequestRefused: unknown, disabled, locked out or wrong; wrong PINs count."""
     person = _active(step, staff_id)
@@ -181,9 +186,7 @@ def badge_scanned(step: Step, reader: str, digits: str, index_key: bytes) -> Sta
     """Sign in who has the badge with this number; ``None``: it is nobody's badge, or badges do not sign in here."""
     if not step.settings.shift.badge_signs_in:
         return None
-    badge = badge_index(index_key, digits)
-    named = next((p.id for p in step.settings.staff if p.badge == badge.hex()), None)
-    staff_id = step.tx.people.by_badge(badge) if named is None else named
+    staff_id = badge_owner(step, badge_index(index_key, digits))
     person = None if staff_id is None else staff_of(step, staff_id)
     if person is None or not person.active:
         return None
@@ -194,6 +197,12 @@ def badge_scanned(step: Step, reader: str, digits: str, index_key: bytes) -> Sta
 def badge_index(index_key: bytes, digits: str) -> bytes:
     """Return the keyed index of a badge's number, which is all that is ever kept of it."""
     return identity.blind_index(index_key, IndexKind.CARD, digits)
+
+
+def badge_owner(step: Step, badge: bytes) -> str | None:
+    """Return whose badge this is, by its index."""
+    named = next((person.id for person in step.settings.staff if person.badge == badge.hex()), None)
+    return step.tx.people.by_badge(badge) if named is None else named
 
 
 def _begin(step: Step, person: Staff, terminal: str, action: str) -> None:

@@ -44,7 +44,7 @@ def link(step: Step, sale: str, text: str, by: correcting.By, key: bytes) -> dic
 
 
 def link_to(step: Step, sale: str, who: links.Credential, by: correcting.By) -> dict[str, Any]:
-    """Link a sale, or change its link, to a member who is known already. Raises RequestRefused where linking refuses."""
+    """Link a sale, or change its link, to a member who was recognised. Raises RequestRefused as linking refuses."""
     correcting.refuse_if_given_back(step, sale)
     recall(step, sale)
     known = step.memory.desk.sales.get(sale)

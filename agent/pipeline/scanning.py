@@ -16,7 +16,7 @@ from agent.domain.instant import Now
 from agent.domain.link_windows import Windows
 from agent.failpoints import failpoint
 from agent.logs import get_logger
-from agent.pipeline import cards, codes, correcting, relinking, settling, watching
+from agent.pipeline import cards, codes, correcting, people, relinking, settling, watching
 from agent.pipeline.step import Step
 from agent.store.store import Tx
 from drivers.readings import CardTap, CodeScan
@@ -79,8 +79,8 @@ def judged(step: Step, text: str, *, scan_id: str, reader: str, attendant: str |
 
 def scanned(step: Step, scan: CodeScan, index_key: bytes) -> None:
     """Handle one frame of a reader."""
-    scan_id = step.new_id()
-    found = judged(step, scan.text, scan_id=scan_id, reader=scan.reader, attendant=None, index_key=index_key)
+    scan_id, attendant = step.new_id(), people.attendant_at(step, scan.reader)
+    found = judged(step, scan.text, scan_id=scan_id, reader=scan.reader, attendant=attendant, index_key=index_key)
     tell(step, _event(found, scan_id, scan.reader))
 
 
@@ -190,7 +190,7 @@ def _last(step: Step, effects: tuple[links.LinkEffect, ...]) -> dict[str, Any]:
 
 def tapped(step: Step, tap: CardTap, index_key: bytes) -> None:
     """Handle one card laid on a reader."""
-    tell(step, cards.tapped(step, tap, index_key, attendant=None))
+    tell(step, cards.tapped(step, tap, index_key, attendant=people.attendant_at(step, tap.reader)))
 
 
 def _layouts(step: Step) -> tuple[identity.CardLayout, ...]:
@@ -266,6 +266,7 @@ def link_sale(step: Step, effect: links.LinkSale) -> None:
             "active": 1,
             "clock_suspect": int(effect.clock_suspect),
             "scan": effect.scan_id,
+            "late": int(effect.late),
         }
     )
     if effect.corrects is None:

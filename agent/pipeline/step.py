@@ -6,7 +6,7 @@ Everything in ``after`` happens once, in order, and only after the commit.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -91,6 +91,18 @@ class Step:
     def has_written(self) -> bool:
         """Whether a transaction is open."""
         return self._tx is not None
+
+    def begin_after_everything(self) -> int:
+        """Lift this step past the newest time ever written here; returns it, in Unix milliseconds.
+
+        What was committed lies before it and what will be committed does not, whatever the clocks do: it parts two
+        periods exactly.
+        """
+        wall_ms = max(self.stamp.wall_ms, self._store.newest_ms + 1)
+        self.stamp = replace(self.stamp, wall_ms=wall_ms)
+        self.now = Now(wall_ms, self.now.mono_ms)
+        self.tx.restamp(self.stamp)
+        return wall_ms
 
     def commit(self) -> bool:
         """Commit if anything was written; returns whether."""

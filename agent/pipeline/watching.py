@@ -147,21 +147,30 @@ def _linked(step: Step, sale: str, *, late: bool) -> fraud_link.Linked | None:
         return None
     known = step.tx.members.by_ref(link["member_ref"])
     assert known is not None, "a link names a member"
-    own = {person.id: person.members for person in step.settings.staff}
+    whose = _staff_of(json.loads(known["flags"]))
     return fraud_link.Linked(
         member=link["member"],
         sale=fuelling,
         made_day=_day(step, step.stamp.wall_ms),
         others=tuple(found.values()),
         tank_ml=known["tank_ml"],
-        is_staff=bool(_STAFF_FLAGS & set(json.loads(known["flags"])))
-        or any(link["member"] in members for members in own.values()),
-        own=link["member"] in own.get(link["by"], ()),
+        is_staff=whose is not None,
+        own=whose is not None and link["by"] in whose,
         late=late,
     )
 
 
 _DAY_MS = 86_400_000
+
+
+def _staff_of(flags: list[str]) -> frozenset[str] | None:
+    """Return which staff a card belongs to, by its flags ``staff``, ``family`` or, naming whose, ``staff:S07``.
+
+    Empty where the flags do not say whose, ``None`` for a customer's card.
+    """
+    told = [flag.partition(":") for flag in flags]
+    staff = [whose for kind, _, whose in told if kind in _STAFF_FLAGS]
+    return frozenset(filter(None, staff)) if staff else None
 
 
 def _fuelling(step: Step, row: Row) -> fraud_link.Fuelling:

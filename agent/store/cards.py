@@ -11,9 +11,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from agent.store.card_tables import CARD
 from agent.store.prepared import Found, Prepared, raw
-
-KEPT_MS = 30 * 86_400_000
-"""How long the counter of a card that left the cache is kept: one that comes back must not begin again."""
+from agent.store.retention import counted
 
 _HERE = CARD.c.uid_index == bindparam("of_index")
 _FIND = Prepared(select(CARD).where(_HERE))
@@ -60,17 +58,18 @@ class CardTable:
         self._connection.execute(update(CARD).where(CARD.c.uid_index == uid_index).values(held=1))
 
     def erase_keys(self, members: Sequence[str], at_ms: int) -> None:
-        """Erase the keys of the cards of these members (ids); their counters stay for KEPT_MS."""
+        """Erase the keys of the cards of these members (ids); their counters stay a while: one that comes back must not begin again."""
         self._connection.exec_driver_sql(_ERASE_OF_MEMBERS, (at_ms, json.dumps(list(members))))
 
     def forget_member(self, ref: int, at_ms: int) -> None:
         """Erase the keys of a member's cards and whose they were."""
         self._connection.exec_driver_sql(_FORGET_MEMBER, (at_ms, ref))
 
-    def move(self, ref: int, to_ref: int) -> None:
-        """Give the cards of a member to the one it was merged into."""
-        self._connection.execute(update(CARD).where(CARD.c.member_ref == ref).values(member_ref=to_ref))
+    def due(self, before_ms: int) -> int:
+        """Return how many cards left the cache earlier, up to ``COUNTED``."""
+        return counted(self._connection, select(CARD.c.uid_index).where(CARD.c.gone_ms < before_ms))
 
-    def forget(self, now_ms: int) -> int:
-        """Delete cards that left the cache long ago; returns how many."""
-        return int(self._connection.execute(delete(CARD).where(CARD.c.gone_ms < now_ms - KEPT_MS)).rowcount)
+    def drop(self, before_ms: int, at_most: int) -> int:
+        """Delete cards that left the cache earlier, with their counters; returns how many."""
+        oldest = select(CARD.c.uid_index).where(CARD.c.gone_ms < before_ms).order_by(CARD.c.gone_ms).limit(at_most)
+        return int(self._connection.execute(delete(CARD).where(CARD.c.uid_index.in_(oldest))).rowcount)

@@ -74,10 +74,13 @@ _REPLACED = (
     "tank_ml",
 )
 _INSERT = Prepared(insert(MEMBER), without=("ref",))
+_VALUES = ["coalesce(?, 0)" if name == "growth" else "?" for name in _REPLACED]
 _INSERT_ROW = (
-    f"INSERT INTO member (ref, {', '.join(_REPLACED)}, visits, first_fill_used) VALUES ({', '.join('?' * 16)})"  # noqa: S608
+    f"INSERT INTO member (ref, {', '.join(_REPLACED)}, visits, first_fill_used)"  # noqa: S608
+    f" VALUES (?, {', '.join(_VALUES)}, ?, ?)"
 )
-_UPDATE = f"UPDATE member SET {', '.join(f'{name} = ?' for name in _REPLACED)} WHERE ref = ?"  # noqa: S608
+_SET = [f"{name} = coalesce(?, growth)" if name == "growth" else f"{name} = ?" for name in _REPLACED]
+_UPDATE = f"UPDATE member SET {', '.join(_SET)} WHERE ref = ?"  # noqa: S608
 _DROP_INDEXES = "DELETE FROM member_index WHERE member_ref = ?"
 _INSERT_INDEX = "INSERT OR REPLACE INTO member_index (digest, member_ref) VALUES (?, ?)"
 
@@ -85,14 +88,14 @@ _INSERT_INDEX = "INSERT OR REPLACE INTO member_index (digest, member_ref) VALUES
 class Put(NamedTuple):
     """What head office tells of one member: opaque id (16 hex digits), no person's own numbers.
 
-    ``indexes``: keyed blind indexes; ``op``: the number of the change that told it. ``base_lots``: JSON of its lots,
-    ``base_points`` their sum; ``as_of``: JSON of the place in our journal up to which they hold what happened here.
-    ``tank_ml``: the size of its registered tank.
+    ``growth``: ``None`` where it is not told: what was counted here stands. ``indexes``: keyed blind indexes; ``op``:
+    the number of the change that told it. ``base_lots``: JSON of its lots, ``base_points`` their sum; ``as_of``: JSON
+    of the place in our journal up to which they hold what happened here. ``tank_ml``: the size of its registered tank.
     """
 
     id: str
     tier: str
-    growth: int
+    growth: int | None
     tags: tuple[str, ...]
     mask: str
     birthday_md: str | None
@@ -168,13 +171,15 @@ class MemberTable:
         row = dict(zip(_REPLACED, _replaced(member), strict=True))
         existing = _OWN_ROW.first(self._raw, {"of_member": member.id})
         if existing is None:
-            _INSERT.run(self._raw, {**row, "visits": 0, "first_fill_used": _first_fill_used(member)})
+            fresh = {**row, "growth": member.growth or 0, "visits": 0, "first_fill_used": _first_fill_used(member)}
+            _INSERT.run(self._raw, fresh)
             existing = _OWN_ROW.first(self._raw, {"of_member": member.id})
             assert existing is not None
         elif merging.is_alias(self._connection, existing["ref"]):
             return int(existing["ref"])
         else:
-            self._connection.execute(update(MEMBER).where(MEMBER.c.id == member.id).values(**row))
+            told = {name: value for name, value in row.items() if name != "growth" or value is not None}
+            self._connection.execute(update(MEMBER).where(MEMBER.c.id == member.id).values(**told))
             merging.included(self._connection, [existing["ref"]])
         ref = int(existing["ref"])
         self._connection.execute(delete(MEMBER_INDEX).where(MEMBER_INDEX.c.member_ref == ref))
@@ -268,7 +273,6 @@ class MemberTable:
         if target["ref"] == old["ref"]:
             return None  # head office merged them the other way round before
         merging.merge(self._connection, old, target, op=op, at_ms=at_ms)
-        self._cards.move(old["ref"], target["ref"])
         return str(target["id"])
 
     def count_use(self, ref: int, *, visits: int, growth: int) -> None:

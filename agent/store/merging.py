@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, delete, insert, select, update
 
+from agent.store.card_tables import CARD
 from agent.store.enrolment_tables import MEMBER_ALIAS
 from agent.store.loyalty_tables import HELD, LEASE, PRICED, QUOTE
 from agent.store.prepared import Found
@@ -28,6 +29,7 @@ _NOBODY = {
     "visits": 0,
     "first_fill_used": 0,
     "known": 0,
+    "tank_ml": None,
 }
 """What is left of the person in the row of an id that was merged; its base stands until a newer one includes it."""
 
@@ -63,12 +65,12 @@ def _among(connection: Connection, question: str, refs: Iterable[int]) -> frozen
 def merge(connection: Connection, old: Found, target: Found, *, op: int, at_ms: int) -> None:
     """Make everything of ``old`` the target's; both are whole rows of members, and ``target`` is nobody's alias.
 
-    Links, settlements, held quotes, leases and counts change hands. Postings, lots and who was granted points stay as
-    they were written: they are read together with the target's, each up to what its own base includes (W-44).
+    Links, settlements, held quotes, leases, counts and signing cards change hands. Postings, lots and who was granted
+    points stay as they were written: they are read together with the target's, each up to what its own base includes (W-44).
     """
     here, there = int(old["ref"]), int(target["ref"])
     _settlements(connection, here, there)
-    for table in (LINK, PRICED, QUOTE, MEMBER_INDEX):
+    for table in (LINK, PRICED, QUOTE, MEMBER_INDEX, CARD):
         _move(connection, table, here, there)
     held = (HELD.c.kind == POINTS_HOLD) & (HELD.c.key == str(here))
     connection.execute(update(HELD).where(held).values(key=str(there)))

@@ -53,6 +53,7 @@ _ACTIVE_LINK = Prepared(
         LINK.c.delay_s,
         LINK.c.clock_suspect,
         LINK.c.scan,
+        LINK.c.late,
         MEMBER.c.id.label("member"),
         MEMBER.c.mask,
     )
@@ -74,6 +75,29 @@ _POSTED_TO = Prepared(
     .order_by(POSTING.c.id)
 )
 _LOTS = Prepared(select(LOT).where(LOT.c.member_ref.in_(_REFS)).order_by(LOT.c.expires_on, LOT.c.earned_ms, LOT.c.id))
+_LINKED_BEFORE = Prepared(
+    select(func.count().label("sales"), func.coalesce(func.sum(SALE.c.volume_ml), 0).label("volume_ml"))
+    .select_from(LINK.join(SALE, SALE.c.id == LINK.c.sale))
+    .where(
+        LINK.c.member_ref.in_(_REFS)
+        & (LINK.c.level == bindparam("of_level"))
+        & (LINK.c.active == 1)
+        & (LINK.c.sale != bindparam("not_sale"))
+        & (LINK.c.made_ms <= bindparam("until_ms"))
+        & (SALE.c.ended_ms >= bindparam("begin_ms"))
+        & (SALE.c.ended_ms < bindparam("end_ms"))
+    )
+)
+_REDEEMED = Prepared(
+    select(func.coalesce(func.sum(SETTLEMENT.c.points_redeemed), 0).label("points"))
+    .select_from(SETTLEMENT.join(SALE, SALE.c.id == SETTLEMENT.c.sale))
+    .where(
+        SETTLEMENT.c.member_ref.in_(_REFS)
+        & (SETTLEMENT.c.settled_ms >= bindparam("begin_ms"))
+        & (SETTLEMENT.c.settled_ms < bindparam("end_ms"))
+        & (SALE.c.voided == 0)
+    )
+)
 _DEBT = Prepared(
     select(func.coalesce(func.sum(POSTING.c.points), 0).label("points")).where(
         POSTING.c.member_ref.in_(_REFS) & (POSTING.c.account == "member:debt")
@@ -221,7 +245,7 @@ class SaleTable:
 
     def add_link(self, values: Mapping[str, Any]) -> None:
         """Insert a link; the partial unique index refuses a second active one (IntegrityError)."""
-        _INSERT_LINK.run(self._raw, {"clock_suspect": 0, "scan": None, **values})
+        _INSERT_LINK.run(self._raw, {"clock_suspect": 0, "scan": None, "late": 0, **values})
 
     def end_link(self, link: str) -> None:
         """A correction takes the place of this link."""
@@ -231,9 +255,30 @@ class SaleTable:
         """Return the active link of a sale with the member's id and mask."""
         return _ACTIVE_LINK.first(self._raw, {"of_sale": sale})
 
+    def is_parted(self, sale: str) -> bool:
+        """Return whether a sale is so old that it names a pseudonym and its member no more."""
+        here = (LINK.c.sale == sale) & (LINK.c.member_ref < 0)
+        return self._connection.execute(select(LINK.c.id).where(here).limit(1)).first() is not None
+
     def count_links(self, sale: str) -> int:
         """Return how many links a sale has had."""
         return int(self._connection.execute(select(func.count()).where(LINK.c.sale == sale)).scalar_one())
+
+    def linked_before(
+        self, member_ref: int, level: str, *, sale: str, made_ms: int, begin_ms: int, end_ms: int
+    ) -> tuple[int, int]:
+        """Return how many other sales that ended within a span a member was linked to on a level no later than
+        ``made_ms``, and their millilitres.
+        """
+        values = {"of_member": member_ref, "of_level": level, "not_sale": sale}
+        found = _LINKED_BEFORE.first(self._raw, {**values, "until_ms": made_ms, "begin_ms": begin_ms, "end_ms": end_ms})
+        return (0, 0) if found is None else (int(found["sales"]), int(found["volume_ml"]))
+
+    def redeemed_between(self, member_ref: int, begin_ms: int, end_ms: int) -> int:
+        """Return the points that paid a member's sales settled within a span, sales given back in full left out."""
+        values = {"of_member": member_ref, "begin_ms": begin_ms, "end_ms": end_ms}
+        found = _REDEEMED.first(self._raw, values)
+        return 0 if found is None else int(found["points"])
 
     def add_scan(self, values: Mapping[str, Any]) -> None:
         """Keep what a scan came to; never its text."""

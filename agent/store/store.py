@@ -33,6 +33,7 @@ from agent.store.people import PeopleTable
 from agent.store.prepared import Prepared, raw
 from agent.store.rebirth import IncarnationTable, running_generation
 from agent.store.sales import UNSETTLED, SaleTable
+from agent.store.shifts import ShiftTable
 from agent.store.spending import CouponTable, LeaseTable, QuoteTable
 from agent.store.tables import INCARNATION, JOURNAL, META, SALE
 
@@ -58,6 +59,7 @@ class Tx:
         self.handhelds = HandheldTable(connection)
         self.enrolments = EnrolmentTable(connection)
         self.people = PeopleTable(connection)
+        self.shifts = ShiftTable(connection)
         self.memory = MemoryTable(connection)
         self.delivery = DeliveryTable(connection)
         self.incarnations = IncarnationTable(connection)
@@ -65,6 +67,11 @@ class Tx:
         self.coupons = CouponTable(connection)
         self.quotes = QuoteTable(connection)
         self.fraud = FraudTable(connection)
+
+    def restamp(self, stamp: journal.Stamp) -> None:
+        """What is written from here on happens at ``stamp``."""
+        self.stamp = stamp
+        self.journal.stamp = stamp
 
 
 class Store:

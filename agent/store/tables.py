@@ -269,6 +269,7 @@ LINK = Table(
     _integer("active"),
     _integer("clock_suspect", server_default="0"),
     _text("scan", nullable=True),
+    _integer("late", server_default="0"),
     ForeignKeyConstraint(["sale"], ["sale.id"]),
     ForeignKeyConstraint(["member_ref"], ["member.ref"]),
     Index("link_one_active", "sale", unique=True, sqlite_where=text("active = 1")),
@@ -278,7 +279,8 @@ LINK = Table(
 )
 """A member linked to a sale; at most one active per sale. A correction is a new row that names the old one.
 
-``clock_suspect``: the time of a dynamic code could not be checked, so it earns and does not pay.
+``clock_suspect``: the time of a dynamic code could not be checked, so it earns and does not pay. ``late``: made by a
+supervisor when the sale's own time was over.
 """
 
 SCAN_EVENT = Table(
@@ -294,7 +296,6 @@ SCAN_EVENT = Table(
     _text("attendant", nullable=True),
     _text("sale", nullable=True),
     _integer("clock_suspect", server_default="0"),
-    Index("scan_event_by_time", "at_ms"),
 )
 """What a reader's scan came to. Never the text."""
 
