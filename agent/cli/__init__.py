@@ -19,6 +19,7 @@ def application() -> Typer:
         first,
         handhelds,
         loyalty,
+        privacy,
         rules,
         rules_explain,
         rules_lint,
