@@ -19,6 +19,7 @@ from agent.reports.questions import Reports
 from agent.settings import Settings
 from agent.store.explained import as_json as explained
 from agent.store.handheld_queries import paired
+from agent.store.member_queries import MemberQueries
 from agent.store.queries import NotFound, Queries, utc
 from agent.store.verify import as_json as verified
 
@@ -61,7 +62,7 @@ class Answers:
         self._incarnation = incarnation
         self._backups = backups
         self._queries = Queries(settings.store.path)
-        reports = Reports(settings, clock, index_key)
+        reports, members = Reports(settings, clock, index_key), MemberQueries(settings.store.path)
         self._reading: dict[str, Callable[[dict[str, Any]], Any]] = {
             "status": self._status,
             "pumps": lambda _: self._pumps(),
@@ -73,8 +74,9 @@ class Answers:
             "sales.show": lambda a: self._queries.sale(str(a.get("sale", "")).upper()),
             "rules.explain": lambda a: explained(settings.store.path, str(a.get("sale", "")).upper(), _language(a)),
             "alerts": lambda a: self._queries.alerts(all_states=bool(a.get("all")), limit=_limit(a)),
-            "members": lambda a: self._queries.members(limit=_limit(a)),
-            "members.show": lambda a: self._queries.member(reports.member(a)),
+            "members": lambda a: members.members(limit=_limit(a)),
+            "members.show": lambda a: members.member(reports.member(a), limit=_limit(a)),
+            "members.of-sale": lambda a: {"member": members.member_of(str(a.get("sale", "")).upper())},
             "journal": self._journal,
             "sync": lambda _: self._sync(),
             "prices": lambda _: self._queries.prices(),

@@ -5,6 +5,7 @@ Knows files and their forms, and what is said where one is missing. Knows no dat
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from agent.settings import Settings
 from sync.signing import PinnedKeys
 
 INDEX_KEY_BYTES = 32
+MARK_DIGITS = 16
 
 
 class SecretMissing(Exception):
@@ -33,6 +35,13 @@ class Keyring:
 
     field: FieldKeys | None = None
     cards: CardKeys | None = None
+
+    def mark(self) -> str:
+        """Return a short text that changes with the keys and tells nothing of them; empty where either is missing."""
+        if self.field is None or self.cards is None:
+            return ""
+        told = f"{self.field.version}|".encode() + self.cards.transport + self.cards.meta_read
+        return hashlib.sha256(told).hexdigest()[:MARK_DIGITS]
 
 
 NO_KEYS = Keyring()

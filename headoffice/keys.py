@@ -1,4 +1,5 @@
-"""Head office's key files: the Ed25519 signing key and the group's key for blind indexes, readable by the owner only.
+"""Head office's key files: the Ed25519 signing key, the X25519 key that contacts are sealed to, and the group's key for
+blind indexes, readable by the owner only.
 
 Knows files; knows no database and no signature. Stations pin ``pinned.jwks.json``; ``index.key`` is in their bundle.
 """
@@ -16,11 +17,15 @@ from typing import Any
 
 from agent import age
 from headoffice.errors import KeyProblem
+from sync.sealing import load_sealing_key, new_sealing_key, open_sealed
 from sync.signing import load_private_key, new_key, private_jwk, public_jwks, sign
 
 SIGNING_FILE = "signing.jwk.json"
 PUBLIC_FILE = "pinned.jwks.json"
 INDEX_FILE = "index.key"
+CONTACT_FILE = "contact.jwk.json"
+"""Opens the contacts of enrolled members, which stations seal to its public half."""
+
 IDENTITY_FILE = "backup.identity"
 """Opens every station's backups: keep a copy of it where no fire reaches both."""
 
@@ -36,13 +41,15 @@ class Keys:
     """What the key files give.
 
     ``sign`` makes a JWS compact of claims with the Ed25519 key ``kid``; ``pinned``: the JWK set stations pin;
-    ``index_key``: 32 bytes, common to the station group.
+    ``index_key``: 32 bytes, common to the station group. ``unseal`` opens what a station sealed to head office (raises
+    ``sync.sealing.SealRefused``), ``None`` where these keys are older than such texts.
     """
 
     kid: str
     sign: Callable[[Mapping[str, Any]], str]
     pinned: str
     index_key: bytes
+    unseal: Callable[[str], str] | None = None
 
 
 def make_keys(folder: Path) -> Keys:
@@ -54,9 +61,12 @@ def make_keys(folder: Path) -> Keys:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not (folder / SIGNING_FILE).exists():
             key = new_key(secrets.token_hex(KID_BYTES))
-            _write_private(folder / SIGNING_FILE, private_jwk(key).encode() + b"\n")
+            write_private(folder / SIGNING_FILE, private_jwk(key).encode() + b"\n")
         if not (folder / INDEX_FILE).exists():
-            _write_private(folder / INDEX_FILE, secrets.token_hex(INDEX_KEY_BYTES).encode() + b"\n")
+            write_private(folder / INDEX_FILE, secrets.token_hex(INDEX_KEY_BYTES).encode() + b"\n")
+        if not (folder / CONTACT_FILE).exists():
+            contact = new_sealing_key(secrets.token_hex(KID_BYTES))
+            write_private(folder / CONTACT_FILE, private_jwk(contact).encode() + b"\n")
         _make_backup_key(folder)
         keys = load_keys(folder)
         (folder / PUBLIC_FILE).write_text(keys.pinned + "\n", encoding="utf-8")
@@ -72,9 +82,9 @@ def _make_backup_key(folder: Path) -> None:
     if (folder / RECIPIENTS_FILE).exists():
         return
     if not (folder / IDENTITY_FILE).exists():
-        _write_private(folder / IDENTITY_FILE, age.identity_file(age.new_pair()).encode())
+        write_private(folder / IDENTITY_FILE, age.identity_file(age.new_pair()).encode())
     try:
-        pairs = age.identities(_read_private(folder / IDENTITY_FILE))
+        pairs = age.identities(read_private(folder / IDENTITY_FILE))
     except age.KeysRefused as error:
         raise KeyProblem(f"{folder / IDENTITY_FILE}: {error}", hint=error.hint) from error
     keys = "".join(f"{pair.recipient}\n" for pair in pairs)
@@ -84,16 +94,21 @@ def _make_backup_key(folder: Path) -> None:
 def load_keys(folder: Path) -> Keys:
     """Read both keys. Raises KeyProblem where one is missing, readable by others, or not a key."""
     try:
-        signing = load_private_key(_read_private(folder / SIGNING_FILE))
-        index_key = bytes.fromhex(_read_private(folder / INDEX_FILE).strip())
+        signing = load_private_key(read_private(folder / SIGNING_FILE))
+        index_key = bytes.fromhex(read_private(folder / INDEX_FILE).strip())
+        has_contact = (folder / CONTACT_FILE).exists()
+        contact = load_sealing_key(read_private(folder / CONTACT_FILE)) if has_contact else None
     except ValueError as error:
         raise KeyProblem(f"a key file in {folder} is damaged: {error}", hint="restore it from your backup") from error
     if len(index_key) != INDEX_KEY_BYTES:
         raise KeyProblem(f"{folder / INDEX_FILE} does not hold 32 bytes", hint="restore it from your backup")
-    return Keys(str(signing.kid), partial(sign, key=signing), public_jwks(signing), index_key)
+    public = [signing] if contact is None else [signing, contact]
+    unseal = None if contact is None else partial(open_sealed, key=contact)
+    return Keys(str(signing.kid), partial(sign, key=signing), public_jwks(*public), index_key, unseal)
 
 
-def _write_private(path: Path, content: bytes) -> None:
+def write_private(path: Path, content: bytes) -> None:
+    """Write a new file that only its owner reads, down to the disk. Raises OSError, also where there is one."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
@@ -101,7 +116,8 @@ def _write_private(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _read_private(path: Path) -> str:
+def read_private(path: Path) -> str:
+    """Return a secret file's text. Raises KeyProblem where it cannot be read, or others can read it too."""
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
         content = path.read_text(encoding="ascii")

@@ -1,6 +1,7 @@
 """Signed texts from head office: Ed25519 as JWS compact, checked against pinned public keys (W-42).
 
-The only file that imports joserfc. Knows signatures and validity times; does not know what the claims mean.
+Beside ``sync.sealing`` the only file that imports joserfc. Knows signatures and validity times; does not know what the
+claims mean.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from sync.records import RecordError, is_time, parse_time
 
 ALGORITHM = "Ed25519"  # the fully specified name of RFC 9864; the older "EdDSA" is not accepted
 MAX_SIGNED_CHARS = 65_536  # W-42 texts are pointers and commands; larger bodies travel as documents by hash
+SEALING_CURVE = "X25519"
 SIGNATURE_REASONS = ("malformed", "unknown_key", "bad_signature", "not_yet_valid", "expired")
 
 
@@ -31,26 +33,39 @@ class SignatureRefused(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class PinnedKeys:
-    """The head-office public keys this station trusts, by key id."""
+    """The head-office public keys this station trusts, by key id.
+
+    ``sealing``: the X25519 key to which texts for head office alone are sealed, ``None`` where it has given none.
+    """
 
     keys: Mapping[str, OKPKey]
+    sealing: OKPKey | None = None
 
     @classmethod
     def from_jwks(cls, text: str) -> PinnedKeys:
-        """Read a JWK set of Ed25519 public keys with ``kid``. Raises ValueError saying which key is wrong."""
+        """Read a JWK set of Ed25519 public keys with ``kid``; the first X25519 key among them is the one to seal to.
+
+        Raises ValueError saying which key is wrong.
+        """
         try:
             entries = json.loads(text)["keys"]
-            keys = {str(entry["kid"]): _public_key(entry) for entry in entries}
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            sealing = [entry for entry in entries if entry.get("crv") == SEALING_CURVE]
+            keys = {str(entry["kid"]): _public_key(entry) for entry in entries if entry not in sealing}
+            to = _imported(sealing[0]) if sealing else None
+        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f'not a JWK set {{"keys": [{{"kid", "kty": "OKP", ...}}]}}: {error}') from error
         if not keys:
             raise ValueError("the JWK set holds no key; pin at least one head-office key")
-        return cls(keys)
+        return cls(keys, to)
 
 
 def _public_key(entry: Mapping[str, Any]) -> OKPKey:
     if entry.get("kty") != "OKP" or entry.get("crv") != "Ed25519":
         raise ValueError(f"key {entry.get('kid')!r} is not an Ed25519 key (kty OKP, crv Ed25519)")
+    return _imported(entry)
+
+
+def _imported(entry: Mapping[str, Any]) -> OKPKey:
     try:
         return OKPKey.import_key({name: entry[name] for name in ("kty", "crv", "x", "kid")})
     except (errors.JoseError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""What may be asked and what is answered, as closed models: requests are read by them, the OpenAPI document is made of them.
+"""What may be asked and what is answered, as closed models: they read requests, the OpenAPI document is made of them.
 
 Integers with units in the key names. Of a member a mask and a tier, never more.
 """
@@ -23,7 +23,7 @@ class Body(BaseModel):
 
 
 class ScanRequest(Body):
-    """A scanned text. ``scan_id``: made by the device, one for each scan; asked again with it, the first answer comes."""
+    """A scanned text. ``scan_id``: made by the device for each scan; asked again with it, it gets the first answer."""
 
     scan_id: Ulid
     text: Annotated[str, Field(min_length=1, max_length=512)]
@@ -32,7 +32,7 @@ class ScanRequest(Body):
 
 
 class ChoiceRequest(Body):
-    """A tapped tile: a point, a sale, the fuelling that runs at the point (``live``), or a new point for ``pending``."""
+    """A tapped tile: a point, a sale, the fuelling running at the point (``live``), or a new point for ``pending``."""
 
     fuelling_point: PointNumber | None = None
     sale: Ulid | None = None
@@ -54,10 +54,11 @@ class PairingRequest(Body):
 
 
 class SessionRequest(Body):
-    """Who works with this device from now on."""
+    """Who works with this device from now on: an id with its PIN, or the number of a badge where badges sign in."""
 
-    staff: Annotated[str, Field(min_length=1, max_length=64)]
-    pin: Annotated[str, Field(min_length=1, max_length=64)]
+    staff: Annotated[str, Field(min_length=1, max_length=32)] | None = None
+    pin: Annotated[str, Field(min_length=1, max_length=32)] | None = None
+    badge: Annotated[str, Field(pattern=r"^[0-9]{4,24}$")] | None = None
 
 
 class Member(Body):
@@ -74,6 +75,10 @@ class Choice(Body):
     fuelling_point: int
     sale: str | None
     age_s: int | None
+    grade: str | None
+    volume_ml: int | None
+    amount_minor: int | None
+    claimed_by: str | None
 
 
 class Answer(Body):
@@ -90,7 +95,7 @@ class Answer(Body):
 
 
 class SaleTile(Body):
-    """A sale that is not paid yet. ``linked``: it has a member; whose is not told. ``in_use_by``: who works on it."""
+    """A sale that is not paid yet. ``linked``: it has a member; whose is not told. ``claimed_by``: who works on it."""
 
     sale: str
     nozzle: int
@@ -99,7 +104,7 @@ class SaleTile(Body):
     amount_minor: int
     since_hang_up_s: int
     linked: bool
-    in_use_by: str | None
+    claimed_by: str | None
 
 
 class PointTile(Body):
@@ -177,15 +182,20 @@ class Route:
         return {name.rstrip("}"): path[len(head) :]}
 
 
-READING = (401, 403, 429)
-WRITING = (400, 401, 403, 409, 413, 415, 429, 503)
+ALWAYS = (400, 401, 403, 413, 429, 503)
+"""What any request may be told beside its answer. A body where none is taken is 400 too."""
+
+BODY = (*ALWAYS, 415)
+CONFLICT = (*BODY, 409)
+STRANGER = (400, 403, 413, 415, 429, 503)
 ROUTES = (
-    Route("POST", "/v1/scans", "scan", "Scan a member code", Answer, ScanRequest, problems=WRITING),
-    Route("POST", "/v1/choices", "choose", "Tap a tile", Answer, ChoiceRequest, problems=WRITING),
-    Route("POST", "/v1/claims", "claim", "Take a payable sale", Answer, ClaimRequest, problems=WRITING),
-    Route("DELETE", "/v1/claims/{sale}", "release", "Let a sale go", Answer, problems=WRITING),
-    Route("GET", "/v1/points", "points", "Fuelling points and unpaid sales", Points, problems=READING),
-    Route("POST", "/v1/session", "sign_in", "Sign in", Session, SessionRequest, problems=WRITING),
-    Route("DELETE", "/v1/session", "sign_out", "Sign out", Session, problems=WRITING),
-    Route("POST", "/v1/pairing", "pair", "Pair this device", Paired, PairingRequest, is_open=True, problems=WRITING),
+    Route("POST", "/v1/scans", "scan", "Scan a member code", Answer, ScanRequest, problems=CONFLICT),
+    Route("POST", "/v1/choices", "choose", "Tap a tile", Answer, ChoiceRequest, problems=CONFLICT),
+    Route("DELETE", "/v1/choices", "cancel", "Forget the code that waits, or undo", Answer, problems=ALWAYS),
+    Route("POST", "/v1/claims", "claim", "Take a payable sale", Answer, ClaimRequest, problems=CONFLICT),
+    Route("DELETE", "/v1/claims/{sale}", "release", "Let a sale go", Answer, problems=(*ALWAYS, 409)),
+    Route("GET", "/v1/points", "points", "Fuelling points and unpaid sales", Points, problems=ALWAYS),
+    Route("POST", "/v1/session", "sign_in", "Sign in", Session, SessionRequest, problems=BODY),
+    Route("DELETE", "/v1/session", "sign_out", "Sign out", Session, problems=ALWAYS),
+    Route("POST", "/v1/pairing", "pair", "Pair this device", Paired, PairingRequest, is_open=True, problems=STRANGER),
 )

@@ -28,9 +28,6 @@ from agent.inbox import Inbox, Item, Posted
 from agent.live import LiveBoard
 from agent.settings import Settings
 
-ANSWER_S = 0.9
-"""A device has its answer, or is told to ask again, within a second."""
-
 PER_DEVICE = Rate(5, 5)
 PER_ADDRESS = Rate(40, 80)
 """Bounds what strangers cost; a handheld that may ask has its own limit."""
@@ -43,12 +40,14 @@ STATIC = {
     "/page.css": ("page.css", "text/css; charset=utf-8"),
     "/page.js": ("page.js", "text/javascript; charset=utf-8"),
 }
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""What the page may load: its own files, nothing else."""
+
 SECURITY = (
-    (
-        "content-security-policy",
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    ),
+    ("content-security-policy", POLICY),
     ("x-content-type-options", "nosniff"),
     ("x-frame-options", "DENY"),
     ("referrer-policy", "no-referrer"),
@@ -72,10 +71,11 @@ class Station:
 
 
 class Front:
-    """Answers every request; ``place``: as what the station is reached. Any thread may ask."""
+    """Answers every request within ``answer_s``; ``place``: as what the station is reached. Any thread may ask."""
 
-    def __init__(self, station: Station, place: Place) -> None:
+    def __init__(self, station: Station, place: Place, answer_s: float) -> None:
         self._station = station
+        self._answer_s = answer_s
         self._place = place
         self._tiles = Tiles(station.settings, station.live, station.clock)
         self._devices = Buckets(PER_DEVICE)
@@ -111,10 +111,10 @@ class Front:
         who = self._recognised(request, host)
         if not self._devices.take(who.device.id, self._station.clock.mono_ms()):
             raise _too_many()
+        args = {**named, **_body(request, route.request)}
         own = self._own.get(route.op)
         if own is not None:
             return own(who)
-        args = named if route.request is None else {**named, **_body(request, route.request)}
         posted = Posted(route.op, args, who.device.id, who.device.proof, who.count)
         status, body = self._asked(posted)
         return _json(status, body)
@@ -138,7 +138,7 @@ class Front:
     def _points(self, who: Caller) -> Response:
         station = self._station.settings.station
         try:
-            points = self._tiles.shown(who.device.id)
+            points, session = self._tiles.shown(who.device.id), self._tiles.session(who.device.id)
         except sqlite3.Error as failure:
             hint = "ask again; forecourt verify if it stays so"
             raise NotAllowed(503, "TRY_AGAIN", f"the database cannot be read: {failure}", hint=hint) from failure
@@ -149,13 +149,10 @@ class Front:
                 "language": station.language,
                 "currency": station.currency,
                 "exponent": station.exponent,
-                **self._signed_in(who.device.id),
+                **session,
                 "points": points,
             },
         )
-
-    def _signed_in(self, device: str) -> dict[str, Any]:
-        return {"attendant": None, "needs_sign_in": False}
 
     def _pair(self, request: Request, host: str) -> Response:
         """A stranger shows a code; what it proves itself with from then on is made here and told once."""
@@ -184,8 +181,8 @@ class Front:
         """Let the pipeline do it; returns status and body. Raises NotAllowed where it has no time."""
         clock = self._station.clock
         begun_ms = clock.mono_ms()
-        taken = self._station.inbox.put(posted, timeout_s=ANSWER_S)
-        left_s = ANSWER_S - (clock.mono_ms() - begun_ms) / 1000
+        taken = self._station.inbox.put(posted, timeout_s=self._answer_s)
+        left_s = self._answer_s - (clock.mono_ms() - begun_ms) / 1000
         told = posted.reply.wait(max(0.0, left_s)) if taken else None
         if told is None:
             hint = "ask again with the same scan_id" if posted.op == "scan" else "ask again"
@@ -218,8 +215,12 @@ def _route(request: Request) -> tuple[contract.Route, dict[str, Any]]:
     raise NotAllowed(405, "WRONG_METHOD", f"{request.target} does not take this method", hint=f"use {methods}")
 
 
-def _body(request: Request, model: type[contract.Body]) -> dict[str, Any]:
-    """Return the fields of a body. Raises NotAllowed; what was sent is not repeated."""
+def _body(request: Request, model: type[contract.Body] | None) -> dict[str, Any]:
+    """Return the fields of a body; ``model`` None: there is none. Raises NotAllowed; what was sent is not repeated."""
+    if model is None:
+        if request.body:
+            raise NotAllowed(400, "BAD_BODY", "nothing is taken here", hint="send this without a body")
+        return {}
     kind = (request.header("content-type") or "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise NotAllowed(415, "NOT_JSON", "a body is application/json", hint="set the header content-type")

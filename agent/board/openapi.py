@@ -23,8 +23,9 @@ _MEANING = {
 }
 _SIGNED = ("Forecourt-Device", "Forecourt-Time", "Forecourt-Count", "Forecourt-MAC")
 _DESCRIPTION = (
-    "Handhelds scan member codes here. A device proves itself by the cookie it was paired with, or by four headers: its name, "
-    "Unix seconds, a count that rises with every request, and an HMAC-SHA256 in hexadecimal; docs/handhelds.md has the bytes."
+    "Handhelds scan member codes here. A device proves itself by the cookie it was paired with, or by four headers: "
+    "its name, Unix seconds, a count that rises with every request, and an HMAC-SHA256 in hexadecimal; "
+    "docs/handhelds.md has the bytes."
 )
 
 

@@ -17,12 +17,15 @@ from typing import Protocol
 from agent.board.limits import Buckets, Rate
 from agent.board.wire import Conversation, Malformed, Request, Response
 
-ACCEPT_S = 0.5
 REFUSED_S = 0.02
 """After a connection that was refused: so many a second cost nothing, whatever comes."""
 
 CHUNK_BYTES = 4_096
 BACKLOG = 32
+
+
+NEW = Rate(10, 20)
+"""New connections of one address: a handshake costs milliseconds of a processor that pumps share."""
 
 
 class Answers(Protocol):
@@ -39,15 +42,20 @@ class Answers(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """What a client may take: connections at once, new ones a second, seconds for each step, requests in a row."""
+    """What a client may take: connections at once, new ones a second, seconds for each step, requests in a row.
+
+    ``answer_s``: a device has its answer, or is told to ask again, within a second.
+    """
 
     connections: int = 32
     from_one_address: int = 8
-    new: Rate = Rate(10, 20)
+    new: Rate = NEW
+    accept_s: float = 0.5
     handshake_s: float = 5.0
     request_s: float = 5.0
     idle_s: float = 30.0
     send_s: float = 5.0
+    answer_s: float = 0.9
     requests: int = 1_000
 
 
@@ -69,7 +77,7 @@ class Server:
         """Listen; returns the port. Raises OSError."""
         family = socket.AF_INET6 if ":" in self._address[0] else socket.AF_INET
         self._listener = socket.create_server(self._address, family=family, backlog=BACKLOG)
-        self._listener.settimeout(ACCEPT_S)
+        self._listener.settimeout(self._patience.accept_s)
         return int(self._listener.getsockname()[1])
 
     def close(self) -> None:
@@ -84,7 +92,7 @@ class Server:
     def serve_once(self, answers: Answers) -> None:
         """Accept at most one connection and talk with it in a thread of its own."""
         assert self._listener is not None
-        if not self._slots.acquire(timeout=ACCEPT_S):
+        if not self._slots.acquire(timeout=self._patience.accept_s):
             return
         try:
             connection, peer = self._listener.accept()

@@ -97,7 +97,7 @@ class Board:
         self.port = port
         self._look_at_ms = 0
         _log.info("handhelds are served", host=wanted.address[0], port=port, tls=certificate is not None)
-        return server, Front(station, place(certificate, port)), certificate
+        return server, Front(station, place(certificate, port), self._patience.answer_s), certificate
 
     def _look_at(self, certificate: Certificate | None) -> None:
         """Warn before the certificate ends; looked at once an hour."""

@@ -1,4 +1,4 @@
-"""The tiles of a handheld: its fuelling points as they are now, and the sales there that are not paid yet.
+"""What a handheld shows: its fuelling points as they are now, sales there that are not paid yet, who is signed in.
 
 Reads the live board and the database; of members it knows only whether a sale has one.
 """
@@ -11,7 +11,7 @@ from typing import Any
 from agent.clock import Clock
 from agent.live import LiveBoard
 from agent.settings import Settings
-from agent.store.handheld_queries import unpaid
+from agent.store.handheld_queries import signed_in, unpaid
 
 FLOWING = frozenset({"Started", "Fuelling", "SuspendedStarted", "SuspendedFuelling"})
 
@@ -31,6 +31,13 @@ class Tiles:
         sales = self._sales(points)
         return [self._point(number, sales.get(number, [])) for number in sorted(points)]
 
+    def session(self, device: str) -> dict[str, Any]:
+        """Return who is signed in at ``device``, and whether somebody must be. Raises sqlite3.Error."""
+        staff_id, name, has_staff = signed_in(self._settings.store.path, device)
+        named = {person.id: person.name for person in self._settings.staff}
+        attendant = None if staff_id is None else {"id": staff_id, "name": named.get(staff_id) or name or staff_id}
+        return {"attendant": attendant, "needs_sign_in": has_staff or bool(named)}
+
     def _point(self, number: int, sales: list[dict[str, Any]]) -> dict[str, Any]:
         known = self._live.points.get(number, {})
         flows = known.get("state") in FLOWING
@@ -46,7 +53,7 @@ class Tiles:
     def _sales(self, points: Iterable[int]) -> dict[int, list[dict[str, Any]]]:
         now_ms = self._clock.wall_ms()
         found: dict[int, list[dict[str, Any]]] = {}
-        for row in unpaid(self._settings.store.path, tuple(points)):
+        for row in unpaid(self._settings.store.path, tuple(points), now_ms):
             found.setdefault(row["fuelling_point"], []).append(
                 {
                     "sale": row["id"],
@@ -56,7 +63,7 @@ class Tiles:
                     "amount_minor": row["amount_minor"],
                     "since_hang_up_s": max(0, now_ms - row["ended_ms"]) // 1000,
                     "linked": bool(row["linked"]),
-                    "in_use_by": None,
+                    "claimed_by": row["claimed_by"],
                 }
             )
         return found

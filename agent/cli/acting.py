@@ -102,13 +102,17 @@ def sales_quote(
         bool, typer.Option("--lock", help="Hold the price until the sale is settled or time is up.")
     ] = False,
     accept: AcceptOption = False,
+    terminal: Annotated[
+        str | None, typer.Option("--terminal", help="With --lock: where it is paid; others are kept off.")
+    ] = None,
     as_json: JsonOption = False,
     config: ConfigOption = None,
     socket: SocketOption = None,
 ) -> None:
     """Tell what a sale costs now: discount, net and points; nothing is written unless the price is held."""
     wish = {"coupons": coupon or [], "points": points, "accept": accept}
-    _priced(question(config, socket, "sales.quote", {"sale": sale, "lock": lock, **wish}), as_json)
+    values = {"sale": sale, "lock": lock, "terminal": terminal, **wish}
+    _priced(question(config, socket, "sales.quote", values), as_json)
 
 
 @sales.command("unlock")
@@ -117,27 +121,6 @@ def sales_unlock(
 ) -> None:
     """Let a held price go: the sale is payable at what it costs then."""
     _done(question(config, socket, "sales.unlock", sale=sale), as_json)
-
-
-@sales.command("link")
-def sales_link(
-    sale: str,
-    card: Annotated[str, typer.Option("--card", help="The member's card number.")],
-    reason: Annotated[str, typer.Option("--reason", help="Why, for late links and changes.")] = "",
-    as_json: JsonOption = False,
-    config: ConfigOption = None,
-    socket: SocketOption = None,
-) -> None:
-    """Link a sale to a member, or change a wrong link."""
-    _done(question(config, socket, "sales.link", sale=sale, card=card, reason=reason), as_json)
-
-
-@sales.command("unlink")
-def sales_unlink(
-    sale: str, reason: Reason, as_json: JsonOption = False, config: ConfigOption = None, socket: SocketOption = None
-) -> None:
-    """Remove a wrong link; its points go back."""
-    _done(question(config, socket, "sales.unlink", sale=sale, reason=reason), as_json)
 
 
 @sales.command("void")

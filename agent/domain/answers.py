@@ -59,6 +59,7 @@ class Outcome(StrEnum):
     BAD_SIGNATURE = "BAD_SIGNATURE"
     MALFORMED = "MALFORMED"
     BAD_MAC = "BAD_MAC"
+    KEY_REFUSED = "KEY_REFUSED"
     UNKNOWN_KEY = "UNKNOWN_KEY"
     UNKNOWN_CARD = "UNKNOWN_CARD"
     REVOKED = "REVOKED"
@@ -128,6 +129,7 @@ TABLE: Mapping[Outcome, Wording] = {
     Outcome.BAD_SIGNATURE: _INVALID,
     Outcome.MALFORMED: _INVALID,
     Outcome.BAD_MAC: _INVALID,
+    Outcome.KEY_REFUSED: _INVALID,
     Outcome.UNKNOWN_KEY: _UNCHECKED,
     Outcome.UNKNOWN_CARD: _UNCHECKED,
     Outcome.REVOKED: _WITHDRAWN,

@@ -36,16 +36,25 @@ def later(as_of: AsOf | None, own: Iterable[OwnPosting], lineage: Sequence[str])
     ``lineage``: the incarnations of this database, oldest first. ``as_of`` ``None``: the base includes nothing of this
     station. One that names an incarnation this database never had includes all but the newest incarnation's.
     """
+    return [posting for _, posting in _placed(as_of, own, lineage)]
+
+
+def _placed(
+    as_of: AsOf | None, own: Iterable[OwnPosting], lineage: Sequence[str]
+) -> list[tuple[tuple[int, int], Posting]]:
     places = {incarnation: place for place, incarnation in enumerate(lineage)}
-    newest = len(lineage) - 1
     if as_of is None:
         included = (0, 0)
     elif as_of.incarnation in places:
         included = (places[as_of.incarnation], as_of.seq)
     else:
-        included = (newest, 0)
+        included = (len(lineage) - 1, 0)
     placed = [((places[known.incarnation], known.seq), known.posting) for known in own]
-    return [posting for place, posting in sorted(placed, key=lambda found: found[0]) if place > included]
+    return [found for found in sorted(placed, key=_place) if found[0] > included]
+
+
+def _place(found: tuple[tuple[int, int], Posting]) -> tuple[int, int]:
+    return found[0]
 
 
 def effective_balance(
@@ -57,6 +66,18 @@ def effective_balance(
 ) -> int:
     """Return a member's balance: what head office said, and what this station posted to the account since."""
     return base_points + sum(leg.points for leg in later(as_of, own, lineage) if leg.account is account)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What is known of one id of a member: head office's base, what that includes, and what was posted to the id here.
+
+    A member whom head office merged out of several ids has a part for each, until a new base includes them all.
+    """
+
+    base: tuple[Lot, ...]
+    as_of: AsOf | None
+    own: tuple[OwnPosting, ...]
 
 
 def effective_lots(
@@ -71,11 +92,24 @@ def effective_lots(
     Points of a lot that is in the base under head office's own id are taken from the base's lot of the same last day,
     then as they would be spent. No lot falls below 0: what the base no longer holds cannot be spent twice.
     """
-    found = {lot.id: lot for lot in base}
-    own_days = {lot.id: lot.expires_on for lot in own_lots}
+    return merged_lots([Part(tuple(base), as_of, tuple(own))], own_lots, lineage)
+
+
+def merged_lots(parts: Sequence[Part], own_lots: Iterable[Lot], lineage: Sequence[str]) -> tuple[Lot, ...]:
+    """Return the lots of a member of several parts together: one purse, in which every part counts by its own base.
+
+    Of equal ids the first terms stand: the parts begin with the id that the member has now.
+    """
+    found: dict[str, Lot] = {}
+    for lot in (lot for part in parts for lot in part.base):
+        known = found.get(lot.id)
+        found[lot.id] = lot if known is None else replace(known, points=known.points + lot.points)
+    own_days: dict[str, date | None] = {}
     for lot in own_lots:
+        own_days.setdefault(lot.id, lot.expires_on)
         found.setdefault(lot.id, replace(lot, points=0))
-    for leg in later(as_of, own, lineage):
+    placed = [leg for part in parts for leg in _placed(part.as_of, part.own, lineage)]
+    for _, leg in sorted(placed, key=_place):
         if leg.account not in (Account.AVAILABLE, Account.PENDING) or leg.lot is None:
             continue
         points = leg.points

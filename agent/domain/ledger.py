@@ -177,6 +177,14 @@ def issue(member: str, lot: Lot, debt: int = 0) -> tuple[Posting, ...]:
     return Entry(tuple(postings)).postings
 
 
+def hold_back(member: str, lot: Lot) -> tuple[Lot, tuple[Posting, ...]]:
+    """Return a lot whose points wait for a review from now on, and the postings from available to pending."""
+    if lot.usable_from_ms is None:
+        raise LedgerError(f"lot {lot.id} is held for review already")
+    legs = [(Account.AVAILABLE, -lot.points, lot.id), (Account.PENDING, lot.points, lot.id)]
+    return replace(lot, usable_from_ms=None), Entry(_postings(member, legs)).postings
+
+
 def release(member: str, lot: Lot, usable_from_ms: int) -> tuple[Lot, tuple[Posting, ...]]:
     """Return a lot after its review was passed, and the postings from pending to available."""
     if lot.usable_from_ms is not None:

@@ -93,6 +93,8 @@ def take(desk: LinkDesk, sale: str, terminal: str, person: str | None, now: Now)
 def worked_on(desk: LinkDesk, sale: str, terminal: str, person: str | None, now: Now) -> Result:
     """A terminal did something about a sale: that renews its claim, and a handheld's first action makes one."""
     reader = desk.readers.get(terminal)
+    if held_by_other(desk, sale, terminal) is not None:
+        return desk, ()  # head office's word: the claim of who stands at the pump is not its business
     if sale in desk.claims or (reader is not None and reader.claims):
         return take(desk, sale, terminal, person, now)
     return desk, ()

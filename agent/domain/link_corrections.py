@@ -96,8 +96,12 @@ def correction_requested(desk: LinkDesk, event: CorrectionRequested, now: Now) -
     desk, bare = detach(desk, sale, corrections=sale.corrections + 1)
     member = None if event.who is None else event.who.member
     delay_s = delay_of(sale, now)
+    level = None if event.who is None else event.who.level
+    suspect = event.who is not None and event.who.clock_suspect
     effects: tuple[LinkEffect, ...] = (
-        CorrectLink(sale.id, old.who.member, member, old.number, event.person, event.role, event.reason, delay_s),
+        CorrectLink(
+            sale.id, old.who.member, member, old.number, event.person, event.role, event.reason, delay_s, level, suspect
+        ),
         *claim,
     )
     outcome = Outcome.REMOVED

@@ -25,8 +25,8 @@ from agent.domain.link_records import (
     Pending,
     PendingState,
     Reader,
-    Windows,
 )
+from agent.domain.link_windows import Windows
 from agent.domain.sale import SaleState
 
 TRUSTED_CLOCKS = frozenset({"ntp", "rtc"})

@@ -1,4 +1,4 @@
-"""What linking remembers and says: windows, readers, pending links, sales as linking sees them, events and effects.
+"""What linking remembers and says: readers, claims, pending links, sales as linking sees them, events and effects.
 
 Records only: no decision is made here. Knows no table, no driver and no command; member ids are opaque hex text.
 """
@@ -6,44 +6,14 @@ Records only: no decision is made here. Knows no table, no driver and no command
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from agent.domain.answers import Outcome, Tone, tone_of
 from agent.domain.identity import AuthLevel
 from agent.domain.instant import Now
+from agent.domain.link_windows import Windows
 from agent.domain.sale import SaleKind, SaleState
-
-
-@dataclass(frozen=True, slots=True)
-class Windows:
-    """How long each step may take, in seconds (``late_h`` in hours); settings, checked by ``problems``."""
-
-    choose_s: int = 60
-    before_s: int = 180
-    first_scan_s: int = 30
-    after_s: int = 600
-    change_s: int = 180
-    claim_s: int = 120
-    settle_s: int = 30
-    late_h: int = 24
-    duplicate_s: int = 3
-    undo_s: int = 10
-    again_s: int = 60
-    """At least this much time is left for the next lift after a nozzle was hung with zero volume."""
-    remember_s: int = 86_400
-    """How long a Cleared sale stays on the desk; what is forgotten comes back by SaleRecalled."""
-
-    def problems(self) -> list[str]:
-        """Return every reason, as a sentence for the operator, why these windows cannot be used."""
-        found = [
-            f"link window {entry.name} must be a whole number above 0, it is {getattr(self, entry.name)!r}"
-            for entry in fields(self)
-            if type(getattr(self, entry.name)) is not int or getattr(self, entry.name) <= 0
-        ]
-        if not found and self.after_s > self.late_h * 3600:
-            found.append(f"link window after_s ({self.after_s}) must not be longer than late_h ({self.late_h} h)")
-        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -417,7 +387,10 @@ class LinkSale:
 
 @dataclass(frozen=True, slots=True)
 class CorrectLink:
-    """Make the active link inactive and reverse its points; ``new_member`` None removes it."""
+    """Make the active link inactive and reverse its points; ``new_member`` None removes it.
+
+    ``level``, ``clock_suspect``: how the new member was identified.
+    """
 
     sale: str
     old_member: str
@@ -427,6 +400,8 @@ class CorrectLink:
     role: Role
     reason: str
     delay_s: int
+    level: AuthLevel | None = None
+    clock_suspect: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,6 @@ from agent.domain.link_records import (
     SaleRecalled,
     SaleStateChanged,
     Ticked,
-    Windows,
 )
 from agent.domain.link_targets import (
     Target,
@@ -70,6 +69,7 @@ from agent.domain.link_targets import (
     resolve_roaming,
     resolve_sale,
 )
+from agent.domain.link_windows import Windows
 from agent.domain.sale import SaleState
 
 
@@ -81,6 +81,16 @@ def step(desk: LinkDesk, event: LinkEvent, now: Now) -> Result:
     desk, over = _expire(replace(desk, seen=now), now)
     desk, effects = _dispatch(desk, event, now)
     return desk, over + effects
+
+
+def is_repeat(desk: LinkDesk, who: Credential, now: Now) -> bool:
+    """Return whether a scan with a one-time code tells linking what it knows: its link stands, or waits, as it did."""
+    reader = desk.readers.get(who.reader)
+    if reader is None:
+        return False
+    desk, _ = _expire(replace(desk, seen=now), now)
+    known = _known_scan(desk, reader, who, _point_meant(reader, desk.chosen.get(reader.id)), now)
+    return known is not None and any(isinstance(effect, Answer) and effect.repeat for effect in known[1])
 
 
 def _dispatch(desk: LinkDesk, event: LinkEvent, now: Now) -> Result:
@@ -188,16 +198,16 @@ def _accepted(desk: LinkDesk, reader: Reader, event: MemberScanned, aimed: Chose
     if event.spent:
         return desk, (Answer(reader.id, Outcome.REPLAYED),)
     waiting = awaiting_point(desk, reader.id)
-    if waiting is not None:
-        if waiting.who.member != who.member:
-            return desk, (Answer(reader.id, Outcome.FINISH_FIRST),)
-        desk, effects = strengthen(desk, waiting, who)
-        if event.point is None and event.sale is None:
-            return desk, (*spend(who), *effects, _asked(desk, reader, waiting.who, now))
-        waiting = desk.pending[waiting.id]
-        desk, acted = _act(desk, waiting, _aim(desk, reader, aimed, who, now), now, fresh=False)
-        return desk, (*spend(who), *effects, *acted)
     target = _aim(desk, reader, aimed, who, now)
+    names_target = event.point is not None or event.sale is not None
+    if waiting is not None and waiting.who.member == who.member:
+        desk, effects = strengthen(desk, waiting, who)
+        if not names_target:
+            return desk, (*spend(who), *effects, _asked(desk, reader, waiting.who, now))
+        desk, acted = _act(desk, desk.pending[waiting.id], target, now, fresh=False)
+        return desk, (*spend(who), *effects, *acted)
+    if waiting is not None and (not names_target or target.kind is TargetKind.ASK):
+        return desk, (Answer(reader.id, Outcome.FINISH_FIRST),)
     desk = replace(desk, chosen=without(desk.chosen, reader.id))
     until = now.mono_ms + desk.windows.choose_s * 1000
     pending = Pending(who, PendingState.AWAIT_POINT, now, until, codes=codes_of(who))

@@ -35,6 +35,16 @@ def refund_fact(refunded_minor: int) -> str:
     return f"refunded:{refunded_minor}"
 
 
+def held_fact(number: int) -> str:
+    """Return the fact that the points of a sale were held for review for the ``number``-th time, from 1."""
+    return f"held:{number}"
+
+
+def released_fact(number: int) -> str:
+    """Return the fact that they were let go again after that."""
+    return f"released:{number}"
+
+
 def keyed(sale: str, fact: str, postings: Iterable[Posting], rule: str = PROGRAM) -> tuple[tuple[Key, Posting], ...]:
     """Return the legs of one fact with their keys: the fact and the number of the leg, from 1."""
     return tuple((Key(sale, f"{fact}/{number}", rule), leg) for number, leg in enumerate(postings, 1))

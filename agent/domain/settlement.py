@@ -219,12 +219,15 @@ def settle(
     now_ms: int,
     tenders: Iterable[Tender] | None = None,
     held: bool = False,
+    doubtful: bool = False,
+    least_ms: int = 0,
 ) -> Settlement:
     """Commit a quote: it is not evaluated again.
 
     ``ended_ms``: end of the sale, from which earned points wait; ``now_ms``: this instant, at which spent lots must
     be usable;
-    ``tenders``: ``None`` where this agent takes no payment; ``held``: the points wait for a review. Raises
+    ``tenders``: ``None`` where this agent takes no payment; ``held``: the points wait for a review,
+    ``doubtful``: as long as those of a weak link, ``least_ms``: at least so long whatever the rules say. Raises
     TenderError (also where the
     tenders book another purpose than the quote's) and LedgerError where the wallet no longer holds the quoted points.
     """
@@ -234,10 +237,11 @@ def settle(
         if purpose_of(paid) is not evaluation.sale.purpose:
             raise TenderError("the tenders book another purpose than the quote was made for: quote the sale again")
     member = _holder(evaluation)
+    usable_ms = max(usable_from(evaluation, ended_ms, doubtful=doubtful), ended_ms + least_ms)
     lot, postings = (
         (None, ())
         if member is None
-        else _points(evaluation, member, wallet, ended_ms=ended_ms, now_ms=now_ms, held=held)
+        else _points(evaluation, member, wallet, now_ms=now_ms, usable_from_ms=None if held else usable_ms)
     )
     return Settlement(
         sale=evaluation.sale.sale,
@@ -267,9 +271,11 @@ def _holder(evaluation: Evaluation) -> str | None:
     return None if evaluation.member is None or nobody else evaluation.member.member
 
 
-def usable_from(evaluation: Evaluation, ended_ms: int) -> int:
-    """Return when points of a sale may first be spent: some hours after its end, more where the link was weak."""
-    program, weak = evaluation.rules.program, evaluation.sale.presented.weak
+def usable_from(evaluation: Evaluation, ended_ms: int, *, doubtful: bool = False) -> int:
+    """Return when points of a sale may first be spent: some hours after its end, more where the link was weak or
+    something about the sale is ``doubtful``.
+    """
+    program, weak = evaluation.rules.program, evaluation.sale.presented.weak or doubtful
     return ended_ms + (program.pending_weak_hours if weak else program.pending_hours) * HOUR_MS
 
 
@@ -329,7 +335,7 @@ def relink(old: Settlement, corrected: Settlement, refund: Refund, old_lots: Ite
 
 
 def _points(
-    evaluation: Evaluation, member: str, wallet: Wallet, *, ended_ms: int, now_ms: int, held: bool
+    evaluation: Evaluation, member: str, wallet: Wallet, *, now_ms: int, usable_from_ms: int | None
 ) -> tuple[Lot | None, tuple[Posting, ...]]:
     """Return the new lot and the postings: what is spent, then what is earned."""
     zone = evaluation.instant.zone
@@ -345,7 +351,7 @@ def _points(
         id=evaluation.sale.sale,
         points=earned,
         earned_at_ms=evaluation.instant.unix_ms,
-        usable_from_ms=None if held else usable_from(evaluation, ended_ms),
+        usable_from_ms=usable_from_ms,
         expires_on=None if months is None else expiry_day(evaluation.instant.day, months),
         source="sale",
     )
@@ -358,6 +364,9 @@ _LOT_ACCOUNTS = (Account.AVAILABLE, Account.PENDING)
 
 
 def _growth(evaluation: Evaluation) -> int:
+    over = evaluation.sale.presented.withheld
+    if over is not None and not over.points_only:
+        return 0
     base = evaluation.rules.program.growth_base
     if base is GrowthBase.NET:
         return evaluation.net_minor

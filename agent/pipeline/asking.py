@@ -11,11 +11,12 @@ from agent.domain import point_events as events
 from agent.domain.redaction import redact
 from agent.domain.settlement import Tender
 from agent.inbox import Asked
-from agent.pipeline import alerting, correcting, handhelds, points, pricing, quoting, relinking, settling
-from agent.pipeline.arguments import number as _number
-from agent.pipeline.arguments import optional_number as _optional_number
-from agent.pipeline.arguments import sale as _sale
-from agent.pipeline.arguments import text as _text
+from agent.pipeline import alerting, correcting, handhelds, people, points, pricing, quoting, settling
+from agent.pipeline.arguments import by as _by
+from agent.pipeline.arguments import number, optional_number, sale_meant, terminal, text
+from agent.pipeline.asking_links import LINKS
+from agent.pipeline.asking_members import MEMBERS
+from agent.pipeline.asking_people import PEOPLE
 from agent.pipeline.asking_privacy import PRIVACY
 from agent.pipeline.step import RequestRefused, Step
 from agent.pipeline.wishes import MAX_COUPONS, Wish
@@ -34,6 +35,8 @@ def act(step: Step, asked: Asked, index_key: bytes) -> dict[str, Any]:
     if entry is None:
         raise RequestRefused(f"unknown operation {asked.op!r}", hint="see forecourt --help", exit_code=2)
     operation, role = entry
+    if asked.args.get("as") is not None:
+        asked = replace(asked, person=people.acting(step, asked.args["as"]))
     if role == SUPERVISOR and asked.person.role != SUPERVISOR:
         raise RequestRefused(
             f"{asked.person.name} may not do this",
@@ -79,7 +82,7 @@ def _tenders(asked: Asked, net_minor: int) -> list[Tender]:
 
 
 def _settle(step: Step, asked: Asked, _key: bytes) -> dict[str, Any]:
-    sale = _sale(step, asked)
+    sale = sale_meant(step, asked)
     return settling.settle(step, sale, lambda net_minor: _tenders(asked, net_minor), asked.person.name, _wish(asked))
 
 
@@ -95,7 +98,7 @@ def _wish(asked: Asked) -> Wish:
                 hint="scan it again, or type it as it is printed",
                 exit_code=2,
             )
-    points = _optional_number(asked, "points")
+    points = optional_number(asked, "points")
     if points is not None and points < 1:
         raise RequestRefused(
             f"{points} points cannot be spent", hint="leave --points out, or give 1 or more", exit_code=2
@@ -104,77 +107,61 @@ def _wish(asked: Asked) -> Wish:
 
 
 def _quote(step: Step, asked: Asked, _key: bytes) -> dict[str, Any]:
-    hold_by = asked.person.name if asked.args.get("lock") is True else None
-    return quoting.quote(step, _sale(step, asked), _wish(asked), hold_by=hold_by)
+    hold_by = None
+    if asked.args.get("lock") is True:
+        hold_by = quoting.Holder(asked.person.name, terminal(asked))
+    return quoting.quote(step, sale_meant(step, asked), _wish(asked), hold_by=hold_by)
 
 
 def _unlock(step: Step, asked: Asked, _key: bytes) -> dict[str, Any]:
-    return quoting.unlock(step, _sale(step, asked), asked.person.name)
-
-
-def _link(step: Step, asked: Asked, key: bytes) -> dict[str, Any]:
-    by = correcting.By(asked.person.name, asked.person.role, _text(asked, "reason", needed=False))
-    code = asked.args.get("code")
-    text = _text(asked, "card") if code is None else code
-    if not isinstance(text, str) or len(text) > MAX_COUPON_TEXT:
-        raise RequestRefused("code is no text of a member's code", hint="scan it again", exit_code=2)
-    return relinking.link(step, _sale(step, asked), text, by, key)
-
-
-def _unlink(step: Step, asked: Asked, _key: bytes) -> dict[str, Any]:
-    return relinking.unlink(step, _sale(step, asked), _by(asked))
-
-
-def _by(asked: Asked) -> correcting.By:
-    request = _text(asked, "request", needed=False) or None
-    return correcting.By(asked.person.name, asked.person.role, _text(asked, "reason"), request)
+    return quoting.unlock(step, sale_meant(step, asked), asked.person.name)
 
 
 def _void(step: Step, asked: Asked, _key: bytes) -> dict[str, Any]:
-    return correcting.void(step, _sale(step, asked), _by(asked))
+    return correcting.void(step, sale_meant(step, asked), _by(asked))
 
 
 def _refund(step: Step, asked: Asked, _key: bytes) -> dict[str, Any]:
     again = asked.args.get("again") is True
-    return correcting.refund(step, _sale(step, asked), _number(asked, "amount_minor"), _by(asked), again=again)
+    return correcting.refund(step, sale_meant(step, asked), number(asked, "amount_minor"), _by(asked), again=again)
 
 
 def _correct(step: Step, asked: Asked, _key: bytes) -> dict[str, Any]:
-    sale = _sale(step, asked)
+    sale = sale_meant(step, asked)
     settled = step.tx.sales.settlement(sale)
     tenders = _tenders(asked, 0 if settled is None else settled["net_minor"])
     return correcting.correct_tender(step, sale, tenders, _by(asked))
 
 
 def _point_event(step: Step, asked: Asked, make: Callable[[int], events.Event]) -> dict[str, Any]:
-    number = _number(asked, "fuelling_point")
-    if number not in step.memory.points:
-        raise RequestRefused(f"there is no fuelling point {number}", hint="forecourt pumps lists them", exit_code=2)
+    point = number(asked, "fuelling_point")
+    if point not in step.memory.points:
+        raise RequestRefused(f"there is no fuelling point {point}", hint="forecourt pumps lists them", exit_code=2)
     before = len(step.tx.journal.written)
-    points.handle(step, number, make(number))
+    points.handle(step, point, make(point))
     refused = [entry for entry in step.notes if entry[0].endswith("_refused")]
     if refused:
         raise RequestRefused(refused[0][1] or refused[0][0], hint="forecourt pumps shows the state of the point")
-    step.audit(asked.person.name, asked.person.role, asked.op, f"point:{number}")
-    return {"fuelling_point": number, "records": len(step.tx.journal.written) - before}
+    step.audit(asked.person.name, asked.person.role, asked.op, f"point:{point}")
+    return {"fuelling_point": point, "records": len(step.tx.journal.written) - before}
 
 
 def _confirm_meter(step: Step, asked: Asked, _key: bytes) -> dict[str, Any]:
-    nozzle, person = _number(asked, "nozzle"), asked.person.name
+    nozzle, person = number(asked, "nozzle"), asked.person.name
     return _point_event(step, asked, lambda _: events.ConfirmMeter(nozzle, person))
 
 
 def _accept_pending(step: Step, asked: Asked, _key: bytes) -> dict[str, Any]:
-    nozzle, person = _optional_number(asked, "nozzle"), asked.person.name
+    nozzle, person = optional_number(asked, "nozzle"), asked.person.name
     return _point_event(step, asked, lambda _: events.AcceptPending(person, nozzle))
 
 
 def _authorise(step: Step, asked: Asked, _key: bytes) -> dict[str, Any]:
     event = events.AuthoriseByPerson(
         asked.person.name,
-        _optional_number(asked, "nozzle"),
-        _optional_number(asked, "volume_ml"),
-        _optional_number(asked, "amount_minor"),
+        optional_number(asked, "nozzle"),
+        optional_number(asked, "volume_ml"),
+        optional_number(asked, "amount_minor"),
     )
     return _point_event(step, asked, lambda _: event)
 
@@ -192,19 +179,19 @@ def _resume(step: Step, asked: Asked, _key: bytes) -> dict[str, Any]:
 
 
 def _acknowledge(step: Step, asked: Asked, _key: bytes) -> dict[str, Any]:
-    return alerting.acknowledge(step, _number(asked, "alert"), asked.person.name)
+    return alerting.acknowledge(step, number(asked, "alert"), asked.person.name)
 
 
 def _price(step: Step, asked: Asked, _key: bytes) -> dict[str, Any]:
-    at = _optional_number(asked, "effective_from_ms")
+    at = optional_number(asked, "effective_from_ms")
     effective = step.now.wall_ms if at is None else at
     return pricing.set_price(
-        step, _text(asked, "grade"), _number(asked, "unit_price_milli"), effective, asked.person.name
+        step, text(asked, "grade"), number(asked, "unit_price_milli"), effective, asked.person.name
     )
 
 
 def _confirm_units(step: Step, asked: Asked, _key: bytes) -> dict[str, Any]:
-    line = _text(asked, "line")
+    line = text(asked, "line")
     if not any(tank.line == line for tank in step.settings.tank):
         raise RequestRefused(f"no tank gauge is on line {line!r}", hint="name the gauge's line", exit_code=2)
     step.send(ConfirmUnits(f"{step.stamp.boot}:units:{step.now.mono_ms}", f"gauge:{line}"))
@@ -216,8 +203,7 @@ OPERATIONS: dict[str, tuple[Operation, str]] = {
     "sales.settle": (_settle, "attendant"),
     "sales.quote": (_quote, "attendant"),
     "sales.unlock": (_unlock, "attendant"),
-    "sales.link": (_link, "attendant"),
-    "sales.unlink": (_unlink, "attendant"),
+    **LINKS,
     "sales.void": (_void, SUPERVISOR),
     "sales.refund": (_refund, SUPERVISOR),
     "sales.correct": (_correct, SUPERVISOR),
@@ -233,4 +219,6 @@ OPERATIONS: dict[str, tuple[Operation, str]] = {
     "device.pair": (handhelds.open_pairing, SUPERVISOR),
     "device.unpair": (handhelds.unpair, SUPERVISOR),
     **PRIVACY,
+    **MEMBERS,
+    **PEOPLE,
 }

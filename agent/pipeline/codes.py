@@ -17,6 +17,9 @@ from agent.pipeline.step import Step
 from agent.store.store import Tx
 
 KIND = "keys"
+SUN = "sun:"
+"""How the code of a chip's message begins: ``sun:<keyed index of its id>:<counter>``."""
+
 SUBJECT = "codes"
 REFUSED, AGED = "KEY_SET_REFUSED", "KEY_SET_OLD"
 OLD_AFTER_MS = 30 * 86_400_000
@@ -74,26 +77,24 @@ def judge(step: Step, text: str, *, scan_id: str, reader: str, attendant: str | 
     if level is None or claims is None:
         return Judged(None, Outcome(checked.outcome.value))
     once = checked.purpose is Purpose.DYNAMIC
+    row = step.tx.members.by_id(claims.member_hex)  # or the member that the code's was merged into since
     who = links.Credential(
         scan_id,
         reader,
         attendant,
-        claims.member_hex,
+        claims.member_hex if row is None else row["id"],
         level,
         code=f"{':'.join(claims.replay_key)}:{claims.exp_s}" if once else None,
         clock_suspect=checked.clock_suspect,
-        member_known=_is_known(step, claims.member_hex),
+        member_known=row is not None and bool(row["known"]),
         shown=f"{claims.kid.hex()}:{claims.member_hex[:4]}:{claims.cti.hex()}",
     )
     return Judged(who, spent=once and step.tx.codes.is_spent(claims.replay_key))
 
 
 def spend(step: Step, effect: links.SpendCode, reader: str) -> None:
-    """Note in the transaction of its link that a one-time code is spent."""
+    """Note in the transaction of its link that a one-time code is spent. A chip's is by its counter, written before."""
+    if effect.code.startswith(SUN):
+        return
     *key, expires_s = effect.code.split(":")
     step.tx.codes.spend(key, expires_s=int(expires_s), seen_ms=step.stamp.wall_ms, reader=reader, scan=effect.scan_id)
-
-
-def _is_known(step: Step, member: str) -> bool:
-    row = step.tx.members.by_id(member)
-    return row is not None and bool(row["known"])

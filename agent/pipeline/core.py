@@ -39,6 +39,7 @@ from agent.logs import get_logger
 from agent.pipeline import (
     alerting,
     asking,
+    card_keys,
     codes,
     downlink,
     gauging,
@@ -54,11 +55,13 @@ from agent.pipeline import (
     rulebook,
     scanning,
     settling,
+    shifts,
     sources,
 )
 from agent.pipeline.memory import Memory
 from agent.pipeline.step import Outlets, RequestRefused, Step
 from agent.settings import Settings
+from agent.settings.model import HANDHELD
 from agent.store.journal import Stamp
 from agent.store.store import Store, Tx
 from agent.store.swap import RESTORED
@@ -154,13 +157,16 @@ class Pipeline:
         gauging.build(self._settings, tx, memory)
         rollback.at_start(memory)
         people.at_start(tx, memory, now.mono_ms)
+        shifts.at_start(tx, memory)
         for sale, due_ms in tx.sales.scheduled():
             memory.due[sale] = now.mono_ms + self._settings.sales.settles_in_ms(due_ms, now.wall_ms)
         return memory
 
     def _desk(self, tx: Tx, now: Now) -> links.LinkDesk:
         stored = tx.memory.desk()
-        readers = tuple(links.Reader(r.id, tuple(r.fuelling_points)) for r in self._settings.reader)
+        readers = tuple(
+            links.Reader(r.id, tuple(r.fuelling_points), claims=r.kind == HANDHELD) for r in self._settings.reader
+        )
         readers += (links.Reader("cli", tuple(p.id for p in self._settings.fuelling_point)),)
         windows = replace(self._settings.sales.windows(), remember_s=REMEMBER_SALES_S)
         if stored is None:
@@ -179,6 +185,7 @@ class Pipeline:
             step.tx.memory.set_meta("configuration", self._settings.hash)
         step.tx.memory.set_meta("connect_n", str(int(step.tx.memory.meta("connect_n") or "0") + CONNECTS_PER_START))
         downlink.go_on(step)
+        card_keys.go_on(step)
         step.audit("agent", "agent", "started", self._boot, reason=f"configuration {self._settings.hash}")
         self._tell_restored(step)
         for weak in points.without_totals(step.memory):
@@ -297,6 +304,7 @@ class Pipeline:
             for number in step.memory.points:
                 points.handle(step, number, events.Ticked())
             people.unlock_due(step)
+            shifts.watch(step)
             quoting.release_due(step)
             settling.settle_due(step)
             alerting.watch_gauges(step)
@@ -339,8 +347,9 @@ class Pipeline:
         try:
             answer = posting.act(step, item, self._index_key)
         except RequestRefused as failure:
-            step.roll_back()
-            step = self._step(read(self._clock))
+            if not failure.keeps:
+                step.roll_back()
+                step = self._step(read(self._clock))
             answer = posting.refused(step, item, failure)
         step.passed.append("board")
         step.after.append(lambda: item.reply.give(answer))
@@ -408,11 +417,13 @@ _AFTER = (
     ("sale", "sale.after_commit"),
     ("link", "link.after_commit"),
     ("board", "board.after_commit"),
+    ("card", "card.after_commit"),
     ("tender", "tender.after_commit"),
     ("enrol", "enrol.after_commit"),
     ("rules", "rules.after_commit"),
     ("quote", "quote.after_commit"),
     ("lease", "lease.after_commit"),
     ("delivery", "delivery.after_commit"),
+    ("shift", "shift.after_commit"),
     ("ack", "sync.after_ack_applied"),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
@@ -15,10 +15,10 @@ from agent.domain.rules.model import Rounding, RuleSet
 from agent.domain.rules.verdict import EarnTerm
 from agent.domain.sale import SaleState
 from agent.failpoints import failpoint
-from agent.pipeline import couponing, leasing, rulebook, settling, wallets
+from agent.pipeline import couponing, leasing, limits, rulebook, settling, wallets, watching
 from agent.pipeline.step import RequestRefused, Step
 from agent.store.journal import Written
-from agent.store.sales import Row, sale_of
+from agent.store.sales import Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +143,7 @@ def _give_back(step: Step, row: Row, settled: Row, amount_minor: int, what: str,
     if full:
         settling.return_station_uses(step, settled)
     step.tx.sales.set_reversed(sale, voided=full, refunded_minor=after)
+    watching.after_reversal(step, sale)
     failpoint("refund.before_commit")
     step.passed.append("tender")
     points = sum(posting.points for posting in postings if posting.account.is_members)
@@ -203,7 +204,8 @@ def _settled_points(step: Step, net_minor: int, holder: Row) -> ledger.SettledPo
 
 def _postings(step: Step, holder: Row, *, given_back: bool) -> list[ledger.Posting]:
     """Return the legs of the record that granted the points, or those of the refunds since: a holder's link is not
-    changed once money was given back. The holder's own legs, and the programme's beside them.
+    changed once money was given back. The holder's own legs, and the programme's beside them: a record that granted
+    may have taken the points from an id that was merged with the holder's since, so ids count as they were then.
     """
     found: list[ledger.Posting] = []
     granted = False
@@ -211,7 +213,8 @@ def _postings(step: Step, holder: Row, *, given_back: bool) -> list[ledger.Posti
         account = ledger.Account(row["account"])
         granting = row["source"] == holder["source"]
         granted = granted or granting
-        own = row["member_ref"] in (None, holder["member_ref"])
+        theirs = (None, holder["posted_ref"]) if granting else (None, holder["posted_ref"], holder["member_ref"])
+        own = row["member_ref"] in theirs
         if own and granted and granting is not given_back:
             member = holder["member"] if account.is_members else None
             found.append(ledger.Posting(account, row["points"], row["lot"], member))
@@ -297,7 +300,10 @@ def correct_link(step: Step, effect: links.CorrectLink) -> None:
     if settled is not None and holder is not None:
         back = _reverse(step, settled, holder, 0, settled["net_minor"])
     if settled is not None and effect.new_member is not None and not settled["purpose"]:
-        fresh = _settled_for(step, settled, effect.new_member, AuthLevel.NUMBER.value)
+        ref = step.tx.members.ensure(effect.new_member)
+        level = effect.level or AuthLevel.NUMBER
+        linked = limits.Linked(ref, level, step.stamp.wall_ms, effect.clock_suspect)
+        fresh = _settled_for(step, settled, effect.new_member, linked)
     postings = (*(() if back is None else back.postings), *(() if fresh is None else fresh.postings))
     old, new = {"member": effect.old_member}, {"member": effect.new_member}
     change = _Change("link", old, new, postings, effect.delay_s)
@@ -332,7 +338,7 @@ def late_points(step: Step, sale: str) -> None:
     link = step.tx.sales.active_link(sale)
     if settled is None or link is None or settled["purpose"]:
         return
-    fresh = _settled_for(step, settled, link["member"], link["level"])
+    fresh = _settled_for(step, settled, link["member"], limits.Linked.of(link))
     data = {"member": link["member"], "why": "grant", "postings": settlement.posting_records(fresh.postings)}
     if fresh.lot is not None:
         data["lots"] = [settling.lot_record(fresh.lot)]
@@ -379,17 +385,17 @@ def refuse_if_given_back(step: Step, sale: str) -> None:
         )
 
 
-def _settled_for(step: Step, settled: Row, member: str, level: str) -> settlement.Settlement:
+def _settled_for(step: Step, settled: Row, member: str, link: limits.Linked) -> settlement.Settlement:
     """Return the sale as the original rules would have settled it for this member; the money stays as it was paid."""
     row = step.tx.sales.row(settled["sale"])
     assert row is not None
-    ref = step.tx.members.ensure(member)
     rules: RuleSet = rulebook.of_version(step, settled["rule_version"])
-    evaluation = settling.evaluate_for(step, sale_of(row), rules, (ref, member), level=level)
+    evaluation = settling.evaluate_for(step, row, rules, member, link)
     return settlement.settle(
         evaluation,
         rule_hash=settled["rule_hash"],
-        wallet=wallets.wallet(step, ref),
+        wallet=wallets.wallet(step, link.member_ref),
         ended_ms=row["ended_ms"],
         now_ms=step.stamp.wall_ms,
+        **asdict(limits.waiting(step, row["id"], link, evaluation)),
     )

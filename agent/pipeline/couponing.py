@@ -69,12 +69,18 @@ def _presented(step: Step, sale: str, text: str, rules: RuleSet) -> PresentedCou
     return PresentedCoupon(
         code=code,
         offer=offer,
-        member=known.claims.member,
+        member=_holder(step, known.claims.member),
         expires_on=known.claims.expires_on,
         used=known.used,
         balance_minor=known.balance_minor,
         station=known.claims.station,
     )
+
+
+def _holder(step: Step, member: str | None) -> str | None:
+    """Return whose coupon it is by now: head office may have merged the member it was signed for into another one."""
+    row = None if member is None else step.tx.members.by_id(member)
+    return member if row is None else str(row["id"])
 
 
 def _token(step: Step, text: str) -> Claims:

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from agent.logs import get_logger
-from agent.pipeline import alerting, codes, rebirth, rulebook
+from agent.pipeline import alerting, card_keys, codes, enrolling, rebirth, rulebook
 from agent.pipeline.step import Step
 from agent.store.members import Put
 from sync import ports
@@ -90,24 +90,29 @@ def _acknowledged(step: Step, ack: ports.AckAccepted) -> None:
 
 def _members(step: Step, ops: tuple[Any, ...]) -> None:
     have = int(step.tx.memory.meta("member_op") or "0")
-    told: list[Put] = []
+    told: list[Any] = []
     for op in ops:
         if op["op"] <= have:
             continue
         have = op["op"]
         if op["kind"] == "PUT":
-            told.append(entry(op))
+            told.append(op)
             continue
-        step.tx.members.put_all(told)
+        _put(step, told)
         told.clear()
         if op["kind"] == "DEL":
             step.tx.members.forget(op["member"])
             step.memory.scrub = True
         elif op["kind"] == "ALIAS":
-            step.tx.members.alias(op["member"], op["to"])
+            enrolling.merged(step, op["member"], op["to"], op["op"])
             step.memory.scrub = True
-    step.tx.members.put_all(told)
+    _put(step, told)
     step.tx.memory.set_meta("member_op", str(have))
+
+
+def _put(step: Step, ops: list[Any]) -> None:
+    step.tx.members.put_all([entry(op) for op in ops])
+    card_keys.told(step, ops)
 
 
 def entry(op: Any) -> Put:
@@ -121,7 +126,7 @@ def entry(op: Any) -> Put:
     return Put(
         id=op["member"],
         tier=op.get("tier") or "",
-        growth=op.get("growth") or 0,
+        growth=op.get("growth"),
         tags=tuple(op.get("tags") or ()),
         mask=op.get("mask") or "****",
         birthday_md=op.get("birthday_md"),

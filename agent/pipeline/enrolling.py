@@ -8,14 +8,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from agent.domain import identity
+from agent.domain import identity, link_merge
 from agent.domain import link_records as links
 from agent.domain.answers import Tone
 from agent.domain.identity import AuthLevel, IndexKind
 from agent.failpoints import failpoint
 from agent.inbox import Person
+from agent.pipeline import correcting, relinking
 from agent.pipeline.step import RequestRefused, Step
 from agent.store.members import Put
+from agent.store.sales import Row
+from sync.sealing import seal
 
 LOOKUPS_A_MINUTE = 5
 LOOKUPS_A_SHIFT = 30
@@ -39,28 +42,27 @@ class Enrolment:
     request: str | None = None
 
 
-def by_phone(
-    step: Step, text: str, person: Person, *, scan_id: str, terminal: str, index_key: bytes
-) -> links.Credential | None:
+def by_phone(step: Step, text: str, person: Person, *, terminal: str, index_key: bytes) -> links.Credential | None:
     """Return who a phone number belongs to, as a credential of level ``phone``; ``None`` where nobody here has it.
 
-    Counted and audited, hit or miss: a caller that refuses a miss must do so with ``keeps=True``. Raises RequestRefused
-    for a text that is no mobile number and once the person has looked up too often.
+    Counted and audited, hit or miss: a caller that refuses afterwards must do so with ``keeps=True``. Raises
+    RequestRefused for a text that is no mobile number and once the person has looked up too often.
     """
     phone = _phone(text)
     _refuse_too_many(step, person)
     member = step.tx.members.by_index(identity.blind_index(index_key, IndexKind.PHONE, phone))
     _looked_up(step, person, "phone", terminal, hit=member is not None)
-    if member is None:
-        return None
-    suspect = step.stamp.clock in ("floor", "unknown")
+    return None if member is None else _credential(step, member, person, terminal)
+
+
+def _credential(step: Step, member: Row, person: Person, terminal: str) -> links.Credential:
     return links.Credential(
-        scan_id,
+        step.new_id(),
         terminal,
         person.name,
         member["id"],
         AuthLevel.PHONE,
-        clock_suspect=suspect,
+        clock_suspect=step.stamp.clock in ("floor", "unknown"),
         member_known=bool(member["known"]),
     )
 
@@ -77,15 +79,16 @@ def by_plate(step: Step, text: str, person: Person, *, terminal: str, index_key:
     return None if member is None else str(member["id"])
 
 
-def enrol(step: Step, wanted: Enrolment, person: Person, *, terminal: str = "cli", index_key: bytes) -> dict[str, Any]:
+def enrol(step: Step, wanted: Enrolment, person: Person, *, terminal: str, index_key: bytes) -> dict[str, Any]:
     """Make a provisional member of a phone number, or tell the one who has it; returns the answer as it is shown.
 
-    The same request or the same phone again is the same member. Raises RequestRefused for what is no mobile number or
-    no plate.
+    The same request or the same phone again is the same member. With ``sale``, that sale is linked in the same commit;
+    where it cannot be, the enrolment stands and ``link`` says why. Raises RequestRefused for what is no mobile number
+    or no plate.
     """
     known = None if wanted.request is None else step.tx.enrolments.of_request(wanted.request)
     if known is not None:
-        return _told(step, ENROLLED, str(known["member"]), repeat=True)
+        return _answer(step, ENROLLED, str(known["member"]), repeat=True, contact=None)
     phone = _phone(wanted.phone)
     plate = None if wanted.plate is None else _plate(wanted.plate)
     digest = identity.blind_index(index_key, IndexKind.PHONE, phone)
@@ -93,30 +96,60 @@ def enrol(step: Step, wanted: Enrolment, person: Person, *, terminal: str = "cli
     if found is not None:
         _refuse_too_many(step, person)
         _looked_up(step, person, "enrol", terminal, hit=True)
-        return _told(step, ALREADY_MEMBER, str(found["id"]), repeat=False)
-    plate_digest = None if plate is None else identity.blind_index(index_key, IndexKind.PLATE, plate)
-    member = _new_member(step)
-    mask = identity.mask_phone(phone)
-    indexes = (digest,) if plate_digest is None else (digest, plate_digest)
-    step.tx.members.put(Put(member, "", 0, (), mask, None, (), 0, indexes, 0))
-    written = step.journal(
-        "fc.member.enrolled.v1",
-        {
-            "member": member,
-            "indexes": [digest.hex()],
-            "mask": mask,
-            "plate_index": None if plate_digest is None else plate_digest.hex(),
-            "contact": None,
-            "by": person.name,
-            "welcome": True,
-        },
-    )
+        answer = _answer(step, ALREADY_MEMBER, str(found["id"]), repeat=False, contact=None)
+    else:
+        plate_index = None if plate is None else identity.blind_index(index_key, IndexKind.PLATE, plate)
+        contact = _sealed(step, phone)
+        keyed = _Keyed(identity.mask_phone(phone), digest, plate_index, contact)
+        member = _written(step, wanted, person, keyed)
+        answer = _answer(step, ENROLLED, member, repeat=False, contact=contact is not None)
+    if wanted.sale is not None:
+        answer["link"] = _linked(step, wanted.sale, answer["member_id"], person, terminal)
+    return answer
+
+
+def _sealed(step: Step, phone: str) -> str | None:
+    """Return the number as only head office can read it, ``None`` where this station has no key of it for that.
+
+    It stands in the record alone: no table here has a copy, and nothing here can open it.
+    """
+    key = None if step.pinned is None else step.pinned.sealing
+    return None if key is None else seal(phone, key)
+
+
+@dataclass(frozen=True, slots=True)
+class _Keyed:
+    """What is left of a number once it was keyed in."""
+
+    mask: str
+    index: bytes
+    plate_index: bytes | None
+    contact: str | None
+
+
+def _written(step: Step, wanted: Enrolment, person: Person, keyed: _Keyed) -> str:
+    """Write a new member: the row and its indexes, the record and the enrolment; returns the provisional id."""
+    member, plate = _new_member(step), keyed.plate_index
+    # a plate that is another member's stays theirs: a family has one car and several phones
+    is_free = plate is not None and step.tx.members.by_index(plate) is None
+    indexes = (keyed.index, plate) if plate is not None and is_free else (keyed.index,)
+    step.tx.members.put(Put(member, "", 0, (), keyed.mask, None, (), 0, indexes, 0))
+    record = {
+        "member": member,
+        "indexes": [keyed.index.hex()],
+        "mask": keyed.mask,
+        "plate_index": None if plate is None else plate.hex(),
+        "contact": keyed.contact,
+        "by": person.name,
+        "welcome": True,
+    }
+    written = step.journal("fc.member.enrolled.v1", record)
     step.tx.enrolments.add(
         {
             "member": member,
             "request": wanted.request,
             "by": person.name,
-            "mask": mask,
+            "mask": keyed.mask,
             "at_ms": step.stamp.wall_ms,
             "sale": wanted.sale,
             "source": written.id,
@@ -124,21 +157,41 @@ def enrol(step: Step, wanted: Enrolment, person: Person, *, terminal: str = "cli
     )
     failpoint("enrol.before_commit")
     step.passed.append("enrol")
-    return _told(step, ENROLLED, member, repeat=False)
+    return member
 
 
-def _told(step: Step, outcome: str, member: str, *, repeat: bool) -> dict[str, Any]:
+def _linked(step: Step, sale: str, member: str, person: Person, terminal: str) -> dict[str, Any]:
     row = step.tx.members.by_id(member)
     assert row is not None, "an enrolled member is in the cache"
-    mask, tier = str(row["mask"]), str(row["tier"]) or None
+    by = correcting.By(person.name, person.role, "enrolled at the pump")
+    try:
+        return relinking.link_to(step, sale, _credential(step, row, person, terminal), by)
+    except RequestRefused as refused:
+        return {"outcome": None, "message": str(refused), "hint": refused.hint, "sale": sale, "repeat": False}
+
+
+def told(step: Step, member: str) -> dict[str, Any]:
+    """Return what an attendant reads aloud of a member: mask and tier."""
+    row = step.tx.members.by_id(member)
+    assert row is not None, "an enrolled member is in the cache"
+    return {"mask": row["mask"], "tier": row["tier"] or None}
+
+
+def _answer(step: Step, outcome: str, member: str, *, repeat: bool, contact: bool | None) -> dict[str, Any]:
+    """``contact``: whether head office gets the number to write to, ``None`` where nothing was sent now."""
+    row = step.tx.members.by_id(member)
+    assert row is not None, "an enrolled member is in the cache"
     zh, en = _SAID[outcome]
-    message = (zh if step.settings.station.language.startswith("zh") else en).format(mask=mask)
+    words = zh if step.settings.station.language.startswith("zh") else en
     return {
         "outcome": outcome,
         "tone": Tone.GOOD.value,
-        "message": message,
+        "message": words.format(mask=row["mask"]),
         "repeat": repeat,
-        "member": {"mask": mask, "tier": tier},
+        "member": told(step, member),
+        "member_id": row["id"],
+        "contact": contact,
+        "link": None,
     }
 
 
@@ -200,4 +253,21 @@ def _looked_up(step: Step, person: Person, kind: str, terminal: str, *, hit: boo
 
 
 def _period(step: Step) -> str:
-    return step.business_day(step.stamp.wall_ms)
+    """Return what look-ups are counted for: the open shift, and the business day where there is none."""
+    return step.tx.enrolments.open_shift() or step.business_day(step.stamp.wall_ms)
+
+
+def merged(step: Step, member: str, to: str, op: int) -> None:
+    """Head office says that a member is another one: whatever is open here goes on as the other's.
+
+    A member that was never seen here is nobody's business; said again it changes nothing.
+    """
+    now = step.tx.members.merge(member, to, op=op, at_ms=step.stamp.wall_ms)
+    if now is None:
+        return
+    desk = link_merge.renamed(step.memory.desk, member, now)
+    if desk is not step.memory.desk:
+        step.memory.desk = desk
+        step.tx.memory.save_desk(step.memory.desk_text.of(desk))
+    step.memory.offered.clear()  # a lower price may have been told for the old id: it is looked up again
+    step.audit("head-office", "head_office", "member_merged", identity.mask_member(member), reason=f"change {op}")

@@ -17,8 +17,8 @@ from agent.store.queries import utc
 class CallRefused(RequestRefused):
     """A handheld's wish cannot be followed. ``status``: as HTTP tells it, ``word``: what programs look at."""
 
-    def __init__(self, status: int, word: str, message: str, *, hint: str) -> None:
-        super().__init__(message, hint=hint)
+    def __init__(self, status: int, word: str, message: str, *, hint: str, keeps: bool = False) -> None:
+        super().__init__(message, hint=hint, keeps=keeps)
         self.status = status
         self.word = word
 
@@ -94,7 +94,7 @@ def pair(step: Step, posted: Posted) -> dict[str, Any]:
 def recognise(step: Step, posted: Posted) -> str:
     """Return which device asks, its request noted. Raises CallRefused where it was unpaired or its count is not new."""
     row = None if posted.device is None else step.tx.handhelds.one(posted.device)
-    if row is None or row["proof"] != posted.proof:
+    if row is None or row["proof"] != posted.proof or row["id"] not in {r.id for r in step.settings.handhelds}:
         raise CallRefused(401, "UNPAIRED", "this device is not paired", hint="pair it: forecourt device pair")
     if posted.count is not None and posted.count <= row["count"]:
         hint = "count every request, and sign it again"

@@ -34,6 +34,7 @@ def received(step: Step, *, lease: str, kind: str, subject: str, granted: int, e
     stands for another one is refused and audited. Raises LeaseError for a grant of nothing.
     """
     assert kind in KINDS, kind
+    subject = _subject(step, kind, subject)
     incarnation = step.tx.memory.meta("incarnation") or ""
     fresh = Lease(lease, subject, incarnation, granted, expires_ms)
     known = step.tx.leases.one(lease)
@@ -57,6 +58,12 @@ def received(step: Step, *, lease: str, kind: str, subject: str, granted: int, e
     step.journal("fc.lease.v1", fresh.record(LeaseEvent.RECEIVED))
     failpoint("lease.before_commit")
     step.passed.append("lease")
+
+
+def _subject(step: Step, kind: str, subject: str) -> str:
+    """Return what a lease is of: of a member who was merged into another one since, that other."""
+    row = step.tx.members.by_id(subject) if kind == POINTS else None
+    return subject if row is None else str(row["id"])
 
 
 def close_out(step: Step, lease: str) -> bool:

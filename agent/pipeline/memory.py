@@ -103,6 +103,7 @@ class Memory:
     scan that lower prices were looked up for last. ``privacy``: ``None`` until it was first looked for.
     ``scrub``: something was erased, and the database's log may still hold it, as after every start.
     ``locked``: until when wrong PINs lock a person out, monotonic.
+    ``shift_since_ms``: when the open shift was opened.
     """
 
     desk: LinkDesk
@@ -133,6 +134,7 @@ class Memory:
     scrub: bool = True
     locked: dict[str, int] = field(default_factory=dict)
     pairing: Pairing | None = None
+    shift_since_ms: int | None = None
 
     def draft(self) -> Memory:
         """Return a copy whose dictionaries may be changed."""

@@ -52,11 +52,13 @@ def staff_of(step: Step, staff_id: str) -> Staff | None:
     return None if row is None else Staff(row["id"], row["name"], StaffRole(row["role"]), active=bool(row["active"]))
 
 
-def check_pin(step: Step, staff_id: str, pin: str) -> Staff:
-    """Return who this is. Raises RequestRefused: unknown, disabled, locked out or wrong.
+def in_file(step: Step, staff_id: str) -> bool:
+    """Whether this person stands in the configuration, where only its editor changes them."""
+    return any(person.id == staff_id for person in step.settings.staff)
 
-    Wrong PINs count although they are refused, with all that the step has written: check before anything is written.
-    """
+
+def check_pin(step: Step, staff_id: str, pin: str) -> Staff:
+    """Return who this is. Raises RequestRefused: unknown, disabled, locked out or wrong; wrong PINs count."""
     person = _active(step, staff_id)
     until = step.memory.locked.get(staff_id)
     if until is not None and until > step.now.mono_ms:
@@ -71,7 +73,7 @@ def check_pin(step: Step, staff_id: str, pin: str) -> Staff:
             f"{staff_id} has no PIN", hint=f"a supervisor sets one: forecourt staff set-pin {staff_id}"
         )
     if not is_pin(pin, stored):
-        raise _counted(step, person)
+        raise _wrong(step, person)
     if step.tx.people.lock(staff_id) is not None:
         _forget_wrong(step, staff_id)
     return person
@@ -94,26 +96,33 @@ def _pin_hash(step: Step, staff_id: str) -> str | None:
     return None if row is None else row["pin_hash"]
 
 
-def _counted(step: Step, person: Staff) -> RequestRefused:
-    """Count a wrong PIN, lock out at the fifth; returns the refusal that keeps it."""
+def _wrong(step: Step, person: Staff) -> RequestRefused:
+    """Count a wrong PIN and return its refusal, which keeps the count."""
     known = step.tx.people.lock(person.id)
-    failed = 1 + (0 if known is None else known["failed"])
-    step.audit(person.id, person.role.value, "pin_wrong", f"staff:{person.id}", result="refused")
-    if failed < WRONG_PINS:
-        _keep_lock(step, person.id, failed, locked=False)
-        left = WRONG_PINS - failed
-        return RequestRefused(
-            f"this is not the PIN of {person.id}", hint=f"{left} more wrong ones lock it for 15 minutes", keeps=True
-        )
-    _keep_lock(step, person.id, 0, locked=True)
-    step.audit("agent", "agent", "pin_locked", f"staff:{person.id}", reason=f"{failed} wrong PINs")
-    detail = f"{failed} wrong PINs in a row"
-    alerting.device(step, f"staff:{person.id}", LOCKED_ALERT, standing=True, detail=detail)
+    _count(step, person)
+    left = WRONG_PINS - 1 - (0 if known is None else known["failed"])
+    if left > 0:
+        message, hint = f"this is not the PIN of {person.id}", f"{left} more wrong ones lock it for 15 minutes"
+        return RequestRefused(message, hint=hint, keeps=True)
     return RequestRefused(
         f"this is not the PIN of {person.id}: locked out for 15 minutes",
         hint=f"a supervisor may set a new one: forecourt staff set-pin {person.id}",
         keeps=True,
     )
+
+
+def _count(step: Step, person: Staff) -> None:
+    """Count a wrong PIN; lock out at the fifth."""
+    known = step.tx.people.lock(person.id)
+    failed = 1 + (0 if known is None else known["failed"])
+    step.audit(person.id, person.role.value, "pin_wrong", f"staff:{person.id}", result="refused")
+    if failed < WRONG_PINS:
+        _keep_lock(step, person.id, failed, locked=False)
+        return
+    _keep_lock(step, person.id, 0, locked=True)
+    detail = f"{failed} wrong PINs in a row"
+    step.audit("agent", "agent", "pin_locked", f"staff:{person.id}", reason=detail)
+    alerting.device(step, f"staff:{person.id}", LOCKED_ALERT, standing=True, detail=detail)
 
 
 def _keep_lock(step: Step, staff_id: str, failed: int, *, locked: bool) -> None:
@@ -177,9 +186,7 @@ def badge_scanned(step: Step, reader: str, digits: str, index_key: bytes) -> Sta
     """Sign in who has the badge with this number; ``None``: it is nobody's badge, or badges do not sign in here."""
     if not step.settings.shift.badge_signs_in:
         return None
-    badge = badge_index(index_key, digits)
-    named = next((p.id for p in step.settings.staff if p.badge == badge.hex()), None)
-    staff_id = step.tx.people.by_badge(badge) if named is None else named
+    staff_id = badge_owner(step, badge_index(index_key, digits))
     person = None if staff_id is None else staff_of(step, staff_id)
     if person is None or not person.active:
         return None
@@ -190,6 +197,12 @@ def badge_scanned(step: Step, reader: str, digits: str, index_key: bytes) -> Sta
 def badge_index(index_key: bytes, digits: str) -> bytes:
     """Return the keyed index of a badge's number, which is all that is ever kept of it."""
     return identity.blind_index(index_key, IndexKind.CARD, digits)
+
+
+def badge_owner(step: Step, badge: bytes) -> str | None:
+    """Return whose badge this is, by its index."""
+    named = next((person.id for person in step.settings.staff if person.badge == badge.hex()), None)
+    return step.tx.people.by_badge(badge) if named is None else named
 
 
 def _begin(step: Step, person: Staff, terminal: str, action: str) -> None:

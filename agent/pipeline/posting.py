@@ -32,13 +32,11 @@ def act(step: Step, posted: Posted, index_key: bytes) -> Answer:
 
 
 def refused(step: Step, posted: Posted, failure: RequestRefused) -> Answer:
-    """Return what a device is told that may not, in a step of its own: only its count is noted."""
+    """Return what a device is told that may not; its count is noted."""
     if isinstance(failure, CallRefused):
         status, word = failure.status, failure.word
     else:
         status, word = 409, "REFUSED"
-    if failure.remember is not None:
-        failure.remember(step)
     if status != 401:
         handhelds.note(step, posted)
     return {"status": status, "body": {"error": word, "message": str(failure), "hint": failure.hint}}
@@ -54,6 +52,7 @@ def _scan(step: Step, device: str, args: dict[str, Any], index_key: bytes) -> di
             raise CallRefused(409, "SCAN_ID_USED", "this scan_id was used for another text", hint=hint)
         answer: dict[str, Any] = json.loads(known["answer"])
         return answer
+    _check_served(step, device, args["sale"])
     scan = scanning.TerminalScan(
         step.new_id(), device, _attendant(step, device), args["text"], args["fuelling_point"], args["sale"]
     )
@@ -71,6 +70,7 @@ def _scan(step: Step, device: str, args: dict[str, Any], index_key: bytes) -> di
 
 
 def _choose(step: Step, device: str, args: dict[str, Any], _key: bytes) -> dict[str, Any]:
+    _check_served(step, device, args["sale"])
     return _shown(
         scanning.chosen(
             step,
@@ -84,30 +84,56 @@ def _choose(step: Step, device: str, args: dict[str, Any], _key: bytes) -> dict[
     )
 
 
+def _cancel(step: Step, device: str, _args: dict[str, Any], _key: bytes) -> dict[str, Any]:
+    return _shown(scanning.cancelled(step, device))
+
+
 def _claim(step: Step, device: str, args: dict[str, Any], _key: bytes) -> dict[str, Any]:
+    _check_served(step, device, args["sale"])
     return _shown(scanning.claim(step, args["sale"], device, _attendant(step, device)))
 
 
 def _release(step: Step, device: str, args: dict[str, Any], _key: bytes) -> dict[str, Any]:
+    _check_served(step, device, args["sale"])
     return _shown(scanning.release(step, args["sale"], device, _attendant(step, device)))
+
+
+def _check_served(step: Step, device: str, sale: str | None) -> None:
+    """Raise CallRefused for a sale of a point that is not the device's."""
+    row = None if sale is None else step.tx.sales.row(sale)
+    served = next(reader.fuelling_points for reader in step.settings.handhelds if reader.id == device)
+    if row is not None and row["fuelling_point"] not in served:
+        hint = f"{device} serves {', '.join(map(str, served))}: use a device of that point"
+        raise CallRefused(409, "POINT_NOT_SERVED", f"the sale is of point {row['fuelling_point']}", hint=hint)
 
 
 def _attendant(step: Step, device: str) -> str | None:
     """Return who is signed in; where the station has a list of its people, somebody must be."""
     staff_id = people.attendant_at(step, device)
-    if staff_id is None and step.settings.staff:
+    if staff_id is None and (step.settings.staff or step.tx.people.ids()):
         raise CallRefused(403, "NOT_SIGNED_IN", "nobody is signed in at this device", hint="sign in first")
     return staff_id
 
 
-def _sign_in(step: Step, device: str, args: dict[str, Any], _key: bytes) -> dict[str, Any]:
-    try:
-        person = people.sign_in(step, args["staff"], args["pin"], device)
-    except RequestRefused as failure:
-        refused = CallRefused(403, "NOT_SIGNED_IN", str(failure), hint=failure.hint)
-        refused.remember = failure.remember
-        raise refused from failure
+def _sign_in(step: Step, device: str, args: dict[str, Any], index_key: bytes) -> dict[str, Any]:
+    staff_id, pin, badge = args["staff"], args["pin"], args["badge"]
+    if badge is not None:
+        person = people.badge_scanned(step, device, badge, index_key)
+    elif staff_id is not None and pin is not None:
+        person = _by_pin(step, device, staff_id, pin)
+    else:
+        person = None
+    if person is None:
+        hint = "send staff with pin, or the number of a badge where [shift] badge_signs_in is on"
+        raise CallRefused(403, "NOT_SIGNED_IN", "this signs nobody in", hint=hint)
     return {"device": device, "attendant": {"id": person.id, "name": person.name}}
+
+
+def _by_pin(step: Step, device: str, staff_id: str, pin: str) -> people.Staff:
+    try:
+        return people.sign_in(step, staff_id, pin, device)
+    except RequestRefused as no:
+        raise CallRefused(403, "NOT_SIGNED_IN", str(no), hint=no.hint, keeps=no.keeps) from no
 
 
 def _sign_out(step: Step, device: str, _args: dict[str, Any], _key: bytes) -> dict[str, Any]:
@@ -122,6 +148,7 @@ def _shown(told: dict[str, Any]) -> dict[str, Any]:
 OPERATIONS: dict[str, Callable[[Step, str, dict[str, Any], bytes], dict[str, Any]]] = {
     "scan": _scan,
     "choose": _choose,
+    "cancel": _cancel,
     "claim": _claim,
     "release": _release,
     "sign_in": _sign_in,

@@ -7,10 +7,12 @@ when a person lets it go.
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 from agent.domain import link_records as links
 from agent.domain import quoted
+from agent.domain.link_claims import held_by_other
 from agent.domain.rules.explain import line_text
 from agent.domain.rules.model import Kind
 from agent.domain.rules.verdict import Evaluation, OfferVerdict, Verdict
@@ -23,8 +25,16 @@ from agent.store.sales import Row
 from agent.store.spending import COUPON_HOLD, LEASE_HOLD, POINTS_HOLD
 
 
-def quote(step: Step, sale: str, wish: Wish = NOTHING, *, hold_by: str | None = None) -> dict[str, Any]:
-    """Return what a sale costs now; with ``hold_by``, a person's name, the price is held for ``[sales] hold_quote``.
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds a price; ``terminal``: where the customer pays, ``None`` where nobody says."""
+
+    person: str
+    terminal: str | None = None
+
+
+def quote(step: Step, sale: str, wish: Wish = NOTHING, *, hold_by: Holder | None = None) -> dict[str, Any]:
+    """Return what a sale costs now; with ``hold_by`` the price is held for ``[sales] hold_quote``.
 
     Without it nothing is written. Said again for a held sale, it tells the held quote. Raises RequestRefused: no such
     sale, settled, held with other wishes, a coupon that cannot be read, or, to be held, a wish that is refused.
@@ -149,9 +159,10 @@ def _told(step: Step, evaluation: Evaluation, *, until_ms: int | None = None) ->
 # --- holding and letting go -----------------------------------------------------------------------------------------
 
 
-def _hold(step: Step, row: Row, evaluation: Evaluation, by: str) -> int:
+def _hold(step: Step, row: Row, evaluation: Evaluation, by: Holder) -> int:
     """Lock the sale at this evaluation: budgets, points, coupons and use counts are kept for it from now on."""
     sale, active = row["id"], step.memory.rules
+    _refuse_if_claimed(step, sale, by.terminal)
     assert active is not None, "a rule set is active from the first start"
     link = step.tx.sales.active_link(sale)
     ref = None if link is None else int(link["member_ref"])
@@ -174,7 +185,7 @@ def _hold(step: Step, row: Row, evaluation: Evaluation, by: str) -> int:
             "result": json.dumps(quoted.to_plain(evaluation), ensure_ascii=False),
             "uses": json.dumps(uses),
             "station_uses": json.dumps(station_uses),
-            "by": by,
+            "by": by.person,
             "made_ms": step.stamp.wall_ms,
             "until_ms": until_ms,
         },
@@ -184,11 +195,21 @@ def _hold(step: Step, row: Row, evaluation: Evaluation, by: str) -> int:
     step.tx.sales.set_state(sale, SaleState.LOCKED)
     step.memory.due.pop(sale, None)
     step.memory.locks[sale] = (step.now.mono_ms + step.settings.sales.hold_quote, until_ms)
-    scanning.tell(step, links.SaleStateChanged(sale, SaleState.LOCKED))
-    step.audit(by, "attendant", "quote_held", sale, reason=f"net {evaluation.net_minor}")
+    scanning.tell(step, links.SaleStateChanged(sale, SaleState.LOCKED, by.terminal, by.person))
+    step.audit(by.person, "attendant", "quote_held", sale, reason=f"net {evaluation.net_minor}")
     failpoint("quote.before_commit")
     step.passed.append("quote")
     return until_ms
+
+
+def _refuse_if_claimed(step: Step, sale: str, terminal: str | None) -> None:
+    """A terminal that takes the money asks who works on the sale; a till that names none is not kept waiting."""
+    other = None if terminal is None else held_by_other(step.memory.desk, sale, terminal)
+    if other is not None:
+        raise RequestRefused(
+            f"sale {sale} is in use at {other.terminal}",
+            hint="wait, or a supervisor lets it go: forecourt sales release SALE --force",
+        )
 
 
 def _asked_text(codes: tuple[str, ...], points: int | None) -> str:

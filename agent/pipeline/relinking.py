@@ -40,13 +40,18 @@ def link(step: Step, sale: str, text: str, by: correcting.By, key: bytes) -> dic
         usage = 2 if refused in _MISTYPED else 1
         message = f"{refused.value}: {sentence(refused, step.settings.station.language)}"
         raise RequestRefused(message, hint="scan or type the member's code or card number", exit_code=usage)
+    return link_to(step, sale, found.who, by)
+
+
+def link_to(step: Step, sale: str, who: links.Credential, by: correcting.By) -> dict[str, Any]:
+    """Link a sale, or change its link, to a member who was recognised. Raises RequestRefused as linking refuses."""
     correcting.refuse_if_given_back(step, sale)
     recall(step, sale)
     known = step.memory.desk.sales.get(sale)
     if known is not None and known.link is not None:
-        asked: links.LinkEvent = links.CorrectionRequested(sale, found.who, by.name, _role(by), by.reason)
+        asked: links.LinkEvent = links.CorrectionRequested(sale, who, by.name, _role(by), by.reason)
     else:
-        asked = links.LinkRequested(sale, found.who, by.name, _role(by), by.reason)
+        asked = links.LinkRequested(sale, who, by.name, _role(by), by.reason)
     return answered(step, scanning.tell(step, asked))
 
 

@@ -90,6 +90,12 @@ KEPT: tuple[Kept, ...] = (
         lambda step, before, n: _table(step).drop_codes(before, n),
     ),
     Kept(
+        "card_counters",
+        lambda privacy: privacy.card_counters,
+        lambda step, before: step.tx.cards.due(before),
+        lambda step, before, n: step.tx.cards.drop(before, n),
+    ),
+    Kept(
         "sales",
         lambda privacy: months_ms(privacy.sales_months),
         lambda step, before: PseudonymTable(step.tx.connection).due(before),

@@ -13,9 +13,10 @@ from agent.domain import link_records as links
 from agent.domain.answers import Outcome, sentence, tone_of
 from agent.domain.identity import AuthLevel, IndexKind, Kind
 from agent.domain.instant import Now
+from agent.domain.link_windows import Windows
 from agent.failpoints import failpoint
 from agent.logs import get_logger
-from agent.pipeline import cards, codes, correcting, relinking, settling
+from agent.pipeline import cards, codes, correcting, people, relinking, settling, watching
 from agent.pipeline.step import Step
 from agent.store.store import Tx
 from drivers.readings import CardTap, CodeScan
@@ -78,8 +79,8 @@ def judged(step: Step, text: str, *, scan_id: str, reader: str, attendant: str |
 
 def scanned(step: Step, scan: CodeScan, index_key: bytes) -> None:
     """Handle one frame of a reader."""
-    scan_id = step.new_id()
-    found = judged(step, scan.text, scan_id=scan_id, reader=scan.reader, attendant=None, index_key=index_key)
+    scan_id, attendant = step.new_id(), people.attendant_at(step, scan.reader)
+    found = judged(step, scan.text, scan_id=scan_id, reader=scan.reader, attendant=attendant, index_key=index_key)
     tell(step, _event(found, scan_id, scan.reader))
 
 
@@ -171,7 +172,7 @@ def open_terminal(step: Step, terminal: str) -> None:
         )
 
 
-def claims_held(tx: Tx, windows: links.Windows, now: Now) -> dict[str, links.Claim]:
+def claims_held(tx: Tx, windows: Windows, now: Now) -> dict[str, links.Claim]:
     """Return the claims of the database at a start; none lasts longer than a fresh one, whatever the clock says."""
     found = {}
     for row in tx.claims.all():
@@ -189,7 +190,7 @@ def _last(step: Step, effects: tuple[links.LinkEffect, ...]) -> dict[str, Any]:
 
 def tapped(step: Step, tap: CardTap, index_key: bytes) -> None:
     """Handle one card laid on a reader."""
-    tell(step, cards.tapped(step, tap, index_key, attendant=None))
+    tell(step, cards.tapped(step, tap, index_key, attendant=people.attendant_at(step, tap.reader)))
 
 
 def _layouts(step: Step) -> tuple[identity.CardLayout, ...]:
@@ -230,6 +231,11 @@ def _carry(step: Step, effect: links.LinkEffect, event: links.LinkEvent) -> None
             correcting.correct_link(step, effect)
         case links.Answer():
             _answer(step, effect, event)
+            if isinstance(event, links.MemberScanned) and effect.outcome is Outcome.REPLAYED and event.who is not None:
+                who = event.who
+                watching.after_refusal(
+                    step, watching.Refusal(effect.outcome, event.reader, who.attendant, who.member, who.code)
+                )
         case links.Audit(who, role, action, subject, reason, result):
             step.audit(who, role.value, action, subject, reason=reason, result=result)
         case links.SpendCode():
@@ -260,6 +266,7 @@ def link_sale(step: Step, effect: links.LinkSale) -> None:
             "active": 1,
             "clock_suspect": int(effect.clock_suspect),
             "scan": effect.scan_id,
+            "late": int(effect.late),
         }
     )
     if effect.corrects is None:
@@ -274,8 +281,9 @@ def link_sale(step: Step, effect: links.LinkSale) -> None:
                 "code": effect.code,
             },
         )
-        if effect.late:
-            correcting.late_points(step, effect.sale)
+    watching.after_link(step, effect.sale, late=effect.late)
+    if effect.late and effect.corrects is None:
+        correcting.late_points(step, effect.sale)
     settling.reschedule(step, effect.sale)
     failpoint("link.before_commit")
     step.passed.append("link")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from agent.domain import ledger, once, settlement
@@ -19,7 +20,7 @@ from agent.domain.rules.told import keep
 from agent.domain.rules.verdict import Evaluation
 from agent.domain.sale import Sale, SaleState
 from agent.failpoints import failpoint
-from agent.pipeline import correcting, couponing, leasing, points, quoting, scanning, wallets
+from agent.pipeline import correcting, couponing, leasing, limits, points, quoting, scanning, wallets
 from agent.pipeline.step import RequestRefused, Step
 from agent.pipeline.wishes import NOTHING, Wish
 from agent.store.journal import Written
@@ -122,6 +123,7 @@ def _commit(
             ended_ms=row["ended_ms"],
             now_ms=step.stamp.wall_ms,
             tenders=tenders,
+            **asdict(limits.waiting(step, row["id"], _linked(step, row["id"]), evaluation)),
         )
     except settlement.TenderError as failure:
         raise RequestRefused(str(failure), hint=f"the net of this sale is {evaluation.net_minor}") from failure
@@ -130,6 +132,11 @@ def _commit(
             f"the points of this quote are no longer there: {failure}",
             hint=f"forecourt sales unlock {row['id']}, then quote again",
         ) from failure
+
+
+def _linked(step: Step, sale: str) -> limits.Linked | None:
+    link = step.tx.sales.active_link(sale)
+    return None if link is None else limits.Linked.of(link)
 
 
 def _wallet(step: Step, evaluation: Evaluation) -> settlement.Wallet:
@@ -160,12 +167,14 @@ def evaluate_sale(step: Step, row: Row, wish: Wish, purpose: Purpose | None = No
         clock_suspect=link is not None and bool(link["clock_suspect"]),
         points=wish.points,
         coupons=couponing.presented(step, row["id"], wish.coupons, active.rules),
+        withheld=limits.withheld(step, row, None if link is None else limits.Linked.of(link)),
     )
-    usable = None
+    usable = redeem = None
     if wish.points is not None and who is not None:
         usable = wallets.points_usable(step, *who)
+        redeem = limits.redeem(step, who[0], active.rules)
     spends = any(offer.budget is not None for offer in active.rules.offers)
-    view = BudgetView(leasing.campaigns(step) if spends else (), usable, uses(step, 0))
+    view = BudgetView(leasing.campaigns(step) if spends else (), usable, uses(step, 0), redeem)
     return _evaluated(step, sale_of(row), active.rules, who, view, presented=presented, purpose=purpose)
 
 
@@ -177,12 +186,13 @@ def leases_taken(step: Step, evaluation: Evaluation) -> leasing.Amounts:
     return taken
 
 
-def evaluate_for(
-    step: Step, sale: Sale, rules: RuleSet, who: tuple[int, str] | None, *, level: str | None = None
-) -> Evaluation:
-    """Return what ``rules`` give a sale for a member (surrogate, id) or for nobody; no wish, no leases."""
+def evaluate_for(step: Step, row: Row, rules: RuleSet, member: str, link: limits.Linked) -> Evaluation:
+    """Return what ``rules`` give a sale for a member by a link that it may not have yet; no wish, no leases."""
     view = BudgetView(station_uses=uses(step, 0))
-    return _evaluated(step, sale, rules, who, view, presented=Presented(auth_level=level))
+    presented = Presented(
+        auth_level=link.level.value, clock_suspect=link.clock_suspect, withheld=limits.withheld(step, row, link)
+    )
+    return _evaluated(step, sale_of(row), rules, (link.member_ref, member), view, presented=presented)
 
 
 def _evaluated(
@@ -302,11 +312,13 @@ def keep_lots(
     Returns the terms of the latter, as their record tells them.
     """
     posted = {leg.lot for leg in postings if leg.member is not None}
-    known = {row["id"] for row in step.tx.sales.lots_of(ref)}
-    fresh = [lot for lot in lots if lot.id in posted and lot.id not in known]
-    for lot in fresh:
-        add_lot(step, lot, ref)
-    return [lot_record(lot) for lot in fresh if lot.source != HEAD_OFFICE]
+    rows = step.tx.sales.lots_of(ref)
+    own, known = {row["id"] for row in rows if row["member_ref"] == ref}, {row["id"] for row in rows}
+    for lot in lots:
+        if lot.id in posted and lot.id not in own:
+            add_lot(step, lot, ref)
+    made = [lot for lot in lots if lot.id in posted and lot.id not in known]
+    return [lot_record(lot) for lot in made if lot.source != HEAD_OFFICE]
 
 
 def _record(settled: settlement.Settlement, taken: leasing.Amounts) -> dict[str, Any]:

@@ -6,7 +6,7 @@ Everything in ``after`` happens once, in order, and only after the commit.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -92,6 +92,18 @@ class Step:
         """Whether a transaction is open."""
         return self._tx is not None
 
+    def begin_after_everything(self) -> int:
+        """Lift this step past the newest time ever written here; returns it, in Unix milliseconds.
+
+        What was committed lies before it and what will be committed does not, whatever the clocks do: it parts two
+        periods exactly.
+        """
+        wall_ms = max(self.stamp.wall_ms, self._store.newest_ms + 1)
+        self.stamp = replace(self.stamp, wall_ms=wall_ms)
+        self.now = Now(wall_ms, self.now.mono_ms)
+        self.tx.restamp(self.stamp)
+        return wall_ms
+
     def commit(self) -> bool:
         """Commit if anything was written; returns whether."""
         if self._tx is None:
@@ -109,10 +121,6 @@ class Step:
     def new_id(self) -> str:
         """Return a fresh ULID of this instant."""
         return ulid(self.stamp.wall_ms, self._random)
-
-    def random_bytes(self, size: int) -> bytes:
-        """Return fresh random bytes, as a nonce needs them."""
-        return self._random.getrandbits(8 * size).to_bytes(size, "big")
 
     def random_bits(self, count: int) -> int:
         """Return a random number of so many bits."""

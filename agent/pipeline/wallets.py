@@ -14,10 +14,8 @@ from agent.store.spending import POINTS_HOLD
 
 def lots_of(step: Step, ref: int) -> tuple[ledger.Lot, ...]:
     """Return a member's lots with what is left on each: head office's balance and what happened here since (W-44)."""
-    row = step.tx.members.by_ref(ref)
-    assert row is not None, "a surrogate names a member"
-    sales = step.tx.sales
-    return member_lots(row, sales.lots_of(ref), sales.posted_to(ref), step.tx.incarnations.lineage())
+    sales, ids = step.tx.sales, step.tx.members.ids_of(ref)
+    return member_lots(ids, sales.lots_of(ref), sales.posted_to(ref), step.tx.incarnations.lineage())
 
 
 def wallet(step: Step, ref: int) -> settlement.Wallet:

@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from agent.settings import checks, fraud, model, privacy, tables
+from agent.settings import checks, fraud, model, tables
+from agent.settings.privacy import PrivacySettings
 from agent.settings.section import Section
 from drivers.places import Path, Places, shown
 
@@ -26,8 +27,8 @@ _SINGLE: dict[str, type[Section]] = {
     "backup": model.BackupSettings,
     "board": model.BoardSettings,
     "stock": model.StockSettings,
+    "privacy": PrivacySettings,
     "fraud": fraud.FraudSettings,
-    "privacy": privacy.PrivacySettings,
     "shift": model.ShiftSettings,
 }
 _LISTS: dict[str, type[Section]] = {

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from agent.domain.codes.sun import Profile
-from agent.domain.link_records import Windows
+from agent.domain.link_windows import Windows
 from agent.domain.wetstock.geometry import Ends, LyingCylinder
 from agent.domain.wetstock.strapping import Table
 from agent.settings.fraud import FraudSettings
@@ -24,6 +24,7 @@ from agent.settings.values import (
     DurationMs,
     LitresMl,
     MinutesOfDay,
+    MoneyMilli,
     PinHash,
     PriceMilli,
     SizeBytes,
@@ -199,7 +200,7 @@ class ReaderSettings(Section):
     """[[reader]]: one fuelling point makes it fixed, several make it roaming. A handheld has no port."""
 
     id: WireName
-    kind: Literal["serial-scanner", "pcsc", "pn532", "handheld"] = "serial-scanner"
+    kind: Literal["serial-scanner", "hid", "pcsc", "pn532", "handheld"] = "serial-scanner"
     port: str = ""
     serial: SerialSection = SerialSection()
     options: dict[str, Any] = Field(default_factory=dict)
@@ -300,6 +301,14 @@ class CardLayout(Section):
     check: Literal["luhn", "none"] = "luhn"
 
 
+class LevelSettings(Section):
+    """[loyalty.levels]: what a member may have on one local day; money in 1/1000, fuel in ml."""
+
+    redeem_a_day: MoneyMilli = 50_000
+    uid_sales: Annotated[int, Field(ge=0, le=100)] = 2
+    uid_volume_l: LitresMl = 200_000
+
+
 class SunSection(Section):
     """[[loyalty.sun]]: the parameters of the links that signing cards write; ``enc`` and ``mac`` as ``sun.Profile``."""
 
@@ -315,6 +324,7 @@ class SunSection(Section):
 class LoyaltySettings(Section):
     """[loyalty]: ``unit_cost_milli``: what a point costs, in 1/1000 of the currency; ``breakage_bp``: never spent.
 
+    ``pending``, ``pending_doubtful``: how long points wait at least, unset = as the rules say.
     ``uid_cards``: a card that signs nothing is recognised by its id. ``sun_fallback``: so is one that signs, where its
     key is not here.
     """
@@ -324,7 +334,9 @@ class LoyaltySettings(Section):
     sun_fallback: bool = False
     card: tuple[CardLayout, ...] = Field(default=(CardLayout(prefix="9", length=16),), strict=False)
     pump_rollback: bool = False
-    pending: Annotated[DurationMs, Field(ge=1_000)] = 86_400_000
+    pending: Annotated[DurationMs, Field(ge=1_000)] | None = None
+    pending_doubtful: Annotated[DurationMs, Field(ge=1_000)] | None = None
+    levels: LevelSettings = LevelSettings()
     unit_cost_milli: Annotated[int, Field(ge=0, le=1_000_000)] = 10
     breakage_bp: Annotated[int, Field(ge=0, le=10_000)] = 0
 

@@ -69,6 +69,13 @@ def _price_milli(value: Any) -> int:
     return price
 
 
+def _money_milli(value: Any) -> int:
+    amount = scaled_decimal(value, 3, "an amount of money")
+    if amount < 0:
+        raise ValueError("an amount is not negative")
+    return amount
+
+
 def _litres_ml(value: Any) -> int:
     volume = scaled_decimal(value, 3, "a volume in litres")
     if volume < 0:
@@ -112,6 +119,7 @@ def _pin_hash(value: Any) -> str:
 DurationMs = Annotated[int, BeforeValidator(duration_ms)]
 SizeBytes = Annotated[int, BeforeValidator(size_bytes)]
 PriceMilli = Annotated[int, BeforeValidator(_price_milli)]
+MoneyMilli = Annotated[int, BeforeValidator(_money_milli)]
 DensityGM3 = Annotated[int, BeforeValidator(_density_g_m3)]
 LitresMl = Annotated[int, BeforeValidator(_litres_ml)]
 MinutesOfDay = Annotated[int, BeforeValidator(_minutes_of_day)]

@@ -11,7 +11,7 @@ from agent.store.prepared import Prepared, raw
 
 _T = SPENT_CODE
 _FIND = Prepared(
-    select(_T.c.scan).where(
+    select(_T.c.scan, _T.c.reader).where(
         (_T.c.kid == bindparam("of_kid")) & (_T.c.member == bindparam("of_member")) & (_T.c.cti == bindparam("of_cti"))
     )
 )
@@ -29,6 +29,11 @@ class CodeTable:
         """Return whether a code was accepted before."""
         kid, member, cti = key
         return _FIND.first(self._raw, {"of_kid": kid, "of_member": member, "of_cti": cti}) is not None
+
+    def reader_of(self, key: Sequence[str]) -> str | None:
+        """Return the reader at which a code was accepted first."""
+        found = _FIND.first(self._raw, dict(zip(("of_kid", "of_member", "of_cti"), key, strict=True)))
+        return None if found is None else str(found["reader"])
 
     def spend(self, key: Sequence[str], *, expires_s: int, seen_ms: int, reader: str, scan: str) -> None:
         """Note that a code is spent; the first event that spent it stays."""

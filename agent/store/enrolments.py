@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, delete, func, insert, select
 
 from agent.store.enrolment_tables import ENROLMENT, LOOKUP
+from agent.store.people_tables import SHIFT
 
 
 class EnrolmentTable:
@@ -37,6 +38,10 @@ class EnrolmentTable:
         """Return how many look-ups of a person count for a shift or a day."""
         here = (LOOKUP.c.person == person) & (LOOKUP.c.period == period)
         return int(self._connection.execute(select(func.count()).where(here)).scalar_one())
+
+    def open_shift(self) -> str | None:
+        """Return the id of the shift that is open, ``None`` where none is."""
+        return self._connection.execute(select(SHIFT.c.id).where(SHIFT.c.closed_ms.is_(None))).scalar()
 
     def forget_lookups(self, before_ms: int) -> int:
         """Delete look-ups that are older; returns how many. The audit records of them are the journal's."""

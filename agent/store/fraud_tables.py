@@ -21,12 +21,15 @@ FRAUD_ALERT = Table(
     Column("threshold", Integer, nullable=False),
     Column("median", Integer, nullable=True),
     Column("unit", String, nullable=False),
+    Column("other_ref", Integer, nullable=True),
+    Column("other", String, nullable=True),
     Column("raised_ms", Integer, nullable=False),
     Column("updated_ms", Integer, nullable=False),
     Column("updates", Integer, nullable=False),
     Column("verdict", String, nullable=True),
     Column("reviewed_ms", Integer, nullable=True),
     ForeignKeyConstraint(["member_ref"], ["member.ref"]),
+    ForeignKeyConstraint(["other_ref"], ["member.ref"]),
     CheckConstraint("severity in ('info', 'alert')", name="fraud_severity_known"),
     CheckConstraint("verdict is null or verdict in ('confirmed', 'harmless', 'unclear')", name="fraud_verdict_known"),
     CheckConstraint("(member_ref is null) <> (attendant is null)", name="fraud_one_subject"),
@@ -39,9 +42,11 @@ FRAUD_ALERT = Table(
         unique=True,
     ),
     Index("fraud_alert_by_time", "raised_ms"),
+    Index("fraud_alert_by_member", "member_ref", "rule"),
 )
 """What a rule saw: one row per rule, subject (a member or an attendant) and local day. ``observed``, ``threshold`` and
-``median`` in ``unit``; ``verdict``: that of the newest review.
+``median`` in ``unit``; ``other_ref`` or ``other``: the member or attendant it happened with; ``verdict``: that of the
+newest review, null where none was since anything was added.
 """
 
 FRAUD_ALERT_SALE = Table(

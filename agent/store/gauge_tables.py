@@ -59,3 +59,25 @@ TANK_CHART = Table(
 
 ``hash``: SHA-256 of the points as text; ``points``: JSON of [height_um, volume_ml], lowest first.
 """
+
+TANK_LEVEL = Table(
+    "tank_level",
+    metadata,
+    Column("tank", Integer, primary_key=True, nullable=False),
+    Column("at_ms", Integer, nullable=False),
+    Column("quality", String, nullable=False),
+    *(
+        Column(name, Integer, nullable=True)
+        for name in (
+            "volume_ml",
+            "tc_volume_ml",
+            "ullage_ml",
+            "height_um",
+            "water_height_um",
+            "water_volume_ml",
+            "temperature_mdegc",
+            "delivery",
+        )
+    ),
+)
+"""The newest reading of each tank, for restarts and for looking at."""

@@ -9,8 +9,8 @@ from sqlalchemy import Connection, RowMapping, func, insert, or_, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from agent.domain.wetstock.deliveries import KnownDelivery
-from agent.store.gauge_tables import GAUGE_EVENT, TANK_CHART, TANK_DELIVERY
-from agent.store.tables import ALERT, SALE, TANK_LEVEL
+from agent.store.gauge_tables import GAUGE_EVENT, TANK_CHART, TANK_DELIVERY, TANK_LEVEL
+from agent.store.tables import ALERT, SALE
 
 
 class GaugeTable:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any, Protocol
 
-from agent.domain.effective import AsOf, OwnPosting, effective_lots
+from agent.domain.effective import AsOf, OwnPosting, Part, merged_lots
 from agent.domain.holdings import base_lots
 from agent.domain.ledger import Account, Lot, Posting
 
@@ -22,23 +22,19 @@ class Row(Protocol):
 
 
 def member_lots(
-    member: Row, lots: Iterable[Row], postings: Iterable[Row], lineage: Sequence[tuple[int, str]]
+    ids: Sequence[Row], lots: Iterable[Row], postings: Iterable[Row], lineage: Sequence[tuple[int, str]]
 ) -> tuple[Lot, ...]:
     """Return a member's lots with what is left on each.
 
-    ``member``, ``lots`` and ``postings`` are whole rows of their tables; ``lineage``: number and name of every
-    incarnation of this database, oldest first.
+    ``ids``: the member's row, then those of the ids that head office merged into it. ``lots`` and ``postings`` of all
+    of them are whole rows of their tables; ``lineage``: number and name of every incarnation, oldest first.
     """
-    as_of = None if member["as_of"] is None else AsOf(**json.loads(member["as_of"]))
     names: Mapping[int, str] = dict(lineage)
-    own = [
-        OwnPosting(
-            names[row["generation"]],
-            row["seq"],
-            Posting(Account(row["account"]), row["points"], row["lot"], member["id"]),
-        )
-        for row in postings
-    ]
+    own: dict[int, list[OwnPosting]] = {row["ref"]: [] for row in ids}
+    for row in postings:
+        leg = Posting(Account(row["account"]), row["points"], row["lot"], ids[0]["id"])
+        own[row["member_ref"]].append(OwnPosting(names[row["generation"]], row["seq"], leg))
+    parts = [Part(base_lots(json.loads(row["base_lots"])), as_of_of(row), tuple(own[row["ref"]])) for row in ids]
     own_lots = [
         Lot(
             row["id"],
@@ -48,18 +44,33 @@ def member_lots(
             None if row["expires_on"] is None else date.fromisoformat(row["expires_on"]),
             row["source"],
         )
-        for row in lots
+        for row in sorted(lots, key=lambda row: row["member_ref"] != ids[0]["ref"])
     ]
-    base = base_lots(json.loads(member["base_lots"]))
-    return effective_lots(base, as_of, own_lots, own, [name for _, name in lineage])
+    return merged_lots(parts, own_lots, [name for _, name in lineage])
+
+
+def as_of_of(member: Row) -> AsOf | None:
+    """Return the place up to which the base of a member's row includes what happened here."""
+    return None if member["as_of"] is None else AsOf(**json.loads(member["as_of"]))
+
+
+def ids_of(db: sqlite3.Connection, member: Row) -> list[Row]:
+    """Return a member's row and those of the ids merged into it."""
+    return [member, *db.execute(_MERGED_INTO, (member["ref"],))]
+
+
+_MERGED_INTO = "SELECT m.* FROM member_alias a JOIN member m ON m.ref = a.ref WHERE a.to_ref = ? ORDER BY a.ref"
+
+REFS = "(SELECT ? UNION ALL SELECT ref FROM member_alias WHERE to_ref = ?)"
+"""The surrogates of a member and of the ids merged into it, for a reader who hands in the surrogate twice."""
 
 
 def read_lots(db: sqlite3.Connection, member: Row) -> tuple[Lot, ...]:
     """Return the same for a reader whose rows have names; ``member``: its whole row."""
-    ref = (member["ref"],)
+    refs = (member["ref"], member["ref"])
     return member_lots(
-        member,
-        db.execute("SELECT * FROM lot WHERE member_ref = ?", ref).fetchall(),
-        db.execute("SELECT * FROM posting WHERE member_ref = ? ORDER BY id", ref).fetchall(),
+        ids_of(db, member),
+        db.execute(f"SELECT * FROM lot WHERE member_ref IN {REFS}", refs).fetchall(),  # noqa: S608
+        db.execute(f"SELECT * FROM posting WHERE member_ref IN {REFS} ORDER BY id", refs).fetchall(),  # noqa: S608
         [(row[0], row[1]) for row in db.execute("SELECT generation, incarnation FROM incarnation ORDER BY generation")],
     )

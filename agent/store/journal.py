@@ -72,7 +72,7 @@ class JournalWriter:
         generation: int,
     ) -> None:
         self._connection = raw(connection)
-        self._stamp = stamp
+        self.stamp = stamp
         self._random = random
         self.heads = dict(heads)
         self.generation = generation
@@ -82,7 +82,7 @@ class JournalWriter:
         """Write one record of ``type_name`` to its stream and return where it went. Raises RecordError for our bugs."""
         stream = TYPES[type_name].stream
         seq = self.heads[stream][0] + 1
-        stamp = self._stamp
+        stamp = self.stamp
         identity = record_id if record_id is not None else ulid(stamp.wall_ms, self._random)
         body = make_record(
             seq=seq,

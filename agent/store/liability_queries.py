@@ -108,18 +108,25 @@ FROM posting p JOIN lot l ON l.id = p.lot AND l.member_ref = p.member_ref JOIN m
 WHERE p.account IN ('member:available', 'member:pending')
 """
 _POSTED_LOTS = f"{_LEFT} AND p.at_ms < :until_ms GROUP BY l.expires_on"
-_PLAIN = f"{_LEFT} AND m.base_lots = '[]' AND m.as_of IS NULL GROUP BY l.expires_on"
-_TOLD = """
+_ALONE = "m.ref NOT IN (SELECT ref FROM member_alias UNION SELECT to_ref FROM member_alias)"
+_PLAIN = f"{_LEFT} AND m.base_lots = '[]' AND m.as_of IS NULL AND {_ALONE} GROUP BY l.expires_on"
+_TOLD = f"""
 SELECT json_extract(b.value, '$[2]') AS expires_on, sum(json_extract(b.value, '$[0]')) AS points
 FROM member m JOIN json_each(m.base_lots) b
-WHERE m.base_lots <> '[]' AND NOT EXISTS (SELECT 1 FROM posting p WHERE p.member_ref = m.ref) GROUP BY expires_on
-"""
+WHERE m.base_lots <> '[]' AND NOT EXISTS (SELECT 1 FROM posting p WHERE p.member_ref = m.ref) AND {_ALONE}
+GROUP BY expires_on
+"""  # noqa: S608
 """Of members to whom nothing was posted here."""
 
-_BOTH = """
+_BOTH = f"""
 SELECT * FROM member m
-WHERE (m.base_lots <> '[]' OR m.as_of IS NOT NULL) AND EXISTS (SELECT 1 FROM posting p WHERE p.member_ref = m.ref)
-"""
+WHERE (m.base_lots <> '[]' OR m.as_of IS NOT NULL) AND {_ALONE}
+  AND EXISTS (SELECT 1 FROM posting p WHERE p.member_ref = m.ref)
+UNION ALL
+SELECT * FROM member WHERE ref IN (SELECT to_ref FROM member_alias)
+"""  # noqa: S608
+"""Members whose balance is put together of several parts, those merged out of several ids among them."""
+
 _DEBT = "SELECT coalesce(sum(points), 0) FROM posting WHERE account = 'member:debt' AND at_ms < ?"
 _SALES = """
 SELECT t.rule_version AS rule_version, count(*) AS sales, sum(s.voided) AS given_back,

@@ -14,7 +14,7 @@ from typing import Any
 from agent.domain.effective import AsOf, OwnPosting, later
 from agent.domain.leases import Lease, LeaseState, Reservation, Taken
 from agent.domain.ledger import Account, Lot, Posting
-from agent.store.holdings import read_lots
+from agent.store.holdings import REFS, Row, as_of_of, ids_of, read_lots
 from agent.store.queries import NotFound, Queries
 
 
@@ -91,9 +91,7 @@ class PointsQueries(Queries):
                 if row is not None:
                     return str(row["id"])
             first = text.lower()
-            found = db.execute(
-                "SELECT id FROM member WHERE id >= ? AND id < ? LIMIT 2", (first, f"{first}g")
-            ).fetchall()
+            found = db.execute(_BY_ID, (first, f"{first}g")).fetchall()
         if len(found) == 1 and text:
             return str(found[0]["id"])
         if digests:
@@ -108,9 +106,10 @@ class PointsQueries(Queries):
             if row is None:
                 raise NotFound(f"there is no member {member}", hint="forecourt members lists the ids")
             ref = row["ref"]
-            as_of = None if row["as_of"] is None else AsOf(**json.loads(row["as_of"]))
+            as_of, ids = as_of_of(row), ids_of(db, row)
             lineage = dict(db.execute(_LINEAGE).fetchall())
-            posted = tuple(_posted(leg, lineage, member) for leg in db.execute(_POSTED, (ref,)))
+            legs = [(leg["member_ref"], _posted(leg, lineage, member)) for leg in db.execute(_POSTED, (ref, ref))]
+            posted = tuple(leg for _, leg in legs)
             (quoted,) = db.execute(_QUOTED, (str(ref),)).fetchone()
             return Purse(
                 ref=ref,
@@ -120,10 +119,10 @@ class PointsQueries(Queries):
                 tier=row["tier"],
                 growth=row["growth"],
                 visits=row["visits"],
-                base_points=row["base_points"],
+                base_points=sum(one["base_points"] for one in ids),
                 lots=read_lots(db, row),
                 posted=posted,
-                later=_later(as_of, posted, lineage.values()),
+                later=frozenset(source for one in ids for source in _later(one, legs, lineage.values())),
                 debt=-sum(leg.own.posting.points for leg in posted if leg.own.posting.account is Account.DEBT),
                 as_of=as_of,
                 as_of_ms=_as_of_ms(db, as_of),
@@ -148,10 +147,11 @@ def _posted(row: sqlite3.Row, lineage: dict[int, str], member: str) -> Posted:
     return Posted(row["source"], row["at_ms"], OwnPosting(lineage[row["generation"]], row["seq"], leg))
 
 
-def _later(as_of: AsOf | None, posted: Sequence[Posted], lineage: Iterable[str]) -> frozenset[str]:
-    """Return the records whose postings head office's base does not include."""
+def _later(one: Row, legs: Sequence[tuple[int, Posted]], lineage: Iterable[str]) -> frozenset[str]:
+    """Return the records whose postings to one id of the member head office's base does not include."""
+    posted = [leg for ref, leg in legs if ref == one["ref"]]
     sources = {id(leg.own.posting): leg.source for leg in posted}
-    return frozenset(sources[id(leg)] for leg in later(as_of, [leg.own for leg in posted], list(lineage)))
+    return frozenset(sources[id(leg)] for leg in later(as_of_of(one), [leg.own for leg in posted], list(lineage)))
 
 
 def leases(db: sqlite3.Connection, kind: str, subject: str) -> tuple[Lease, ...]:
@@ -179,7 +179,7 @@ def _as_of_ms(db: sqlite3.Connection, as_of: AsOf | None) -> int | None:
 
 
 def _fact(db: sqlite3.Connection, ref: int, source: str) -> Fact:
-    rows = db.execute(_LEGS, (source, ref)).fetchall()
+    rows = db.execute(_LEGS, (source, ref, ref)).fetchall()
     sale, at_ms = rows[0]["sale"], rows[0]["at_ms"]
     record = db.execute(_RECORD, (source,)).fetchone()
     settled = db.execute("SELECT by, rule_version FROM settlement WHERE sale = ?", (sale,)).fetchone()
@@ -198,7 +198,11 @@ def _fact(db: sqlite3.Connection, ref: int, source: str) -> Fact:
 
 _BY_INDEX = "SELECT m.id FROM member_index i JOIN member m ON m.ref = i.member_ref WHERE i.digest = ?"
 _LINEAGE = "SELECT generation, incarnation FROM incarnation ORDER BY generation"
-_POSTED = "SELECT * FROM posting WHERE member_ref = ? ORDER BY id"
+_BY_ID = """
+SELECT DISTINCT coalesce(o.id, m.id) AS id FROM member m LEFT JOIN member_alias a ON a.ref = m.ref
+LEFT JOIN member o ON o.ref = a.to_ref WHERE m.id >= ? AND m.id < ? LIMIT 2
+"""
+_POSTED = f"SELECT * FROM posting WHERE member_ref IN {REFS} ORDER BY id"  # noqa: S608
 _QUOTED = "SELECT coalesce(sum(amount), 0) FROM held WHERE kind = 'points' AND key = ?"
 _LEASES = """
 SELECT l.*, (SELECT coalesce(sum(h.amount), 0) FROM held h WHERE h.kind = 'lease' AND h.key = l.id) AS held
@@ -208,7 +212,9 @@ _WRITTEN = """
 SELECT j.time_ms FROM journal j JOIN incarnation i ON i.generation = j.generation
 WHERE i.incarnation = ? AND j.stream = 'L' AND j.seq = ?
 """
-_LEGS = "SELECT sale, account, points, lot, at_ms FROM posting WHERE source = ? AND member_ref = ? ORDER BY leg"
+_LEGS = f"""
+SELECT sale, account, points, lot, at_ms FROM posting WHERE source = ? AND member_ref IN {REFS} ORDER BY leg
+"""  # noqa: S608
 _RECORD = """
 SELECT j.body FROM incarnation i JOIN journal j ON j.generation = i.generation AND j.id = ?
 ORDER BY i.generation DESC LIMIT 1

@@ -8,10 +8,12 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from agent.store.enrolment_tables import ENROLMENT
+from agent.store import merging
+from agent.store.cards import CardTable
+from agent.store.enrolment_tables import ENROLMENT, MEMBER_ALIAS
 from agent.store.loyalty_tables import PRICED
 from agent.store.prepared import Found, Prepared, raw
 from agent.store.tables import MEMBER, MEMBER_INDEX, USE_COUNT
@@ -22,7 +24,22 @@ _BY_INDEX = Prepared(
         MEMBER_INDEX.c.digest == bindparam("of_digest")
     )
 )
-_BY_ID = Prepared(_ROWS.where(MEMBER.c.id == bindparam("of_member")))
+_OWNER = MEMBER.alias("owner")
+_BY_ID = Prepared(
+    select(_OWNER)
+    .select_from(
+        MEMBER.outerjoin(MEMBER_ALIAS, MEMBER_ALIAS.c.ref == MEMBER.c.ref).join(
+            _OWNER, _OWNER.c.ref == func.coalesce(MEMBER_ALIAS.c.to_ref, MEMBER.c.ref)
+        )
+    )
+    .where(MEMBER.c.id == bindparam("of_member"))
+)
+_OWN_ROW = Prepared(_ROWS.where(MEMBER.c.id == bindparam("of_member")))
+_MERGED_INTO = Prepared(
+    _ROWS.join(MEMBER_ALIAS, MEMBER_ALIAS.c.ref == MEMBER.c.ref)
+    .where(MEMBER_ALIAS.c.to_ref == bindparam("of_ref"))
+    .order_by(MEMBER.c.ref)
+)
 _BY_REF = Prepared(_ROWS.where(MEMBER.c.ref == bindparam("of_ref")))
 _USES = Prepared(select(USE_COUNT).where(USE_COUNT.c.subject == bindparam("of_subject")))
 _COUNT_USE = Prepared(
@@ -57,10 +74,13 @@ _REPLACED = (
     "tank_ml",
 )
 _INSERT = Prepared(insert(MEMBER), without=("ref",))
+_VALUES = ["coalesce(?, 0)" if name == "growth" else "?" for name in _REPLACED]
 _INSERT_ROW = (
-    f"INSERT INTO member (ref, {', '.join(_REPLACED)}, visits, first_fill_used) VALUES ({', '.join('?' * 16)})"  # noqa: S608
+    f"INSERT INTO member (ref, {', '.join(_REPLACED)}, visits, first_fill_used)"  # noqa: S608
+    f" VALUES (?, {', '.join(_VALUES)}, ?, ?)"
 )
-_UPDATE = f"UPDATE member SET {', '.join(f'{name} = ?' for name in _REPLACED)} WHERE ref = ?"  # noqa: S608
+_SET = [f"{name} = coalesce(?, growth)" if name == "growth" else f"{name} = ?" for name in _REPLACED]
+_UPDATE = f"UPDATE member SET {', '.join(_SET)} WHERE ref = ?"  # noqa: S608
 _DROP_INDEXES = "DELETE FROM member_index WHERE member_ref = ?"
 _INSERT_INDEX = "INSERT OR REPLACE INTO member_index (digest, member_ref) VALUES (?, ?)"
 
@@ -68,14 +88,14 @@ _INSERT_INDEX = "INSERT OR REPLACE INTO member_index (digest, member_ref) VALUES
 class Put(NamedTuple):
     """What head office tells of one member: opaque id (16 hex digits), no person's own numbers.
 
-    ``indexes``: keyed blind indexes; ``op``: the number of the change that told it. ``base_lots``: JSON of its lots,
-    ``base_points`` their sum; ``as_of``: JSON of the place in our journal up to which they hold what happened here.
-    ``tank_ml``: the size of its registered tank.
+    ``growth``: ``None`` where it is not told: what was counted here stands. ``indexes``: keyed blind indexes; ``op``:
+    the number of the change that told it. ``base_lots``: JSON of its lots, ``base_points`` their sum; ``as_of``: JSON
+    of the place in our journal up to which they hold what happened here. ``tank_ml``: the size of its registered tank.
     """
 
     id: str
     tier: str
-    growth: int
+    growth: int | None
     tags: tuple[str, ...]
     mask: str
     birthday_md: str | None
@@ -120,32 +140,47 @@ def _first_fill_used(member: Put) -> int:
 class MemberTable:
     """Reads and writes inside the caller's transaction."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, now_ms: int) -> None:
         self._connection = connection
         self._raw = raw(connection)
+        self._cards = CardTable(connection)
+        self._now_ms = now_ms
 
     def by_index(self, digest: bytes) -> Found | None:
         """Return the member with this blind index."""
         return _BY_INDEX.first(self._raw, {"of_digest": digest})
 
     def by_id(self, member: str) -> Found | None:
-        """Return the member with this opaque id (16 hex digits)."""
+        """Return the member with this opaque id (16 hex digits), or the one that head office merged it into."""
         return _BY_ID.first(self._raw, {"of_member": member})
 
     def by_ref(self, ref: int) -> Found | None:
         """Return the member behind a surrogate."""
         return _BY_REF.first(self._raw, {"of_ref": ref})
 
+    def ids_of(self, ref: int) -> list[Found]:
+        """Return the row of a member and those of the ids that were merged into it."""
+        own = self.by_ref(ref)
+        assert own is not None, "a surrogate names a member"
+        return [own, *_MERGED_INTO.all(self._raw, {"of_ref": ref})]
+
     def put(self, member: Put) -> int:
-        """Insert or replace a member and its indexes; returns the surrogate."""
+        """Insert or replace a member and its indexes; returns the surrogate. An id that was merged into another one
+        stays what it is: the other's.
+        """
         row = dict(zip(_REPLACED, _replaced(member), strict=True))
-        existing = self.by_id(member.id)
+        existing = _OWN_ROW.first(self._raw, {"of_member": member.id})
         if existing is None:
-            _INSERT.run(self._raw, {**row, "visits": 0, "first_fill_used": _first_fill_used(member)})
-            existing = self.by_id(member.id)
+            fresh = {**row, "growth": member.growth or 0, "visits": 0, "first_fill_used": _first_fill_used(member)}
+            _INSERT.run(self._raw, fresh)
+            existing = _OWN_ROW.first(self._raw, {"of_member": member.id})
             assert existing is not None
+        elif merging.is_alias(self._connection, existing["ref"]):
+            return int(existing["ref"])
         else:
-            self._connection.execute(update(MEMBER).where(MEMBER.c.id == member.id).values(**row))
+            told = {name: value for name, value in row.items() if name != "growth" or value is not None}
+            self._connection.execute(update(MEMBER).where(MEMBER.c.id == member.id).values(**told))
+            merging.included(self._connection, [existing["ref"]])
         ref = int(existing["ref"])
         self._connection.execute(delete(MEMBER_INDEX).where(MEMBER_INDEX.c.member_ref == ref))
         for digest in member.indexes:
@@ -162,9 +197,14 @@ class MemberTable:
             return
         send = self._connection.exec_driver_sql
         refs = self._refs(members)
+        merged = merging.aliases_among(self._connection, refs.values())
+        if merged:
+            self.put_all([member for member in members if refs.get(member.id) not in merged])
+            return
         if refs:
             send(_UPDATE, [(*_replaced(member), refs[member.id]) for member in members if member.id in refs])
             send(_DROP_INDEXES, [(ref,) for ref in refs.values()])
+            merging.included(self._connection, refs.values())
         # In the order of their keys: each page of a large index is then written once, not once per row.
         fresh = sorted((member for member in members if member.id not in refs), key=attrgetter("id"))
         if fresh:
@@ -200,6 +240,7 @@ class MemberTable:
             return
         ref = existing["ref"]
         self._connection.execute(delete(MEMBER_INDEX).where(MEMBER_INDEX.c.member_ref == ref))
+        self._cards.forget_member(ref, self._now_ms)
         blank = {
             "tier": "",
             "growth": 0,
@@ -214,17 +255,25 @@ class MemberTable:
             "tank_ml": None,
         }
         self._connection.execute(update(MEMBER).where(MEMBER.c.ref == ref).values(**blank))
+        merging.included(self._connection, [ref])
         self._connection.execute(update(PRICED).where(PRICED.c.member_ref == ref).values(facts=None))
         self._connection.execute(update(ENROLMENT).where(ENROLMENT.c.member == member).values(mask=blank["mask"]))
 
-    def alias(self, member: str, to: str) -> None:
-        """Head office merged ``member`` into ``to``: indexes move, ledger rows keep their surrogate."""
-        old, target = self.by_id(member), self.ensure(to)
-        if old is None or old["ref"] == target:
-            return
-        here = MEMBER_INDEX.c.member_ref == old["ref"]
-        self._connection.execute(update(MEMBER_INDEX).where(here).values(member_ref=target))
-        self.forget(member)
+    def merge(self, member: str, to: str, *, op: int, at_ms: int) -> str | None:
+        """Head office merged ``member`` into ``to``: everything of it is the other's from now on, its ledger rows stay.
+
+        Returns the id it is now, ``None`` where this station does not know ``member``, or knew it already.
+        """
+        old = _OWN_ROW.first(self._raw, {"of_member": member})
+        if old is None or merging.is_alias(self._connection, old["ref"]):
+            return None
+        self.ensure(to)
+        target = self.by_id(to)
+        assert target is not None
+        if target["ref"] == old["ref"]:
+            return None  # head office merged them the other way round before
+        merging.merge(self._connection, old, target, op=op, at_ms=at_ms)
+        return str(target["id"])
 
     def count_use(self, ref: int, *, visits: int, growth: int) -> None:
         """Add a settled (or, negative, reversed) visit and growth of a member."""

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from agent.store.gauge_tables import TANK_LEVEL
 from agent.store.prepared import Found, Prepared, raw
 from agent.store.rebirth import running_generation
 from agent.store.tables import (
@@ -20,7 +21,6 @@ from agent.store.tables import (
     POINT_MEMORY,
     PRICE,
     PRICE_IN_FORCE,
-    TANK_LEVEL,
 )
 
 _dump = json.JSONEncoder(separators=(",", ":")).encode

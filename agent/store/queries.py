@@ -13,9 +13,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from agent.domain.ledger import Lot, spending_order
-from agent.store.holdings import read_lots
-
 MAX_ROWS = 500
 """The longest list anybody reads at a screen; --limit asks for fewer."""
 
@@ -144,28 +141,6 @@ class Queries:
             rows = db.execute(f"SELECT * FROM alert WHERE {where} ORDER BY id DESC LIMIT ?", (min(limit, MAX_ROWS),))  # noqa: S608
             return [_alert(row) for row in rows]
 
-    def members(self, *, limit: int = 20) -> list[dict[str, Any]]:
-        """Return members of the cache by mask, with their points."""
-        with self._open() as db:
-            rows = db.execute(f"{_MEMBERS} WHERE m.ref > 0 ORDER BY m.ref LIMIT ?", (min(limit, MAX_ROWS),)).fetchall()
-        return [_member(row) for row in rows]
-
-    def member(self, prefix: str) -> dict[str, Any]:
-        """Return one member by the first digits of the id: balance, lots, last movements. Raises NotFound."""
-        with self._open() as db:
-            first = prefix.lower()  # ids are lower-case hex: all that begin so lie between here and the next letter
-            found = db.execute(
-                f"{_MEMBERS} WHERE m.ref > 0 AND m.id >= ? AND m.id < ? LIMIT 2", (first, f"{first}g")
-            ).fetchall()
-            if len(found) != 1 or not prefix:
-                problem = "no member" if not found else "more than one member"
-                raise NotFound(f"{problem} has an id like {prefix!r}", hint="forecourt members lists the ids")
-            ref = found[0]["ref"]
-            value = _member(found[0])
-            value["lots"] = [_lot(lot) for lot in spending_order(read_lots(db, found[0]))]
-            value["movements"] = [{**dict(r), "at": utc(r["at_ms"])} for r in db.execute(_MOVEMENTS, (ref,))]
-        return value
-
     def journal(self, *, stream: str | None = None, limit: int = 20, after: int | None = None) -> list[dict[str, Any]]:
         """Return journal records: the newest, or those of ``stream`` after seq ``after``."""
         with self._open() as db:
@@ -259,21 +234,6 @@ SELECT (SELECT count(*) FROM standing) AS sales,
        (SELECT sum(points) FROM posting WHERE account IN ('member:available', 'member:pending')) AS points,
        (SELECT count(*) FROM sale WHERE state IN ('Payable', 'Locked')) AS unsettled
 """
-_SINCE = """
-p.member_ref = m.ref AND (m.as_of IS NULL OR (p.generation, p.seq) > (
-    SELECT coalesce(max(i.generation), (SELECT max(generation) FROM incarnation)),
-           CASE WHEN max(i.generation) IS NULL THEN 0 ELSE json_extract(m.as_of, '$.seq') END
-    FROM incarnation i WHERE i.incarnation = json_extract(m.as_of, '$.incarnation')))
-"""
-"""Postings behind the place up to which head office's balance includes this station's records (W-44)."""
-
-_MEMBERS = f"""
-SELECT m.*,
-       (SELECT sum(points) FROM posting p WHERE {_SINCE} AND p.account = 'member:available') AS available,
-       (SELECT sum(points) FROM posting p WHERE {_SINCE} AND p.account = 'member:pending') AS pending
-FROM member m
-"""  # noqa: S608
-_MOVEMENTS = "SELECT sale, account, points, lot, at_ms FROM posting WHERE member_ref = ? ORDER BY id DESC LIMIT 20"
 _JOURNAL = """
 SELECT * FROM journal
 WHERE generation = (SELECT max(generation) FROM incarnation) AND (? IS NULL OR stream = ?)
@@ -395,20 +355,6 @@ def _alert(row: sqlite3.Row) -> dict[str, Any]:
     }
 
 
-def _member(row: sqlite3.Row) -> dict[str, Any]:
-    return {
-        "member": row["id"],
-        "mask": row["mask"],
-        "tier": row["tier"],
-        "growth": row["growth"],
-        "tags": json.loads(row["tags"]),
-        "visits": row["visits"],
-        "in_cache": bool(row["known"]),
-        "points_available": row["base_points"] + (row["available"] or 0),
-        "points_pending": row["pending"] or 0,
-    }
-
-
 def _coupon(row: sqlite3.Row) -> dict[str, Any]:
     value = {key: row[key] for key in ("code", "offer", "value_minor", "left_minor")}
     return {**value, "used": bool(row["used"]), "returned_at": utc(row["returned_ms"])}
@@ -419,16 +365,6 @@ def _held(row: sqlite3.Row) -> dict[str, Any]:
     asked = json.loads(row["asked"])
     sums = {key: result[key] for key in ("discount_minor", "net_minor", "points_redeemed")}
     return {**sums, **asked, "by": row["by"], "made_at": utc(row["made_ms"]), "until": utc(row["until_ms"])}
-
-
-def _lot(lot: Lot) -> dict[str, Any]:
-    return {
-        "lot": lot.id,
-        "points": lot.points,
-        "usable_from": utc(lot.usable_from_ms or None),
-        "expires_on": None if lot.expires_on is None else lot.expires_on.isoformat(),
-        "source": lot.source,
-    }
 
 
 def _record(row: sqlite3.Row) -> dict[str, Any]:

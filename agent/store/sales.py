@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 from sqlalchemy import Connection, RowMapping, bindparam, delete, func, insert, select, update
 
 from agent.domain.sale import Sale, SaleKind, SaleState, Totalizer
+from agent.store.enrolment_tables import MEMBER_ALIAS
 from agent.store.loyalty_tables import PRICED
 from agent.store.prepared import Found, Prepared, raw
 from agent.store.tables import (
@@ -52,24 +53,63 @@ _ACTIVE_LINK = Prepared(
         LINK.c.delay_s,
         LINK.c.clock_suspect,
         LINK.c.scan,
+        LINK.c.late,
         MEMBER.c.id.label("member"),
         MEMBER.c.mask,
     )
     .join(MEMBER, MEMBER.c.ref == LINK.c.member_ref)
     .where((LINK.c.sale == bindparam("of_sale")) & (LINK.c.active == 1))
 )
+_REFS = (
+    select(bindparam("of_member").label("ref"))
+    .union_all(select(MEMBER_ALIAS.c.ref).where(MEMBER_ALIAS.c.to_ref == bindparam("of_member")))
+    .scalar_subquery()
+)
+"""A member's surrogate and those of the ids that were merged into it."""
+
 _POSTED_TO = Prepared(
-    select(POSTING.c.generation, POSTING.c.seq, POSTING.c.account, POSTING.c.points, POSTING.c.lot)
-    .where(POSTING.c.member_ref == bindparam("of_member"))
+    select(
+        POSTING.c.member_ref, POSTING.c.generation, POSTING.c.seq, POSTING.c.account, POSTING.c.points, POSTING.c.lot
+    )
+    .where(POSTING.c.member_ref.in_(_REFS))
     .order_by(POSTING.c.id)
 )
-_LOTS = Prepared(
-    select(LOT).where(LOT.c.member_ref == bindparam("of_member")).order_by(LOT.c.expires_on, LOT.c.earned_ms, LOT.c.id)
+_LOTS = Prepared(select(LOT).where(LOT.c.member_ref.in_(_REFS)).order_by(LOT.c.expires_on, LOT.c.earned_ms, LOT.c.id))
+_LINKED_BEFORE = Prepared(
+    select(func.count().label("sales"), func.coalesce(func.sum(SALE.c.volume_ml), 0).label("volume_ml"))
+    .select_from(LINK.join(SALE, SALE.c.id == LINK.c.sale))
+    .where(
+        LINK.c.member_ref.in_(_REFS)
+        & (LINK.c.level == bindparam("of_level"))
+        & (LINK.c.active == 1)
+        & (LINK.c.sale != bindparam("not_sale"))
+        & (LINK.c.made_ms <= bindparam("until_ms"))
+        & (SALE.c.ended_ms >= bindparam("begin_ms"))
+        & (SALE.c.ended_ms < bindparam("end_ms"))
+    )
+)
+_REDEEMED = Prepared(
+    select(func.coalesce(func.sum(SETTLEMENT.c.points_redeemed), 0).label("points"))
+    .select_from(SETTLEMENT.join(SALE, SALE.c.id == SETTLEMENT.c.sale))
+    .where(
+        SETTLEMENT.c.member_ref.in_(_REFS)
+        & (SETTLEMENT.c.settled_ms >= bindparam("begin_ms"))
+        & (SETTLEMENT.c.settled_ms < bindparam("end_ms"))
+        & (SALE.c.voided == 0)
+    )
 )
 _DEBT = Prepared(
     select(func.coalesce(func.sum(POSTING.c.points), 0).label("points")).where(
-        (POSTING.c.member_ref == bindparam("of_member")) & (POSTING.c.account == "member:debt")
+        POSTING.c.member_ref.in_(_REFS) & (POSTING.c.account == "member:debt")
     )
+)
+
+
+_OWNER_REF = func.coalesce(MEMBER_ALIAS.c.to_ref, POINTS_HOLDER.c.member_ref)
+_HOLDER = (
+    select(POINTS_HOLDER, MEMBER.c.id.label("member"), MEMBER.c.ref.label("owner_ref"))
+    .outerjoin(MEMBER_ALIAS, MEMBER_ALIAS.c.ref == POINTS_HOLDER.c.member_ref)
+    .join(MEMBER, MEMBER.c.ref == _OWNER_REF)
 )
 
 
@@ -205,7 +245,7 @@ class SaleTable:
 
     def add_link(self, values: Mapping[str, Any]) -> None:
         """Insert a link; the partial unique index refuses a second active one (IntegrityError)."""
-        _INSERT_LINK.run(self._raw, {"clock_suspect": 0, "scan": None, **values})
+        _INSERT_LINK.run(self._raw, {"clock_suspect": 0, "scan": None, "late": 0, **values})
 
     def end_link(self, link: str) -> None:
         """A correction takes the place of this link."""
@@ -223,6 +263,22 @@ class SaleTable:
     def count_links(self, sale: str) -> int:
         """Return how many links a sale has had."""
         return int(self._connection.execute(select(func.count()).where(LINK.c.sale == sale)).scalar_one())
+
+    def linked_before(
+        self, member_ref: int, level: str, *, sale: str, made_ms: int, begin_ms: int, end_ms: int
+    ) -> tuple[int, int]:
+        """Return how many other sales that ended within a span a member was linked to on a level no later than
+        ``made_ms``, and their millilitres.
+        """
+        values = {"of_member": member_ref, "of_level": level, "not_sale": sale}
+        found = _LINKED_BEFORE.first(self._raw, {**values, "until_ms": made_ms, "begin_ms": begin_ms, "end_ms": end_ms})
+        return (0, 0) if found is None else (int(found["sales"]), int(found["volume_ml"]))
+
+    def redeemed_between(self, member_ref: int, begin_ms: int, end_ms: int) -> int:
+        """Return the points that paid a member's sales settled within a span, sales given back in full left out."""
+        values = {"of_member": member_ref, "begin_ms": begin_ms, "end_ms": end_ms}
+        found = _REDEEMED.first(self._raw, values)
+        return 0 if found is None else int(found["points"])
 
     def add_scan(self, values: Mapping[str, Any]) -> None:
         """Keep what a scan came to; never its text."""
@@ -255,10 +311,14 @@ class SaleTable:
         self._connection.execute(delete(POINTS_HOLDER).where(POINTS_HOLDER.c.sale == sale))
 
     def holder(self, sale: str) -> Row | None:
-        """Return who holds the points of a settled sale, with the member's id."""
-        columns = select(POINTS_HOLDER, MEMBER.c.id.label("member"))
-        statement = columns.join(MEMBER, MEMBER.c.ref == POINTS_HOLDER.c.member_ref)
-        return self._connection.execute(statement.where(POINTS_HOLDER.c.sale == sale)).mappings().first()
+        """Return who holds the points of a settled sale: ``member`` and ``member_ref`` as head office merged them
+        since, ``posted_ref`` as the points were posted.
+        """
+        statement = _HOLDER.where(POINTS_HOLDER.c.sale == sale)
+        found = self._connection.execute(statement).mappings().first()
+        if found is None:
+            return None
+        return {**found, "posted_ref": found["member_ref"], "member_ref": found["owner_ref"]}
 
     def tenders(self, sale: str) -> list[RowMapping]:
         """Return how a sale was paid."""
@@ -286,6 +346,11 @@ class SaleTable:
     def add_lot(self, values: Mapping[str, Any]) -> None:
         """Insert a points lot; an existing one stays as it is."""
         _INSERT_LOT.run(self._raw, values)
+
+    def set_usable_from(self, lot: str, member_ref: int, usable_from_ms: int | None) -> None:
+        """From when on the points of a lot may be spent; ``None`` holds them for a review."""
+        here = (LOT.c.id == lot) & (LOT.c.member_ref == member_ref)
+        self._connection.execute(update(LOT).where(here).values(usable_from_ms=usable_from_ms))
 
     def lots_of(self, member_ref: int) -> list[Found]:
         """Return the terms of every lot of a member that this station knows."""

@@ -15,6 +15,7 @@ from agent.failpoints import failpoint
 from agent.ids import RandomBits
 from agent.store import journal, swap
 from agent.store.alerts import AlertTable
+from agent.store.cards import CardTable
 from agent.store.claims import ClaimTable
 from agent.store.codes import CodeTable
 from agent.store.delivery import DeliveryTable
@@ -32,6 +33,7 @@ from agent.store.people import PeopleTable
 from agent.store.prepared import Prepared, raw
 from agent.store.rebirth import IncarnationTable, running_generation
 from agent.store.sales import UNSETTLED, SaleTable
+from agent.store.shifts import ShiftTable
 from agent.store.spending import CouponTable, LeaseTable, QuoteTable
 from agent.store.tables import INCARNATION, JOURNAL, META, SALE
 
@@ -48,7 +50,8 @@ class Tx:
         self.stamp = stamp
         self.journal = writer
         self.sales = SaleTable(connection)
-        self.members = MemberTable(connection)
+        self.members = MemberTable(connection, stamp.wall_ms)
+        self.cards = CardTable(connection)
         self.alerts = AlertTable(connection)
         self.gauges = GaugeTable(connection)
         self.claims = ClaimTable(connection)
@@ -56,6 +59,7 @@ class Tx:
         self.handhelds = HandheldTable(connection)
         self.enrolments = EnrolmentTable(connection)
         self.people = PeopleTable(connection)
+        self.shifts = ShiftTable(connection)
         self.memory = MemoryTable(connection)
         self.delivery = DeliveryTable(connection)
         self.incarnations = IncarnationTable(connection)
@@ -63,6 +67,11 @@ class Tx:
         self.coupons = CouponTable(connection)
         self.quotes = QuoteTable(connection)
         self.fraud = FraudTable(connection)
+
+    def restamp(self, stamp: journal.Stamp) -> None:
+        """What is written from here on happens at ``stamp``."""
+        self.stamp = stamp
+        self.journal.stamp = stamp
 
 
 class Store:

@@ -269,6 +269,7 @@ LINK = Table(
     _integer("active"),
     _integer("clock_suspect", server_default="0"),
     _text("scan", nullable=True),
+    _integer("late", server_default="0"),
     ForeignKeyConstraint(["sale"], ["sale.id"]),
     ForeignKeyConstraint(["member_ref"], ["member.ref"]),
     Index("link_one_active", "sale", unique=True, sqlite_where=text("active = 1")),
@@ -278,7 +279,8 @@ LINK = Table(
 )
 """A member linked to a sale; at most one active per sale. A correction is a new row that names the old one.
 
-``clock_suspect``: the time of a dynamic code could not be checked, so it earns and does not pay.
+``clock_suspect``: the time of a dynamic code could not be checked, so it earns and does not pay. ``late``: made by a
+supervisor when the sale's own time was over.
 """
 
 SCAN_EVENT = Table(
@@ -481,20 +483,3 @@ ALERT = Table(
     Index("alert_by_state", "state"),
 )
 """One alert as people see it: raised, perhaps acknowledged, perhaps over."""
-
-TANK_LEVEL = Table(
-    "tank_level",
-    metadata,
-    _integer("tank", primary_key=True),
-    _integer("at_ms"),
-    _text("quality"),
-    _integer("volume_ml", nullable=True),
-    _integer("tc_volume_ml", nullable=True),
-    _integer("ullage_ml", nullable=True),
-    _integer("height_um", nullable=True),
-    _integer("water_height_um", nullable=True),
-    _integer("water_volume_ml", nullable=True),
-    _integer("temperature_mdegc", nullable=True),
-    _integer("delivery", nullable=True),
-)
-"""The newest reading of each tank, for restarts and for looking at."""

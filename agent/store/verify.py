@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.store import verify_loyalty as loyalty
+from agent.store import verify_members as enrolled
 from agent.store.pseudonyms import CARRIED
 from sync.records import hash_0, hash_next
 
@@ -92,7 +93,7 @@ def _checks() -> tuple[_Check, ...]:
     return (*own, *(_loyal(check) for check in LOYALTY_CHECKS))
 
 
-LOYALTY_CHECKS = (loyalty.points, loyalty.leases, loyalty.coupons, loyalty.quotes)
+LOYALTY_CHECKS = (loyalty.points, loyalty.leases, loyalty.coupons, loyalty.quotes, enrolled.enrolments, enrolled.merged)
 
 
 def _loyal(check: Callable[[sqlite3.Connection, loyalty.Records], Iterator[tuple[str, str]]]) -> _Check:
@@ -283,8 +284,10 @@ def _ledger(db: sqlite3.Connection) -> Iterator[Finding]:
 
 
 _EMPTY_LOTS = """
-SELECT p.lot, sum(p.points) AS p FROM posting p JOIN lot l ON l.id = p.lot AND l.member_ref = p.member_ref
-WHERE p.account <> 'member:debt' AND l.source <> 'head_office' GROUP BY p.lot, p.member_ref HAVING sum(p.points) < 0
+SELECT p.lot, sum(p.points) AS p FROM posting p LEFT JOIN member_alias a ON a.ref = p.member_ref
+WHERE p.member_ref IS NOT NULL AND p.account <> 'member:debt' AND p.lot NOT IN (
+    SELECT id FROM lot WHERE source = 'head_office'
+) GROUP BY p.lot, coalesce(a.to_ref, p.member_ref) HAVING sum(p.points) < 0
 """
 """A lot that was made here never gives more than it held; what one of head office's holds, only head office knows."""
 

@@ -24,11 +24,14 @@ def points(db: sqlite3.Connection, records: Records) -> Iterator[Finding]:
     """Settlements against their postings, lots against the records that made them, debt."""
     yield from _settled_points(db)
     yield from _lots(db, records)
-    query = "SELECT member_ref, sum(points) AS p FROM posting WHERE account = 'member:debt' GROUP BY 1 HAVING p > 0"
-    for row in db.execute(query):
+    for row in db.execute(_PAID_TWICE):
         yield f"member {row['member_ref']}", f"has a debt of {-row['p']} points"
 
 
+_PAID_TWICE = """
+SELECT coalesce(a.to_ref, p.member_ref) AS member_ref, sum(p.points) AS p
+FROM posting p LEFT JOIN member_alias a ON a.ref = p.member_ref WHERE p.account = 'member:debt' GROUP BY 1 HAVING p > 0
+"""
 _TERMS = ("earned_ms", "usable_from_ms", "expires_on")
 
 _SETTLED_POINTS = """
@@ -192,7 +195,8 @@ def _uses(db: sqlite3.Connection) -> Iterator[Finding]:
 
 
 _COUNTING = """
-SELECT h.member_ref, h.uses FROM points_holder h JOIN sale s ON s.id = h.sale WHERE s.voided = 0
+SELECT coalesce(a.to_ref, h.member_ref) AS member_ref, h.uses
+FROM points_holder h JOIN sale s ON s.id = h.sale LEFT JOIN member_alias a ON a.ref = h.member_ref WHERE s.voided = 0
 UNION ALL SELECT member_ref, uses FROM quote WHERE member_ref IS NOT NULL
 UNION ALL SELECT member_ref, json_array(json_array(offer, window, period, uses, amount)) FROM carried_use
 """

@@ -13,6 +13,7 @@ from typer.exceptions import TyperException
 
 from agent import crashes
 from headoffice.cli import acting, handing, listing
+from headoffice.cli.codes import codes
 from headoffice.cli.options import DatabaseOption, JsonOption, StateOption, open_database
 from headoffice.cli.output import show_json
 from headoffice.errors import HeadOfficeError
@@ -33,6 +34,7 @@ dead_letters = typer.Typer(help="Records that were put aside: list, replay.", no
 for name, group in (
     ("members", members),
     ("rules", rules),
+    ("codes", codes),
     ("coupons", coupons),
     ("stations", stations),
     ("dead-letters", dead_letters),

@@ -45,6 +45,12 @@ def encode(body: dict[str, Any]) -> str:
     return json.dumps(body, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
+def known(connection: Connection, name: str) -> bool:
+    """Whether there is a member of that id who is not gone."""
+    found = connection.execute(select(member.c.gone).where(member.c.member == name)).scalar_one_or_none()
+    return found is not None and not found
+
+
 def last_op(connection: Connection) -> int:
     """The newest op id; 0 before the first."""
     return int(connection.execute(select(func.coalesce(func.max(member_op.c.op), 0))).scalar_one())

@@ -35,9 +35,9 @@ from agent.domain.link_records import (
     SaleBooked,
     SaleStateChanged,
     Ticked,
-    Windows,
     open_desk,
 )
+from agent.domain.link_windows import Windows
 from agent.domain.linking import step
 from agent.domain.sale import SaleKind, SaleState
 from agent.pipeline.memory import DeskText

@@ -7,12 +7,18 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
 
+from agent.crypto import FieldKeys, gcm_encrypt
+from agent.domain.codes.card_keys import CardEntry, CardKeys, seal
 from agent.domain.identity import IndexKind, blind_index
 from agent.inbox import FromHeadOffice
+from agent.keyring import Keyring
 from sync import ports
 from tests.support.station_settings import RULES
 
 INDEX_KEY = b"scenario-index-key-of-32-bytes!!"
+CARDS = CardKeys(bytes(range(32)), bytes(range(15, -1, -1)))
+KEYS = Keyring(field=FieldKeys({1: bytes(range(1, 33))}), cards=CARDS)
+"""What a station of the tests holds: the key of its fields, and its group's keys of cards that sign."""
 
 
 def member_of(number: int) -> str:
@@ -64,3 +70,31 @@ def key_set(version: int, *keys: tuple[str, bytes, str], revoked: Sequence[tuple
     }
     body = json.dumps(document).encode()
     return FromHeadOffice(ports.DocumentArrived("keys", version, sha256(body).digest(), body))
+
+
+def card_entry(uid: str, key: bytes, *, random_uid: bool = False, clearance: int = 0) -> CardEntry:
+    """One card that signs, as head office tells it."""
+    return CardEntry(blind_index(INDEX_KEY, IndexKind.UID, uid), key, random_uid, clearance)
+
+
+def member_with(
+    op: int, member: int, *cards: CardEntry, uids: Sequence[str] = (), transport: bytes = CARDS.transport
+) -> FromHeadOffice:
+    """A member with signing cards, and with other cards that are known by their id."""
+    told: dict[str, Any] = {
+        "op": op,
+        "kind": "PUT",
+        "member": member_of(member),
+        "indexes": [blind_index(INDEX_KEY, IndexKind.UID, uid).hex() for uid in uids]
+        + [card.uid_index.hex() for card in cards],
+        "tier": "gold",
+        "growth": 0,
+        "mask": f"****{member:04}",
+        "card_key": seal(member_of(member), cards, transport, gcm_encrypt) if cards else None,
+    }
+    return FromHeadOffice(ports.MembersPage(op - 1, (told,)))
+
+
+def member_gone(op: int, member: int) -> FromHeadOffice:
+    """A member who is deleted everywhere."""
+    return FromHeadOffice(ports.MembersPage(op - 1, ({"op": op, "kind": "DEL", "member": member_of(member)},)))

@@ -19,9 +19,9 @@ from agent.domain.link_records import (
     PendingEnded,
     Reader,
     SaleBooked,
-    Windows,
     open_desk,
 )
+from agent.domain.link_windows import Windows
 from agent.domain.linking import step
 from agent.domain.sale import SaleKind
 

@@ -31,7 +31,7 @@ from drivers.simulator.config import CustomerConfig, ForecourtConfig, default_co
 from drivers.simulator.forecourt import Forecourt
 from drivers.simulator.world import TICK_MS
 from sync import ports
-from tests.support.head_office_says import INDEX_KEY, members_of, rule_set
+from tests.support.head_office_says import INDEX_KEY, KEYS, members_of, rule_set
 from tests.support.station_checks import rows, sales_of
 from tests.support.station_copies import begin, database_image, write_mark
 from tests.support.station_settings import STATION, Plan, forecourt_config, station_settings
@@ -128,6 +128,7 @@ class VirtualStation:
         self._turns = 0
         self._begins_anew = False
         self.install = INSTALL
+        self.keys = KEYS
         self.wires = self._cables()
         self.start()
 
@@ -156,6 +157,7 @@ class VirtualStation:
             index_key=INDEX_KEY,
             capabilities=of_points(device for wired in self.lines.values() for device in wired.line.devices),
             outlets=Outlets(self._send, lambda: None, self._begin_anew),
+            keys=self.keys,
         )
         if self.head_office is not None and stopped is None:
             self.link = self._new_link(boot)

@@ -81,6 +81,7 @@ class Plan:
     """What kind of station: who settles, how points are controlled, who comes, how often pumps are polled.
 
     ``protocol``: what all its dispensers speak.
+    ``redeem_a_day``: what points may pay a day, by default more than anybody asks for.
     ``has_mark``: the high-water file is written and looked at, as the daemon does.
     """
 
@@ -101,6 +102,11 @@ class Plan:
     has_mark: bool = False
     protocol: str = "dart"
     pump_rollback: bool = False
+    redeem_a_day: str = "100000"
+    uid_cards: bool = False
+    sun_fallback: bool = False
+    sun: Mapping[str, str] = dataclasses.field(default_factory=lambda: {"picc": "p", "mac": "m"})
+    mode: str = "live"
 
 
 def forecourt_config(config: ForecourtConfig, protocol: str) -> ForecourtConfig:
@@ -138,10 +144,13 @@ def station_settings(directory: Path, config: ForecourtConfig, plan: Plan) -> Se
 
 def _toml(config: ForecourtConfig, plan: Plan) -> str:
     parts = [
-        f'[station]\nid = "{STATION}"\ntimezone = "{plan.timezone}"\nbusiness_day_starts = "00:00"\nlanguage = "en"',
+        f'[station]\nid = "{STATION}"\ntimezone = "{plan.timezone}"\nbusiness_day_starts = "00:00"\nlanguage = "en"\nmode = "{plan.mode}"',
         f'[sales]\nsettle = "{plan.settle}"\nsettle_after = "{plan.settle_after}"',
         f'link_after = "{plan.link_after}"\nlink_before = "{plan.link_before}"',
         f"[loyalty]\npump_rollback = {str(plan.pump_rollback).lower()}",
+        f"uid_cards = {str(plan.uid_cards).lower()}\nsun_fallback = {str(plan.sun_fallback).lower()}",
+        f'[loyalty.levels]\nredeem_a_day = "{plan.redeem_a_day}"',
+        "\n".join(["[[loyalty.sun]]", *(f'{key} = "{name}"' for key, name in plan.sun.items())]),
         f'[head_office]\ntelemetry_every = "{plan.telemetry_every}"',
     ]
     grades = {n.grade: n for point in config.points for n in point.nozzles}

@@ -21,6 +21,7 @@ from agent.domain.instant import Now
 from agent.domain.sale import Sale, SaleKind, Totalizer
 from agent.domain.units import amount_of
 from agent.inbox import Asked, FromHeadOffice, Person, Ticked
+from agent.keyring import Keyring
 from agent.live import LiveBoard
 from agent.pipeline import Pipeline, leasing, points, rebirth, relinking, scanning
 from agent.pipeline.step import Outlets, Step
@@ -31,7 +32,7 @@ from drivers.simulator.config import default_config
 from sync import ports
 from sync.signing import PinnedKeys, new_key, public_jwks, sign
 from tests.support import template
-from tests.support.head_office_says import INDEX_KEY
+from tests.support.head_office_says import INDEX_KEY, KEYS
 from tests.support.station import VirtualClock
 from tests.support.station_settings import STATION, Plan, station_settings
 
@@ -52,14 +53,22 @@ class Till:
     """``do`` runs anything inside one step of the pipeline, committed as every step is."""
 
     def __init__(
-        self, directory: Path, *, settle: str = "tender", seed: int = 1, pinned: PinnedKeys | None = None
+        self,
+        directory: Path,
+        *,
+        settle: str = "tender",
+        seed: int = 1,
+        pinned: PinnedKeys | None = None,
+        plan: Plan | None = None,
+        keys: Keyring = KEYS,
     ) -> None:
         self.directory = directory
+        self.keys = keys
         self.pinned = PinnedKeys.from_jwks(public_jwks(SOME_KEY)) if pinned is None else pinned
         self.clock = VirtualClock()
         self.random = Random(f"till:{seed}")
         config = default_config("", islands=1)
-        self.settings = station_settings(directory, config, Plan(settle=settle))
+        self.settings = station_settings(directory, config, Plan(settle=settle) if plan is None else plan)
         self.starts = self.booked = 0
         self.start()
 
@@ -79,6 +88,7 @@ class Till:
             capabilities={},
             outlets=Outlets(lambda _command: None, lambda: None),
             pinned=self.pinned,
+            keys=self.keys,
         )
 
     def restart(self, seconds: float = 0.0) -> None:

@@ -27,8 +27,8 @@ from agent.domain.link_records import (
     SaleRecalled,
     SaleStateChanged,
     Ticked,
-    Windows,
 )
+from agent.domain.link_windows import Windows
 from agent.domain.linking import settlement_due_ms, step
 from agent.domain.sale import SaleKind, SaleState
 from tests.support.link_bench import M1, M2, READERS, WALL, Bench, answer_of, linked

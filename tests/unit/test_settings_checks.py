@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent.domain.identity import layout_problems
-from agent.domain.link_records import Windows
+from agent.domain.link_windows import Windows
 from agent.domain.wetstock.limits import tank_limits
 from agent.settings import checks
 from tests.support.station_file import STATION, changed, faults, loaded

@@ -17,9 +17,10 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 
 from agent.domain.sale import SaleState
 from agent.store.journal import Stamp
+from agent.store.member_queries import MemberQueries
 from agent.store.members import Put
 from agent.store.prepared import raw
-from agent.store.queries import NotFound, Queries
+from agent.store.queries import NotFound
 from agent.store.store import Store, Tx
 
 STAMP = Stamp(1_795_305_600_000, 1_000, "b7c1", "rtc")
@@ -69,7 +70,11 @@ def ask_everything(tx: Tx) -> None:
     tx.members.put_all([put("1" * 16, 1, b"a"), put("2" * 16, 2, b"b")])
     tx.members.put_all([put("1" * 16, 3, b"b")])
     tx.members.forget("1" * 16)
-    tx.members.alias("2" * 16, "3" * 16)
+    tx.members.merge("2" * 16, "3" * 16, op=4, at_ms=0)
+    tx.members.put_all([put("2" * 16, 5, b"c"), put("3" * 16, 6, b"d")])
+    tx.members.ids_of(tx.members.ensure("2" * 16))
+    tx.sales.holder("x")
+    tx.sales.posted_to(1)
     tx.delivery.acknowledge("L", 1, bytes(32))
     tx.alerts.open_row("sync", "X")
 
@@ -111,7 +116,7 @@ def test_the_looks_of_people_read_no_whole_table(store: Store) -> None:
     """status, sales, alerts, members, journal and sync; sums over everything are no look."""
     sent: list[str] = []
 
-    class Traced(Queries):
+    class Traced(MemberQueries):
         @contextmanager
         def _open(self) -> Iterator[sqlite3.Connection]:
             with super()._open() as db:

@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from agent.store import migrate
 from agent.store.engine import writer_engine
 from agent.store.journal import Stamp
-from agent.store.queries import Queries
+from agent.store.member_queries import MemberQueries
 from agent.store.store import Store
 from agent.store.verify import verify
 from tests.support import template
@@ -90,7 +90,7 @@ def test_readers_show_the_balance_that_can_be_spent() -> None:
     till.rules({"id": "earn", "kind": "EARN", "points": 1, "per_minor": 100})
     till.member(lots=[(1_000, None, "2026-09-30"), (50, None, "2026-03-31")])
     till.settle(till.fuelled())
-    shown = Queries(till.store.path).member(MEMBER)
+    shown = MemberQueries(till.store.path).member(MEMBER)
     assert shown["points_available"] == 1_207
     assert [(lot["points"], lot["expires_on"]) for lot in shown["lots"]] == [
         (50, "2026-03-31"),
@@ -100,9 +100,9 @@ def test_readers_show_the_balance_that_can_be_spent() -> None:
     seq = till.one("SELECT journal_seq FROM settlement")
     incarnation = till.one("SELECT value FROM meta WHERE key = 'incarnation'")
     till.member(op=2, lots=[(1_207, None, "2026-09-30")], as_of={"incarnation": incarnation, "seq": seq})
-    assert Queries(till.store.path).member(MEMBER)["points_available"] == 1_207
+    assert MemberQueries(till.store.path).member(MEMBER)["points_available"] == 1_207
     till.member(op=3, lots=[(1_207, None, "2026-09-30")], as_of={"incarnation": "f" * 32, "seq": 1})
-    assert Queries(till.store.path).member(MEMBER)["points_available"] == 1_364
+    assert MemberQueries(till.store.path).member(MEMBER)["points_available"] == 1_364
     assert verify(till.store.path).findings == ()
     till.close()
     shutil.rmtree(folder)

@@ -143,7 +143,7 @@ function draw() {
     found.push(tile(flows ? "flows" : "free", now, choice, wanted));
     for (const sale of point.sales) {
       const lines = [title + " #" + sale.grade, litres(sale.volume_ml), money(sale.amount_minor), sale.since_hang_up_s + " " + words.ago,
-        sale.linked ? words.linked : sale.in_use_by ? words.used + " " + sale.in_use_by : ""];
+        sale.linked ? words.linked : sale.claimed_by ? words.used + " " + sale.claimed_by : ""];
       const asked = meant.some((c) => c.sale === sale.sale);
       found.push(tile(sale.linked ? "linked" : "sale", lines, { fuelling_point: null, sale: sale.sale }, asked));
     }

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 KEY_BYTES, TRANSPORT_BYTES, INDEX_BYTES, NONCE_BYTES = 16, 32, 16, 12
+MAX_CLEARANCE = 127
 MAX_CARDS = 16
 """Cards of one member: their envelope has at most 743 characters."""
 
@@ -22,7 +23,6 @@ Cipher = Callable[[bytes, bytes, bytes, bytes], bytes]
 """AES-256-GCM one way: (key of 32 bytes, nonce of 12, data, associated data) -> data; ValueError for a wrong tag."""
 
 _ENVELOPE = "ck1."
-_RANDOM_UID = 0x01
 _ENTRY_BYTES = 1 + INDEX_BYTES + KEY_BYTES
 _HEX = re.compile(r"[0-9A-Fa-f]+")
 
@@ -59,12 +59,23 @@ class CardKeys:
 @dataclass(frozen=True, slots=True)
 class CardEntry:
     """One card of a member. ``uid_index``: keyed index of its uid; ``key``: its file key; ``random_uid``: its chip
-    shows random ids.
+    shows random ids. ``clearance``: how often head office has looked into it and found it in order, 0 to 127.
     """
 
     uid_index: bytes
     key: bytes = field(repr=False)
     random_uid: bool = False
+    clearance: int = 0
+
+    def __post_init__(self) -> None:
+        if (len(self.uid_index), len(self.key)) != (INDEX_BYTES, KEY_BYTES) or not 0 <= self.clearance <= MAX_CLEARANCE:
+            raise CardKeysError(
+                f"a card has an index and a key of 16 bytes, and was cleared 0 to {MAX_CLEARANCE} times"
+            )
+
+    def packed(self) -> bytes:
+        """Return its 33 bytes: clearance and kind of uid, index, key."""
+        return bytes((self.clearance << 1 | int(self.random_uid),)) + self.uid_index + self.key
 
 
 def seal(member: str, cards: Sequence[CardEntry], transport: bytes, encrypt: Cipher) -> str:
@@ -74,7 +85,7 @@ def seal(member: str, cards: Sequence[CardEntry], transport: bytes, encrypt: Cip
     """
     if not 0 < len(cards) <= MAX_CARDS:
         raise CardKeysError(f"{len(cards)} cards of one member, 1 to {MAX_CARDS} can travel")
-    plain = b"".join(bytes((_RANDOM_UID if card.random_uid else 0,)) + card.uid_index + card.key for card in cards)
+    plain = b"".join(card.packed() for card in cards)
     # a nonce must never come twice for two texts: this one is drawn from the text itself, by a key of its own
     nonce = hmac.digest(_derived(transport, b"nonce"), member.encode() + plain, hashlib.sha256)[:NONCE_BYTES]
     sealed = encrypt(_derived(transport, b"seal"), nonce, plain, _about(member))
@@ -97,7 +108,7 @@ def unseal(member: str, envelope: str, transport: bytes, decrypt: Cipher) -> tup
 
 
 def _entry(entry: bytes) -> CardEntry:
-    return CardEntry(entry[1 : 1 + INDEX_BYTES], entry[1 + INDEX_BYTES :], bool(entry[0] & _RANDOM_UID))
+    return CardEntry(entry[1 : 1 + INDEX_BYTES], entry[1 + INDEX_BYTES :], bool(entry[0] & 1), entry[0] >> 1)
 
 
 def _about(member: str) -> bytes:

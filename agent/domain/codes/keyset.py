@@ -106,6 +106,28 @@ def parse(document: Mapping[str, Any], *, testing: bool = False) -> KeySet:
     return KeySet(version, keys, cards)
 
 
+def document_of(keys: KeySet) -> dict[str, Any]:
+    """Return the document that ``parse`` reads as this set: keys by age, cards in order."""
+    entries = sorted(keys.keys.values(), key=lambda key: (key.not_before_s, key.kid))
+    return {
+        "type": TYPE,
+        "version": keys.version,
+        "keys": [
+            {
+                "kid": key.kid.hex(),
+                "alg": key.alg,
+                "public": key.public.hex(),
+                "purpose": key.purpose.value,
+                "not_before": key.not_before_s,
+                "not_after": key.not_after_s,
+                "status": key.status.value,
+            }
+            for key in entries
+        ],
+        "revoked_cards": [{"kid": kid.hex(), "cti": cti.hex()} for kid, cti in sorted(keys.revoked_cards)],
+    }
+
+
 def check_successor(old: KeySet, new: KeySet) -> None:
     """Check that a set may follow another. Raises KeySetError: an older version, or a kid with another key."""
     if new.version < old.version:

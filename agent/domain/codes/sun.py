@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from operator import itemgetter
 from typing import Protocol
 
 BLOCK = 16
@@ -69,6 +70,12 @@ class Profile:
 KNOWN_TO_ALL = frozenset({bytes(BLOCK)})
 """Keys that prove nothing: chips leave the factory with zeros."""
 
+PUBLISHED = KNOWN_TO_ALL | {
+    bytes.fromhex("00112233445566778899AABBCCDDEEFF"),
+    bytes.fromhex("A8DD63A3B89D54B37CA802473FDA9175"),
+}
+"""Those, and the keys of the examples in AN10922: whoever read it can make such a card."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scheme:
@@ -121,6 +128,22 @@ class Message:
     enc: bytes | None = None
 
 
+def profile_of(text: str, profiles: Sequence[Profile]) -> Profile | None:
+    """Return the profile that a link is written by, ``None`` where it is no message: without a ``picc`` of any.
+
+    Of several the one of which most is there; a link that lacks a part is still meant as a message.
+    """
+    there = _parameters(text).keys()
+    meant = [(_present(profile, there), profile) for profile in profiles if profile.picc in there]
+    return max(meant, key=itemgetter(0))[1] if meant else None
+
+
+def _present(profile: Profile, there: Collection[str]) -> int:
+    names = [name for name in (profile.picc, profile.mac, profile.enc) if name is not None]
+    found = sum(name in there for name in names)
+    return found if found == len(names) else found - len(names)
+
+
 def parts(text: str, profile: Profile) -> Message | Outcome:
     """Return the parts of a link, or the outcome for another text: strict hex, exact lengths, none twice."""
     where = _parameters(text)
@@ -169,7 +192,7 @@ def check(
     context = uid + counter.to_bytes(3, "little")
     if not hmac.compare_digest(mac_of(aes, card.key, context, message.signed), message.mac):
         return Checked(Outcome.BAD_MAC)
-    if rf_uid is not None and rf_uid != uid and not (card.random_uid and _is_random(rf_uid)):
+    if rf_uid is not None and rf_uid != uid and not (card.random_uid and is_random(rf_uid)):
         return Checked(Outcome.UID_MISMATCH, name)
     if card.last_counter is not None and counter <= card.last_counter:
         return Checked(Outcome.COUNTER_REPLAYED, name, counter, card.last_counter)
@@ -190,6 +213,11 @@ def file_data(aes: Aes, key: bytes, context: bytes, enc: bytes) -> bytes:
     return aes.cbc_decrypt(session, aes.ecb_encrypt(session, counter.ljust(BLOCK, b"\x00")), enc)
 
 
+def is_random(rf_uid: bytes) -> bool:
+    """Return whether an id that a reader saw is one that the chip made up for this tap: it names nobody."""
+    return len(rf_uid) == RANDOM_UID_BYTES and rf_uid[0] == RANDOM_UID_FIRST
+
+
 def diversified(aes: Aes, master: bytes, uid: bytes, application: bytes, system: bytes) -> bytes:
     """Return a card's key from a master (AN10922, AES-128): head office alone does this.
 
@@ -199,10 +227,6 @@ def diversified(aes: Aes, master: bytes, uid: bytes, application: bytes, system:
     if not BLOCK <= len(seed) < 2 * BLOCK:
         raise ValueError(f"{len(seed)} bytes of uid, application and system text: choose 16 to 31")
     return aes.cmac(master, _DIVERSIFY + seed)
-
-
-def _is_random(rf_uid: bytes) -> bool:
-    return len(rf_uid) == RANDOM_UID_BYTES and rf_uid[0] == RANDOM_UID_FIRST
 
 
 def _parameters(text: str) -> dict[str, tuple[int, str]]:

@@ -12,9 +12,20 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from agent.domain.member import AUTH_STRENGTH, REDEEM_STRENGTH, MemberFacts, UseCount, UseWindow, period_of
-from agent.domain.rules.facts import BudgetView, LocalInstant, PresentedCoupon, SaleFacts, SaleLine
-from agent.domain.rules.model import Basis, Birthday, BudgetMode, Kind, Limit, Offer, RuleSet, SpendThreshold, Subject
-from agent.domain.rules.verdict import Code, Reason
+from agent.domain.rules.facts import REDEEM_DAY, BudgetView, LocalInstant, PresentedCoupon, SaleFacts, SaleLine
+from agent.domain.rules.model import (
+    Basis,
+    Birthday,
+    BudgetMode,
+    Kind,
+    Limit,
+    Offer,
+    RuleSet,
+    SpendThreshold,
+    Stage,
+    Subject,
+)
+from agent.domain.rules.verdict import RANK, Code, Reason
 
 _Counts = dict[tuple[str, UseWindow, str], tuple[int, int]]
 
@@ -230,6 +241,11 @@ def _minimum(offer: Offer, case: Case) -> Reason | None:
 
 
 def _limits(offer: Offer, case: Case) -> Reason | None:
+    found = [_withheld(offer, case), _redeem_day(offer, case), _used_up(offer, case)]
+    return min((reason for reason in found if reason is not None), key=lambda r: RANK[r.code], default=None)
+
+
+def _used_up(offer: Offer, case: Case) -> Reason | None:
     if not offer.caps.limits:
         return None
     for limit in offer.caps.limits:
@@ -242,6 +258,25 @@ def _limits(offer: Offer, case: Case) -> Reason | None:
         if limit.amount is not None and case.used(offer, limit)[1] >= limit.amount
     ]
     return min(spent, key=lambda reason: reason.code is Code.CAPPED_MONTH, default=None)
+
+
+def _withheld(offer: Offer, case: Case) -> Reason | None:
+    """A limit of the link's level takes everything that is for members, one of staff cards only points and gifts."""
+    over = case.sale.presented.withheld
+    if over is None or not offer.needs_member or (over.points_only and offer.stage is not Stage.REWARD):
+        return None
+    return Reason(Code.CAPPED_VOLUME if over.of_volume else Code.DAILY_LIMIT, over.needed, over.actual, over.limit)
+
+
+def _redeem_day(offer: Offer, case: Case) -> Reason | None:
+    """Not one whole payment with points is left of what they may pay on a day."""
+    day, program = case.budgets.redeem, case.rules.program
+    if day is None or offer.kind is not Kind.POINTS_AS_MONEY:
+        return None
+    least = max(program.step_points, program.min_points)
+    if day.left_minor // program.step_minor * program.step_points >= least:
+        return None
+    return Reason(Code.CAPPED_AMOUNT, day.limit_minor, day.used_minor, REDEEM_DAY)
 
 
 def _lease(offer: Offer, case: Case) -> Reason | None:

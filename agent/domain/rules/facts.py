@@ -18,6 +18,12 @@ MAX_COUPONS = 8
 MAX_COUPON_CODE = 64
 """Characters of a coupon's code."""
 
+LEVEL_SALES, LEVEL_VOLUME, STAFF_CARDS = "level sales", "level volume", "staff cards"
+"""Limits by which a member's offers are withheld, as reasons name them."""
+
+REDEEM_DAY = "redeem day"
+"""How reasons name the limit on what points may pay on a day."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -83,6 +89,41 @@ class PresentedCoupon:
 
 
 @dataclass(frozen=True, slots=True)
+class Withheld:
+    """Why a member gets nothing on a sale, the two numbers compared, in uses or, for ``level volume``, in millilitres.
+
+    ``limit``: ``level sales``, ``level volume`` or ``staff cards``: that one takes points only.
+    """
+
+    limit: str
+    needed: int
+    actual: int
+
+    @property
+    def of_volume(self) -> bool:
+        """Whether the numbers are millilitres."""
+        return self.limit == LEVEL_VOLUME
+
+    @property
+    def points_only(self) -> bool:
+        """Whether only points are withheld."""
+        return self.limit == STAFF_CARDS
+
+
+@dataclass(frozen=True, slots=True)
+class RedeemLimit:
+    """How much points may pay for one member on one day at this station, and what they have paid, in minor units."""
+
+    limit_minor: int
+    used_minor: int
+
+    @property
+    def left_minor(self) -> int:
+        """What they may still pay."""
+        return max(0, self.limit_minor - self.used_minor)
+
+
+@dataclass(frozen=True, slots=True)
 class Presented:
     """What came with the member: the link's auth level, how many points they ask to spend (``None``: not asked), and
     coupons. Raises FactsError for an unknown level, points below 0, a coupon presented twice, and too many coupons.
@@ -92,6 +133,8 @@ class Presented:
     clock_suspect: bool = False
     points: int | None = None
     coupons: tuple[PresentedCoupon, ...] = ()
+    withheld: Withheld | None = None
+    """A limit of the link's level, or of staff cards, that this sale is beyond."""
 
     def __post_init__(self) -> None:
         if self.points is not None and self.points < 0:
@@ -231,6 +274,8 @@ class BudgetView:
     campaigns: tuple[CampaignBudget, ...] = ()
     points_usable: int | None = None
     station_uses: tuple[UseCount, ...] = ()
+    redeem: RedeemLimit | None = None
+    """What points may pay today, ``None`` where nothing limits it but the points."""
 
     def of(self, campaign: str) -> CampaignBudget | None:
         """Return the lease of a campaign, ``None`` where the station has none."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 
 from agent.domain.rules.conditions import Case, amount_limit_code, covers, window_name
+from agent.domain.rules.facts import REDEEM_DAY
 from agent.domain.rules.model import Coupon, Offer, PointsAsMoney, Trimmed
 from agent.domain.rules.verdict import Code, Grant, Reason
 from agent.domain.rules.worth import BASIS_POINTS, Nets, Worth, follows_running_net, worth
@@ -184,6 +185,11 @@ def pay_with_points(run: Run, offer: Offer, available: int) -> None:
     if share < money:
         trims.append(Reason(Code.CAPPED_AMOUNT, share, money, "payable"))
         money = share
+    day = run.case.budgets.redeem
+    left = None if day is None else max(0, day.left_minor - run.points // program.step_points * program.step_minor)
+    if day is not None and left is not None and left < money:
+        trims.append(Reason(Code.CAPPED_AMOUNT, day.limit_minor, day.used_minor, REDEEM_DAY))
+        money = left
     for limit in offer.caps.limits:
         if limit.amount is not None:
             used = run.case.used(offer, limit)[1]

@@ -16,6 +16,7 @@ ONE_FILE_EACH = {
     "sqlmodel": ("agent/store/", "headoffice/store/"),
     "alembic": ("agent/store/", "headoffice/store/"),
     "pyrage": ("agent/age.py",),
+    "segno": ("agent/qr.py",),
     "zstandard": ("agent/backup/packing.py",),
     "h11": ("agent/board/wire.py",),
     "ctypes": ("drivers/pcsc/winscard.py",),

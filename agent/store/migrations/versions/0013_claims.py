@@ -1,4 +1,4 @@
-"""Claims of terminals on payable sales; of a link its scan, of a scan the attendant, the sale and the clock."""
+"""Claims of terminals on payable sales; what links and scans tell beside: scan, lateness, attendant, sale, clock."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("sale"),
     )
     op.add_column("link", sa.Column("scan", sa.String(), nullable=True))
+    op.add_column("link", sa.Column("late", sa.Integer(), server_default="0", nullable=False))
     op.add_column("scan_event", sa.Column("attendant", sa.String(), nullable=True))
     op.add_column("scan_event", sa.Column("sale", sa.String(), nullable=True))
     op.add_column("scan_event", sa.Column("clock_suspect", sa.Integer(), server_default="0", nullable=False))
@@ -33,6 +34,7 @@ def downgrade() -> None:
     op.drop_table("claim")
     for table, column in (
         ("link", "scan"),
+        ("link", "late"),
         ("scan_event", "attendant"),
         ("scan_event", "sale"),
         ("scan_event", "clock_suspect"),

@@ -54,10 +54,13 @@ def _create_fraud_alert() -> None:
         *(sa.Column(name, sa.Integer(), nullable=False) for name in ("from_ms", "to_ms", "observed", "threshold")),
         sa.Column("median", sa.Integer(), nullable=True),
         sa.Column("unit", sa.String(), nullable=False),
+        sa.Column("other_ref", sa.Integer(), nullable=True),
+        sa.Column("other", sa.String(), nullable=True),
         *(sa.Column(name, sa.Integer(), nullable=False) for name in ("raised_ms", "updated_ms", "updates")),
         sa.Column("verdict", sa.String(), nullable=True),
         sa.Column("reviewed_ms", sa.Integer(), nullable=True),
         sa.ForeignKeyConstraint(["member_ref"], ["member.ref"]),
+        sa.ForeignKeyConstraint(["other_ref"], ["member.ref"]),
         sa.CheckConstraint("severity in ('info', 'alert')", name="fraud_severity_known"),
         sa.CheckConstraint(
             "verdict is null or verdict in ('confirmed', 'harmless', 'unclear')", name="fraud_verdict_known"
@@ -68,6 +71,7 @@ def _create_fraud_alert() -> None:
     subject = (sa.text("coalesce(member_ref, 0)"), sa.text("coalesce(attendant, '')"))
     op.create_index("fraud_alert_once", "fraud_alert", ["rule", "day", *subject], unique=True)
     op.create_index("fraud_alert_by_time", "fraud_alert", ["raised_ms"])
+    op.create_index("fraud_alert_by_member", "fraud_alert", ["member_ref", "rule"])
 
 
 def downgrade() -> None:

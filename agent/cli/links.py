@@ -1,0 +1,77 @@
+"""The commands about who a sale belongs to and who works on it: link, unlink, claim, release."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from agent.cli import show
+from agent.cli.app import sales
+from agent.cli.talk import ConfigOption, JsonOption, SocketOption, fail, print_json, question
+
+Reason = Annotated[str, typer.Option("--reason", help="Why; kept with your name.")]
+Terminal = Annotated[str, typer.Option("--terminal", help="A reader of the station file or a handheld.")]
+
+FROM_INPUT = "-"
+
+
+def _done(value: Any, as_json: bool) -> None:
+    if as_json:
+        print_json(value)
+    else:
+        show.done(value)
+
+
+@sales.command("link")
+def sales_link(
+    sale: str,
+    card: Annotated[str | None, typer.Option("--card", help="The member's card number.")] = None,
+    code: Annotated[
+        str | None, typer.Option("--code", help="The text of the member's code as scanned now; - reads it from input.")
+    ] = None,
+    reason: Annotated[str, typer.Option("--reason", help="Why, for late links and changes.")] = "",
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    socket: SocketOption = None,
+) -> None:
+    """Link a sale to the member whose code or card is here, or change a wrong link to that member."""
+    if (card is None) == (code is None):
+        fail("a link needs the member's code or card", "give one of --code and --card", 2)
+    if code == FROM_INPUT:
+        code = sys.stdin.readline().rstrip("\r\n")
+    _done(question(config, socket, "sales.link", {"sale": sale, "card": card, "code": code, "reason": reason}), as_json)
+
+
+@sales.command("unlink")
+def sales_unlink(
+    sale: str, reason: Reason, as_json: JsonOption = False, config: ConfigOption = None, socket: SocketOption = None
+) -> None:
+    """Remove a wrong link; its points go back."""
+    _done(question(config, socket, "sales.unlink", sale=sale, reason=reason), as_json)
+
+
+@sales.command("claim")
+def sales_claim(
+    sale: str,
+    terminal: Terminal = "cli",
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    socket: SocketOption = None,
+) -> None:
+    """Take a payable sale to work on at a terminal: others are told where it is in use."""
+    _done(question(config, socket, "sales.claim", sale=sale, terminal=terminal), as_json)
+
+
+@sales.command("release")
+def sales_release(
+    sale: str,
+    terminal: Terminal = "cli",
+    force: Annotated[bool, typer.Option("--force", help="Whoever has it; supervisors only.")] = False,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    socket: SocketOption = None,
+) -> None:
+    """Let a claimed sale go."""
+    _done(question(config, socket, "sales.release", sale=sale, terminal=terminal, force=force), as_json)
