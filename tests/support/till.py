@@ -166,7 +166,7 @@ class Till:
                 self.based.add(point)
                 step.tx.memory.add_baseline(
                     {
-                        "seq": 0,
+                        "seq": len(self.based) - 1,
                         "fuelling_point": point,
                         "nozzle": 1,
                         "epoch": 0,
