@@ -38,7 +38,7 @@ from agent.store.store import Store
 from agent.supervisor import Heart, Shell, Supervisor, sd_notify
 from agent.uplink import Uplink, install_id
 from drivers.commands import Command, GaugeCommand
-from drivers.device import of_points
+from drivers.device import Hinting, of_points
 from drivers.errors import DriverError
 from drivers.line import Line
 from drivers.readings import FuellingPointReading, Reading, TankReading
@@ -334,12 +334,24 @@ def _line_shell(name: str, line: Line, inbox: Inbox[Item], clock: Clock) -> Shel
 
     def shell(heart: Heart) -> None:
         generation = 0
+        told: set[str] = set()
         while heart.beat():
             for reading in line.turn():
                 generation = _deliver(inbox, clock, name, reading, generation)
+            if line.config.reader:
+                _tell_dropped(line, told)
         line.close()
 
     return shell
+
+
+def _tell_dropped(line: Line, told: set[str]) -> None:
+    """Say once for each reason that a reader drops codes, and what can be done; drivers keep no log."""
+    for name, count in line.counters().items():
+        if count and name.startswith("frames_rejected.") and name not in told:
+            told.add(name)
+            hints = [device.hints.get(name, "") for device in line.devices if isinstance(device, Hinting)]
+            _log.warning("reader drops codes", line=line.config.id, reason=name, hint="".join(hints))
 
 
 def _deliver(inbox: Inbox[Item], clock: Clock, line: str, reading: Reading, generation: int) -> int:

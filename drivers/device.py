@@ -91,6 +91,13 @@ class Counting(Protocol):
 
 
 @runtime_checkable
+class Hinting(Protocol):
+    """A device that knows what a person can do where a count of ``Counting`` rises. ``hints``: by the count's name."""
+
+    hints: Mapping[str, str]
+
+
+@runtime_checkable
 class Episodic(Protocol):
     """A device whose peer closes the connection after each answer by habit, as some TCP servers of gauges do.
 

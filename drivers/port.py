@@ -6,6 +6,7 @@ Knows descriptors and time-outs. Knows no protocol and never opens a port again 
 from __future__ import annotations
 
 import errno
+import fcntl
 import math
 import os
 import select
@@ -13,7 +14,7 @@ import socket
 import stat
 import termios
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 from urllib.parse import urlsplit
@@ -70,6 +71,10 @@ DISCARD_LIMIT = 65536  # a wire that babbles faster than we read must not hold t
 PTY_MAJORS = range(136, 144)  # Linux: the device numbers of pseudo terminals
 PCSC = "pcsc:"
 """How a port begins that is a card reader of the system's PC/SC service; a part of the reader's name may follow."""
+EVDEV = "evdev:"
+"""How a port begins that is an input device of the system, such as a scanner that types; its path follows."""
+GRAB = 0x40044590
+"""The request EVIOCGRAB: from now on nobody else gets the events of this device."""
 GENERIC = SerialSettings(9600, 8, "none", 1)  # used where neither the line nor its protocol says otherwise
 PARITIES = {"none": serial.PARITY_NONE, "even": serial.PARITY_EVEN, "odd": serial.PARITY_ODD}
 
@@ -77,7 +82,8 @@ PARITIES = {"none": serial.PARITY_NONE, "even": serial.PARITY_EVEN, "odd": seria
 def open_port(
     config: LineConfig, defaults: SerialSettings, marks: Marks | None = None, *, listen_only: bool = False
 ) -> Port:
-    """Open ``config.port``: a device path (exclusively), a pty, ``socket://host:port``, ``pcsc:``, or a pyserial URL.
+    """Open ``config.port``: a device path (exclusively), a pty, ``socket://host:port``, ``pcsc:``, ``evdev:PATH``, or a
+    pyserial URL.
 
     ``defaults`` are the protocol's serial settings, used where ``config.serial`` says ``None``; sockets ignore both.
     ``marks`` counts the characters that a serial port received damaged (parity, framing); they arrive all the same.
@@ -92,6 +98,8 @@ def open_port(
         from drivers.pcsc.port import PcscPort  # only where a station has such a reader
 
         return PcscPort(config.port)
+    if config.port.startswith(EVDEV):
+        return _open_input(config.port.removeprefix(EVDEV))
     settings = _merged(config.serial, defaults)
     try:
         try:
@@ -282,6 +290,24 @@ def _mark_errors(descriptor: int) -> None:
     termios.tcsetattr(descriptor, termios.TCSANOW, attributes)
 
 
+def _open_input(path: str) -> Port:
+    """Open an input device for us alone; a pipe, into which another program writes events, is nobody's keyboard."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    except OSError as error:
+        raise _not_opened(path, error, INPUT_HINTS) from error
+    try:
+        if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+            fcntl.ioctl(descriptor, GRAB, 1)
+    except OSError as error:
+        os.close(descriptor)
+        hint = "write the scanner's name below /dev/input/by-id, and stop whatever else reads this device"
+        raise WiringError(
+            f"{path} cannot be had alone ({error.strerror}): it would type into consoles", hint=hint
+        ) from error
+    return DescriptorPort(path, descriptor, lambda: os.close(descriptor))
+
+
 def _open_socket(url: str) -> Port:
     try:
         parts = urlsplit(url)
@@ -325,17 +351,24 @@ def _is_pty(name: str) -> bool:
     return stat.S_ISCHR(status.st_mode) and os.major(status.st_rdev) in PTY_MAJORS
 
 
-def _not_opened(name: str, error: Exception) -> PortLost:
+OPEN_HINTS: Mapping[int, str] = {
+    errno.ENOENT: "plug the adapter in, or correct the port of this line",
+    errno.ENODEV: "plug the adapter in, or correct the port of this line",
+    errno.ENXIO: "plug the adapter in, or correct the port of this line",
+    errno.EACCES: "add the user to group forecourt, or install the udev rule of the package",
+    errno.EPERM: "add the user to group forecourt, or install the udev rule of the package",
+    errno.EBUSY: "stop the other program that uses this port",
+    errno.EAGAIN: "stop the other program that uses this port",
+}
+INPUT_HINTS: Mapping[int, str] = {
+    errno.ENOENT: "plug the scanner in, or correct the port of this reader",
+    errno.ENODEV: "plug the scanner in, or correct the port of this reader",
+    errno.EACCES: "add a udev rule for this scanner, see docs/installer.md",
+}
+
+
+def _not_opened(name: str, error: Exception, hints: Mapping[int, str] = OPEN_HINTS) -> PortLost:
     number = error.args[0] if error.args and isinstance(error.args[0], int) else None
-    hints = {
-        errno.ENOENT: "plug the adapter in, or correct the port of this line",
-        errno.ENODEV: "plug the adapter in, or correct the port of this line",
-        errno.ENXIO: "plug the adapter in, or correct the port of this line",
-        errno.EACCES: "add the user to group forecourt, or install the udev rule of the package",
-        errno.EPERM: "add the user to group forecourt, or install the udev rule of the package",
-        errno.EBUSY: "stop the other program that uses this port",
-        errno.EAGAIN: "stop the other program that uses this port",
-    }
     words = os.strerror(number) if number is not None else str(error)
     hint = hints.get(number, "check the adapter and the serial settings") if number is not None else ""
     return PortLost(f"{name}: {words}", hint=hint or "check the adapter and the serial settings")

@@ -90,6 +90,7 @@ BUILT_IN: Mapping[str, str] = {
     "dart": "drivers.dart.driver:SPEC",
     "gilbarco": "drivers.gilbarco.driver:SPEC",
     "h-protocol": "drivers.h_protocol.driver:SPEC",
+    "hid": "drivers.hid.driver:SPEC",
     "lanfeng": "drivers.lanfeng.driver:SPEC",
     "pcsc": "drivers.pcsc.driver:SPEC",
     "pn532": "drivers.pn532.driver:SPEC",

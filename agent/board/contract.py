@@ -54,10 +54,11 @@ class PairingRequest(Body):
 
 
 class SessionRequest(Body):
-    """Who works with this device from now on."""
+    """Who works with this device from now on: an id with its PIN, or the number of a badge where badges sign in."""
 
-    staff: Annotated[str, Field(min_length=1, max_length=64)]
-    pin: Annotated[str, Field(min_length=1, max_length=64)]
+    staff: Annotated[str, Field(min_length=1, max_length=32)] | None = None
+    pin: Annotated[str, Field(min_length=1, max_length=32)] | None = None
+    badge: Annotated[str, Field(pattern=r"^[0-9]{4,24}$")] | None = None
 
 
 class Member(Body):

@@ -138,7 +138,7 @@ class Front:
     def _points(self, who: Caller) -> Response:
         station = self._station.settings.station
         try:
-            points = self._tiles.shown(who.device.id)
+            points, session = self._tiles.shown(who.device.id), self._tiles.session(who.device.id)
         except sqlite3.Error as failure:
             hint = "ask again; forecourt verify if it stays so"
             raise NotAllowed(503, "TRY_AGAIN", f"the database cannot be read: {failure}", hint=hint) from failure
@@ -149,8 +149,7 @@ class Front:
                 "language": station.language,
                 "currency": station.currency,
                 "exponent": station.exponent,
-                "attendant": None,
-                "needs_sign_in": bool(self._station.settings.staff),
+                **session,
                 "points": points,
             },
         )

@@ -1,4 +1,4 @@
-"""The tiles of a handheld: its fuelling points as they are now, and the sales there that are not paid yet.
+"""What a handheld shows: its fuelling points as they are now, sales there that are not paid yet, who is signed in.
 
 Reads the live board and the database; of members it knows only whether a sale has one.
 """
@@ -11,7 +11,7 @@ from typing import Any
 from agent.clock import Clock
 from agent.live import LiveBoard
 from agent.settings import Settings
-from agent.store.handheld_queries import unpaid
+from agent.store.handheld_queries import signed_in, unpaid
 
 FLOWING = frozenset({"Started", "Fuelling", "SuspendedStarted", "SuspendedFuelling"})
 
@@ -30,6 +30,13 @@ class Tiles:
         points = self._served.get(device, ())
         sales = self._sales(points)
         return [self._point(number, sales.get(number, [])) for number in sorted(points)]
+
+    def session(self, device: str) -> dict[str, Any]:
+        """Return who is signed in at ``device``, and whether somebody must be. Raises sqlite3.Error."""
+        staff_id, name, has_staff = signed_in(self._settings.store.path, device)
+        named = {person.id: person.name for person in self._settings.staff}
+        attendant = None if staff_id is None else {"id": staff_id, "name": named.get(staff_id) or name or staff_id}
+        return {"attendant": attendant, "needs_sign_in": has_staff or bool(named)}
 
     def _point(self, number: int, sales: list[dict[str, Any]]) -> dict[str, Any]:
         known = self._live.points.get(number, {})

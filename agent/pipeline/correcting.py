@@ -115,6 +115,7 @@ def _settled(step: Step, sale: str) -> tuple[Row, Row]:
 
 def _give_back(step: Step, row: Row, settled: Row, amount_minor: int, what: str, *, by: By) -> dict[str, Any]:
     sale, before = row["id"], row["refunded_minor"]
+    _refuse_if_parted(step, sale)
     left = settled["net_minor"] - before
     if amount_minor > left or amount_minor < 0 or (amount_minor == 0 and left > 0):
         raise RequestRefused(
@@ -347,6 +348,15 @@ def late_points(step: Step, sale: str) -> None:
     settling.hold(step, fresh, link["member_ref"], written.id)
 
 
+def _refuse_if_parted(step: Step, sale: str) -> None:
+    """What its member would lose or gain cannot be said any more of a sale that names nobody. Raises RequestRefused."""
+    if step.tx.sales.is_parted(sale):
+        raise RequestRefused(
+            f"sale {sale} is so old that this station does not know its member any more",
+            hint="head office has its records and corrects it there",
+        )
+
+
 def refuse_if_given_back(step: Step, sale: str) -> None:
     """A link is not changed once money was given back, once the sale was paid with points or a coupon, and while a
     quote for its member holds it. Raises RequestRefused.
@@ -354,6 +364,7 @@ def refuse_if_given_back(step: Step, sale: str) -> None:
     row = step.tx.sales.row(sale)
     if row is None:
         return
+    _refuse_if_parted(step, sale)
     if row["voided"] or row["refunded_minor"]:
         raise RequestRefused(
             f"money of sale {sale} was given back: its member cannot be changed any more",

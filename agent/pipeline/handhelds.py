@@ -17,8 +17,8 @@ from agent.store.queries import utc
 class CallRefused(RequestRefused):
     """A handheld's wish cannot be followed. ``status``: as HTTP tells it, ``word``: what programs look at."""
 
-    def __init__(self, status: int, word: str, message: str, *, hint: str) -> None:
-        super().__init__(message, hint=hint)
+    def __init__(self, status: int, word: str, message: str, *, hint: str, keeps: bool = False) -> None:
+        super().__init__(message, hint=hint, keeps=keeps)
         self.status = status
         self.word = word
 

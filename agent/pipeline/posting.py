@@ -110,19 +110,30 @@ def _check_served(step: Step, device: str, sale: str | None) -> None:
 def _attendant(step: Step, device: str) -> str | None:
     """Return who is signed in; where the station has a list of its people, somebody must be."""
     staff_id = people.attendant_at(step, device)
-    if staff_id is None and step.settings.staff:
+    if staff_id is None and (step.settings.staff or step.tx.people.ids()):
         raise CallRefused(403, "NOT_SIGNED_IN", "nobody is signed in at this device", hint="sign in first")
     return staff_id
 
 
-def _sign_in(step: Step, device: str, args: dict[str, Any], _key: bytes) -> dict[str, Any]:
-    try:
-        person = people.sign_in(step, args["staff"], args["pin"], device)
-    except RequestRefused as failure:
-        refused = CallRefused(403, "NOT_SIGNED_IN", str(failure), hint=failure.hint)
-        refused.keeps = failure.keeps
-        raise refused from failure
+def _sign_in(step: Step, device: str, args: dict[str, Any], index_key: bytes) -> dict[str, Any]:
+    staff_id, pin, badge = args["staff"], args["pin"], args["badge"]
+    if badge is not None:
+        person = people.badge_scanned(step, device, badge, index_key)
+    elif staff_id is not None and pin is not None:
+        person = _by_pin(step, device, staff_id, pin)
+    else:
+        person = None
+    if person is None:
+        hint = "send staff with pin, or the number of a badge where [shift] badge_signs_in is on"
+        raise CallRefused(403, "NOT_SIGNED_IN", "this signs nobody in", hint=hint)
     return {"device": device, "attendant": {"id": person.id, "name": person.name}}
+
+
+def _by_pin(step: Step, device: str, staff_id: str, pin: str) -> people.Staff:
+    try:
+        return people.sign_in(step, staff_id, pin, device)
+    except RequestRefused as no:
+        raise CallRefused(403, "NOT_SIGNED_IN", str(no), hint=no.hint, keeps=no.keeps) from no
 
 
 def _sign_out(step: Step, device: str, _args: dict[str, Any], _key: bytes) -> dict[str, Any]:

@@ -15,10 +15,14 @@ from agent.domain import retention as nights
 from agent.pipeline.memory import Privacy
 from agent.pipeline.step import Step
 from agent.settings.privacy import PrivacySettings
+from agent.store.pseudonyms import PseudonymTable
 from agent.store.retention import COUNTED, RetentionTable
 
 SLICE = 200
 """Plain rows deleted within one step: well under the milliseconds that a sale may wait."""
+
+SALE_WEIGHT = 40
+"""A sale that loses its member costs so many of them."""
 
 META = "privacy_nights"
 
@@ -52,6 +56,25 @@ def _table(step: Step) -> RetentionTable:
     return RetentionTable(step.tx.connection)
 
 
+def months_ms(count: int) -> int:
+    """Return so many months as milliseconds, each with 31 days: nothing goes a day early."""
+    return 31 * count * nights.DAY_MS
+
+
+def _part(step: Step, before_ms: int, at_most: int) -> int:
+    """Let the oldest sales name pseudonyms where they named members; returns how many sales that were."""
+    table = PseudonymTable(step.tx.connection)
+    old = table.old(before_ms, at_most)
+    for sale, month in old:
+        for member_ref in table.members_of(sale):
+            pseudonym = table.pseudonym(member_ref, month, step.random_bits(63))
+            table.part(sale, member_ref, pseudonym)
+    if len(old) < at_most:
+        until_ms = table.delivered_before(before_ms)
+        table.forget_months(before_ms, f"{step.local(until_ms):%Y-%m}")
+    return len(old)
+
+
 KEPT: tuple[Kept, ...] = (
     Kept(
         "scan_events",
@@ -70,6 +93,13 @@ KEPT: tuple[Kept, ...] = (
         lambda privacy: privacy.card_counters,
         lambda step, before: step.tx.cards.due(before),
         lambda step, before, n: step.tx.cards.drop(before, n),
+    ),
+    Kept(
+        "sales",
+        lambda privacy: months_ms(privacy.sales_months),
+        lambda step, before: PseudonymTable(step.tx.connection).due(before),
+        _part,
+        weight=SALE_WEIGHT,
     ),
 )
 """Every kind of data with a term, in the order in which it is looked through."""
@@ -159,6 +189,7 @@ def _begin(step: Step, known: Privacy, *, asked: bool) -> None:
         step.tx.memory.set_meta(META, json.dumps({"last_ms": seen.last_ms, "hold_until_ms": seen.hold_until_ms}))
         known = replace(known, nights=seen, looked=tonight)
     if not problem:
+        PseudonymTable(step.tx.connection).note_delivered(step.stamp.wall_ms)
         runs = _table(step).runs()
         left = [kept.name for kept in KEPT if asked or kept.name not in runs or runs[kept.name]["night"] != tonight]
         known = replace(known, tonight=tonight, left=tuple(left), swept=None if left else tonight)

@@ -200,7 +200,7 @@ class ReaderSettings(Section):
     """[[reader]]: one fuelling point makes it fixed, several make it roaming. A handheld has no port."""
 
     id: WireName
-    kind: Literal["serial-scanner", "pcsc", "pn532", "handheld"] = "serial-scanner"
+    kind: Literal["serial-scanner", "hid", "pcsc", "pn532", "handheld"] = "serial-scanner"
     port: str = ""
     serial: SerialSection = SerialSection()
     options: dict[str, Any] = Field(default_factory=dict)

@@ -21,6 +21,7 @@ class PrivacySettings(Section):
 
     field_key_file: Path | None = Field(default=None, strict=False)
     at: MinutesOfDay = 150
-    scan_events: Annotated[DurationMs, Field(ge=DAY_MS)] = 180 * DAY_MS
+    scan_events: Annotated[DurationMs, Field(ge=DAY_MS, le=366 * DAY_MS)] = 180 * DAY_MS
     spent_codes: Annotated[DurationMs, Field(ge=7 * DAY_MS)] = 7 * DAY_MS
     card_counters: Annotated[DurationMs, Field(ge=DAY_MS)] = 30 * DAY_MS
+    sales_months: Annotated[int, Field(ge=13, le=240)] = 24

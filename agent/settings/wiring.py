@@ -5,6 +5,7 @@ Reports where the fault stands in the file. Knows no protocol.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,8 +15,12 @@ from drivers import registry
 from drivers.config import LineConfig
 from drivers.errors import WiringError
 from drivers.places import Path
+from drivers.port import EVDEV
 
 Report = Callable[[Path, str, str], None]
+
+_BY_ORDER = re.compile(r"/dev/(?:tty(?:USB|ACM)|input/event)[0-9]+")
+"""Names that the system gives in the order of plugging in."""
 
 _USERS = {
     "dispenser": ("fuelling_point", "dispenser", "name a line of dispensers"),
@@ -46,8 +51,19 @@ def warnings(settings: model.Settings) -> list[tuple[str, str, str, str]]:
     return [
         (config.id, *warning)
         for config in settings.line_configs()
-        for warning in registry.spec(config.protocol).warn_options(config.options)
+        for warning in [*_unsteady(config.port), *registry.spec(config.protocol).warn_options(config.options)]
     ]
+
+
+def _unsteady(port: str) -> list[registry.OptionProblem]:
+    """Return a warning for a port whose name another device may have after the next start."""
+    path = port.removeprefix(EVDEV)
+    if _BY_ORDER.fullmatch(path) is None:
+        return []
+    where = (
+        "/dev/input/by-id/...-event-kbd" if port.startswith(EVDEV) else "/dev/serial/by-id/... or /dev/forecourt/..."
+    )
+    return [("port", f"{path} is whichever device was plugged in first", f"name it by {where}")]
 
 
 def _spec(protocol: str) -> registry.DriverSpec | WiringError:

@@ -29,6 +29,14 @@ def unpaid(path: Path, points: Sequence[int], now_ms: int) -> list[dict[str, Any
     return [dict(row) for row in rows]
 
 
+def signed_in(path: Path, device: str) -> tuple[str | None, str | None, bool]:
+    """Return (id, name) of who is signed in at ``device``, and whether the list of staff has anybody."""
+    with _open(path) as db:
+        row = db.execute(_SIGNED_IN, (device,)).fetchone()
+        has_staff = db.execute("SELECT EXISTS (SELECT 1 FROM staff)").fetchone()[0]
+    return (None, None, bool(has_staff)) if row is None else (row["staff"], row["name"], bool(has_staff))
+
+
 def paired(path: Path) -> list[dict[str, Any]]:
     """Return the paired devices, by name. Raises sqlite3.Error."""
     with _open(path) as db:
@@ -53,3 +61,7 @@ SELECT s.id, s.fuelling_point, s.nozzle, s.grade, s.volume_ml, s.amount_minor, s
 FROM sale s WHERE s.state = 'Payable'
 """
 _NEWEST = "ORDER BY s.ended_ms DESC, s.id DESC LIMIT ?"
+_SIGNED_IN = """
+SELECT a.staff, s.name FROM attendance a LEFT JOIN staff s ON s.id = a.staff
+WHERE a.terminal = ? AND a.until_ms IS NULL
+"""

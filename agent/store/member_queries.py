@@ -110,7 +110,7 @@ SELECT m.*,
        (SELECT sum(points) FROM posting p WHERE {_SINCE} AND p.account = 'member:pending') AS pending
 FROM member m
 """  # noqa: S608
-_IS_NO_ALIAS = "m.ref NOT IN (SELECT ref FROM member_alias)"
+_IS_NO_ALIAS = "m.ref > 0 AND m.ref NOT IN (SELECT ref FROM member_alias)"
 _MERGED = f"{_MEMBERS} JOIN member_alias a ON a.ref = m.ref WHERE a.to_ref = ? ORDER BY m.ref"
 _ENROLLED = f"""
 SELECT e.* FROM member m JOIN enrolment e ON e.member = m.id WHERE m.ref IN {REFS} ORDER BY e.at_ms LIMIT 1

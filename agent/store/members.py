@@ -89,9 +89,8 @@ class Put(NamedTuple):
     """What head office tells of one member: opaque id (16 hex digits), no person's own numbers.
 
     ``growth``: ``None`` where it is not told: what was counted here stands. ``indexes``: keyed blind indexes; ``op``:
-    the number of the change that told it. ``base_lots``: JSON of its lots, ``base_points`` their sum; ``as_of``: JSON of
-    the place in our journal up to which they hold what happened here.
-    ``tank_ml``: the size of its registered tank.
+    the number of the change that told it. ``base_lots``: JSON of its lots, ``base_points`` their sum; ``as_of``: JSON
+    of the place in our journal up to which they hold what happened here. ``tank_ml``: the size of its registered tank.
     """
 
     id: str
@@ -274,7 +273,6 @@ class MemberTable:
         if target["ref"] == old["ref"]:
             return None  # head office merged them the other way round before
         merging.merge(self._connection, old, target, op=op, at_ms=at_ms)
-        self._cards.move(old["ref"], target["ref"])
         return str(target["id"])
 
     def count_use(self, ref: int, *, visits: int, growth: int) -> None:

@@ -255,6 +255,11 @@ class SaleTable:
         """Return the active link of a sale with the member's id and mask."""
         return _ACTIVE_LINK.first(self._raw, {"of_sale": sale})
 
+    def is_parted(self, sale: str) -> bool:
+        """Return whether a sale is so old that it names a pseudonym and its member no more."""
+        here = (LINK.c.sale == sale) & (LINK.c.member_ref < 0)
+        return self._connection.execute(select(LINK.c.id).where(here).limit(1)).first() is not None
+
     def count_links(self, sale: str) -> int:
         """Return how many links a sale has had."""
         return int(self._connection.execute(select(func.count()).where(LINK.c.sale == sale)).scalar_one())

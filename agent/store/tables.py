@@ -296,7 +296,6 @@ SCAN_EVENT = Table(
     _text("attendant", nullable=True),
     _text("sale", nullable=True),
     _integer("clock_suspect", server_default="0"),
-    Index("scan_event_by_time", "at_ms"),
 )
 """What a reader's scan came to. Never the text."""
 

@@ -67,10 +67,15 @@ class FrameDecoder:
         self._dropping = False
 
     def _take(self) -> list[Frame]:
-        text = self._frame.decode("latin-1").removeprefix(self._preamble)
+        frame = frame_of(self._frame.decode("latin-1").removeprefix(self._preamble))
         self._frame.clear()
         self._dropping = False
-        match = _AIM_ID.match(text)
-        symbology = match[0] if match else None
-        text = text[len(symbology or "") :]
-        return [Frame(text, symbology)] if text else []
+        return [] if frame is None else [frame]
+
+
+def frame_of(text: str) -> Frame | None:
+    """Return a text without its AIM id, which is taken off once, as a scan; ``None`` for one that is empty then."""
+    match = _AIM_ID.match(text)
+    symbology = match[0] if match else None
+    bare = text[len(symbology or "") :]
+    return Frame(bare, symbology) if bare else None

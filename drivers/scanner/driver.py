@@ -30,6 +30,11 @@ MAX_PREAMBLE = 32
 
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s)")
 
+HINTS: Mapping[str, str] = {
+    "frames_rejected.too_long": "longer than any code: check the speed of the line, and what hangs on it",
+    "frames_rejected.cut_short": "codes come without an end: set a suffix of CR LF, or unterminated = true",
+}
+
 HELP: Mapping[str, str] = {
     "preamble": "fixed text that the scanner sends before each code, up to 32 characters; default none",
     "tab_ends": "true when the scanner ends a code with TAB; default false",
@@ -52,6 +57,7 @@ class SerialScanner:
     """One scanner on its own port; online as soon as the port is open."""
 
     capabilities = CAPABILITIES
+    hints = HINTS
 
     def __init__(self, config: LineConfig) -> None:
         self.device_id = f"reader:{config.reader}"

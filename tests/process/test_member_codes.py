@@ -26,7 +26,10 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 
 def test_a_station_takes_what_head_office_signs_until_it_is_revoked(site: Site) -> None:
-    """Published over the broker, a code from `codes issue` is taken at a scanner; revoked, it is refused there."""
+    """Published over the broker, a code from `codes issue` is taken at a scanner; revoked, it is refused there.
+
+    What is longer than any code is no scan, and is told once however often it comes.
+    """
     site.import_members((CARD,))
     at_head_office(site, "rotate", "--purpose", "printed")
     site.start_hq()
@@ -34,8 +37,10 @@ def test_a_station_takes_what_head_office_signs_until_it_is_revoked(site: Site) 
     wire = PtyWire(site.folder / "scanner")
     wire.plug()
     site.write_config({**site.no_devices(), "readers": {reader: str(site.folder / "scanner")}})
-    site.start_agent()
+    agent = site.start_agent()
     eventually(lambda: keys_in_force(site) == [1], WITHIN_S, "the key set is in force")
+    for _ in range(2):
+        wire.write(b"x" * 600 + b"\r")
     text = issued(site)
     checked = at_station(site, "check", text, "--config", str(site.config), "--json")
     assert json.loads(checked.stdout)["outcome"] == "ACCEPTED", checked.output
@@ -49,6 +54,8 @@ def test_a_station_takes_what_head_office_signs_until_it_is_revoked(site: Site) 
     wire.write(f"]Q1{other}\r\n".encode())
     eventually(lambda: outcomes(site)[1:] == ["KEY_NOT_VALID"], WITHIN_S, "the code is refused")
     assert at_station(site, "check", other, "--config", str(site.config)).exit_code == 1
+    dropped = [json.loads(line) for line in agent.text.splitlines() if '"reader drops codes"' in line]
+    assert [(line["reason"], bool(line["hint"])) for line in dropped] == [("frames_rejected.too_long", True)]
     wire.unplug()
 
 

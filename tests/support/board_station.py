@@ -46,11 +46,8 @@ class BoardStation(Till):
 
     def start(self) -> None:
         """Start pipeline and web server on the database as it is."""
-        self.settings = with_board(self.settings, self.tls, self._handhelds)
-        self.start_as_it_is()
-
-    def start_as_it_is(self) -> None:
-        """Start with the settings as the test has changed them."""
+        if self.settings.board is None:
+            self.settings = with_board(self.settings, self.tls, self._handhelds)
         super().start()
         self.inbox: Inbox[Item] = Inbox()
         self.live: LiveBoard = self.pipeline._live

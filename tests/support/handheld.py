@@ -69,6 +69,12 @@ class Handheld:
             self._connection.close()
         self._connection = None
 
+    def move_to(self, port: int | None) -> None:
+        """The station listens elsewhere now."""
+        assert port is not None
+        self.hang_up()
+        self.port, self.host = port, f"127.0.0.1:{port}"
+
     @property
     def origin(self) -> str:
         """What a browser names as the page's origin."""

@@ -50,9 +50,7 @@ def test_the_same_scan_asked_again_gets_the_first_answer_after_a_restart_too(sta
         first = page.scan(CARD, named=named)
         again = page.scan(CARD, named=named)
         station.restart(60)
-        page.hang_up()
-        page.port = station.board.port or 0
-        page.host = f"127.0.0.1:{page.port}"
+        page.move_to(station.board.port)
         late = page.scan(CARD, named=named)
     assert first.value["outcome"] == "LINKED_EARN_ONLY"
     assert (again.value, late.value) == (first.value, first.value)
@@ -164,10 +162,8 @@ def test_a_handheld_sees_and_serves_its_own_points_only(station: BoardStation) -
     """A device for point 1 has no tile of point 2, and a sale of point 2 is not for it to link."""
     readers = station.settings.reader
     narrowed = tuple(r.model_copy(update={"fuelling_points": (2,)}) if r.id == "H02" else r for r in readers)
-    station.end()
-    station.store.close()
     station.settings = station.settings.model_copy(update={"reader": narrowed})
-    station.start_as_it_is()
+    station.restart()
     sale = station.sale()
     with station.pair("H02") as page:
         assert [point["fuelling_point"] for point in page.insist("GET", "/v1/points").value["points"]] == [2]

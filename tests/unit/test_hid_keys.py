@@ -36,6 +36,7 @@ def typed(events: Events, decoder: KeyDecoder | None = None) -> list[str]:
 END: Events = [(EV_KEY, ENTER, DOWN), (EV_KEY, ENTER, UP)]
 
 
+@pytest.mark.proves("vectors", "hid")
 def test_the_worked_example_with_keys_that_interleave() -> None:
     """FM1: with the next key down before the last is up."""
     pressed = [(42, 1), (33, 1), (50, 1), (33, 0), (50, 0), (42, 0), (2, 1), (2, 0), (42, 1), (39, 1), (39, 0), (42, 0)]

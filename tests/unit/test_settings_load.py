@@ -13,6 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agent.settings import SettingsError, load
+from agent.settings.wiring import warnings
 from tests.support.station_file import STATION, changed, faults, line_of, loaded
 
 EXAMPLE = Path(__file__).parents[2] / "config" / "station.example.toml"
@@ -131,6 +132,26 @@ def test_check_config_warns_of_a_security_code_in_the_file(tmp_path: Path) -> No
     assert "12X456" not in run.stderr + run.stdout
     (warning,) = json.loads(forecourt("check-config", str(file), "--json").stdout)["warnings"]
     assert warning["option"] == "security_code"
+
+
+@pytest.mark.parametrize(
+    ("kind", "port", "steady"),
+    [
+        ("serial-scanner", "/dev/ttyACM0", "/dev/serial/by-id"),
+        ("serial-scanner", "/dev/serial/by-id/usb-ACME-if00", None),
+        ("hid", "evdev:/dev/input/event12", "/dev/input/by-id"),
+        ("hid", "evdev:/dev/input/by-id/usb-ACME-event-kbd", None),
+    ],
+)
+def test_a_port_named_by_the_order_of_plugging_in_is_warned_of(
+    tmp_path: Path, kind: str, port: str, steady: str | None
+) -> None:
+    """After the next start another device may have that name: the warning says where the steady ones are."""
+    file = tmp_path / "station.toml"
+    reader = f'[[reader]]\nid = "another"\nkind = "{kind}"\nport = "{port}"\nfuelling_points = [1]\n\n[sales]'
+    file.write_text(EXAMPLE.read_text(encoding="utf-8").replace("[sales]", reader, 1), encoding="utf-8")
+    hints = [hint for line, option, _, hint in warnings(load(file)) if (line, option) == ("reader-another", "port")]
+    assert [steady in hint for hint in hints] == ([] if steady is None else [True])
 
 
 def test_check_config_is_content_with_the_example() -> None:
