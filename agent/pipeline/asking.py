@@ -53,7 +53,10 @@ def _masked(asked: Asked) -> Asked:
 
 def _reference(given: Any) -> str | None:
     """Return the reference of a tender; live money and bank cards are refused, never kept. Raises RequestRefused."""
-    if isinstance(given, str) and identity.classify(given).kind in (identity.Kind.PAYMENT_CODE, identity.Kind.BANK_CARD):
+    if isinstance(given, str) and identity.classify(given).kind in (
+        identity.Kind.PAYMENT_CODE,
+        identity.Kind.BANK_CARD,
+    ):
         raise RequestRefused(
             "a reference must not be a payment code or the number of a bank card",
             hint="give the number that the slip or the terminal shows for this payment",

@@ -17,8 +17,8 @@ from typing import Any
 
 from agent.store import verify_loyalty as loyalty
 from agent.store import verify_members as enrolled
-from agent.store.pseudonyms import CARRIED
 from agent.store import verify_shifts as shifts
+from agent.store.pseudonyms import CARRIED
 from sync.records import hash_0, hash_next
 
 MAX_FINDINGS = 200
