@@ -18,6 +18,7 @@ def application() -> Typer:
         device,
         device_maps,
         first,
+        fraud,
         handhelds,
         links,
         loyalty,
