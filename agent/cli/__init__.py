@@ -21,9 +21,11 @@ def application() -> Typer:
         handhelds,
         links,
         loyalty,
+        people,
         rules,
         rules_explain,
         rules_lint,
+        shifts,
     )
     from agent.cli.app import app
 
