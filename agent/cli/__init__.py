@@ -23,9 +23,11 @@ def application() -> Typer:
         links,
         loyalty,
         privacy,
+        people,
         rules,
         rules_explain,
         rules_lint,
+        shifts,
     )
     from agent.cli.app import app
 

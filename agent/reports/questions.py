@@ -16,7 +16,7 @@ from agent.settings import Settings
 
 
 class Reports:
-    """Everything people look up about points, offers, staff and shifts of one station. Raises NotFound and BadArgument."""
+    """What people look up about points, offers, staff and shifts of one station. Raises NotFound and BadArgument."""
 
     def __init__(self, settings: Settings, clock: Clock, index_key: bytes | None) -> None:
         path = settings.store.path
