@@ -94,7 +94,9 @@ class Board:
             certificate = certificates.load(wanted.certificate_file, wanted.key_file)
         secret = device_secret(self._settings.store.path)
         station = Station(self._settings, self._live, self._inbox, self._clock, secret)
-        server = Server(wanted.address, None if certificate is None else certificate.tls, wanted.networks, self._patience)
+        server = Server(
+            wanted.address, None if certificate is None else certificate.tls, wanted.networks, self._patience
+        )
         port = server.open()
         self.port = port
         self._look_at_ms = 0

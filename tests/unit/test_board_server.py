@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import socket
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from random import Random
 
@@ -56,6 +56,16 @@ def said(station: BoardStation, text: bytes) -> bytes:
         connection.sendall(text)
         connection.shutdown(socket.SHUT_WR)
         return everything(connection)
+
+
+def hung_up(connection: socket.socket) -> bool:
+    """Whether the server has ended a connection on which it has nothing to say."""
+    try:
+        return connection.recv(1) == b""
+    except TimeoutError:
+        return False
+    except ConnectionError:
+        return True
 
 
 def is_well(station: BoardStation) -> bool:
@@ -115,28 +125,23 @@ def test_no_bytes_whatsoever_raise_anything_but_malformed() -> None:
             if talk.request() is not None:
                 requests += 1
                 assert talk.answer(Response(200, (), b"x")).startswith(b"HTTP/1.1 200")
-        except Malformed as problem:
+        except Malformed:
             refused += 1
-            if talk.may_answer:
-                assert talk.answer(Response(problem.status, (), b"")).startswith(b"HTTP/1.1 ")
+        if talk.may_answer:
+            assert talk.answer(Response(400, (), b"")).startswith(b"HTTP/1.1 400")
     assert requests > 1_000
     assert refused > 1_000
 
 
 def test_a_client_that_dribbles_is_hung_up_on(station: BoardStation) -> None:
     """A byte now and then (slowloris) buys no time: the whole request has 0.2 s here, 5 s in earnest."""
+    sent = 0
     with closing(dialled(station)) as connection:
         connection.settimeout(0.01)
-        sent = 0
-        with pytest.raises(ConnectionError):
-            for letter in b"GET / HTTP/1.1\r\nX: " + b"x" * 4_000:
-                connection.sendall(bytes([letter]))
-                sent += 1
-                try:
-                    if connection.recv(1) == b"":
-                        raise ConnectionResetError
-                except TimeoutError:
-                    pass
+        while not hung_up(connection) and sent < 4_000:
+            with suppress(ConnectionError):
+                connection.sendall(b"GET / HTTP/1.1\r\nX: "[sent : sent + 1] or b"x")
+            sent += 1
     assert 0 < sent < 4_000
     assert is_well(station)
 
