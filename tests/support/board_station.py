@@ -26,7 +26,17 @@ from tests.support.till import Till
 from tests.support.tls_files import TlsFiles
 
 CARD = "9156000012345677"
-GENEROUS = Patience(connections=64, from_one_address=64, new=Rate(10_000, 10_000), accept_s=0.02, answer_s=20)
+GENEROUS = Patience(
+    connections=64,
+    from_one_address=64,
+    new=Rate(10_000, 10_000),
+    accept_s=0.02,
+    handshake_s=60,
+    request_s=60,
+    idle_s=120,
+    send_s=60,
+    answer_s=20,
+)
 """No limit is in a test's way, however busy the machine is."""
 
 
