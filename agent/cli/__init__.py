@@ -18,13 +18,16 @@ def application() -> Typer:
         device,
         device_maps,
         first,
+        fraud,
         handhelds,
         links,
         loyalty,
         privacy,
+        people,
         rules,
         rules_explain,
         rules_lint,
+        shifts,
     )
     from agent.cli.app import app
 

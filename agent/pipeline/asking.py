@@ -14,6 +14,7 @@ from agent.inbox import Asked
 from agent.pipeline import alerting, correcting, handhelds, people, points, pricing, quoting, settling
 from agent.pipeline.arguments import by as _by
 from agent.pipeline.arguments import number, optional_number, sale_meant, terminal, text
+from agent.pipeline.asking_fraud import FRAUD
 from agent.pipeline.asking_links import LINKS
 from agent.pipeline.asking_members import MEMBERS
 from agent.pipeline.asking_people import PEOPLE
@@ -53,7 +54,10 @@ def _masked(asked: Asked) -> Asked:
 
 def _reference(given: Any) -> str | None:
     """Return the reference of a tender; live money and bank cards are refused, never kept. Raises RequestRefused."""
-    if isinstance(given, str) and identity.classify(given).kind in (identity.Kind.PAYMENT_CODE, identity.Kind.BANK_CARD):
+    if isinstance(given, str) and identity.classify(given).kind in (
+        identity.Kind.PAYMENT_CODE,
+        identity.Kind.BANK_CARD,
+    ):
         raise RequestRefused(
             "a reference must not be a payment code or the number of a bank card",
             hint="give the number that the slip or the terminal shows for this payment",
@@ -219,6 +223,7 @@ OPERATIONS: dict[str, tuple[Operation, str]] = {
     "device.pair": (handhelds.open_pairing, SUPERVISOR),
     "device.unpair": (handhelds.unpair, SUPERVISOR),
     **PRIVACY,
+    **FRAUD,
     **MEMBERS,
     **PEOPLE,
 }

@@ -291,7 +291,13 @@ enrolment = Table(
     _text("station"),
     _text("member"),
     _text("mask", null=True),
+    _text("by", null=True),
+    _text("phone_index", null=True),
+    _text("plate_index", null=True),
+    _text("contact", null=True),
+    _text("became", null=True),
     UniqueConstraint("member"),
+    Index(None, "became"),
 )
 delivery = Table(
     "delivery",
@@ -307,6 +313,23 @@ delivery = Table(
     _text("console_start", null=True),
     UniqueConstraint("station", "tank", "start", "start_volume_ml"),
     Index(None, "station", "tank", "console_start"),
+)
+shift = Table(
+    "shift",
+    metadata,
+    _of_record(),
+    _text("station"),
+    _text("shift"),
+    _text("event"),
+    _big("number", null=True),
+    _text("opened_at", null=True),
+    _text("closed_at", null=True),
+    _text("by", null=True),
+    _big("sales", null=True),
+    _big("sold_ml", null=True),
+    _big("moved_ml", null=True),
+    _big("gross_minor", null=True),
+    Index(None, "station", "shift"),
 )
 alert = Table(
     "alert",

@@ -12,7 +12,10 @@ from tests.support.station import VirtualStation
 from tests.support.station_checks import booked_sales, check_invariants, true_sales
 from tests.support.station_plans import busy, by_hand
 
-APART = ("backup.", "delivery.", "restore.", "rebirth.", "quote.", "lease.", "refund.")
+APART = (
+    *("backup.", "delivery.", "restore.", "rebirth.", "quote.", "lease.", "refund."),
+    *("board.", "card.", "enrol.", "shift."),
+)
 OF_A_DAY = sorted(name for name in NAMES if not name.startswith(APART))
 """Steps of ordinary selling; those of backups, rebirths and of what a customer asks for have tests of their own."""
 

@@ -1,4 +1,4 @@
-"""What people and head office do beside the pumps in a day: prices held and settled, money given back, leases lent.
+"""What people and head office do beside the pumps in a day: prices held, money given back, members, shifts, leases.
 
 Whoever gets no answer, because the agent died, asks again with the same request. Knows no fault; judges nothing.
 """
@@ -15,7 +15,7 @@ from agent.pipeline.step import Step
 from tests.simulation.station import SimStation
 from tests.support.head_office_says import member_of
 
-EVERY_SALES = 3
+EVERY_SALES = 2
 """Somebody does something after so many sales."""
 
 LEASE_FOR_MS = 4 * 3_600_000
@@ -41,7 +41,8 @@ class People:
         if sold >= self._next_at:
             self._next_at = sold + EVERY_SALES
             self._count += 1
-            self._waiting.append((self._hold, self._lend, self._give_back)[self._count % 3]())
+            errands = (self._hold, self._lend, self._give_back, self._enrol, self._hold, self._change_shift)
+            self._waiting.append(errands[self._count % len(errands)]())
         while self._waiting:
             self._waiting[0]()
             self._waiting.pop(0)
@@ -91,6 +92,30 @@ class People:
 
     def _ask(self, sale: str, op: str, request: str, **args: int) -> None:
         self._station.ask(op, sale=sale, reason="customer complained", request=request, **args)
+
+    # --- members and shifts ---------------------------------------------------------------------------------------------
+
+    def _enrol(self) -> Errand:
+        """A customer becomes a member with the sale that waits; now and then somebody who is one already."""
+        phone = f"138{self._rng.randrange(10**4):08d}"
+        payable = self._station.rows("SELECT id FROM sale WHERE state = 'Payable' ORDER BY rowid DESC LIMIT 1")
+        sale = payable[0]["id"] if payable and self._rng.randrange(2) else None
+        wish = {"phone": phone, "sale": sale, "request": f"enrol-{self._count}"}
+
+        def enrol() -> None:
+            self._station.ask("members.enrol", **wish)
+
+        return enrol
+
+    def _change_shift(self) -> Errand:
+        """One shift ends and the next begins, while the pumps go on."""
+        n = self._count
+
+        def change() -> None:
+            self._station.ask("shift.close", request=f"close-{n}")
+            self._station.ask("shift.open", request=f"open-{n}")
+
+        return change
 
     # --- head office lends ----------------------------------------------------------------------------------------------
 
