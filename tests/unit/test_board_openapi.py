@@ -44,7 +44,9 @@ class Checked:
         told = device.ask(method, path, value, **headers)
         named = re.sub(r"/[0-9A-Z]{26}$", "/{sale}", path)
         answer = self.document["paths"][named][method.lower()]["responses"].get(str(told.status))
-        assert answer is not None, f"{method} {named} answers {told.status}, which the document does not say: {told.value}"
+        assert answer is not None, (
+            f"{method} {named} answers {told.status}, which the document does not say: {told.value}"
+        )
         schema = answer["content"]["application/json"]["schema"]
         assert problems(told.value, schema, self.document) == [], (method, path, told.value)
         self.seen.add((named, method.lower(), told.status))

@@ -98,7 +98,9 @@ def test_a_sale_without_its_member_is_not_corrected_here(till: Till) -> None:
 def test_what_a_member_holds_does_not_change_with_the_sale(till: Till) -> None:
     """Points earned two years ago are still the member's, and nobody's else."""
     sold(till)
-    held = "SELECT sum(p.points) FROM posting p JOIN member m ON m.ref = p.member_ref WHERE account = 'member:available'"
+    held = (
+        "SELECT sum(p.points) FROM posting p JOIN member m ON m.ref = p.member_ref WHERE account = 'member:available'"
+    )
     before = till.one(f"{held} AND m.id = '{MEMBER}'")
     night(till)
     till.clock.now_s += TERM_S + DAY_S
