@@ -23,9 +23,11 @@ from agent.domain.identity import (
     normalise_phone,
     normalise_plate,
 )
+from headoffice.cards import KEY, UID, CardMaker
 from headoffice.errors import ImportProblem
 from headoffice.store import members as store
-from headoffice.store.database import Database
+from headoffice.store.database import Database, Transaction
+from headoffice.store.enrolments import became, is_provisional
 from sync.messages import RecordError, canonical
 
 COLUMNS = (
@@ -40,8 +42,10 @@ COLUMNS = (
     "points",
     "expires_on",
     "birthday_md",
+    "card_uid",
+    "card_key",
 )
-LISTS = ("cards", "plates", "tags")
+LISTS = ("cards", "plates", "tags", "card_uid", "card_key")
 MAX_LIST = 16
 """Cards, plates or tags of one member: keeps an op far below the 48 KiB of a page."""
 MAX_TEXT = 64
@@ -63,27 +67,51 @@ class Imported:
 
 
 def import_file(
-    database: Database, path: Path, index_key: bytes, progress: Callable[[int], None] = lambda _count: None
+    database: Database,
+    path: Path,
+    index_key: bytes,
+    progress: Callable[[int], None] = lambda _count: None,
+    *,
+    maker: CardMaker | None = None,
 ) -> Imported:
     """Import a ``.csv`` or ``.jsonl`` file in one transaction: all or nothing; the same file twice changes nothing.
 
-    A member of the file replaces the stored one as a whole; members not in the file stay. Raises ImportProblem.
+    A member of the file replaces the stored one as a whole; members not in the file stay. ``maker``: closes the keys of
+    signing cards, ``None`` for a file without any. Raises ImportProblem.
     """
+    cards = CardMaker(index_key) if maker is None else maker
     read = changed = 0
     with database.write() as connection:
         op = store.last_op(connection)
         for line, row in _rows(path):
-            body = _body(row, index_key, f"{path.name} line {line}")
+            body = _body(row, index_key, cards, f"{path.name} line {line}")
             try:
-                is_new = store.put(connection, body, op + 1)
+                last = _put(connection, body, op)
             except store.IndexTaken as error:
                 hint = "remove it from one of the two members and import again; nothing was imported"
                 raise ImportProblem(f"{path.name} line {line}: {error}", hint=hint) from error
-            op += int(is_new)
-            changed += int(is_new)
+            except store.MergedAway as error:
+                hint = f"write {error.to} in its place, or leave the line out; nothing was imported"
+                raise ImportProblem(f"{path.name} line {line}: {error}", hint=hint) from error
+            changed += int(last > op)
+            op = last
             read += 1
             progress(read)
     return Imported(read, changed, op)
+
+
+def _put(connection: Transaction, body: dict[str, Any], op: int) -> int:
+    """Store a member after op ``op``; one that a station enrolled by the same phone is merged into it. The last op."""
+    enrolled = [found for index in body["indexes"] if (found := store.owner(connection, index)) is not None]
+    replaced = sorted({one for one in enrolled if one != body["member"] and is_provisional(connection, one)})
+    for name in replaced:
+        store.give_up(connection, name)
+    op += int(store.put(connection, body, op + 1))
+    for name in replaced:
+        op += 1
+        store.merge(connection, name, body["member"], op)
+        became(connection, name, body["member"])
+    return op
 
 
 def remove_member(database: Database, member: str) -> bool:
@@ -143,7 +171,7 @@ def _json_rows(lines: Iterable[str], name: str) -> Iterator[tuple[int, dict[str,
         yield number, {key: value for key, value in row.items() if value is not None}
 
 
-def _body(row: dict[str, Any], index_key: bytes, where: str) -> dict[str, Any]:
+def _body(row: dict[str, Any], index_key: bytes, maker: CardMaker, where: str) -> dict[str, Any]:
     """The wire's object of one member (W-40). ``as_of`` null: the points include no record of any station."""
     member = row.get("member")
     if not isinstance(member, str) or not _MEMBER.fullmatch(member):
@@ -151,12 +179,14 @@ def _body(row: dict[str, Any], index_key: bytes, where: str) -> dict[str, Any]:
     phone, cards, plates = _identities(row, where)
     values = [(IndexKind.PHONE, phone)] if phone else []
     values += [(IndexKind.CARD, card) for card in cards] + [(IndexKind.PLATE, plate) for plate in plates]
+    told = {column: _list(row, column, where) for column in (UID, KEY) if column in row}
+    uid_indexes, card_key = maker.read(told, member, where)
     points = _number(row, "points", where)
     expires_on = _day(row, where)
     body = {
         "member": member,
         "to": None,
-        "indexes": [blind_index(index_key, kind, value).hex() for kind, value in values],
+        "indexes": [blind_index(index_key, kind, value).hex() for kind, value in values] + uid_indexes,
         "tier": _text(row, "tier", where),
         "growth": _number(row, "growth", where),
         "tags": sorted(set(_list(row, "tags", where))),
@@ -165,7 +195,7 @@ def _body(row: dict[str, Any], index_key: bytes, where: str) -> dict[str, Any]:
         "mask": _mask(_text(row, "name", where), phone, cards),
         "birthday_md": _birthday(row, where),
         "tank_l": None,
-        "card_key": None,
+        "card_key": card_key,
         "flags": [],
     }
     try:

@@ -24,6 +24,7 @@ from agent.inbox import (
     AlertFound,
     Asked,
     Audited,
+    FraudLooked,
     FromHeadOffice,
     FromLine,
     FromStorage,
@@ -51,12 +52,14 @@ from agent.pipeline import (
     quoting,
     receiving,
     retention,
+    reviewing,
     rollback,
     rulebook,
     scanning,
     settling,
     shifts,
     sources,
+    watching,
 )
 from agent.pipeline.memory import Memory
 from agent.pipeline.step import Outlets, RequestRefused, Step
@@ -188,6 +191,7 @@ class Pipeline:
         card_keys.go_on(step)
         step.audit("agent", "agent", "started", self._boot, reason=f"configuration {self._settings.hash}")
         self._tell_restored(step)
+        reviewing.tell_thresholds(step)
         for weak in points.without_totals(step.memory):
             reason = "the device keeps no totals: its sales are keyed by a number of ours, which is weaker"
             step.audit("agent", "agent", "no_totals", f"point:{weak}", reason=reason)
@@ -234,6 +238,10 @@ class Pipeline:
             case AlertFound(subject, alert, standing, detail):
                 step = self._step(read(self._clock))
                 alerting.device(step, subject, alert, standing=standing, detail=detail)
+                self._finish(step)
+            case FraudLooked(findings, facts):
+                step = self._step(read(self._clock))
+                watching.looked(step, findings, facts)
                 self._finish(step)
             case Audited(person, action, subject, result):
                 step = self._step(read(self._clock))

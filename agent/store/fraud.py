@@ -7,12 +7,13 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, bindparam, delete, func, insert, select, update
 
+from agent.domain.fraud import Verdict
 from agent.store.fraud_tables import FRAUD_ALERT, FRAUD_ALERT_SALE, FRAUD_CODE, FRAUD_REVIEW
 from agent.store.prepared import Found, Prepared, raw
 from agent.store.tables import CORRECTION, LINK, MEMBER, SALE, SETTLEMENT
 
-HARMLESS = "harmless"
-MOST_FUELLINGS = 500
+HARMLESS = Verdict.HARMLESS.value
+MOST_FUELLINGS = 100
 """Fuellings of one member that a rule looks at: past this many a week, more of them say nothing new."""
 
 MOST_REVERSALS = 2_000
@@ -113,6 +114,14 @@ class FraudTable:
         )
         return self._connection.execute(statement).mappings().first()
 
+    def named(self, rule: str, but_day: str, member_ref: int | None, attendant: str | None) -> frozenset[str] | None:
+        """Return the sales that alerts of other days name, ``None`` where there is no such alert."""
+        subject = _A.c.attendant == attendant if member_ref is None else _A.c.member_ref == member_ref
+        of_others = subject & (_A.c.rule == rule) & (_A.c.day != but_day)
+        statement = select(_S.c.sale).select_from(_A).join(_S, _S.c.alert == _A.c.id, isouter=True).where(of_others)
+        sales = list(self._connection.execute(statement).scalars())
+        return frozenset(filter(None, sales)) if sales else None
+
     def like(self, start: str) -> list[str]:
         """Return up to two ids of alerts that begin like this."""
         statement = select(_A.c.id).where(_A.c.id.between(start, start + "~")).limit(2)
@@ -155,6 +164,12 @@ class FraudTable:
     def add_review(self, values: Mapping[str, Any]) -> None:
         """Insert what a person found out."""
         self._connection.execute(insert(FRAUD_REVIEW), dict(values))
+
+    def tally(self, rule: str) -> dict[str, int]:
+        """Return how many alerts of a rule there are and were reviewed as what, by the names of ``Tally``."""
+        statement = select(_A.c.verdict, func.count()).where((_A.c.rule == rule) & (_A.c.severity == "alert"))
+        counts = dict(self._connection.execute(statement.group_by(_A.c.verdict)).tuples().all())
+        return {"fired": sum(counts.values()), **{word.value: counts.get(word.value, 0) for word in Verdict}}
 
     # --- retention --------------------------------------------------------------------------------------------------
 

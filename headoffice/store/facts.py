@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, bindparam, select
 
-from headoffice.store import schema
+from headoffice.store import enrolments, schema
 from headoffice.store.alerts import raise_own_alert
 from headoffice.store.streams import StreamKey
 from sync.messages import Record, Rejected
@@ -44,6 +44,9 @@ class Arrival:
 
 REINCARNATED = "reincarnated"
 """The reason of a baseline that a new incarnation lays (W-32)."""
+
+FORGET = "members.forget"
+"""The action of an audit record by which a station passes on that a member wants to be deleted."""
 
 _INTERVALS = schema.sale_interval
 _LAST_BEFORE = (
@@ -288,6 +291,24 @@ def _write_baseline(connection: Connection, number: int, arrival: Arrival) -> No
         )
 
 
+def _write_audit(connection: Connection, _number: int, arrival: Arrival) -> None:
+    """A station's audit stays in its record; a member's wish to be forgotten is what people here must act on."""
+    data = arrival.record.data
+    if data["action"] == FORGET:
+        raise_own_alert(
+            connection,
+            station=arrival.key.station,
+            alert="member_wants_to_be_forgotten",
+            subject=str(data["object"])[:64],
+            detail=f"asked by {data['who']}: {data['reason']}",
+            now_ms=arrival.received_ms,
+        )
+
+
+def _write_enrolment(connection: Connection, number: int, arrival: Arrival) -> None:
+    enrolments.take(connection, number, arrival.key.station, arrival.record.data, arrival.received_ms)
+
+
 def _plain(table: Table) -> Callable[[Connection, int, Arrival], None]:
     def write_row(connection: Connection, number: int, arrival: Arrival) -> None:
         _insert(connection, table, number, arrival)
@@ -307,10 +328,11 @@ _WRITERS: dict[str, Callable[[Connection, int, Arrival], None]] = {
     "fc.sale.settled.v1": _write_settlement,
     "fc.sale.corrected.v1": _write_correction,
     "fc.points.v1": _write_points,
-    "fc.member.enrolled.v1": _plain(schema.enrolment),
+    "fc.member.enrolled.v1": _write_enrolment,
     "fc.tank.delivery.v1": _plain(schema.delivery),
     "fc.shift.v1": _write_shift,
     "fc.meter.baseline.v1": _write_baseline,
+    "fc.audit.v1": _write_audit,
     "fc.tank.alert.v1": _write_alert,
     "fc.device.alert.v1": _write_alert,
     "fc.security.alert.v1": _write_alert,
