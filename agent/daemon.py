@@ -22,6 +22,7 @@ from agent.control import ControlServer
 from agent.inbox import FromHeadOffice, FromLine, FromStorage, Inbox, Item
 from agent.live import LiveBoard
 from agent.logs import configure, get_logger
+from agent.nightwatch import NIGHT, SHIFT, NightWatch
 from agent.pipeline import Pipeline, rebirth
 from agent.pipeline.core import CONNECTS_PER_START
 from agent.pipeline.step import Outlets
@@ -112,6 +113,8 @@ class Daemon:
         self._by_point = {p.id: p.line for p in settings.fuelling_point}
         self._uplink: Uplink | None = None
         self._checkup = self._make_checkup(trusted=trusted)
+        night, shift = (self._store.meta(key) for key in (NIGHT, SHIFT))
+        self._nightwatch = NightWatch(settings, self._clock, self._inbox, night=night, shift=shift)
         self._mark_fails = False
         self._begins_anew = False
         self._written_mark: marks.Mark | None = None
@@ -155,6 +158,7 @@ class Daemon:
         self._supervisor.add("mark", self._mark_shell)
         self._supervisor.add("disk", DiskWatch(self._reserve, self._settings.store.path, self._inbox).shell)
         self._supervisor.add("checkup", self._checkup.shell)
+        self._supervisor.add("nightwatch", self._nightwatch.shell)
         for name, line in self._lines.items():
             self._supervisor.add(f"line-{name}", _line_shell(name, line, self._inbox, self._clock))
         if self._keeper is not None:

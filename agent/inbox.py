@@ -11,6 +11,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from agent.domain.fraud import Finding
 from agent.domain.instant import Now
 from drivers.readings import Reading
 
@@ -135,7 +136,15 @@ class Audited:
     result: str
 
 
-Item = FromLine | Ticked | Asked | Posted | FromHeadOffice | FromStorage | AlertFound | Audited
+@dataclass(frozen=True, slots=True)
+class FraudLooked:
+    """Many links were looked over: what was found, and ``facts`` that are kept with the database."""
+
+    findings: tuple[Finding, ...]
+    facts: Mapping[str, str]
+
+
+Item = FraudLooked | FromLine | Ticked | Asked | Posted | FromHeadOffice | FromStorage | AlertFound | Audited
 
 
 class Inbox(Generic[T]):

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from headoffice.cards import bundled
 from headoffice.errors import KeyProblem, UsageError
 from headoffice.keys import RECIPIENTS_FILE, Keys
 from sync.bundle import Bundle, BundleProblem, dump, fingerprint
@@ -28,7 +29,7 @@ def make_bundle(
     """
     files = {"index-key": keys.index_key.hex() + "\n", "pinned-keys": keys.pinned + "\n"}
     recipients = folder / RECIPIENTS_FILE
-    wanted = {**parts, "backup-recipients": recipients if recipients.exists() else None}
+    wanted = {**parts, "backup-recipients": recipients if recipients.exists() else None, "card-keys": bundled(folder)}
     files |= {name: _text(path) for name, path in wanted.items() if path is not None}
     told = None if configuration is None else _text(configuration)
     try:

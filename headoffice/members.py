@@ -23,6 +23,7 @@ from agent.domain.identity import (
     normalise_phone,
     normalise_plate,
 )
+from headoffice.cards import KEY, UID, CardMaker
 from headoffice.errors import ImportProblem
 from headoffice.store import members as store
 from headoffice.store.database import Database, Transaction
@@ -41,8 +42,10 @@ COLUMNS = (
     "points",
     "expires_on",
     "birthday_md",
+    "card_uid",
+    "card_key",
 )
-LISTS = ("cards", "plates", "tags")
+LISTS = ("cards", "plates", "tags", "card_uid", "card_key")
 MAX_LIST = 16
 """Cards, plates or tags of one member: keeps an op far below the 48 KiB of a page."""
 MAX_TEXT = 64
@@ -64,17 +67,24 @@ class Imported:
 
 
 def import_file(
-    database: Database, path: Path, index_key: bytes, progress: Callable[[int], None] = lambda _count: None
+    database: Database,
+    path: Path,
+    index_key: bytes,
+    progress: Callable[[int], None] = lambda _count: None,
+    *,
+    maker: CardMaker | None = None,
 ) -> Imported:
     """Import a ``.csv`` or ``.jsonl`` file in one transaction: all or nothing; the same file twice changes nothing.
 
-    A member of the file replaces the stored one as a whole; members not in the file stay. Raises ImportProblem.
+    A member of the file replaces the stored one as a whole; members not in the file stay. ``maker``: closes the keys of
+    signing cards, ``None`` for a file without any. Raises ImportProblem.
     """
+    cards = CardMaker(index_key) if maker is None else maker
     read = changed = 0
     with database.write() as connection:
         op = store.last_op(connection)
         for line, row in _rows(path):
-            body = _body(row, index_key, f"{path.name} line {line}")
+            body = _body(row, index_key, cards, f"{path.name} line {line}")
             try:
                 last = _put(connection, body, op)
             except store.IndexTaken as error:
@@ -161,7 +171,7 @@ def _json_rows(lines: Iterable[str], name: str) -> Iterator[tuple[int, dict[str,
         yield number, {key: value for key, value in row.items() if value is not None}
 
 
-def _body(row: dict[str, Any], index_key: bytes, where: str) -> dict[str, Any]:
+def _body(row: dict[str, Any], index_key: bytes, maker: CardMaker, where: str) -> dict[str, Any]:
     """The wire's object of one member (W-40). ``as_of`` null: the points include no record of any station."""
     member = row.get("member")
     if not isinstance(member, str) or not _MEMBER.fullmatch(member):
@@ -169,12 +179,14 @@ def _body(row: dict[str, Any], index_key: bytes, where: str) -> dict[str, Any]:
     phone, cards, plates = _identities(row, where)
     values = [(IndexKind.PHONE, phone)] if phone else []
     values += [(IndexKind.CARD, card) for card in cards] + [(IndexKind.PLATE, plate) for plate in plates]
+    told = {column: _list(row, column, where) for column in (UID, KEY) if column in row}
+    uid_indexes, card_key = maker.read(told, member, where)
     points = _number(row, "points", where)
     expires_on = _day(row, where)
     body = {
         "member": member,
         "to": None,
-        "indexes": [blind_index(index_key, kind, value).hex() for kind, value in values],
+        "indexes": [blind_index(index_key, kind, value).hex() for kind, value in values] + uid_indexes,
         "tier": _text(row, "tier", where),
         "growth": _number(row, "growth", where),
         "tags": sorted(set(_list(row, "tags", where))),
@@ -183,7 +195,7 @@ def _body(row: dict[str, Any], index_key: bytes, where: str) -> dict[str, Any]:
         "mask": _mask(_text(row, "name", where), phone, cards),
         "birthday_md": _birthday(row, where),
         "tank_l": None,
-        "card_key": None,
+        "card_key": card_key,
         "flags": [],
     }
     try:

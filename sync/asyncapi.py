@@ -63,7 +63,8 @@ _RECORDS: Mapping[str, str] = {
     "fc.member.enrolled.v1": "A member enrolled at the station under a provisional id. Unique per member.",
     "fc.lease.v1": "A lease of points or budget was received, closed out or became void.",
     "fc.tank.delivery.v1": "Fuel was delivered into a tank; unique by (tank, start, start_volume_ml).",
-    "fc.shift.v1": "A shift; members belong to the feature and are not part of the contract yet.",
+    "fc.shift.v1": "A shift was opened or closed; `nozzles` and `attendants` bring the rows of a close, in parts. "
+    "Millilitres, minor units; moved_ml is null where a meter was not read.",
     "fc.stocktake.v1": "A stocktake; members belong to the feature and are not part of the contract yet.",
     "fc.audit.v1": "Who did what, in which role, to which object, why, and with what result.",
     "fc.gap.v1": "A range of records that head office lacks can no longer be sent.",

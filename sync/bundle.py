@@ -69,6 +69,14 @@ def _recipients(text: str) -> bool:
     return bool(lines) and all(_AGE_RECIPIENT.fullmatch(line) for line in lines)
 
 
+def _card_keys(text: str) -> bool:
+    try:
+        told = json.loads(text)
+        return {name: len(bytes.fromhex(key)) for name, key in told.items()} == {"transport": 32, "meta_read": 16}
+    except (ValueError, TypeError, AttributeError):
+        return False
+
+
 FILES: Mapping[str, tuple[str, Callable[[str], bool]]] = {
     "index-key": ("64 hex digits", lambda text: _INDEX_KEY.fullmatch(text.strip()) is not None),
     "pinned-keys": ("a JWK set of public Ed25519 keys", _jwks),
@@ -77,6 +85,7 @@ FILES: Mapping[str, tuple[str, Callable[[str], bool]]] = {
     "station.pem": ("a certificate in PEM", _pem),
     "station.key": ("a private key in PEM", _pem),
     "backup-recipients": ("age recipients, one a line", _recipients),
+    "card-keys": ("the keys of signing cards: transport and meta_read", _card_keys),
 }
 """Every file a bundle may hold, what it must look like in words, and the test for it."""
 

@@ -186,6 +186,22 @@ _AUDIT = Members(
         "result": OrNull(Text()),
     }
 )
+_SHIFT = Members(
+    {"shift": ULID, "event": Word(("opened", "closed", "nozzles", "attendants"))},
+    {
+        "number": POSITIVE,
+        "from": TIME,
+        "opened_at": TIME,
+        "closed_at": OrNull(TIME),
+        "by": OrNull(Text()),
+        "role": OrNull(Text()),
+        "totals": Members({"sales": Int(), "sold_ml": Int(), "moved_ml": OrNull(Int()), "gross_minor": Int()}),
+        "count": Items(Members({"kind": NAME, "counted_minor": Int(), "expected_minor": Int()})),
+        "part": POSITIVE,
+        "parts": POSITIVE,
+        "rows": Items(Anything()),
+    },
+)
 _TANK_ALERT = Members(
     {
         "tank": Int(),
@@ -231,7 +247,7 @@ TYPES: MappingProxyType[str, RecordType] = MappingProxyType(
         "fc.member.enrolled.v1": RecordType("L", _ENROLLED),
         "fc.lease.v1": RecordType("L", _LEASE),
         "fc.tank.delivery.v1": RecordType("L", _DELIVERY),
-        "fc.shift.v1": RecordType("L", Members()),
+        "fc.shift.v1": RecordType("L", _SHIFT),
         "fc.stocktake.v1": RecordType("L", Members()),
         "fc.audit.v1": RecordType("L", _AUDIT),
         "fc.gap.v1": RecordType("L", Members()),

@@ -11,7 +11,9 @@ import ssl
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
 from typing import Protocol
 
 from agent.board.limits import Buckets, Rate
@@ -62,7 +64,11 @@ class Patience:
 class Server:
     """Listens at ``address``. ``tls`` None: plain, which only loopback may be."""
 
-    def __init__(self, address: tuple[str, int], tls: ssl.SSLContext | None, patience: Patience) -> None:
+    def __init__(
+        self, address: tuple[str, int], tls: ssl.SSLContext | None, networks: Sequence[str], patience: Patience
+    ) -> None:
+        """``networks``: who may come; this machine always may."""
+        self._networks = [ip_network(network) for network in (*networks, "127.0.0.0/8", "::1/128")]
         self._address = address
         self._tls = tls
         self._patience = patience
@@ -102,7 +108,7 @@ class Server:
         except OSError:
             self._slots.release()
             raise
-        host = str(peer[0])
+        host = str(peer[0]).partition("%")[0]
         if not self._may_come(host):
             connection.close()
             self._slots.release()
@@ -111,6 +117,8 @@ class Server:
         threading.Thread(target=self._talk, args=(connection, host, answers), name="board-talk", daemon=True).start()
 
     def _may_come(self, host: str) -> bool:
+        if not any(ip_address(host) in network for network in self._networks):
+            return False
         if not self._new.take(host, round(time.monotonic() * 1000)):
             return False
         with self._lock:
@@ -150,7 +158,7 @@ class Server:
 
     def _converse(self, connection: socket.socket, host: str, answers: Answers) -> None:
         talk = Conversation()
-        for _ in range(self._patience.requests):
+        for left in range(self._patience.requests, 0, -1):
             try:
                 request = self._next(connection, talk)
                 if request is None:
@@ -161,7 +169,7 @@ class Server:
                     return
                 response = answers.refusal(problem.status, str(problem))
             connection.settimeout(self._patience.send_s)
-            connection.sendall(talk.answer(response))
+            connection.sendall(talk.answer(response, is_last=left == 1))
             if talk.is_over:
                 return
 

@@ -55,6 +55,7 @@ class Board:
         inbox: Inbox[Item],
         clock: Clock,
         patience: Patience | None = None,
+        again_s: float = AGAIN_S,
     ) -> None:
         self._settings = settings
         self._wanted = wanted
@@ -62,6 +63,7 @@ class Board:
         self._inbox = inbox
         self._clock = clock
         self._patience = patience or Patience()
+        self._again_s = again_s
         self._look_at_ms = 0
         self.port: int | None = None
 
@@ -73,7 +75,7 @@ class Board:
             except (OSError, CertificateRefused, SecretUnusable) as failure:
                 _log.error("handhelds cannot be served", failure=str(failure), hint=getattr(failure, "hint", None))
                 self._alert(DOWN, standing=True, detail=str(failure))
-                heart.rest(AGAIN_S)
+                heart.rest(self._again_s)
                 continue
             self._alert(DOWN, standing=False, detail="")
             try:
@@ -92,7 +94,9 @@ class Board:
             certificate = certificates.load(wanted.certificate_file, wanted.key_file)
         secret = device_secret(self._settings.store.path)
         station = Station(self._settings, self._live, self._inbox, self._clock, secret)
-        server = Server(wanted.address, None if certificate is None else certificate.tls, self._patience)
+        server = Server(
+            wanted.address, None if certificate is None else certificate.tls, wanted.networks, self._patience
+        )
         port = server.open()
         self.port = port
         self._look_at_ms = 0

@@ -93,11 +93,14 @@ class Conversation:
             else:
                 return None
 
-    def answer(self, response: Response) -> bytes:
-        """Return the bytes of an answer, and go on to the next request where the client may send one."""
+    def answer(self, response: Response, *, is_last: bool = False) -> bytes:
+        """Return the bytes of an answer, and go on to the next request where the client may send one.
+
+        ``is_last``: it may not. Nor may one whose request was refused before its end: the rest is never read.
+        """
         headers = [*response.headers, ("content-length", str(len(response.body)))]
-        if self._http.their_state is not h11.DONE:
-            headers.append(("connection", "close"))  # the rest of a request that was refused is never read
+        if is_last or self._http.their_state is not h11.DONE:
+            headers.append(("connection", "close"))
         reason = HTTPStatus(response.status).phrase
         sent = self._send(h11.Response(status_code=response.status, headers=headers, reason=reason.encode()))
         if self._head is None or self._head.method != b"HEAD":

@@ -21,6 +21,7 @@ def application() -> Typer:
         handhelds,
         links,
         loyalty,
+        privacy,
         rules,
         rules_explain,
         rules_lint,

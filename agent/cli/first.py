@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from agent.cli.app import app
 from agent.cli.talk import JsonOption, fail, print_json
+
+if TYPE_CHECKING:
+    from agent.commissioning.plan import PlannedFile
 
 MAX_READ_BYTES = 4_194_304
 
@@ -53,7 +56,7 @@ def _from_bundle(file: Path, told: str | None, root: Path, *, replace: bool, yes
     mark = fingerprint_of(content)
     _agree(mark, told, found.station["id"], yes=yes)
     try:
-        done = write_all(root, plan(found), replace=replace, stamp=_stamp())
+        done = write_all(root, (*_own(root), *plan(found)), replace=replace, stamp=_stamp())
     except CommissioningRefused as failure:
         fail(str(failure), failure.hint, 2)
     unknown, complete = _write_addresses(root) if found.configuration is not None else ((), False)
@@ -68,6 +71,18 @@ def _from_bundle(file: Path, told: str | None, root: Path, *, replace: bool, yes
         print(f"station {found.station['id']} is set up; next: systemctl enable --now forecourt")
     else:
         print("next: add the devices to station.toml, then forecourt check-config and forecourt init --addresses")
+
+
+def _own(root: Path) -> tuple[PlannedFile, ...]:
+    """Return the files that no head office makes: the station's field key, where there is none yet."""
+    import secrets
+
+    from agent.commissioning.plan import FIELD_KEY, field_key
+    from agent.crypto import FIELD_KEY_BYTES
+
+    if (root / FIELD_KEY.relative_to("/")).exists():
+        return ()
+    return (field_key(secrets.token_bytes(FIELD_KEY_BYTES)),)
 
 
 def _agree(mark: str, told: str | None, station: str, *, yes: bool) -> None:

@@ -1,4 +1,7 @@
-"""Which addresses the unit may reach: the broker, serial servers and, for names, the name servers. Resolves names."""
+"""Which addresses the unit may reach: the broker, serial servers, handhelds and, for names, the name servers.
+
+Resolves names.
+"""
 
 from __future__ import annotations
 
@@ -52,6 +55,8 @@ def address_list(
             unknown.append(host)
             lines.append(f"# {host} had no address when this was written")
         lines += [f"IPAddressAllow={address}" for address in found]
+    if settings.board is not None:
+        lines += [f"IPAddressAllow={network}" for network in settings.board.networks]
     if names:
         lines += [f"IPAddressAllow={address}" for address in _name_servers(resolv_conf)]
     return _HEAD + "".join(f"{line}\n" for line in dict.fromkeys(lines)), tuple(unknown)

@@ -17,6 +17,9 @@ OPEN_FILES = {"ca.pem": FOLDER / "tls" / "ca.pem", "station.pem": FOLDER / "tls"
 """What anybody on the machine may read; every other file of a bundle is for root and the group ``forecourt``."""
 
 RECIPIENTS = "backup-recipients"
+FIELD_KEY = SECRETS / "field-key"
+"""Made here and known to nobody else; it is in no bundle and in no backup."""
+
 _KEYS = (("ca.pem", "ca_file"), ("station.pem", "certificate_file"), ("station.key", "key_file"))
 
 
@@ -27,6 +30,11 @@ class PlannedFile:
     path: PurePosixPath
     text: str = field(repr=False)
     secret: bool = True
+
+
+def field_key(key: bytes) -> PlannedFile:
+    """Return the file of the key that closes fields of the database. One that is there already must stay."""
+    return PlannedFile(FIELD_KEY, f"1:{key.hex()}\n")
 
 
 def place(name: str) -> PurePosixPath:
@@ -50,7 +58,9 @@ def skeleton(bundle: Bundle) -> str:
     lines += [f"{key} = {_quoted(str(place(name)))}" for name, key in _KEYS if name in bundle.files]
     if "broker-password" in bundle.files:
         lines.append(f"password_file = {_quoted(str(place('broker-password')))}")
-    lines.append("# keys_file and index_key_file: the unit hands both over as credentials")
+    lines.append(
+        "# keys_file, index_key_file, card_keys_file, [privacy] field_key_file: the unit hands them over as credentials"
+    )
     if RECIPIENTS in bundle.files:
         lines += ["", "[backup]", f"recipients_file = {_quoted(str(place(RECIPIENTS)))}"]
     return _SKELETON.format(made_at=bundle.made_at, station=station, head_office="\n".join(lines))

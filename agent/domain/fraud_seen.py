@@ -59,7 +59,7 @@ def _counted(seen: Seen, rule: Rule, threshold: int, unit: Unit) -> Finding:
         observed=observed,
         threshold=threshold,
         unit=unit,
-        sales=effect_on(seen.sales, Effect.HOLD if enough else Effect.NONE),
+        sales=effect_on(seen.sales, Effect.HOLD) if enough else (),
     )
 
 

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from agent.domain import identity
 from agent.domain import point_events as events
+from agent.domain.redaction import redact
 from agent.domain.settlement import Tender
 from agent.inbox import Asked
 from agent.pipeline import alerting, correcting, handhelds, people, points, pricing, quoting, settling
@@ -40,7 +42,27 @@ def act(step: Step, asked: Asked, index_key: bytes) -> dict[str, Any]:
             f"{asked.person.name} may not do this",
             hint="ask a supervisor: the users named in [control] supervisors of the configuration",
         )
-    return operation(step, asked, index_key)
+    return operation(step, _masked(asked), index_key)
+
+
+def _masked(asked: Asked) -> Asked:
+    """People write numbers into reasons and notes; what is kept for good has them masked."""
+    told = {key: redact(asked.args[key]) for key in ("reason", "note") if isinstance(asked.args.get(key), str)}
+    return replace(asked, args={**asked.args, **told}) if told else asked
+
+
+def _reference(given: Any) -> str | None:
+    """Return the reference of a tender; live money and bank cards are refused, never kept. Raises RequestRefused."""
+    if isinstance(given, str) and identity.classify(given).kind in (
+        identity.Kind.PAYMENT_CODE,
+        identity.Kind.BANK_CARD,
+    ):
+        raise RequestRefused(
+            "a reference must not be a payment code or the number of a bank card",
+            hint="give the number that the slip or the terminal shows for this payment",
+            exit_code=2,
+        )
+    return None if given is None else str(given)
 
 
 def _tenders(asked: Asked, net_minor: int) -> list[Tender]:
@@ -56,7 +78,7 @@ def _tenders(asked: Asked, net_minor: int) -> list[Tender]:
         Tender(
             str(item["kind"]),
             net_minor - named if item.get("amount_minor") is None else int(item["amount_minor"]),
-            item.get("ref"),
+            _reference(item.get("ref")),
         )
         for item in given
     ]

@@ -10,7 +10,7 @@ import hmac
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agent.crypto import NONCE_BYTES, gcm_decrypt
+from agent.crypto import NONCE_BYTES, FieldKeys, gcm_decrypt
 from agent.domain.codes.card_keys import CardEntry, CardKeysError, unseal
 from agent.pipeline import alerting
 from agent.pipeline.step import Step
@@ -34,9 +34,11 @@ def told(step: Step, puts: Sequence[Mapping[str, Any]]) -> None:
 
 
 def go_on(step: Step) -> None:
-    """At the start: where keys have come since some could not be kept, ask head office for every member again."""
+    """At the start: where the keys at hand are others than those that cards were missed or closed with, ask head office
+    for every member again.
+    """
     missed, mark = step.tx.memory.meta(MISSED), step.keys.mark()
-    if missed is None or not mark or missed == mark:
+    if not mark or ((missed is None or missed == mark) and not _is_closed_by_another(step)):
         return
     step.tx.memory.forget_meta(MISSED)
     step.tx.memory.set_meta("member_op", "0")
@@ -44,14 +46,26 @@ def go_on(step: Step) -> None:
     step.audit("agent", "agent", "members_asked_again", "members", reason="card keys can be kept now")
 
 
-def opened(step: Step, uid_index: bytes, row: Mapping[str, Any]) -> bytes | None:
+def opened(step: Step, row: Mapping[str, Any]) -> bytes | None:
     """Return a card's key, ``None`` where there is none or it does not open; then that is said."""
     if row["sealed_key"] is None or step.keys.field is None:
         return None
-    try:
-        return step.keys.field.open(_place(uid_index), row["sealed_key"])
-    except ValueError:
+    key = _open(step.keys.field, row)
+    if key is None:
         _missed(step, "", "a card's key does not open: another field key closed it; start again to get it anew")
+    return key
+
+
+def _is_closed_by_another(step: Step) -> bool:
+    """Whether the field key is another one than before: on a new PC, or made anew after it was lost."""
+    row = step.tx.cards.any_closed()
+    return row is not None and step.keys.field is not None and _open(step.keys.field, row) is None
+
+
+def _open(keys: FieldKeys, row: Mapping[str, Any]) -> bytes | None:
+    try:
+        return keys.open(_place(row["uid_index"]), row["sealed_key"])
+    except ValueError:
         return None
 
 

@@ -97,7 +97,7 @@ class _Tap:
     def _key_of(self, uid: str) -> sun.CardKey | None:
         index = self._index(uid)
         row = self.step.tx.cards.by_index(index)
-        key = None if row is None else card_keys.opened(self.step, index, row)
+        key = None if row is None else card_keys.opened(self.step, row)
         if row is None or key is None:
             return None
         return sun.CardKey(key, row["counter"], bool(row["random_uid"]))

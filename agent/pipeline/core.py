@@ -24,6 +24,7 @@ from agent.inbox import (
     AlertFound,
     Asked,
     Audited,
+    FraudLooked,
     FromHeadOffice,
     FromLine,
     FromStorage,
@@ -57,6 +58,7 @@ from agent.pipeline import (
     settling,
     shifts,
     sources,
+    watching,
 )
 from agent.pipeline.memory import Memory
 from agent.pipeline.step import Outlets, RequestRefused, Step
@@ -234,6 +236,10 @@ class Pipeline:
             case AlertFound(subject, alert, standing, detail):
                 step = self._step(read(self._clock))
                 alerting.device(step, subject, alert, standing=standing, detail=detail)
+                self._finish(step)
+            case FraudLooked(findings, facts):
+                step = self._step(read(self._clock))
+                watching.looked(step, findings, facts)
                 self._finish(step)
             case Audited(person, action, subject, result):
                 step = self._step(read(self._clock))

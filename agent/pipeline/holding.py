@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from agent.domain import ledger, once, settlement
-from agent.pipeline import rulebook, settling, wallets
+from agent.pipeline import limits, rulebook, settling, wallets
 from agent.pipeline.step import Step
 from agent.store.sales import Row
 
@@ -62,7 +62,7 @@ def _usable_from(step: Step, sale: str, *, weak: bool) -> int:
     assert settled is not None, "who holds points holds those of a settled sale"
     program = rulebook.of_version(step, settled["rule_version"]).program
     hours = program.pending_weak_hours if weak else program.pending_hours
-    return int(row["ended_ms"]) + hours * settlement.HOUR_MS
+    return int(row["ended_ms"]) + max(hours * settlement.HOUR_MS, limits.least_ms(step, weak=weak))
 
 
 def _times_held(step: Step, sale: str) -> int:

@@ -80,11 +80,15 @@ def waiting(step: Step, sale: str, link: Linked | None, evaluation: Evaluation) 
         return Waiting()
     touched = watching.touched(step, sale, link.member_ref)
     doubtful = link.clock_suspect or bool(touched & DOUBTS)
-    loyalty = step.settings.loyalty
-    weak = doubtful or evaluation.sale.presented.weak
-    least_ms = (loyalty.pending_doubtful if weak else loyalty.pending) or 0
+    lasting_ms = least_ms(step, weak=doubtful or evaluation.sale.presented.weak)
     held = link.late or bool(touched & REVIEWED_FIRST) or watching.is_held(step, sale, link.member_ref)
-    return Waiting(held, doubtful, least_ms)
+    return Waiting(held, doubtful, lasting_ms)
+
+
+def least_ms(step: Step, *, weak: bool) -> int:
+    """Return how long after the end of its sale points wait at this station, whatever the rules say."""
+    loyalty = step.settings.loyalty
+    return (loyalty.pending_doubtful if weak else loyalty.pending) or 0
 
 
 def _limits(step: Step) -> levels.LevelLimits:

@@ -16,6 +16,7 @@ from agent.pipeline.memory import Privacy
 from agent.pipeline.step import Step
 from agent.settings.privacy import PrivacySettings
 from agent.store.pseudonyms import PseudonymTable
+from agent.store.queries import utc
 from agent.store.retention import COUNTED, RetentionTable
 
 SLICE = 200
@@ -151,7 +152,7 @@ def status(step: Step) -> dict[str, Any]:
                 "keep_s": kept.keep_ms(step.settings.privacy) // 1000,
                 "due": due,
                 "due_is_more": due >= COUNTED,
-                "last_ms": None if run is None else run["finished_ms"],
+                "last_at": None if run is None else utc(run["finished_ms"]),
                 "last_dropped": None if run is None else run["dropped"],
             }
         )

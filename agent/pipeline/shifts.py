@@ -25,7 +25,7 @@ from agent.store.store import Tx
 from sync.records import format_time
 
 SUBJECT, OPEN_LONG = "shift", "SHIFT_OPEN_LONG"
-ROWS_PER_RECORD = 20
+ROWS_PER_RECORD = 12
 """A record holds at most 16 KiB: a large station's nozzles and attendants travel in several."""
 
 

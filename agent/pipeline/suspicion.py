@@ -44,6 +44,12 @@ def keep(step: Step, finding: Finding) -> str:
     return alert
 
 
+def says_more(step: Step, finding: Finding) -> bool:
+    """Return whether a finding names a sale that alerts of other days about the same do not name, or there is none."""
+    named = step.tx.fraud.named(finding.rule.value, finding.day, *_parts(step, finding.subject))
+    return named is None or any(sale not in named for sale, _ in finding.sales)
+
+
 def today(step: Step, rule: Rule, subject: Subject, day: str) -> Row | None:
     """Return the alert of a rule about a subject on a day."""
     return step.tx.fraud.alert((rule.value, day, *_parts(step, subject)))

@@ -7,6 +7,7 @@ is in ``suspicion``. In training nothing is looked at.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from agent.domain import fraud_link, fraud_seen
@@ -39,23 +40,21 @@ def after_link(step: Step, sale: str, *, late: bool = False) -> None:
 
     ``late``: by a supervisor after the time for it.
     """
-    if _is_training(step):
+    if not _on(step, *_AT_LINK):
         return
     linked = _linked(step, sale, late=late)
     if linked is None:
         return
-    for finding in fraud_link.at_link(linked, step.settings.fraud.limits()):
-        suspicion.keep(step, finding)
+    found(step, fraud_link.at_link(linked, step.settings.fraud.limits()))
     _suspected_before(step, sale, linked)
 
 
 def after_refusal(step: Step, refusal: Refusal) -> None:
     """Look at a scan that was refused: a code shown twice, a counter that fell back, a card of another chip."""
-    if _is_training(step):
-        return
-    if refusal.outcome is Outcome.REPLAYED and refusal.code is not None and refusal.member is not None:
+    replayed = refusal.outcome is Outcome.REPLAYED and _on(step, Rule.REPLAY)
+    if replayed and refusal.code is not None and refusal.member is not None:
         _replayed(step, refusal.code, refusal.member, refusal.reader)
-    elif refusal.outcome in _CHIP_REFUSALS:
+    elif refusal.outcome in _CHIP_REFUSALS and _on(step, Rule.COUNTER):
         subject = attendant(refusal.attendant or refusal.reader) if refusal.member is None else member(refusal.member)
         seen = _seen(step, Rule.COUNTER, Unit.REFUSALS, subject, _chip_sales(step, refusal.member))
         suspicion.keep(step, fraud_seen.refused(seen, step.settings.fraud.limits()))
@@ -64,36 +63,49 @@ def after_refusal(step: Step, refusal: Refusal) -> None:
 def after_counter(step: Step, member_id: str, jump: int) -> None:
     """Look at an accepted counter; ``jump``: how far it is above the last one (1 is the usual)."""
     seen = fraud_seen.Seen(member(member_id), step.stamp.wall_ms, _day(step, step.stamp.wall_ms))
-    found = fraud_seen.counted(seen, jump, step.settings.fraud.limits())
-    if found is not None and not _is_training(step):
-        suspicion.keep(step, found)
+    jumped = fraud_seen.counted(seen, jump, step.settings.fraud.limits())
+    if jumped is not None:
+        found(step, (jumped,))
 
 
 def after_reversal(step: Step, sale: str) -> None:
     """Look at a refund or void: call it once it stands in the transaction."""
+    if not _on(step, Rule.REVERSALS):
+        return
     limits, now_ms = step.settings.fraud.limits(), step.stamp.wall_ms
     longest = max(limits.reversals_of_member_ms, limits.reversals_of_attendant_ms)
     rows = step.tx.fraud.reversals(now_ms - longest)
-    found = [fraud_seen.Reversal(row["sale"], row["member"], row["by"], row["at_ms"]) for row in rows]
-    last = next((one for one in found if one.sale == sale), None)
-    if last is None or _is_training(step):
+    known = [fraud_seen.Reversal(row["sale"], row["member"], row["by"], row["at_ms"]) for row in rows]
+    last = next((one for one in known if one.sale == sale), None)
+    if last is None:
         return
-    of_member = [one for one in found if one.member == last.member]
-    of_attendant = [one for one in found if one.by == last.by]
-    for finding in fraud_seen.reversed_money(
+    of_member = [one for one in known if one.member == last.member]
+    of_attendant = [one for one in known if one.by == last.by]
+    findings = fraud_seen.reversed_money(
         last,
         tuple(one for one in of_member if one.at_ms >= now_ms - limits.reversals_of_member_ms),
         tuple(one for one in of_attendant if one.at_ms >= now_ms - limits.reversals_of_attendant_ms),
         _day(step, now_ms),
         limits,
-    ):
-        suspicion.keep(step, finding)
+    )
+    found(step, findings)
 
 
-def found(step: Step, findings: tuple[Finding, ...]) -> None:
-    """Keep what the look over a shift or a night has found, computed beside the pipeline."""
+def found(step: Step, findings: Iterable[Finding]) -> None:
+    """Keep what rules have found, here or beside the pipeline: of those that this station does not do without."""
     for finding in findings:
-        suspicion.keep(step, finding)
+        if _on(step, finding.rule):
+            suspicion.keep(step, finding)
+
+
+def looked(step: Step, findings: Iterable[Finding], facts: Mapping[str, str]) -> None:
+    """Keep what the look over a shift or a night has found, and that it was done: both or neither.
+
+    A look goes back over many days: what names no sale that an earlier alert does not name already is not told again.
+    """
+    found(step, [one for one in findings if suspicion.says_more(step, one)])
+    for key, value in facts.items():
+        step.tx.memory.set_meta(key, value)
 
 
 def touched(step: Step, sale: str, member_ref: int | None = None) -> frozenset[str]:
@@ -125,8 +137,12 @@ def _standing(step: Step, sale: str, member_ref: int | None) -> list[tuple[str, 
 # --- the facts of a link ----------------------------------------------------------------------------------------------
 
 
-def _is_training(step: Step) -> bool:
-    return step.settings.station.mode == "training"
+_AT_LINK = (Rule.VELOCITY, Rule.VOLUME, Rule.LATE_LINKS, Rule.WEAK_CODES, Rule.STAFF_CARDS, Rule.REPLAY, Rule.COUNTER)
+
+
+def _on(step: Step, *rules: Rule) -> bool:
+    """Return whether one of these rules looks at what happens here."""
+    return step.settings.station.mode != "training" and any(rule not in step.settings.fraud.off for rule in rules)
 
 
 def _day(step: Step, wall_ms: int) -> str:

@@ -1,4 +1,4 @@
-"""The questions about points and offers by the names that the control socket knows them by."""
+"""The questions about points, offers, staff and shifts by the names that the control socket knows them by."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from agent.reports.arguments import word
 from agent.reports.campaigns import Campaigns
 from agent.reports.liability import Liabilities
 from agent.reports.points import Points
+from agent.reports.shifts import questions as shift_questions
 from agent.settings import Settings
 
 
 class Reports:
-    """Everything people look up about points and offers of one station. Raises NotFound and BadArgument."""
+    """Everything people look up about points, offers, staff and shifts of one station. Raises NotFound and BadArgument."""
 
     def __init__(self, settings: Settings, clock: Clock, index_key: bytes | None) -> None:
         path = settings.store.path
         self._clock = clock
+        self._shifts = shift_questions(settings)
         self._points = Points(settings, path, clock, index_key)
         self._campaigns = Campaigns(settings, path)
         self._liabilities = Liabilities(settings, path, clock)
@@ -35,4 +37,5 @@ class Reports:
             "points.liability": self._liabilities.show,
             "campaigns.plan": lambda args: self._campaigns.plan(args, self._clock.wall_ms()),
             "campaigns.part": self._campaigns.part,
+            **self._shifts,
         }

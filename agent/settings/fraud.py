@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from agent.domain.fraud import DEFAULTS, Limits
+from agent.domain.fraud import DEFAULTS, Limits, Rule
 from agent.settings.section import Section
 from agent.settings.values import DurationMs, LitresMl, MinutesOfDay
 
@@ -22,8 +22,9 @@ Litres = Annotated[LitresMl, Field(ge=1_000)]
 
 
 class FraudSettings(Section):
-    """[fraud]"""
+    """[fraud]; ``off``: rules that this station does without."""
 
+    off: tuple[Annotated[Rule, Field(strict=False)], ...] = Field(default=(), strict=False)
     night_at: MinutesOfDay = 120
     median_attendants: Annotated[int, Field(ge=2, le=1_000)] = DEFAULTS.median_attendants
     velocity: Annotated[DurationMs, Field(ge=60_000, le=86_400_000)] = DEFAULTS.velocity_ms

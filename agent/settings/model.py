@@ -25,6 +25,7 @@ from agent.settings.values import (
     LitresMl,
     MinutesOfDay,
     MoneyMilli,
+    Network,
     PinHash,
     PriceMilli,
     SizeBytes,
@@ -349,11 +350,15 @@ class ControlSettings(Section):
 
 
 class BoardSettings(Section):
-    """[board]: the station's own web server for handhelds; without this section there is none. Port 0: any free one."""
+    """[board]: the station's own web server for handhelds; without this section there is none.
+
+    ``networks``: who may come, beside this machine. Port 0: any free one.
+    """
 
     listen: Annotated[str, Field(pattern=r"^([^:\s\[\]]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$")]
     certificate_file: Path | None = Field(default=None, strict=False)
     key_file: Path | None = Field(default=None, strict=False)
+    networks: tuple[Network, ...] = Field(default=(), strict=False)
 
     @property
     def address(self) -> tuple[str, int]:

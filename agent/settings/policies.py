@@ -152,6 +152,9 @@ def _board(board: model.BoardSettings, report: Report) -> None:
     if all(file is None for file in files.values()) and not _is_loopback(host):
         problem = "is reached from other machines, and without a certificate everybody there can listen"
         report(("board", "listen"), problem, "name certificate_file and key_file, or listen at 127.0.0.1")
+    elif not board.networks and not _is_loopback(host):
+        problem = "is missing: nobody but this machine could come"
+        report(("board", "networks"), problem, 'name the network of the handhelds, such as ["192.168.10.0/24"]')
     for one, other in (("certificate_file", "key_file"), ("key_file", "certificate_file")):
         if files[one] is not None and files[other] is None:
             report(("board", one), f"is useless without {other}", f"name {other} too, or remove it")

@@ -5,6 +5,7 @@ Knows pydantic's annotated types. Knows no section of the file.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import zoneinfo
 from typing import Annotated, Any
@@ -109,6 +110,14 @@ def _time_zone(value: Any) -> str:
     return value
 
 
+def _network(value: Any) -> str:
+    try:
+        return str(ipaddress.ip_network(value if isinstance(value, str) else ""))
+    except ValueError as failure:
+        hint = 'such as "192.168.10.0/24", or one address'
+        raise ValueError(f"{value!r} is no network; write its first address and its length, {hint}") from failure
+
+
 def _pin_hash(value: Any) -> str:
     problem = hash_problem(value) if isinstance(value, str) else "is no text"
     if problem is not None:
@@ -124,6 +133,9 @@ DensityGM3 = Annotated[int, BeforeValidator(_density_g_m3)]
 LitresMl = Annotated[int, BeforeValidator(_litres_ml)]
 MinutesOfDay = Annotated[int, BeforeValidator(_minutes_of_day)]
 TimeZone = Annotated[str, BeforeValidator(_time_zone)]
+Network = Annotated[str, BeforeValidator(_network)]
+"""Addresses of one network, as ``address/length``."""
+
 PinHash = Annotated[str, BeforeValidator(_pin_hash)]
 WireName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
 """Ids that travel in topics and hashes (W-04)."""

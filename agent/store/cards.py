@@ -15,6 +15,7 @@ from agent.store.retention import counted
 
 _HERE = CARD.c.uid_index == bindparam("of_index")
 _FIND = Prepared(select(CARD).where(_HERE))
+_ANY_CLOSED = Prepared(select(CARD).where(CARD.c.sealed_key.is_not(None)).limit(1))
 _ACCEPT = Prepared(
     update(CARD)
     .where(_HERE & (CARD.c.counter.is_(None) | (CARD.c.counter < bindparam("new_counter"))))
@@ -38,6 +39,10 @@ class CardTable:
         """Return a card by the keyed index of its id."""
         return _FIND.first(self._raw, {"of_index": uid_index})
 
+    def any_closed(self) -> Found | None:
+        """Return some card that has a key, ``None`` where none has."""
+        return _ANY_CLOSED.first(self._raw, {})
+
     def is_empty(self) -> bool:
         """Return whether no card is known: then nothing needs to be looked for."""
         return self._connection.exec_driver_sql("SELECT 1 FROM card LIMIT 1").first() is None
@@ -58,7 +63,7 @@ class CardTable:
         self._connection.execute(update(CARD).where(CARD.c.uid_index == uid_index).values(held=1))
 
     def erase_keys(self, members: Sequence[str], at_ms: int) -> None:
-        """Erase the keys of the cards of these members (ids); their counters stay a while: one that comes back must not begin again."""
+        """Erase the keys of the cards of these members (ids). Counters stay a while: a card may come back."""
         self._connection.exec_driver_sql(_ERASE_OF_MEMBERS, (at_ms, json.dumps(list(members))))
 
     def forget_member(self, ref: int, at_ms: int) -> None:

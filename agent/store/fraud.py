@@ -12,7 +12,7 @@ from agent.store.prepared import Found, Prepared, raw
 from agent.store.tables import CORRECTION, LINK, MEMBER, SALE, SETTLEMENT
 
 HARMLESS = "harmless"
-MOST_FUELLINGS = 500
+MOST_FUELLINGS = 100
 """Fuellings of one member that a rule looks at: past this many a week, more of them say nothing new."""
 
 MOST_REVERSALS = 2_000
@@ -112,6 +112,14 @@ class FraudTable:
             & (func.coalesce(_A.c.attendant, "") == (attendant or ""))
         )
         return self._connection.execute(statement).mappings().first()
+
+    def named(self, rule: str, but_day: str, member_ref: int | None, attendant: str | None) -> frozenset[str] | None:
+        """Return the sales that alerts of other days name, ``None`` where there is no such alert."""
+        subject = _A.c.attendant == attendant if member_ref is None else _A.c.member_ref == member_ref
+        of_others = subject & (_A.c.rule == rule) & (_A.c.day != but_day)
+        statement = select(_S.c.sale).select_from(_A).join(_S, _S.c.alert == _A.c.id, isouter=True).where(of_others)
+        sales = list(self._connection.execute(statement).scalars())
+        return frozenset(filter(None, sales)) if sales else None
 
     def like(self, start: str) -> list[str]:
         """Return up to two ids of alerts that begin like this."""

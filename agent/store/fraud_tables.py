@@ -43,6 +43,7 @@ FRAUD_ALERT = Table(
     ),
     Index("fraud_alert_by_time", "raised_ms"),
     Index("fraud_alert_by_member", "member_ref", "rule"),
+    Index("fraud_alert_by_attendant", "attendant", "rule"),
 )
 """What a rule saw: one row per rule, subject (a member or an attendant) and local day. ``observed``, ``threshold`` and
 ``median`` in ``unit``; ``other_ref`` or ``other``: the member or attendant it happened with; ``verdict``: that of the

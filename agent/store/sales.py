@@ -82,8 +82,10 @@ _LINKED_BEFORE = Prepared(
         LINK.c.member_ref.in_(_REFS)
         & (LINK.c.level == bindparam("of_level"))
         & (LINK.c.active == 1)
-        & (LINK.c.sale != bindparam("not_sale"))
-        & (LINK.c.made_ms <= bindparam("until_ms"))
+        & (
+            (LINK.c.made_ms < bindparam("until_ms"))
+            | ((LINK.c.made_ms == bindparam("until_ms")) & (LINK.c.sale < bindparam("of_sale")))
+        )
         & (SALE.c.ended_ms >= bindparam("begin_ms"))
         & (SALE.c.ended_ms < bindparam("end_ms"))
     )
@@ -267,10 +269,10 @@ class SaleTable:
     def linked_before(
         self, member_ref: int, level: str, *, sale: str, made_ms: int, begin_ms: int, end_ms: int
     ) -> tuple[int, int]:
-        """Return how many other sales that ended within a span a member was linked to on a level no later than
+        """Return how many sales that ended within a span a member was linked to on a level before this one at
         ``made_ms``, and their millilitres.
         """
-        values = {"of_member": member_ref, "of_level": level, "not_sale": sale}
+        values = {"of_member": member_ref, "of_level": level, "of_sale": sale}
         found = _LINKED_BEFORE.first(self._raw, {**values, "until_ms": made_ms, "begin_ms": begin_ms, "end_ms": end_ms})
         return (0, 0) if found is None else (int(found["sales"]), int(found["volume_ml"]))
 

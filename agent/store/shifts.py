@@ -41,12 +41,12 @@ class ShiftTable:
 
     def open(self, values: Mapping[str, Any]) -> None:
         """Insert an open shift; a second one raises IntegrityError, our bug."""
-        self._connection.execute(insert(SHIFT), dict(values))
+        self._connection.execute(insert(SHIFT), {"open": 1, **values})
 
     def close(self, shift: str, values: Mapping[str, Any]) -> None:
         """Close an open shift."""
         here = (SHIFT.c.id == shift) & SHIFT.c.closed_ms.is_(None)
-        closed = self._connection.execute(update(SHIFT).where(here).values(**values))
+        closed = self._connection.execute(update(SHIFT).where(here).values(open=None, **values))
         assert closed.rowcount == 1, "only an open shift is closed"
 
     def account(self, from_ms: int, to_ms: int) -> Account:

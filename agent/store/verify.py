@@ -17,6 +17,7 @@ from typing import Any
 
 from agent.store import verify_loyalty as loyalty
 from agent.store import verify_members as enrolled
+from agent.store import verify_shifts as shifts
 from agent.store.pseudonyms import CARRIED
 from sync.records import hash_0, hash_next
 
@@ -90,7 +91,7 @@ _Check = Callable[[sqlite3.Connection], Iterator[Finding]]
 
 def _checks() -> tuple[_Check, ...]:
     own = (_integrity, _chains, _sales_against_journal, _settlements, _ledger, _totalizers, _counters, _deliveries)
-    return (*own, *(_loyal(check) for check in LOYALTY_CHECKS))
+    return (*own, *(_loyal(check) for check in (*LOYALTY_CHECKS, shifts.shifts)))
 
 
 LOYALTY_CHECKS = (loyalty.points, loyalty.leases, loyalty.coupons, loyalty.quotes, enrolled.enrolments, enrolled.merged)

@@ -124,16 +124,19 @@ def _client_options(
 
 def keys(keys: KeysOption = None, state: StateOption = None, as_json: JsonOption = False) -> None:
     """Make the signing key and the index key where they are missing; show what stations pin."""
+    from headoffice.cards import CARDS_FILE, make_files
     from headoffice.keys import INDEX_FILE, PUBLIC_FILE, SIGNING_FILE, make_keys
 
     folder = keys_folder(keys, state)
     made = make_keys(folder)
+    make_files(folder)
     show_fields(
         {
             "kid": made.kid,
             "signing": str(folder / SIGNING_FILE),
             "pinned": str(folder / PUBLIC_FILE),
             "index": str(folder / INDEX_FILE),
+            "cards": str(folder / CARDS_FILE),
         },
         as_json=as_json,
     )
@@ -147,13 +150,16 @@ def members_import(
     as_json: JsonOption = False,
 ) -> None:
     """Import members; all or nothing, the same file twice changes nothing. No plain number is stored."""
+    from headoffice import cards
     from headoffice.keys import load_keys
     from headoffice.members import import_file
 
-    index_key = load_keys(keys_folder(keys, state)).index_key
+    folder = keys_folder(keys, state)
+    index_key = load_keys(folder).index_key
+    maker = cards.load(folder, index_key)
     opened = open_database(database, state, migrate=True)
     with progress("importing members") as tell:
-        done = import_file(opened, file, index_key, tell)
+        done = import_file(opened, file, index_key, tell, maker=maker)
     show_fields({"read": done.read, "changed": done.changed, "last_op": done.last_op}, as_json=as_json)
 
 

@@ -55,6 +55,7 @@ dead_letters.command("list")(listing.dead_letters)
 dead_letters.command("replay")(acting.dead_letters_replay)
 app.command("sales")(listing.sales)
 app.command("alerts")(listing.alerts)
+app.command("shifts")(listing.shifts)
 app.command("totals")(listing.totals)
 
 

@@ -37,6 +37,18 @@ SALE_COLUMNS = (
 ALERT_COLUMNS = ("station", "time", "type", "subject", "alert", "state", "value", "limit_value", "unit")
 OWN_ALERT_COLUMNS = ("station", "alert", "subject", "count", "last_ms", "detail")
 ENROLLED_COLUMNS = ("station", "time", "member", "mask", "by", "became", "has_contact")
+SHIFT_COLUMNS = (
+    "station",
+    "number",
+    "event",
+    "opened_at",
+    "closed_at",
+    "by",
+    "sales",
+    "sold_ml",
+    "moved_ml",
+    "gross_minor",
+)
 DEAD_COLUMNS = ("number", "station", "stream", "seq", "reason", "detail", "replayed_as")
 
 
@@ -93,6 +105,20 @@ def alerts(
     else:
         rows = reports.alerts(opened, station=station, limit=limit)
         show_rows(rows, ALERT_COLUMNS, as_json=as_json, empty="no alerts")
+
+
+def shifts(
+    station: StationOption = None,
+    limit: LimitOption = 50,
+    database: DatabaseOption = None,
+    state: StateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the newest shifts of the stations."""
+    from headoffice.store import reports
+
+    rows = reports.shifts(open_database(database, state), station=station, limit=limit)
+    show_rows(rows, SHIFT_COLUMNS, as_json=as_json, empty="no shifts")
 
 
 def dead_letters(

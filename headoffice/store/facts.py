@@ -45,6 +45,9 @@ class Arrival:
 REINCARNATED = "reincarnated"
 """The reason of a baseline that a new incarnation lays (W-32)."""
 
+FORGET = "members.forget"
+"""The action of an audit record by which a station passes on that a member wants to be deleted."""
+
 _INTERVALS = schema.sale_interval
 _LAST_BEFORE = (
     select(_INTERVALS.c.start_key, _INTERVALS.c.end_key)
@@ -249,6 +252,15 @@ def _write_alert(connection: Connection, number: int, arrival: Arrival) -> None:
     _insert(connection, schema.alert, number, arrival, **more)
 
 
+def _write_shift(connection: Connection, number: int, arrival: Arrival) -> None:
+    """An opening or closing; the rows of its nozzles and attendants stay in their records."""
+    data = arrival.record.data
+    if data["event"] in ("opened", "closed"):
+        totals = data.get("totals") or {}
+        sums = {name: totals.get(name) for name in ("sales", "sold_ml", "moved_ml", "gross_minor")}
+        _insert(connection, schema.shift, number, arrival, **sums)
+
+
 def _write_baseline(connection: Connection, number: int, arrival: Arrival) -> None:
     """A baseline that is not where the last accepted sale ended means litres nobody booked, or a changed meter.
 
@@ -283,6 +295,20 @@ def _write_enrolment(connection: Connection, number: int, arrival: Arrival) -> N
     enrolments.take(connection, number, arrival.key.station, arrival.record.data, arrival.received_ms)
 
 
+def _write_audit(connection: Connection, _number: int, arrival: Arrival) -> None:
+    """A station's audit stays in its record; a member's wish to be forgotten is what people here must act on."""
+    data = arrival.record.data
+    if data["action"] == FORGET:
+        raise_own_alert(
+            connection,
+            station=arrival.key.station,
+            alert="member_wants_to_be_forgotten",
+            subject=str(data["object"])[:64],
+            detail=f"asked by {data['who']}: {data['reason']}",
+            now_ms=arrival.received_ms,
+        )
+
+
 def _plain(table: Table) -> Callable[[Connection, int, Arrival], None]:
     def write_row(connection: Connection, number: int, arrival: Arrival) -> None:
         _insert(connection, table, number, arrival)
@@ -304,7 +330,9 @@ _WRITERS: dict[str, Callable[[Connection, int, Arrival], None]] = {
     "fc.points.v1": _write_points,
     "fc.member.enrolled.v1": _write_enrolment,
     "fc.tank.delivery.v1": _plain(schema.delivery),
+    "fc.shift.v1": _write_shift,
     "fc.meter.baseline.v1": _write_baseline,
+    "fc.audit.v1": _write_audit,
     "fc.tank.alert.v1": _write_alert,
     "fc.device.alert.v1": _write_alert,
     "fc.security.alert.v1": _write_alert,

@@ -117,6 +117,15 @@ def alerts(database: Database, *, station: str | None, limit: int) -> list[Row]:
     return _listed(database, statement, alert, station, limit)
 
 
+def shifts(database: Database, *, station: str | None, limit: int) -> list[Row]:
+    """The newest shifts: as they were closed, else as they were opened."""
+    table = schema.shift
+    newest = select(func.max(table.c.record)).group_by(table.c.station, table.c.shift)
+    columns = (column for column in table.c if column.name != "record")
+    statement = select(*columns).where(table.c.record.in_(newest)).order_by(table.c.record.desc())
+    return _listed(database, statement, table, station, limit)
+
+
 def own_alerts(database: Database, *, station: str | None, limit: int) -> list[Row]:
     """What head office itself found wrong, most recent first."""
     table = schema.own_alert

@@ -314,6 +314,23 @@ delivery = Table(
     UniqueConstraint("station", "tank", "start", "start_volume_ml"),
     Index(None, "station", "tank", "console_start"),
 )
+shift = Table(
+    "shift",
+    metadata,
+    _of_record(),
+    _text("station"),
+    _text("shift"),
+    _text("event"),
+    _big("number", null=True),
+    _text("opened_at", null=True),
+    _text("closed_at", null=True),
+    _text("by", null=True),
+    _big("sales", null=True),
+    _big("sold_ml", null=True),
+    _big("moved_ml", null=True),
+    _big("gross_minor", null=True),
+    Index(None, "station", "shift"),
+)
 alert = Table(
     "alert",
     metadata,

@@ -1,6 +1,6 @@
 """Gives the contract tests their protocols: every registered one, or the rig named by ``--rig``. Knows none by name.
 
-Arguments: ``subject`` any, ``talker`` one that asks, ``dispenser``, ``gauge``, ``listener`` (a reader), ``alone`` with a wire of
+Arguments: ``subject`` any, ``talker`` one that asks, ``dispenser``, ``gauge``, ``listener`` (a reader), ``asker`` (a reader that is asked), ``alone`` with a wire of
 its own, ``named`` whose answers say whose they are, ``checked`` whose frames carry a check, ``wired`` with one of its real wires.
 """
 
@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
+from drivers.device import CodeReaderCapabilities
 from tests.support.rigs import every
 from tests.support.rigs.base import Subject
 from tests.support.rigs.kinds import DispenserSubject, GaugeSubject, ReaderSubject
@@ -21,6 +22,7 @@ CHOICES: dict[str, Callable[[Subject], bool]] = {
     "gauge": lambda subject: isinstance(subject, GaugeSubject),
     "checked": lambda subject: subject.wording is not None,
     "named": lambda subject: subject.answers_name_the_asked,
+    "asker": lambda subject: isinstance(subject.spec.capabilities, CodeReaderCapabilities) and subject.asks,
     "listener": lambda subject: isinstance(subject, ReaderSubject),
     "alone": lambda subject: not isinstance(subject, DispenserSubject),
 }

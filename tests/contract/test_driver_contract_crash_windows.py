@@ -16,6 +16,7 @@ from tests.support.rigs.kinds import DispenserSubject, ReaderSubject
 REPEATED_WITHIN = 4
 """A frame with the same bytes as one of so many before it is the same question in the same situation."""
 READING_S = 75.0
+TAPS_S = 3.0
 PAUSE_S = 0.15
 
 
@@ -163,6 +164,24 @@ def test_half_a_code_is_never_told_whatever_byte_was_the_last(listener: ReaderSu
         assert listener.told(rig) == [], f"cut {cut}"
         listener.reads_the_truth(rig)
         assert len(listener.told(rig)) == 1
+
+
+@pytest.mark.proves("crash-window")
+@pytest.mark.parametrize("end", ENDS)
+def test_a_card_is_told_whole_or_not_at_all_whatever_frame_was_the_last(asker: Subject, end: str) -> None:
+    """Waking, looking, every step of the talk with a card: afterwards the next card is told whole, nothing false before."""
+
+    def story(rig: VirtualRig) -> None:
+        rig.turns(TAPS_S)
+
+    found = windows(story, asker)
+    assert len(found) >= 5
+    for window in found:
+        rig = ended_at(story, asker, window, ENDS[end])
+        rig.online()
+        asker.reads_the_truth(rig)
+        assert asker.lies(rig) == [], f"window {window}"
+        assert set(asker.heard(rig)) <= asker.changes_nothing
 
 
 @pytest.mark.proves("silence")

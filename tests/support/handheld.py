@@ -44,7 +44,9 @@ class Told:
 class Handheld:
     """``now_s``: the clock it signs with. ``key`` None: a page."""
 
-    def __init__(self, port: int, ca: Path | None, *, now_s: Callable[[], int], before: Callable[[], None]) -> None:
+    def __init__(
+        self, port: int, ca: Path | None, *, now_s: Callable[[], int], before: Callable[[], None] = lambda: None
+    ) -> None:
         """``ca`` None: plain HTTP. ``before``: called before each try, as time passes between two requests."""
         self.port = port
         self.host = f"127.0.0.1:{port}"

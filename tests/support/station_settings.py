@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from agent.domain.fraud import Rule
 from agent.settings import Settings, load
 from agent.settings.model import StoreSettings
 from drivers.simulator.config import CustomerConfig, ForecourtConfig
@@ -81,8 +82,9 @@ class Plan:
     """What kind of station: who settles, how points are controlled, who comes, how often pumps are polled.
 
     ``protocol``: what all its dispensers speak.
-    ``redeem_a_day``: what points may pay a day, by default more than anybody asks for.
-    ``has_mark``: the high-water file is written and looked at, as the daemon does.
+    ``loyalty``: more keys of its section. ``redeem_a_day``: what points may pay a day, by default more than all have.
+    ``has_mark``: the high-water file is written and looked at, as the daemon does. ``watched``: signs of misuse are
+    looked for; elsewhere a handful of members fuels all day.
     """
 
     settle: str = "auto"
@@ -103,10 +105,12 @@ class Plan:
     protocol: str = "dart"
     pump_rollback: bool = False
     redeem_a_day: str = "100000"
+    loyalty: str = ""
     uid_cards: bool = False
     sun_fallback: bool = False
     sun: Mapping[str, str] = dataclasses.field(default_factory=lambda: {"picc": "p", "mac": "m"})
     mode: str = "live"
+    watched: bool = False
 
 
 def forecourt_config(config: ForecourtConfig, protocol: str) -> ForecourtConfig:
@@ -147,10 +151,11 @@ def _toml(config: ForecourtConfig, plan: Plan) -> str:
         f'[station]\nid = "{STATION}"\ntimezone = "{plan.timezone}"\nbusiness_day_starts = "00:00"\nlanguage = "en"\nmode = "{plan.mode}"',
         f'[sales]\nsettle = "{plan.settle}"\nsettle_after = "{plan.settle_after}"',
         f'link_after = "{plan.link_after}"\nlink_before = "{plan.link_before}"',
-        f"[loyalty]\npump_rollback = {str(plan.pump_rollback).lower()}",
+        f"[loyalty]\npump_rollback = {str(plan.pump_rollback).lower()}\n{plan.loyalty}",
         f"uid_cards = {str(plan.uid_cards).lower()}\nsun_fallback = {str(plan.sun_fallback).lower()}",
         f'[loyalty.levels]\nredeem_a_day = "{plan.redeem_a_day}"',
         "\n".join(["[[loyalty.sun]]", *(f'{key} = "{name}"' for key, name in plan.sun.items())]),
+        f"[fraud]\noff = {[] if plan.watched else [rule.value for rule in Rule]}",
         f'[head_office]\ntelemetry_every = "{plan.telemetry_every}"',
     ]
     grades = {n.grade: n for point in config.points for n in point.nozzles}

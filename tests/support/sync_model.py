@@ -15,7 +15,7 @@ INCARNATION = "00112233445566778899aabbccddeeff"
 TIME = "2026-11-21T08:00:00.000Z"
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _DATA: Mapping[str, tuple[str, Mapping[str, object]]] = {
-    "L": ("fc.shift.v1", {"shift": 1}),
+    "L": ("fc.stocktake.v1", {"shift": 1}),
     "A": ("fc.device.alert.v1", {"subject": "pump-3", "alert": "offline", "state": "raised", "evidence": {}}),
     "T": ("fc.health.v1", {"disk_free_kb": 1_000}),
 }

@@ -70,6 +70,7 @@ class Till:
         config = default_config("", islands=1)
         self.settings = station_settings(directory, config, Plan(settle=settle) if plan is None else plan)
         self.starts = self.booked = 0
+        self.based: set[int] = set()
         self.start()
 
     def start(self) -> None:
@@ -161,10 +162,11 @@ class Till:
         ended_ms = self.clock.wall_ms()
 
         def book(step: Step) -> str:
-            if start == 1_000:
+            if point not in self.based:
+                self.based.add(point)
                 step.tx.memory.add_baseline(
                     {
-                        "seq": 0,
+                        "seq": len(self.based) - 1,
                         "fuelling_point": point,
                         "nozzle": 1,
                         "epoch": 0,
@@ -284,11 +286,11 @@ OFFERS: list[dict[str, Any]] = [EARN, PAY, CAMPAIGN, TEN]
 """Points, points as money, a budget and a coupon that keeps its balance."""
 
 
-def loyal_till() -> Iterator[Till]:
+def loyal_till(**more: Any) -> Iterator[Till]:
     """A till with these offers and a member with 5,230 points and no lease; verify must find nothing afterwards."""
     folder = template.new_folder()
     template.copy_to(folder)
-    till = Till(folder)
+    till = Till(folder, **more)
     till.rules(*OFFERS)
     till.member(lots=[(5_230, None, "2026-09-30")])
     yield till

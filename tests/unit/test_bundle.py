@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 from agent.cli import application
 from agent.commissioning import CommissioningRefused, address_list, plan, write_all
 from agent.settings import load as load_settings
+from headoffice.cards import make_files
 from headoffice.cli.app import app as hq_app
 from headoffice.keys import make_keys
 from sync.bundle import FILES, Bundle, BundleProblem, dump, fingerprint, load, same_fingerprint
@@ -38,6 +39,7 @@ FULL = {
     "station.pem": PEM,
     "station.key": PEM,
     "backup-recipients": "# head office\nage1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p\n",
+    "card-keys": json.dumps({"transport": "ab" * 32, "meta_read": "cd" * 16}),
 }
 CONFIGURATION = FILE.replace('id = "SH-0001"', 'id = "SH-0421"')
 
@@ -89,6 +91,8 @@ def test_what_is_made_is_read_again() -> None:
         (document(files={**FULL, "pinned-keys": JWKS.replace('"x"', '"d": "private", "x"')}), "public Ed25519 keys"),
         (document(files={key: text for key, text in FULL.items() if key != "station.key"}), "belong together"),
         (document(files={**FULL, "backup-recipients": "AGE-SECRET-KEY-1"}), "age recipients"),
+        (document(files={**FULL, "card-keys": '{"transport": "ab", "meta_read": "cd"}'}), "keys of signing cards"),
+        (document(files={**FULL, "card-keys": "[]"}), "keys of signing cards"),
         (document(configuration="[station"), "nor a station.toml"),
         (document(configuration='[station]\nid = "SH-9999"'), "belongs to station 'SH-9999'"),
     ],
@@ -180,6 +184,7 @@ def test_the_address_list_holds_broker_and_serial_servers(tmp_path: Path) -> Non
 def test_from_head_office_to_a_station(tmp_path: Path) -> None:
     """`forecourt-hq bundle` makes what `forecourt init` takes, once the fingerprint agrees; the station starts with it."""
     keys = make_keys(tmp_path / "hq" / "keys")
+    make_files(tmp_path / "hq" / "keys")
     config, made, root = tmp_path / "devices.toml", tmp_path / "SH-0421.bundle", tmp_path / "root"
     config.write_text(CONFIGURATION, encoding="utf-8")
     asked = [
@@ -204,7 +209,13 @@ def test_from_head_office_to_a_station(tmp_path: Path) -> None:
     done = forecourt(*arguments, "--fingerprint", mark, "--json")
     assert done.exit_code == 0, done.output
     assert load_settings(root / "etc/forecourt/station.toml").station.id == "SH-0421"
-    assert bytes.fromhex((root / "etc/forecourt/secrets/index-key").read_text()) == keys.index_key
+    secrets = root / "etc/forecourt/secrets"
+    assert bytes.fromhex((secrets / "index-key").read_text()) == keys.index_key
+    assert (secrets / "card-keys").read_text() == (tmp_path / "hq/keys/cards.json").read_text()
+    own = (secrets / "field-key").read_text()
+    assert (len(own), stat.S_IMODE((secrets / "field-key").stat().st_mode) & 0o007) == (67, 0)
+    assert forecourt(*arguments, "--fingerprint", mark).exit_code == 0, "a second run changes nothing"
+    assert (secrets / "field-key").read_text() == own
     assert (root / "etc/systemd/system/forecourt.service.d/10-addresses.conf").exists()
     again = CliRunner().invoke(hq_app, asked)
     assert again.exit_code != 0, "a bundle is never overwritten"

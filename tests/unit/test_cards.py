@@ -285,12 +285,12 @@ def test_keys_that_cannot_be_kept_are_told_and_asked_for_again(make_till: MakeTi
 
 
 def test_another_field_key_opens_nothing_and_asks_again(till: Till) -> None:
-    """The file was lost and made anew: the card is unknown, that is said, and the next start gets the keys again."""
+    """The file was lost and made anew: the card is unknown, that is said, and the keys come again."""
     till.keys = Keyring(FieldKeys({1: bytes(32)}), CARDS)
     till.restart()
+    assert till.one("SELECT value FROM meta WHERE key = 'member_op'") == "0"
     assert lay(till, CHIP.tap(READER, 11)) == "UNKNOWN_CARD"
     assert till.one("SELECT name FROM alert WHERE cleared_ms IS NULL") == "CARD_KEYS_NOT_KEPT"
-    till.restart()
     till.pipeline.handle(member_with(1, 1, card_entry(CHIP.name, CHIP.key)))
     assert lay(till, CHIP.tap(READER, 11)) == "WAITING_FOR_NOZZLE"
 

@@ -23,7 +23,7 @@ TYPED = string.printable[:95]
 FM1 = "FM1:MWGSLK/-4 987CKFRKR49*Z2C-OITS0D3DF3KC00GVJU8/QM0%QP48R86/$S31N8QS4:H W7Z.T:YDRU9+$5A-V-XI2 PQHEH"
 
 
-def config(port: str = "evdev:x", **options: object) -> LineConfig:
+def config(port: str = "evdev:x", /, **options: object) -> LineConfig:
     return LineConfig("h", port, "hid", options=options, reader="till")
 
 

@@ -15,7 +15,7 @@ from agent.pipeline import retention
 from agent.store.tables import SCAN_EVENT
 from agent.store.verify import verify
 from tests.support.quiet import quiet_log
-from tests.support.till import Till
+from tests.support.till import MEMBER, Till
 
 DAY_S = DAY_MS // 1000
 
@@ -84,7 +84,7 @@ def test_a_deletion_goes_on_after_a_restart_and_happens_once_a_night(till: Till)
     assert (found["last_dropped"], found["due"]) == (retention.SLICE + 5, 0)
     till.restart()
     pass_minutes(till, 1)
-    assert till.do(retention.status)["kinds"][0]["last_ms"] == found["last_ms"]
+    assert till.do(retention.status)["kinds"][0]["last_at"] == found["last_at"]
 
 
 @pytest.mark.parametrize("word", ["unknown", "rtc"])
@@ -138,3 +138,37 @@ def test_a_leap_without_a_time_service_is_believed_after_seven_days() -> None:
     assert problem == ""
     assert judge(nights, 108 * DAY_MS, "rtc")[1] == ""
     assert judge(nights, 400 * DAY_MS, "rtc")[1]
+
+
+def test_people_see_what_is_due_and_may_delete_it_now(till: Till) -> None:
+    """A dry run deletes nothing; a supervisor's run does without waiting for the night; an attendant may only look."""
+    scans(till, 2)
+    pass_minutes(till, 1)
+    till.clock.now_s += 181 * DAY_S
+    told = till.ask("privacy.run", dry_run=True)["data"]
+    assert {kind["name"]: kind["due"] for kind in told["kinds"]}["scan_events"] == 2
+    assert told["under_way"] == []
+    assert not till.ask("privacy.run", role="attendant")["ok"]
+    assert till.ask("privacy.run")["data"]["under_way"]
+    till.wait(1)
+    assert left(till) == 0
+    assert till.ask("privacy.status", role="attendant")["data"]["under_way"] == []
+
+
+def test_a_wish_to_be_forgotten_is_journalled_without_numbers(till: Till) -> None:
+    """It travels as an audit record; a phone number written into the reason is masked before it is kept."""
+    till.member()
+    assert till.ask("members.forget", member=MEMBER, reason="13812345678 asked at the counter")["ok"]
+    (told,) = [record for record in till.records("fc.audit.v1") if record["action"] == "members.forget"]
+    assert (told["who"], told["object"], told["reason"]) == ("wang", MEMBER, "138****5678 asked at the counter")
+    for wrong in ({"member": "0" * 16, "reason": "x"}, {"member": MEMBER, "reason": " "}):
+        assert not till.ask("members.forget", **wrong)["ok"]
+
+
+@pytest.mark.parametrize("number", ["134651829037465120", "4111111111111111"])
+def test_live_money_is_no_reference_of_a_payment(till: Till, number: str) -> None:
+    """A payment code or a bank card typed behind a tender is refused with the way out, and kept nowhere."""
+    sale = till.sale()
+    answer = till.ask("sales.settle", sale=sale, tenders=[{"kind": "card", "amount_minor": None, "ref": number}])
+    assert (answer["ok"], "slip" in answer["hint"], number[:6] in str(answer)) == (False, True, False)
+    assert till.rows("SELECT * FROM tender") == []

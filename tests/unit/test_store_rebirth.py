@@ -47,7 +47,7 @@ def store(station: Settings) -> Iterator[Store]:
     with opened.begin(FIRST) as tx:
         tx.journal.append("fc.incarnation.v1", {"reason": "new", "parent": None})
         for number in range(8):
-            tx.journal.append("fc.shift.v1", {"shift": number})
+            tx.journal.append("fc.stocktake.v1", {"shift": number})
         alert = {"subject": "sync", "alert": "refused", "state": "raised", "evidence": None}
         tx.journal.append("fc.sync.alert.v1", alert)
         for number in range(2):
@@ -85,7 +85,7 @@ def test_what_head_office_may_lack_is_sent_again_as_it_was(store: Store, station
     station.store.mark.unlink()
     assert begin(store, station) == rebirth.Begun(0, None)
     after = records(store)
-    again = [r for r in after if r["type"] in ("fc.shift.v1", "fc.sync.alert.v1")]
+    again = [r for r in after if r["type"] in ("fc.stocktake.v1", "fc.sync.alert.v1")]
     assert [[r[name] for name in SEEN_AGAIN] for r in again] == [[r[name] for name in SEEN_AGAIN] for r in before]
     first = next(r for r in after if r["stream"] == "L")
     assert (first["seq"], first["type"], first["data"]["reason"]) == (1, "fc.incarnation.v1", "mark_missing")
@@ -126,7 +126,7 @@ def test_a_damaged_record_is_not_sent_again_but_named(store: Store, station: Set
     begin(opened, station)
     found = records(opened)
     opened.close()
-    assert [r["data"]["shift"] for r in found if r["type"] == "fc.shift.v1"] == [3, 4, 6, 7]
+    assert [r["data"]["shift"] for r in found if r["type"] == "fc.stocktake.v1"] == [3, 4, 6, 7]
     assert [r["data"]["object"] for r in found if r["type"] == "fc.audit.v1"] == ["L 7", "database"]
 
 

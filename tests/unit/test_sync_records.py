@@ -148,7 +148,7 @@ def test_names_sort_by_utf16_as_the_standard_says() -> None:
 )
 def test_our_own_bugs_never_reach_the_disk(changes: dict[str, Any]) -> None:
     """What head office would put aside or flag is refused before it is written [W-02] [W-03]."""
-    members = {"seq": 5, "id": VALID["id"], "type": "fc.shift.v1", "time": VALID["time"], "boot": "b", "mono_ms": 1}
+    members = {"seq": 5, "id": VALID["id"], "type": "fc.stocktake.v1", "time": VALID["time"], "boot": "b", "mono_ms": 1}
     with pytest.raises(m.RecordError):
         m.make_record(**{**members, "clock": "ntp", "data": {}, **changes})
 

@@ -81,6 +81,8 @@ def test_systemd_understands_every_line(tmp_path: Path) -> None:
         "StateDirectory=forecourt forecourt-mark",
         "LoadCredential=index-key:/etc/forecourt/secrets/index-key",
         "LoadCredential=pinned-keys:/etc/forecourt/secrets/pinned-keys",
+        "LoadCredential=card-keys:/etc/forecourt/secrets/card-keys",
+        "LoadCredential=field-key:/etc/forecourt/secrets/field-key",
         "LoadCredential=product-uuid:/sys/class/dmi/id/product_uuid",
         "DevicePolicy=closed",
         "IPAddressDeny=any",

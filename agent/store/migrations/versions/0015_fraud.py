@@ -72,6 +72,7 @@ def _create_fraud_alert() -> None:
     op.create_index("fraud_alert_once", "fraud_alert", ["rule", "day", *subject], unique=True)
     op.create_index("fraud_alert_by_time", "fraud_alert", ["raised_ms"])
     op.create_index("fraud_alert_by_member", "fraud_alert", ["member_ref", "rule"])
+    op.create_index("fraud_alert_by_attendant", "fraud_alert", ["attendant", "rule"])
 
 
 def downgrade() -> None:

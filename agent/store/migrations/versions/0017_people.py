@@ -29,13 +29,13 @@ def upgrade() -> None:
         sa.Column("close_marks", sa.String(), nullable=True),
         sa.Column("counted", sa.String(), server_default="{}", nullable=False),
         sa.Column("report", sa.String(), nullable=True),
+        sa.Column("open", sa.Integer(), nullable=True),
         sa.UniqueConstraint("number"),
         sa.UniqueConstraint("open_request"),
         sa.UniqueConstraint("close_request"),
+        sa.UniqueConstraint("open"),
         sa.PrimaryKeyConstraint("id"),
     )
-    open_now = sa.text("closed_ms is null")
-    op.create_index("shift_one_open", "shift", [open_now], unique=True, sqlite_where=open_now)
     op.create_table(
         "fuel_use",
         sa.Column("id", sa.String(), nullable=False),
