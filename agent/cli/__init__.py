@@ -21,6 +21,7 @@ def application() -> Typer:
         handhelds,
         links,
         loyalty,
+        members,
         privacy,
         rules,
         rules_explain,

@@ -26,7 +26,7 @@ class Reports:
         self._liabilities = Liabilities(settings, path, clock)
 
     def member(self, args: dict[str, Any]) -> str:
-        """Return the id of the member that was named by id or by a card or phone number. Raises NotFound."""
+        """Return the id of the member that was named by id or by a card number. Raises NotFound."""
         return self._points.member(word(args, "member") or "")
 
     def questions(self) -> dict[str, Callable[[dict[str, Any]], Any]]:
