@@ -15,6 +15,7 @@ from agent.reports.arguments import BadArgument
 from agent.reports.arguments import limit as _limit
 from agent.reports.arguments import whole as _whole
 from agent.reports.arguments import word as _word
+from agent.reports.fraud import SUPERVISED
 from agent.reports.questions import Reports
 from agent.settings import Settings
 from agent.store.explained import as_json as explained
@@ -94,6 +95,8 @@ class Answers:
     def answer(self, op: str, args: dict[str, Any], person: Person) -> dict[str, Any]:
         """Return the answer to one question; never raises for what a person can do wrong."""
         reading = self._reading.get(op)
+        if op in SUPERVISED and person.role != "supervisor":
+            return refusal(f"{person.name} may not see this", "ask a user named in [control] supervisors")
         if reading is not None:
             try:
                 return success(reading(args))

@@ -18,14 +18,17 @@ def application() -> Typer:
         device,
         device_maps,
         first,
+        fraud,
         handhelds,
         links,
         loyalty,
         members,
         privacy,
+        people,
         rules,
         rules_explain,
         rules_lint,
+        shifts,
     )
     from agent.cli.app import app
 

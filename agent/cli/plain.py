@@ -47,10 +47,18 @@ def socket_path(config: Path | None, socket: Path | None) -> Path:
     return Path(str(path))
 
 
+_acting: dict[str, Any] = {}
+
+
+def act_as(staff: str, pin: str) -> None:
+    """Ask everything from here on in the name of a person of the station, who is known by the PIN."""
+    _acting["as"] = {"staff": staff, "pin": pin}
+
+
 def question(config: Path | None, socket: Path | None, op: str, args: dict[str, Any] | None = None, **more: Any) -> Any:
     """Ask the daemon; on any "no" end with its message, hint and exit code."""
     try:
-        return ask(socket_path(config, socket), op, {**(args or {}), **more})
+        return ask(socket_path(config, socket), op, {**(args or {}), **more, **_acting})
     except ControlError as failure:
         fail(str(failure), failure.hint, failure.exit_code)
 
@@ -76,9 +84,10 @@ def litres(volume_ml: int | None, places: int = 2) -> str:
     if volume_ml is None:
         return "-"
     unit: int = 10 ** (3 - places)
-    rounded = (volume_ml + unit // 2) // unit
+    rounded = (abs(volume_ml) + unit // 2) // unit
     whole, part = divmod(rounded, 10**places)
-    return f"{whole}.{part:0{places}d}" if places else str(whole)
+    sign = "-" if volume_ml < 0 and rounded else ""
+    return f"{sign}{whole}.{part:0{places}d}" if places else f"{sign}{whole}"
 
 
 def degrees(temperature_mdegc: int) -> str:

@@ -68,6 +68,14 @@ class Effect(StrEnum):
     NO_POINTS = "no_points"
 
 
+class Verdict(StrEnum):
+    """What a person found out: misuse, nothing, or not to be found out."""
+
+    CONFIRMED = "confirmed"
+    HARMLESS = "harmless"
+    UNCLEAR = "unclear"
+
+
 class SubjectKind(StrEnum):
     """Whom a finding is about."""
 

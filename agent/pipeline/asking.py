@@ -14,6 +14,7 @@ from agent.inbox import Asked
 from agent.pipeline import alerting, correcting, handhelds, people, points, pricing, quoting, settling
 from agent.pipeline.arguments import by as _by
 from agent.pipeline.arguments import number, optional_number, sale_meant, terminal, text
+from agent.pipeline.asking_fraud import FRAUD
 from agent.pipeline.asking_links import LINKS
 from agent.pipeline.asking_members import MEMBERS
 from agent.pipeline.asking_people import PEOPLE
@@ -222,6 +223,7 @@ OPERATIONS: dict[str, tuple[Operation, str]] = {
     "device.pair": (handhelds.open_pairing, SUPERVISOR),
     "device.unpair": (handhelds.unpair, SUPERVISOR),
     **PRIVACY,
+    **FRAUD,
     **MEMBERS,
     **PEOPLE,
 }

@@ -52,6 +52,7 @@ from agent.pipeline import (
     quoting,
     receiving,
     retention,
+    reviewing,
     rollback,
     rulebook,
     scanning,
@@ -190,6 +191,7 @@ class Pipeline:
         card_keys.go_on(step)
         step.audit("agent", "agent", "started", self._boot, reason=f"configuration {self._settings.hash}")
         self._tell_restored(step)
+        reviewing.tell_thresholds(step)
         for weak in points.without_totals(step.memory):
             reason = "the device keeps no totals: its sales are keyed by a number of ours, which is weaker"
             step.audit("agent", "agent", "no_totals", f"point:{weak}", reason=reason)

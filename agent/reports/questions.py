@@ -8,6 +8,7 @@ from typing import Any
 from agent.clock import Clock
 from agent.reports.arguments import word
 from agent.reports.campaigns import Campaigns
+from agent.reports.fraud import Frauds
 from agent.reports.liability import Liabilities
 from agent.reports.points import Points
 from agent.reports.shifts import questions as shift_questions
@@ -15,7 +16,7 @@ from agent.settings import Settings
 
 
 class Reports:
-    """Everything people look up about points, offers, staff and shifts of one station. Raises NotFound and BadArgument."""
+    """What people look up about points, offers, staff and shifts of one station. Raises NotFound and BadArgument."""
 
     def __init__(self, settings: Settings, clock: Clock, index_key: bytes | None) -> None:
         path = settings.store.path
@@ -24,6 +25,7 @@ class Reports:
         self._points = Points(settings, path, clock, index_key)
         self._campaigns = Campaigns(settings, path)
         self._liabilities = Liabilities(settings, path, clock)
+        self._frauds = Frauds(settings)
 
     def member(self, args: dict[str, Any]) -> str:
         """Return the id of the member that was named by id or by a card number. Raises NotFound."""
@@ -37,5 +39,8 @@ class Reports:
             "points.liability": self._liabilities.show,
             "campaigns.plan": lambda args: self._campaigns.plan(args, self._clock.wall_ms()),
             "campaigns.part": self._campaigns.part,
+            "fraud": self._frauds.listed,
+            "fraud.show": self._frauds.shown,
+            "fraud.stats": self._frauds.stats,
             **self._shifts,
         }

@@ -7,11 +7,12 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, bindparam, delete, func, insert, select, update
 
+from agent.domain.fraud import Verdict
 from agent.store.fraud_tables import FRAUD_ALERT, FRAUD_ALERT_SALE, FRAUD_CODE, FRAUD_REVIEW
 from agent.store.prepared import Found, Prepared, raw
 from agent.store.tables import CORRECTION, LINK, MEMBER, SALE, SETTLEMENT
 
-HARMLESS = "harmless"
+HARMLESS = Verdict.HARMLESS.value
 MOST_FUELLINGS = 100
 """Fuellings of one member that a rule looks at: past this many a week, more of them say nothing new."""
 
@@ -163,6 +164,12 @@ class FraudTable:
     def add_review(self, values: Mapping[str, Any]) -> None:
         """Insert what a person found out."""
         self._connection.execute(insert(FRAUD_REVIEW), dict(values))
+
+    def tally(self, rule: str) -> dict[str, int]:
+        """Return how many alerts of a rule there are and were reviewed as what, by the names of ``Tally``."""
+        statement = select(_A.c.verdict, func.count()).where((_A.c.rule == rule) & (_A.c.severity == "alert"))
+        counts = dict(self._connection.execute(statement.group_by(_A.c.verdict)).tuples().all())
+        return {"fired": sum(counts.values()), **{word.value: counts.get(word.value, 0) for word in Verdict}}
 
     # --- retention --------------------------------------------------------------------------------------------------
 

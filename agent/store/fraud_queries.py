@@ -174,24 +174,18 @@ class FraudQueries(Queries):
 
         Among how many: the sales they served, and those of which nobody knows who did.
         """
-        linked: dict[str, list[int]] = {}
+        linked: dict[str, tuple[int, int]] = {}
         for one in usual:
             served = self._served(one)
             for row in self._rows(_BY_ON_DAY, one):
-                sums = linked.setdefault(row["attendant"], [0, 0])
-                sums[0] += row["hits"]
-                sums[1] += _of(served, row["attendant"])
-        served, none = self._served(day), [0, 0]
-        return [
-            DayShare(
-                row["attendant"],
-                row["hits"],
-                _of(served, row["attendant"]),
-                *linked.get(row["attendant"], none),
-                sales=_sales(row),
-            )
-            for row in self._rows(_BY_ON_DAY, day)
-        ]
+                links, of = linked.get(row["attendant"], (0, 0))
+                linked[row["attendant"]] = links + row["hits"], of + _of(served, row["attendant"])
+        served, found = self._served(day), []
+        for row in self._rows(_BY_ON_DAY, day):
+            usual_links, usual_of = linked.get(row["attendant"], (0, 0))
+            of = _of(served, row["attendant"])
+            found.append(DayShare(row["attendant"], row["hits"], of, usual_links, usual_of, _sales(row)))
+        return found
 
     def _served(self, span: Span) -> dict[str, int]:
         return {row["attendant"]: row["hits"] for row in self._rows(_SALES_ON_DAY, span)}

@@ -36,7 +36,6 @@ SALE_COLUMNS = (
 )
 ALERT_COLUMNS = ("station", "time", "type", "subject", "alert", "state", "value", "limit_value", "unit")
 OWN_ALERT_COLUMNS = ("station", "alert", "subject", "count", "last_ms", "detail")
-ENROLLED_COLUMNS = ("station", "time", "member", "mask", "by", "became", "has_contact")
 SHIFT_COLUMNS = (
     "station",
     "number",
@@ -49,6 +48,7 @@ SHIFT_COLUMNS = (
     "moved_ml",
     "gross_minor",
 )
+ENROLLED_COLUMNS = ("station", "time", "member", "mask", "by", "became", "has_contact")
 DEAD_COLUMNS = ("number", "station", "stream", "seq", "reason", "detail", "replayed_as")
 
 

@@ -291,10 +291,6 @@ def _write_baseline(connection: Connection, number: int, arrival: Arrival) -> No
         )
 
 
-def _write_enrolment(connection: Connection, number: int, arrival: Arrival) -> None:
-    enrolments.take(connection, number, arrival.key.station, arrival.record.data, arrival.received_ms)
-
-
 def _write_audit(connection: Connection, _number: int, arrival: Arrival) -> None:
     """A station's audit stays in its record; a member's wish to be forgotten is what people here must act on."""
     data = arrival.record.data
@@ -307,6 +303,10 @@ def _write_audit(connection: Connection, _number: int, arrival: Arrival) -> None
             detail=f"asked by {data['who']}: {data['reason']}",
             now_ms=arrival.received_ms,
         )
+
+
+def _write_enrolment(connection: Connection, number: int, arrival: Arrival) -> None:
+    enrolments.take(connection, number, arrival.key.station, arrival.record.data, arrival.received_ms)
 
 
 def _plain(table: Table) -> Callable[[Connection, int, Arrival], None]:
