@@ -26,7 +26,8 @@ from agent.domain.identity import (
 from headoffice.cards import KEY, UID, CardMaker
 from headoffice.errors import ImportProblem
 from headoffice.store import members as store
-from headoffice.store.database import Database
+from headoffice.store.database import Database, Transaction
+from headoffice.store.enrolments import became, is_provisional
 from sync.messages import RecordError, canonical
 
 COLUMNS = (
@@ -85,15 +86,32 @@ def import_file(
         for line, row in _rows(path):
             body = _body(row, index_key, cards, f"{path.name} line {line}")
             try:
-                is_new = store.put(connection, body, op + 1)
+                last = _put(connection, body, op)
             except store.IndexTaken as error:
                 hint = "remove it from one of the two members and import again; nothing was imported"
                 raise ImportProblem(f"{path.name} line {line}: {error}", hint=hint) from error
-            op += int(is_new)
-            changed += int(is_new)
+            except store.MergedAway as error:
+                hint = f"write {error.to} in its place, or leave the line out; nothing was imported"
+                raise ImportProblem(f"{path.name} line {line}: {error}", hint=hint) from error
+            changed += int(last > op)
+            op = last
             read += 1
             progress(read)
     return Imported(read, changed, op)
+
+
+def _put(connection: Transaction, body: dict[str, Any], op: int) -> int:
+    """Store a member after op ``op``; one that a station enrolled by the same phone is merged into it. The last op."""
+    enrolled = [found for index in body["indexes"] if (found := store.owner(connection, index)) is not None]
+    replaced = sorted({one for one in enrolled if one != body["member"] and is_provisional(connection, one)})
+    for name in replaced:
+        store.give_up(connection, name)
+    op += int(store.put(connection, body, op + 1))
+    for name in replaced:
+        op += 1
+        store.merge(connection, name, body["member"], op)
+        became(connection, name, body["member"])
+    return op
 
 
 def remove_member(database: Database, member: str) -> bool:

@@ -22,10 +22,13 @@ def application() -> Typer:
         handhelds,
         links,
         loyalty,
+        members,
+        people,
         privacy,
         rules,
         rules_explain,
         rules_lint,
+        shifts,
     )
     from agent.cli.app import app
 

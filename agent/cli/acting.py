@@ -51,7 +51,7 @@ def _priced(value: Any, as_json: bool) -> None:
         show.priced(value)
 
 
-def _decimal(text: str, places: int, what: str) -> int:
+def decimal_of(text: str, places: int, what: str) -> int:
     """Return a decimal as an integer of ``10**-places`` units; anything else ends the command with 2."""
     example = f"write it like 100.{'0' * places}"
     match = _DECIMAL.fullmatch(text)
@@ -63,16 +63,16 @@ def _decimal(text: str, places: int, what: str) -> int:
     return int(whole + part[:places].ljust(places, "0"))
 
 
-def _amount(text: str, config: Path | None, socket: Path | None) -> int:
+def amount_of(text: str, config: Path | None, socket: Path | None) -> int:
     """Return an amount of money in the minor units of the station's currency, which the daemon tells."""
-    _decimal(text, MOST_MONEY_DECIMALS, "amount")
-    return _decimal(text, int(question(config, socket, "station")["exponent"]), "amount")
+    decimal_of(text, MOST_MONEY_DECIMALS, "amount")
+    return decimal_of(text, int(question(config, socket, "station")["exponent"]), "amount")
 
 
 def _tender(text: str, config: Path | None, socket: Path | None) -> dict[str, Any]:
     kind, _, rest = text.partition(":")
     amount, _, ref = rest.partition(":")
-    minor = _amount(amount, config, socket) if amount else None
+    minor = amount_of(amount, config, socket) if amount else None
     return {"kind": kind, "amount_minor": minor, "ref": ref or None}
 
 
@@ -148,7 +148,7 @@ def sales_refund(
     socket: SocketOption = None,
 ) -> None:
     """Give a part of the net of a settled sale back."""
-    values = {"sale": sale, "amount_minor": _amount(amount, config, socket), "reason": reason}
+    values = {"sale": sale, "amount_minor": amount_of(amount, config, socket), "reason": reason}
     _done(question(config, socket, "sales.refund", {**values, "again": again, "request": request}), as_json)
 
 
@@ -201,8 +201,8 @@ def pumps_authorise(
     socket: SocketOption = None,
 ) -> None:
     """Release one fuelling of a point in control mode released or preset."""
-    volume_ml = None if litres is None else _decimal(litres, 3, "volume")
-    amount_minor = None if amount is None else _amount(amount, config, socket)
+    volume_ml = None if litres is None else decimal_of(litres, 3, "volume")
+    amount_minor = None if amount is None else amount_of(amount, config, socket)
     values = {"fuelling_point": point, "nozzle": nozzle, "volume_ml": volume_ml, "amount_minor": amount_minor}
     _done(question(config, socket, "pumps.authorise", values), as_json)
 
@@ -260,7 +260,7 @@ def prices_set(
         if moment.tzinfo is None:
             fail(f"{at!r} has no time zone", "end it with an offset, such as +08:00, or Z", 2)
         effective = int(moment.timestamp() * 1000)
-    milli = _decimal(price, 3, "price")
+    milli = decimal_of(price, 3, "price")
     values = {"grade": grade, "unit_price_milli": milli, "effective_from_ms": effective}
     _done(question(config, socket, "prices.set", values), as_json)
 

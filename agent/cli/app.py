@@ -9,6 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from agent.cli import show
+from agent.cli.pins import read_pin
+from agent.cli.plain import act_as
 from agent.cli.talk import ConfigOption, JsonOption, LimitOption, SocketOption, fail, print_json, question
 
 app = typer.Typer(
@@ -34,6 +36,17 @@ for name, group in (
     ("prices", prices),
 ):
     app.add_typer(group, name=name)
+
+
+@app.callback()
+def _in_whose_name(
+    staff: Annotated[
+        str | None, typer.Option("--as", metavar="STAFF", help="Act in this person's name; their PIN is asked for.")
+    ] = None,
+    pin_file: Annotated[str | None, typer.Option("--pin-file", help="With --as: read the PIN from this file.")] = None,
+) -> None:
+    if staff is not None:
+        act_as(staff, read_pin(pin_file, f"PIN of {staff}"))
 
 
 def _asked(context: typer.Context) -> bool:
@@ -136,27 +149,6 @@ def alerts_list(
     """List alerts, newest first."""
     if _asked(context):
         _print(question(config, socket, "alerts", all=everything, limit=limit), as_json, show.alerts)
-
-
-@members.callback()
-def members_list(
-    context: typer.Context,
-    limit: LimitOption = 20,
-    as_json: JsonOption = False,
-    config: ConfigOption = None,
-    socket: SocketOption = None,
-) -> None:
-    """List members of the cache."""
-    if _asked(context):
-        _print(question(config, socket, "members", limit=limit), as_json, show.members)
-
-
-@members.command("show")
-def members_show(
-    member: str, as_json: JsonOption = False, config: ConfigOption = None, socket: SocketOption = None
-) -> None:
-    """Show one member: points, lots and last movements."""
-    _print(question(config, socket, "members.show", member=member), as_json, show.member)
 
 
 @app.command()

@@ -16,10 +16,12 @@ DEFAULT_SOCKET = "/run/forecourt/control.sock"
 
 
 def fail(message: str, hint: str, exit_code: int) -> NoReturn:
-    """End with one or two lines on stderr and ``exit_code``."""
-    print(f"forecourt: {message}", file=sys.stderr)
+    """End with one or two lines on stderr and ``exit_code``; what they repeat of the words typed is masked."""
+    from agent.domain.redaction import redact
+
+    print(f"forecourt: {redact(message)}", file=sys.stderr)
     if hint:
-        print(f"  {hint}", file=sys.stderr)
+        print(f"  {redact(hint)}", file=sys.stderr)
     raise SystemExit(exit_code)
 
 
@@ -47,10 +49,18 @@ def socket_path(config: Path | None, socket: Path | None) -> Path:
     return Path(str(path))
 
 
+_acting: dict[str, Any] = {}
+
+
+def act_as(staff: str, pin: str) -> None:
+    """Ask everything from here on in the name of a person of the station, who is known by the PIN."""
+    _acting["as"] = {"staff": staff, "pin": pin}
+
+
 def question(config: Path | None, socket: Path | None, op: str, args: dict[str, Any] | None = None, **more: Any) -> Any:
     """Ask the daemon; on any "no" end with its message, hint and exit code."""
     try:
-        return ask(socket_path(config, socket), op, {**(args or {}), **more})
+        return ask(socket_path(config, socket), op, {**(args or {}), **more, **_acting})
     except ControlError as failure:
         fail(str(failure), failure.hint, failure.exit_code)
 
@@ -76,9 +86,10 @@ def litres(volume_ml: int | None, places: int = 2) -> str:
     if volume_ml is None:
         return "-"
     unit: int = 10 ** (3 - places)
-    rounded = (volume_ml + unit // 2) // unit
+    rounded = (abs(volume_ml) + unit // 2) // unit
     whole, part = divmod(rounded, 10**places)
-    return f"{whole}.{part:0{places}d}" if places else str(whole)
+    sign = "-" if volume_ml < 0 and rounded else ""
+    return f"{sign}{whole}.{part:0{places}d}" if places else f"{sign}{whole}"
 
 
 def degrees(temperature_mdegc: int) -> str:

@@ -43,12 +43,17 @@ def link(step: Step, sale: str, text: str, by: correcting.By, key: bytes) -> dic
     return link_to(step, sale, found.who, by)
 
 
-def link_to(step: Step, sale: str, who: links.Credential, by: correcting.By) -> dict[str, Any]:
-    """Link a sale, or change its link, to a member who was recognised. Raises RequestRefused as linking refuses."""
+def link_to(
+    step: Step, sale: str, who: links.Credential, by: correcting.By, *, may_change: bool = True
+) -> dict[str, Any]:
+    """Link a sale to a member who was recognised; where it ``may_change`` a link, also one that has another member.
+
+    Raises RequestRefused as linking refuses.
+    """
     correcting.refuse_if_given_back(step, sale)
     recall(step, sale)
     known = step.memory.desk.sales.get(sale)
-    if known is not None and known.link is not None:
+    if may_change and known is not None and known.link is not None:
         asked: links.LinkEvent = links.CorrectionRequested(sale, who, by.name, _role(by), by.reason)
     else:
         asked = links.LinkRequested(sale, who, by.name, _role(by), by.reason)

@@ -66,7 +66,8 @@ def merge(connection: Connection, old: Found, target: Found, *, op: int, at_ms: 
     """Make everything of ``old`` the target's; both are whole rows of members, and ``target`` is nobody's alias.
 
     Links, settlements, held quotes, leases, counts and signing cards change hands. Postings, lots and who was granted
-    points stay as they were written: they are read together with the target's, each up to what its own base includes (W-44).
+    points stay as they were written: they are read together with the target's, each up to what its own base includes
+    (W-44).
     """
     here, there = int(old["ref"]), int(target["ref"])
     _settlements(connection, here, there)

@@ -66,8 +66,8 @@ SHIFT = Table(
 """One shift of the station: all that was written here at ``from_ms`` or later and before ``closed_ms``.
 
 ``from_ms`` is the closing of the shift before, ``opened_ms`` when somebody said so. ``open_marks`` and ``close_marks``:
-JSON of each nozzle's count; ``counted``: JSON of money counted by kind; ``report``: JSON as it was at the close. ``open``:
-1 while it is, so that there is one at most.
+JSON of each nozzle's count; ``counted``: JSON of money counted by kind; ``report``: JSON as it was at the close.
+``open``: 1 while it is, so that there is one at most.
 """
 
 FUEL_USE = Table(

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
-from headoffice.cli.options import DatabaseOption, JsonOption, LimitOption, StateOption, StationOption, open_database
+from headoffice.cli.options import (
+    DatabaseOption,
+    JsonOption,
+    KeysOption,
+    LimitOption,
+    StateOption,
+    StationOption,
+    keys_folder,
+    open_database,
+)
 from headoffice.cli.output import show_fields, show_rows
+from headoffice.errors import UsageError
 
 SALE_COLUMNS = (
     "station",
@@ -37,6 +48,7 @@ SHIFT_COLUMNS = (
     "moved_ml",
     "gross_minor",
 )
+ENROLLED_COLUMNS = ("station", "time", "member", "mask", "by", "became", "has_contact")
 DEAD_COLUMNS = ("number", "station", "stream", "seq", "reason", "detail", "replayed_as")
 
 
@@ -121,6 +133,47 @@ def dead_letters(
 
     rows = reports.dead_letters(open_database(database, state), station=station, limit=limit)
     show_rows(rows, DEAD_COLUMNS, as_json=as_json, empty="no dead letters")
+
+
+def members_enrolled(
+    station: StationOption = None,
+    contacts: Annotated[
+        bool, typer.Option("--contacts", help="Open the phone numbers that stations sealed to this head office.")
+    ] = False,
+    limit: LimitOption = 50,
+    database: DatabaseOption = None,
+    keys: KeysOption = None,
+    state: StateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List members enrolled at stations, newest first, and whom they became."""
+    from headoffice.keys import load_keys
+    from headoffice.store import enrolments
+
+    with open_database(database, state).read() as connection:
+        rows = enrolments.listed(connection, station=station, limit=limit)
+    opened = load_keys(keys_folder(keys, state)).unseal if contacts else None
+    if contacts and opened is None:
+        raise UsageError(
+            "these keys open no contact", hint="run `forecourt-hq keys` once; later enrolments can be read"
+        )
+    for row in rows:
+        sealed = row.pop("contact")
+        row["has_contact"] = sealed is not None
+        if opened is not None:
+            row["phone"] = _opened(opened, sealed)
+    columns = (*ENROLLED_COLUMNS, "phone") if contacts else ENROLLED_COLUMNS
+    show_rows(rows, columns, as_json=as_json, empty="no member was enrolled at a station")
+
+
+def _opened(unseal: Callable[[str], str], sealed: str | None) -> str | None:
+    """Return a phone number, ``None`` where there is none that these keys open."""
+    from sync.sealing import SealRefused
+
+    try:
+        return None if sealed is None else unseal(sealed)
+    except SealRefused:
+        return None
 
 
 def totals(database: DatabaseOption = None, state: StateOption = None, as_json: JsonOption = False) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, bindparam, select
 
-from headoffice.store import schema
+from headoffice.store import enrolments, schema
 from headoffice.store.alerts import raise_own_alert
 from headoffice.store.streams import StreamKey
 from sync.messages import Record, Rejected
@@ -305,6 +305,10 @@ def _write_audit(connection: Connection, _number: int, arrival: Arrival) -> None
         )
 
 
+def _write_enrolment(connection: Connection, number: int, arrival: Arrival) -> None:
+    enrolments.take(connection, number, arrival.key.station, arrival.record.data, arrival.received_ms)
+
+
 def _plain(table: Table) -> Callable[[Connection, int, Arrival], None]:
     def write_row(connection: Connection, number: int, arrival: Arrival) -> None:
         _insert(connection, table, number, arrival)
@@ -324,7 +328,7 @@ _WRITERS: dict[str, Callable[[Connection, int, Arrival], None]] = {
     "fc.sale.settled.v1": _write_settlement,
     "fc.sale.corrected.v1": _write_correction,
     "fc.points.v1": _write_points,
-    "fc.member.enrolled.v1": _plain(schema.enrolment),
+    "fc.member.enrolled.v1": _write_enrolment,
     "fc.tank.delivery.v1": _plain(schema.delivery),
     "fc.shift.v1": _write_shift,
     "fc.meter.baseline.v1": _write_baseline,

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, delete, func, select
 
 from headoffice.store.schema import member, member_index, member_op
 
-PUT, DEL = "PUT", "DEL"
+PUT, DEL, ALIAS = "PUT", "DEL", "ALIAS"
 MAX_OPS_READ = 1_000
 """Ops looked at for one page: more small ops than fit into 48 KiB."""
 
@@ -24,7 +24,16 @@ class IndexTaken(Exception):
     """A phone, card or plate already recognises another member. Example: a recycled number of a member long gone."""
 
     def __init__(self, owner: str) -> None:
+        self.owner = owner
         super().__init__(f"its phone, a card or a plate already belongs to member {owner[:4]}..")
+
+
+class MergedAway(Exception):
+    """The id of a member who was merged into another one. Example: a file from before the merge."""
+
+    def __init__(self, to: str) -> None:
+        super().__init__(f"this member was merged into {to[:4]}..")
+        self.to = to
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +68,12 @@ def last_op(connection: Connection) -> int:
 def put(connection: Connection, body: dict[str, Any], op: int) -> bool:
     """Store a member's new body as op ``op``; return False, and change nothing, where it is what is stored already.
 
-    Raises IndexTaken.
+    Raises IndexTaken, and MergedAway for an id that is another member's by now.
     """
     name, text = body["member"], encode(body)
+    merged = merged_into(connection, name)
+    if merged is not None:
+        raise MergedAway(merged)
     row = connection.execute(select(member.c.body, member.c.gone).where(member.c.member == name)).one_or_none()
     if row is not None and row.body == text and not row.gone:
         return False
@@ -90,14 +102,45 @@ def remove(connection: Connection, name: str, op: int) -> bool:
     return True
 
 
+def merge(connection: Connection, name: str, to: str, op: int) -> None:
+    """Tell as op ``op`` that a member is another one, whose indexes, tier and balance stand; older ops of it go."""
+    connection.execute(delete(member_index).where(member_index.c.member == name))
+    connection.execute(delete(member_op).where(member_op.c.member == name))
+    values = {"body": encode({"member": name}), "op": op, "gone": True}
+    if connection.execute(member.update().where(member.c.member == name).values(**values)).rowcount == 0:
+        connection.execute(member.insert().values(member=name, **values))
+    body = encode({"member": name, "to": to})
+    connection.execute(member_op.insert().values(op=op, kind=ALIAS, member=name, body=body))
+
+
+def merged_into(connection: Connection, name: str) -> str | None:
+    """Return whom a member was merged into, ``None`` where they were not."""
+    here = (member_op.c.member == name) & (member_op.c.kind == ALIAS)
+    body = connection.execute(select(member_op.c.body).where(here)).scalar()
+    return None if body is None else str(json.loads(body)["to"])
+
+
+def owner(connection: Connection, index: str) -> str | None:
+    """Return the member who is recognised by a blind index."""
+    return connection.execute(select(member_index.c.member).where(member_index.c.value == index)).scalar()
+
+
+def is_known(connection: Connection, name: str) -> bool:
+    """Return whether there is, or was, a member of this id."""
+    return connection.execute(select(member.c.op).where(member.c.member == name)).first() is not None
+
+
+def give_up(connection: Connection, name: str) -> None:
+    """A member is recognised by nothing any more: another one takes its place."""
+    connection.execute(delete(member_index).where(member_index.c.member == name))
+
+
 def _replace_indexes(connection: Connection, name: str, indexes: Iterable[str]) -> None:
     connection.execute(delete(member_index).where(member_index.c.member == name))
     for index in indexes:
-        owner = connection.execute(
-            select(member_index.c.member).where(member_index.c.value == index)
-        ).scalar_one_or_none()
-        if owner is not None:
-            raise IndexTaken(owner)
+        taken = owner(connection, index)
+        if taken is not None:
+            raise IndexTaken(taken)
         connection.execute(member_index.insert().values(value=index, member=name))
 
 

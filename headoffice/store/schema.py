@@ -291,7 +291,13 @@ enrolment = Table(
     _text("station"),
     _text("member"),
     _text("mask", null=True),
+    _text("by", null=True),
+    _text("phone_index", null=True),
+    _text("plate_index", null=True),
+    _text("contact", null=True),
+    _text("became", null=True),
     UniqueConstraint("member"),
+    Index(None, "became"),
 )
 delivery = Table(
     "delivery",

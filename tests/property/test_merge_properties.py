@@ -152,7 +152,7 @@ def _by_day(lots: Iterable[tuple[str, int]]) -> Counter[str]:
 def act(roll: Dice, one: Twin, two: Twin) -> None:
     """One random step of both."""
     twins = (one, two)
-    what = roll.pick(("sell", "sell", "back", "put", "pay", "hold", "merge", "wait", "again", "confirm"))
+    what = roll.pick(("sell", "sell", "back", "put", "put", "pay", "hold", "merge", "wait", "again", "confirm"))
     if what == "sell":
         volume_ml, is_second, paid = roll.pick((20_000, 7_330, 1_000)), roll.one_in(2), roll.pick((True, True, False))
         for twin in twins:
@@ -162,7 +162,7 @@ def act(roll: Dice, one: Twin, two: Twin) -> None:
         for twin in twins:
             twin.back(number, amount) if what == "back" else twin.pay(number) if what == "pay" else twin.hold(number)
     elif what == "put":
-        place = roll.byte() % len(one.heads)
+        place = max(0, len(one.heads) - 1 - roll.byte() % 4)
         for twin in twins:
             twin.put(MEMBER, place)
     elif what == "merge":

@@ -113,7 +113,17 @@ def test_an_enrolment_stands_where_its_sale_cannot_be_linked(till: Till) -> None
     sale = till.fuelled()
     told = enrol(till, sale=sale)
     assert (told["outcome"], told["link"]["outcome"]) == ("ENROLLED", None)
-    assert "TOO_LATE" in told["link"]["message"] or "NOT_ALLOWED" in told["link"]["message"]
+    assert "ALREADY_LINKED" in told["link"]["message"]
+
+
+def test_an_enrolment_takes_no_sale_from_another_member(till: Till) -> None:
+    """Not even a supervisor's: a change of member is a correction, asked for as one."""
+    sale = till.fuelled(member=MEMBER)
+    answer = till.ask("members.enrol", role="supervisor", person="wang", phone=PHONE, sale=sale)
+    assert answer["data"]["outcome"] == "ENROLLED"
+    assert "ALREADY_LINKED" in answer["data"]["link"]["message"]
+    (link,) = till.rows("SELECT m.id FROM link l JOIN member m ON m.ref = l.member_ref WHERE l.active = 1")
+    assert link["id"] == MEMBER
 
 
 @pytest.mark.parametrize("place", ["enrol.before_commit", "enrol.after_commit"])
