@@ -42,6 +42,9 @@ class Arrival:
     received_ms: int
 
 
+FRAUD_ALERT = "fc.fraud.alert.v1"
+"""What such an alert compared stands in its evidence."""
+
 REINCARNATED = "reincarnated"
 """The reason of a baseline that a new incarnation lays (W-32)."""
 
@@ -246,10 +249,20 @@ def _write_points(connection: Connection, number: int, arrival: Arrival) -> None
 def _write_alert(connection: Connection, number: int, arrival: Arrival) -> None:
     data = arrival.record.data
     subject = f"tank {data['tank']}" if "tank" in data else data["subject"]
-    limit = data.get("limit")
-    value = data.get("value")
-    more = {"subject": subject, "type": arrival.record.type, "value": value, "limit_value": limit}
+    more = {"subject": subject, "type": arrival.record.type}
+    if arrival.record.type == FRAUD_ALERT:
+        more |= _compared(data["evidence"])
+    else:
+        more |= {"value": data.get("value"), "limit_value": data.get("limit")}
     _insert(connection, schema.alert, number, arrival, **more)
+
+
+def _compared(evidence: object) -> dict[str, Any]:
+    """Return what a rule compared, where the evidence says it: it may be anything."""
+    match evidence:
+        case {"observed": int(observed), "threshold": int(threshold), "unit": str(unit)}:
+            return {"value": observed, "limit_value": threshold, "unit": unit}
+    return {"value": None, "limit_value": None, "unit": None}
 
 
 def _write_shift(connection: Connection, number: int, arrival: Arrival) -> None:
