@@ -10,6 +10,7 @@ import typer
 
 from agent.cli import show
 from agent.cli.app import sales
+from agent.cli.members import PhoneOption, keyed
 from agent.cli.talk import ConfigOption, JsonOption, SocketOption, fail, print_json, question
 
 Reason = Annotated[str, typer.Option("--reason", help="Why; kept with your name.")]
@@ -44,18 +45,20 @@ def sales_link(
     code: Annotated[
         str | None, typer.Option("--code", help="The text of the member's code as scanned now; - reads it from input.")
     ] = None,
+    phone: PhoneOption = None,
     reason: Annotated[str, typer.Option("--reason", help="Why, for late links and changes.")] = "",
     staff: StaffOption = None,
     as_json: JsonOption = False,
     config: ConfigOption = None,
     socket: SocketOption = None,
 ) -> None:
-    """Link a sale to the member whose code or card is here, or change a wrong link to that member."""
-    if (card is None) == (code is None):
-        fail("a link needs the member's code or card", "give one of --code and --card", 2)
+    """Link a sale to the member whose code, card or phone number is here, or change a wrong link to that member."""
+    if sum(given is not None for given in (card, code, phone)) != 1:
+        fail("a link needs the member's code, card or phone", "give one of --code, --card and --phone", 2)
     if code == FROM_INPUT:
         code = sys.stdin.readline().rstrip("\r\n")
-    values = {"sale": sale, "card": card, "code": code, "reason": reason, **_signed(staff)}
+    who = {"card": card, "code": code, "phone": keyed(phone, "phone")}
+    values = {"sale": sale, "reason": reason, **who, **_signed(staff)}
     _done(question(config, socket, "sales.link", values), as_json)
 
 

@@ -91,6 +91,12 @@ KEPT: tuple[Kept, ...] = (
         lambda step, before, n: _table(step).drop_codes(before, n),
     ),
     Kept(
+        "look_ups",
+        lambda privacy: privacy.scan_events,
+        lambda step, before: step.tx.enrolments.due_lookups(before),
+        lambda step, before, n: step.tx.enrolments.drop_lookups(before, n),
+    ),
+    Kept(
         "card_counters",
         lambda privacy: privacy.card_counters,
         lambda step, before: step.tx.cards.due(before),

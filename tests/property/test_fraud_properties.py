@@ -17,6 +17,7 @@ HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 SPAN = Span("2026-01-05", 0, DAY_MS)
 
+
 @st.composite
 def fuellings(draw: st.DrawFn) -> tuple[Fuelling, ...]:
     """Up to eight fuellings of one member within some days."""

@@ -63,8 +63,9 @@ def everything(connection: socket.socket) -> bytes:
 def said(station: BoardStation, text: bytes) -> bytes:
     """What the server says to a text and nothing more."""
     with closing(dialled(station)) as connection:
-        connection.sendall(text)
-        connection.shutdown(socket.SHUT_WR)
+        with suppress(OSError):
+            connection.sendall(text)
+            connection.shutdown(socket.SHUT_WR)
         return everything(connection)
 
 

@@ -163,13 +163,13 @@ def test_a_meter_test_and_own_use_are_not_sold(plain: Till) -> None:
     opened(plain)
     tested, used, _ = plain.sale(20_000), plain.sale(5_000), plain.sale(30_000)
     plain.settle(used)
-    named = {"sale": tested, "reason": "calibration"}
+    named: dict[str, Any] = {"sale": tested, "reason": "calibration"}
     assert not plain.ask("shift.test-return", role="attendant", **named)["ok"], "supervisors only"
     assert plain.ask("shift.test-return", **named)["data"]["state"] == "Cleared"
     assert not plain.ask("shift.test-return", **named)["ok"], "once is enough"
     assert plain.ask("shift.own-use", sale=used, reason="van", request="u-1")["data"]["repeat"] is False
     assert plain.ask("shift.own-use", sale=used, reason="van", request="u-1")["data"]["repeat"] is True
-    by_litres = {"fuelling_point": 1, "nozzle": 1, "reason": "calibration", "request": "t-1"}
+    by_litres: dict[str, Any] = {"fuelling_point": 1, "nozzle": 1, "reason": "calibration", "request": "t-1"}
     too_much = plain.ask("shift.test-return", volume_ml=30_001, **by_litres)
     assert not too_much["ok"]
     assert "30000 ml" in too_much["error"]
@@ -287,7 +287,7 @@ def test_a_shift_is_shown_as_it_stands_and_found_by_its_number(till: Till) -> No
 
 def test_a_shift_that_nobody_closes_is_told(plain: Till) -> None:
     """After the configured time an alert stands until the shift is closed, over a restart too."""
-    plain.settings = plain.settings.model_copy(update={"shift": ShiftSettings(open_max="12h")})
+    plain.settings = plain.settings.model_copy(update={"shift": ShiftSettings.model_validate({"open_max": "12h"})})
     plain.restart()
     opened(plain)
     plain.wait(12 * HOUR_S)
