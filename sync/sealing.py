@@ -22,7 +22,7 @@ class SealRefused(ValueError):
 
 def new_sealing_key(kid: str) -> OKPKey:
     """A fresh X25519 private key, for head office and for tests."""
-    return OKPKey.generate_key(CURVE, parameters={"kid": kid}, private=True)
+    return OKPKey.generate_key("X25519", parameters={"kid": kid}, private=True)
 
 
 def load_sealing_key(text: str) -> OKPKey:

@@ -22,6 +22,7 @@ def application() -> Typer:
         handhelds,
         links,
         loyalty,
+        members,
         people,
         privacy,
         rules,

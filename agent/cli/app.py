@@ -151,27 +151,6 @@ def alerts_list(
         _print(question(config, socket, "alerts", all=everything, limit=limit), as_json, show.alerts)
 
 
-@members.callback()
-def members_list(
-    context: typer.Context,
-    limit: LimitOption = 20,
-    as_json: JsonOption = False,
-    config: ConfigOption = None,
-    socket: SocketOption = None,
-) -> None:
-    """List members of the cache."""
-    if _asked(context):
-        _print(question(config, socket, "members", limit=limit), as_json, show.members)
-
-
-@members.command("show")
-def members_show(
-    member: str, as_json: JsonOption = False, config: ConfigOption = None, socket: SocketOption = None
-) -> None:
-    """Show one member: points, lots and last movements."""
-    _print(question(config, socket, "members.show", member=member), as_json, show.member)
-
-
 @app.command()
 def journal(
     stream: Annotated[str | None, typer.Option(help="Only stream L, A or T.")] = None,

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import sys
+from getpass import getpass
 from typing import Annotated, Any
 
 import typer
 
 from agent.cli import show
 from agent.cli.app import sales
+from agent.cli.members import PhoneOption, keyed
 from agent.cli.talk import ConfigOption, JsonOption, SocketOption, fail, print_json, question
 
 Reason = Annotated[str, typer.Option("--reason", help="Why; kept with your name.")]
 Terminal = Annotated[str, typer.Option("--terminal", help="A reader of the station file or a handheld.")]
+
+StaffOption = Annotated[
+    str | None, typer.Option("--staff", help="Who does it, by their own PIN: it is asked for, or read from input.")
+]
 
 FROM_INPUT = "-"
 
@@ -24,6 +30,14 @@ def _done(value: Any, as_json: bool) -> None:
         show.done(value)
 
 
+def _signed(staff: str | None) -> dict[str, str]:
+    """Return who does it and their PIN, which never stands among the arguments of a command."""
+    if staff is None:
+        return {}
+    pin = getpass("PIN: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\r\n")
+    return {"staff": staff, "pin": pin}
+
+
 @sales.command("link")
 def sales_link(
     sale: str,
@@ -31,25 +45,35 @@ def sales_link(
     code: Annotated[
         str | None, typer.Option("--code", help="The text of the member's code as scanned now; - reads it from input.")
     ] = None,
+    phone: PhoneOption = None,
     reason: Annotated[str, typer.Option("--reason", help="Why, for late links and changes.")] = "",
+    staff: StaffOption = None,
     as_json: JsonOption = False,
     config: ConfigOption = None,
     socket: SocketOption = None,
 ) -> None:
-    """Link a sale to the member whose code or card is here, or change a wrong link to that member."""
-    if (card is None) == (code is None):
-        fail("a link needs the member's code or card", "give one of --code and --card", 2)
+    """Link a sale to the member whose code, card or phone number is here, or change a wrong link to that member."""
+    if sum(given is not None for given in (card, code, phone)) != 1:
+        fail("a link needs the member's code, card or phone", "give one of --code, --card and --phone", 2)
     if code == FROM_INPUT:
         code = sys.stdin.readline().rstrip("\r\n")
-    _done(question(config, socket, "sales.link", {"sale": sale, "card": card, "code": code, "reason": reason}), as_json)
+    who = {"card": card, "code": code, "phone": keyed(phone, "phone")}
+    values = {"sale": sale, "reason": reason, **who, **_signed(staff)}
+    _done(question(config, socket, "sales.link", values), as_json)
 
 
 @sales.command("unlink")
 def sales_unlink(
-    sale: str, reason: Reason, as_json: JsonOption = False, config: ConfigOption = None, socket: SocketOption = None
+    sale: str,
+    reason: Reason,
+    staff: StaffOption = None,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    socket: SocketOption = None,
 ) -> None:
     """Remove a wrong link; its points go back."""
-    _done(question(config, socket, "sales.unlink", sale=sale, reason=reason), as_json)
+    values = {"sale": sale, "reason": reason, **_signed(staff)}
+    _done(question(config, socket, "sales.unlink", values), as_json)
 
 
 @sales.command("claim")
@@ -69,9 +93,11 @@ def sales_release(
     sale: str,
     terminal: Terminal = "cli",
     force: Annotated[bool, typer.Option("--force", help="Whoever has it; supervisors only.")] = False,
+    staff: StaffOption = None,
     as_json: JsonOption = False,
     config: ConfigOption = None,
     socket: SocketOption = None,
 ) -> None:
     """Let a claimed sale go."""
-    _done(question(config, socket, "sales.release", sale=sale, terminal=terminal, force=force), as_json)
+    values = {"sale": sale, "terminal": terminal, "force": force, **_signed(staff)}
+    _done(question(config, socket, "sales.release", values), as_json)

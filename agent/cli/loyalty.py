@@ -21,7 +21,7 @@ points = typer.Typer(help="Points of one member, and what all of them will cost.
 app.add_typer(points, name="points")
 
 SinceOption = Annotated[str | None, typer.Option("--since", help="From this local day on, such as 2026-03-01.")]
-MemberArgument = Annotated[str, typer.Argument(help="The beginning of the id, or a card or phone number.")]
+MemberArgument = Annotated[str, typer.Argument(help="The beginning of the id, or a card number.")]
 
 
 @points.command("show")

@@ -266,21 +266,6 @@ def alerts(value: list[dict[str, Any]]) -> None:
     print_table("Alerts", columns, rows)
 
 
-def members(value: list[dict[str, Any]]) -> None:
-    """Print members by mask."""
-    rows = [[m["member"], m["mask"], m["tier"], m["points_available"], m["points_pending"], m["visits"]] for m in value]
-    print_table("Members", ["member", "mask", "tier", "points", "pending", "visits"], rows)
-
-
-def member(value: dict[str, Any]) -> None:
-    """Print one member."""
-    members([value])
-    lots = [[lot["lot"], lot["points"], lot["usable_from"], lot["expires_on"] or "never"] for lot in value["lots"]]
-    print_table("Lots", ["lot", "points", "usable from", "expires on"], lots)
-    moves = [[clock_time(m["at"]), m["account"], m["points"], m["sale"] or ""] for m in value["movements"]]
-    print_table("Movements", ["when", "account", "points", "sale"], moves)
-
-
 def journal(value: list[dict[str, Any]]) -> None:
     """Print journal records."""
     rows = [

@@ -15,6 +15,7 @@ from agent.domain import retention as nights
 from agent.pipeline.memory import Privacy
 from agent.pipeline.step import Step
 from agent.settings.privacy import PrivacySettings
+from agent.store import handhelds
 from agent.store.pseudonyms import PseudonymTable
 from agent.store.queries import utc
 from agent.store.retention import COUNTED, RetentionTable
@@ -90,10 +91,22 @@ KEPT: tuple[Kept, ...] = (
         lambda step, before, n: _table(step).drop_codes(before, n),
     ),
     Kept(
+        "look_ups",
+        lambda privacy: privacy.scan_events,
+        lambda step, before: step.tx.enrolments.due_lookups(before),
+        lambda step, before, n: step.tx.enrolments.drop_lookups(before, n),
+    ),
+    Kept(
         "card_counters",
         lambda privacy: privacy.card_counters,
         lambda step, before: step.tx.cards.due(before),
         lambda step, before, n: step.tx.cards.drop(before, n),
+    ),
+    Kept(
+        "handheld_answers",
+        lambda _privacy: handhelds.KEPT_MS,
+        lambda step, before: step.tx.handhelds.due(before),
+        lambda step, before, n: step.tx.handhelds.drop(before, n),
     ),
     Kept(
         "sales",

@@ -28,7 +28,7 @@ class Reports:
         self._frauds = Frauds(settings)
 
     def member(self, args: dict[str, Any]) -> str:
-        """Return the id of the member that was named by id or by a card or phone number. Raises NotFound."""
+        """Return the id of the member that was named by id or by a card number. Raises NotFound."""
         return self._points.member(word(args, "member") or "")
 
     def questions(self) -> dict[str, Callable[[dict[str, Any]], Any]]:

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, RowMapping, delete, func, insert, select
 
 from agent.store.enrolment_tables import ENROLMENT, LOOKUP
 from agent.store.people_tables import SHIFT
+from agent.store.retention import counted
 
 
 class EnrolmentTable:
@@ -43,6 +44,11 @@ class EnrolmentTable:
         """Return the id of the shift that is open, ``None`` where none is."""
         return self._connection.execute(select(SHIFT.c.id).where(SHIFT.c.closed_ms.is_(None))).scalar()
 
-    def forget_lookups(self, before_ms: int) -> int:
-        """Delete look-ups that are older; returns how many. The audit records of them are the journal's."""
-        return int(self._connection.execute(delete(LOOKUP).where(LOOKUP.c.at_ms < before_ms)).rowcount)
+    def due_lookups(self, before_ms: int) -> int:
+        """Return how many look-ups are older, up to ``COUNTED``."""
+        return counted(self._connection, select(LOOKUP.c.id).where(LOOKUP.c.at_ms < before_ms))
+
+    def drop_lookups(self, before_ms: int, at_most: int) -> int:
+        """Delete the oldest look-ups; the audit records of them are the journal's."""
+        oldest = select(LOOKUP.c.id).where(LOOKUP.c.at_ms < before_ms).order_by(LOOKUP.c.at_ms).limit(at_most)
+        return int(self._connection.execute(delete(LOOKUP).where(LOOKUP.c.id.in_(oldest))).rowcount)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, delete, func, insert, select, text, update
 
 from agent.domain.fraud import Verdict
 from agent.store.fraud_tables import FRAUD_ALERT, FRAUD_ALERT_SALE, FRAUD_CODE, FRAUD_REVIEW
@@ -67,6 +67,14 @@ _STANDING = Prepared(
     .where((_A.c.member_ref == bindparam("of_member")) & (_A.c.rule == bindparam("of_rule")))
     .where((_A.c.severity == "alert") & _A.c.verdict.is_distinct_from(HARMLESS))
 )
+_ALERT = Prepared(
+    select(_A).where(
+        (_A.c.rule == bindparam("of_rule"))
+        & (_A.c.day == bindparam("of_day"))
+        & (func.coalesce(_A.c.member_ref, text("0")) == bindparam("of_member"))
+        & (func.coalesce(_A.c.attendant, text("''")) == bindparam("of_attendant"))
+    )
+)
 
 
 class FraudTable:
@@ -103,16 +111,11 @@ class FraudTable:
 
     # --- alerts -----------------------------------------------------------------------------------------------------
 
-    def alert(self, key: tuple[str, str, int | None, str | None]) -> RowMapping | None:
+    def alert(self, key: tuple[str, str, int | None, str | None]) -> Found | None:
         """Return the alert of a rule, day and subject."""
         rule, day, member_ref, attendant = key
-        statement = select(_A).where(
-            (_A.c.rule == rule)
-            & (_A.c.day == day)
-            & (func.coalesce(_A.c.member_ref, 0) == (member_ref or 0))
-            & (func.coalesce(_A.c.attendant, "") == (attendant or ""))
-        )
-        return self._connection.execute(statement).mappings().first()
+        values = {"of_rule": rule, "of_day": day, "of_member": member_ref or 0, "of_attendant": attendant or ""}
+        return _ALERT.first(self._raw, values)
 
     def named(self, rule: str, but_day: str, member_ref: int | None, attendant: str | None) -> frozenset[str] | None:
         """Return the sales that alerts of other days name, ``None`` where there is no such alert."""

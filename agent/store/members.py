@@ -234,9 +234,12 @@ class MemberTable:
         return ref
 
     def forget(self, member: str) -> None:
-        """DEL from head office: what describes the person goes at once, the surrogate stays for the ledger."""
-        existing = self.by_id(member)
-        if existing is None:
+        """DEL from head office: what describes the person goes at once, the surrogate stays for the ledger.
+
+        Of an id that was merged into another one nothing is left to go: the person is the other.
+        """
+        existing = _OWN_ROW.first(self._raw, {"of_member": member})
+        if existing is None or merging.is_alias(self._connection, existing["ref"]):
             return
         ref = existing["ref"]
         self._connection.execute(delete(MEMBER_INDEX).where(MEMBER_INDEX.c.member_ref == ref))
@@ -257,7 +260,8 @@ class MemberTable:
         self._connection.execute(update(MEMBER).where(MEMBER.c.ref == ref).values(**blank))
         merging.included(self._connection, [ref])
         self._connection.execute(update(PRICED).where(PRICED.c.member_ref == ref).values(facts=None))
-        self._connection.execute(update(ENROLMENT).where(ENROLMENT.c.member == member).values(mask=blank["mask"]))
+        ids = [row["id"] for row in self.ids_of(ref)]
+        self._connection.execute(update(ENROLMENT).where(ENROLMENT.c.member.in_(ids)).values(mask=blank["mask"]))
 
     def merge(self, member: str, to: str, *, op: int, at_ms: int) -> str | None:
         """Head office merged ``member`` into ``to``: everything of it is the other's from now on, its ledger rows stay.

@@ -198,6 +198,7 @@ _COUNTING = """
 SELECT coalesce(a.to_ref, h.member_ref) AS member_ref, h.uses
 FROM points_holder h JOIN sale s ON s.id = h.sale LEFT JOIN member_alias a ON a.ref = h.member_ref WHERE s.voided = 0
 UNION ALL SELECT member_ref, uses FROM quote WHERE member_ref IS NOT NULL
-UNION ALL SELECT member_ref, json_array(json_array(offer, window, period, uses, amount)) FROM carried_use
+UNION ALL SELECT coalesce(a.to_ref, c.member_ref), json_array(json_array(c.offer, c.window, c.period, c.uses, c.amount))
+FROM carried_use c LEFT JOIN member_alias a ON a.ref = c.member_ref
 """
 """The last of sales that do not name the member any more."""

@@ -30,7 +30,7 @@ BUSY_TIMEOUT_MS = 10_000
 COMPILED: LRUCache[Any, Any] = LRUCache(500)
 """Compiled statements by their shape: one for the process, for its reader and its writer."""
 
-WANTED_PRAGMAS = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+WANTED_PRAGMAS = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "secure_delete": 1}
 """WAL with FULL loses nothing that was acknowledged; NORMAL does. Read back on every connection."""
 
 

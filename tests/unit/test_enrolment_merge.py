@@ -125,7 +125,7 @@ def bought(till: Till, member: str, volume_ml: int = 20_000) -> str:
 def balance(till: Till, member: str) -> int:
     """What the pipeline would let a member have, which is what people are shown."""
     ref = till.do(lambda step: step.tx.members.ensure(member))
-    lots = sum(lot.points for lot in till.do(lambda step: wallets.lots_of(step, ref)))
+    lots: int = sum(lot.points for lot in till.do(lambda step: wallets.lots_of(step, ref)))
     now = till.do(lambda step: step.tx.members.by_id(member))["id"]
     purse = PointsQueries(till.store.path).purse(now)
     assert (

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from agent.crypto import gcm_decrypt, gcm_encrypt
-from agent.domain.codes.card_keys import CardKeys, CardKeysError, seal, unseal
+from agent.domain.codes.card_keys import CardEntry, CardKeys, CardKeysError, seal, unseal
 from agent.inbox import FromHeadOffice
 from agent.keyring import Keyring
 from headoffice import cards
@@ -162,6 +162,15 @@ def test_an_envelope_holds_one_to_sixteen_cards_and_is_bound_to_its_member() -> 
     for member, text in ((2, envelope), (1, envelope[:-8]), (1, envelope[:-2] + "AA"), (1, "ck1.%%"), (1, "")):
         with pytest.raises(CardKeysError):
             unseal(member_of(member), text, transport, gcm_decrypt)
+
+
+def test_the_example_of_the_page_is_what_travels() -> None:
+    """docs/head-office.md shows an envelope that this code makes and opens."""
+    page = (Path(__file__).parents[2] / "docs" / "head-office.md").read_text("utf-8")
+    index, key = bytes.fromhex("c28f9425a11eda3a1979374f553c05a9"), bytes(range(0xA0, 0xB0))
+    assert index.hex() in page
+    assert key.hex() in page
+    assert f"\n{seal('567014f1b3c2a9de', [CardEntry(index, key)], bytes(range(32)), gcm_encrypt)}\n" in page
 
 
 @pytest.mark.parametrize(
