@@ -22,7 +22,7 @@ GROUND := .ci/venv pyproject.toml requirements/demo.txt
 help:
 	@echo 'make demo [ARGS="--for 60s"]  a whole simulated station on this machine'
 	@echo 'make test [ARGS="-k scan"]    the whole test suite'
-	@echo 'make prove                    the properties of the loyalty engine 500 times each, random kills, demos that must fail'
+	@echo 'make prove                    what takes longer: loyalty properties 500 times each, random kills, hostile input, demos that must fail'
 	@echo 'make drivers [ARGS=--json]    every driver through its contract, and the level its tests prove'
 	@echo 'make check                    format, lint, types, imports, architecture (each also a target)'
 	@echo 'make simulate [ARGS="--seed 7"] one simulated station day again, or many: ARGS="--days 1000"'
@@ -48,7 +48,8 @@ test: $(VENV)/.test
 
 # What takes longer than make test has time for: every property of the loyalty engine as often as it claims, random kills, demos that must fail.
 PROOFS = tests/property/test_rules_*.py tests/property/test_ledger_*.py tests/property/test_loyalty_*.py tests/property/test_lease_properties.py \
-	tests/property/test_tier_properties.py tests/process/test_kill_random.py tests/process/test_demo_station.py
+	tests/property/test_tier_properties.py tests/process/test_kill_random.py tests/process/test_demo_station.py \
+	tests/scenario/test_scenario_hostile.py
 prove: $(VENV)/.test
 	@$(BYTECODE)
 	@.ci/packages mosquitto=mosquitto

@@ -45,6 +45,11 @@ class Aes:
         machine = Cipher(algorithms.AES128(key), modes.CBC(iv)).decryptor()
         return machine.update(data) + machine.finalize()
 
+    def cbc_encrypt(self, key: bytes, iv: bytes, data: bytes) -> bytes:
+        """Return whole blocks encrypted, as a chip does it."""
+        machine = Cipher(algorithms.AES128(key), modes.CBC(iv)).encryptor()
+        return machine.update(data) + machine.finalize()
+
     def ecb_encrypt(self, key: bytes, block: bytes) -> bytes:
         """Return one encrypted block: the chip makes its initial vector so."""
         machine = Cipher(algorithms.AES128(key), modes.ECB()).encryptor()  # noqa: S305

@@ -85,6 +85,16 @@ def check_unsettled(settings: Settings, unsettled: Iterable[tuple[int, int, str,
             )
 
 
+def check_staff(settings: Settings, known: Iterable[str]) -> None:
+    """Raise StationRefused where a person stands in the configuration and was added to the database as well."""
+    twice = sorted({person.id for person in settings.staff}.intersection(known))
+    if twice:
+        raise StationRefused(
+            f"staff {', '.join(twice)}: in [[staff]] of the configuration and in the database (forecourt staff add)",
+            hint="give the one in the configuration another id, or remove it there",
+        )
+
+
 class Daemon:
     """The station's one process. ``run`` returns when the end is asked for."""
 
@@ -104,6 +114,7 @@ class Daemon:
         trusted = examine(place.path, place.mark, unclean=lock.unclean, wall_ms=self._clock.wall_ms())
         self._store = Store(place.path, station=settings.station.id, random=self._rng, lock=lock)
         check_unsettled(settings, self._store.unsettled())
+        check_staff(settings, self._store.staff_ids())
         self._inbox: Inbox[Item] = Inbox()
         self._live = LiveBoard(started_ms=self._clock.wall_ms())
         self._supervisor = Supervisor()

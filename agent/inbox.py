@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from agent.domain.fraud import Finding
 from agent.domain.instant import Now
+from agent.domain.redaction import redact
 from drivers.readings import Reading
 
 CAPACITY = 1_024
@@ -64,8 +65,8 @@ class Reply:
 
 
 def refusal(message: str, hint: str, exit_code: int = 1) -> dict[str, Any]:
-    """Return the answer that says no."""
-    return {"ok": False, "error": message, "hint": hint, "exit": exit_code}
+    """Return the answer that says no; what it repeats of the question is masked."""
+    return {"ok": False, "error": redact(message), "hint": redact(hint), "exit": exit_code}
 
 
 def success(data: Any) -> dict[str, Any]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.exceptions import TyperException
 
 from agent.cli import application
 from agent.cli.talk import DEFAULT_CONFIG, fail
+from agent.domain.redaction import redact
 
 app = application()
 
@@ -54,9 +57,23 @@ def demo(
 
 
 def entry() -> None:
-    """Run the whole command line."""
+    """Run the whole command line; a complaint about the words typed never repeats a member's code or number."""
     try:
-        app()
+        code = app(standalone_mode=False)
+    except TyperException as wrong:
+        sys.stderr.write(_complaint(wrong))
+        sys.exit(wrong.exit_code)
+    except typer.Abort:
+        sys.stderr.write("Aborted.\n")
+        sys.exit(1)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _complaint(wrong: Any) -> str:
+    """Return what the library would print; how it does, its exceptions know and its types do not say."""
+    told = io.StringIO()
+    wrong.show(file=told)
+    return redact(told.getvalue().rstrip()) + "\n"

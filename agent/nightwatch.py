@@ -5,10 +5,8 @@ Reads on its own connection, asks the pure rules, and puts what they found on th
 
 from __future__ import annotations
 
-import sqlite3
 import zoneinfo
 from datetime import date, datetime, time, timedelta
-from itertools import chain
 
 from agent.clock import Clock
 from agent.domain import fraud_night as rules
@@ -30,6 +28,7 @@ NIGHT, SHIFT = "fraud_night", "fraud_shift"
 """What the database remembers: the last night and the last shift that were looked over."""
 
 _DAY_MS = 86_400_000
+_WEEK_MS = 7 * _DAY_MS
 _log = get_logger("nightwatch")
 
 
@@ -59,22 +58,21 @@ class NightWatch:
         if self._settings.station.mode == "training" or self._clock.quality() not in ("ntp", "rtc"):
             return
         now_ms = self._clock.wall_ms()
-        try:
-            self._look(now_ms)
-        except sqlite3.Error as failure:
-            _log.error("signs of misuse cannot be looked for", failure=str(failure))
-
-    def _look(self, now_ms: int) -> None:
         last = self._queries.last_shift()
         if last > self._shift:
-            shifts = [one for one in self._queries.shifts((now_ms - 7 * _DAY_MS, now_ms)) if one[0] > self._shift]
-            found = list(chain.from_iterable(self._over_shift(begin, end) for _, begin, end in shifts))
-            self._tell([*found, *self._over_days(now_ms, self._day(now_ms))], {SHIFT: str(last)})
+            self._look_over_shifts(now_ms)
             self._shift = last
         at = night_before(now_ms, self._settings.fraud.night_at, self._settings.station.tz)
         if self._night != at.date().isoformat():
-            self._tell(self.over_night(at), {NIGHT: at.date().isoformat()})
             self._night = at.date().isoformat()
+            self._tell(self.over_night(at), {NIGHT: self._night})
+
+    def _look_over_shifts(self, now_ms: int) -> None:
+        """Look over the shifts that were closed since, and over the days that end with the last of them."""
+        for number, begin, end in self._queries.shifts((now_ms - _WEEK_MS, now_ms)):
+            if number > self._shift:
+                found = self._over_shift(begin, end) + self._over_days(end, self._day(end - 1))
+                self._tell(found, {SHIFT: str(number)})
 
     def _tell(self, found: list[Finding], facts: dict[str, str]) -> None:
         _log.info("links looked over", findings=len(found), **facts)

@@ -81,7 +81,8 @@ class Front:
         self._devices = Buckets(PER_DEVICE)
         self._addresses = Buckets(PER_ADDRESS)
         self._pairings = Buckets(PAIRINGS)
-        self._static = {path: (_read(name), kind) for path, (name, kind) in STATIC.items()}
+        language = station.settings.station.language
+        self._static = {path: (_read(name, language), kind) for path, (name, kind) in STATIC.items()}
         self._own: dict[str, Callable[[Caller], Response]] = {"points": self._points}
 
     def answer(self, request: Request, address: str) -> Response:
@@ -239,5 +240,7 @@ def _too_many() -> NotAllowed:
     return NotAllowed(429, "TOO_MANY", "too many requests", hint="at most 5 a second; wait a moment")
 
 
-def _read(name: str) -> bytes:
-    return files("agent.board").joinpath("page", name).read_bytes()
+def _read(name: str, language: str) -> bytes:
+    """Return a file of the page, told which language the station speaks."""
+    found = files("agent.board").joinpath("page", name).read_bytes()
+    return found.replace(b'<html lang="zh-CN">', f'<html lang="{language}">'.encode("ascii"))

@@ -23,6 +23,9 @@ REFUSED_S = 0.02
 """After a connection that was refused: so many a second cost nothing, whatever comes."""
 
 CHUNK_BYTES = 4_096
+LINGER_S, LINGER_CHUNKS = 1.0, 16
+"""How long, and for how much, a connection that is over is still read."""
+
 BACKLOG = 32
 
 
@@ -171,6 +174,19 @@ class Server:
             connection.settimeout(self._patience.send_s)
             connection.sendall(talk.answer(response, is_last=left == 1))
             if talk.is_over:
+                self._linger(connection)
+                return
+
+    def _linger(self, connection: socket.socket) -> None:
+        """Let the last answer arrive: closed on bytes that nobody read, the system would take it back."""
+        connection.shutdown(socket.SHUT_WR)
+        ends = time.monotonic() + LINGER_S
+        for _ in range(LINGER_CHUNKS):
+            left = ends - time.monotonic()
+            if left <= 0:
+                return
+            connection.settimeout(left)
+            if not connection.recv(CHUNK_BYTES):
                 return
 
     def _next(self, connection: socket.socket, talk: Conversation) -> Request | None:

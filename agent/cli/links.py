@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from getpass import getpass
 from typing import Annotated, Any
 
 import typer
@@ -15,6 +16,10 @@ from agent.cli.talk import ConfigOption, JsonOption, SocketOption, fail, print_j
 Reason = Annotated[str, typer.Option("--reason", help="Why; kept with your name.")]
 Terminal = Annotated[str, typer.Option("--terminal", help="A reader of the station file or a handheld.")]
 
+StaffOption = Annotated[
+    str | None, typer.Option("--staff", help="Who does it, by their own PIN: it is asked for, or read from input.")
+]
+
 FROM_INPUT = "-"
 
 
@@ -23,6 +28,14 @@ def _done(value: Any, as_json: bool) -> None:
         print_json(value)
     else:
         show.done(value)
+
+
+def _signed(staff: str | None) -> dict[str, str]:
+    """Return who does it and their PIN, which never stands among the arguments of a command."""
+    if staff is None:
+        return {}
+    pin = getpass("PIN: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\r\n")
+    return {"staff": staff, "pin": pin}
 
 
 @sales.command("link")
@@ -34,6 +47,7 @@ def sales_link(
     ] = None,
     phone: PhoneOption = None,
     reason: Annotated[str, typer.Option("--reason", help="Why, for late links and changes.")] = "",
+    staff: StaffOption = None,
     as_json: JsonOption = False,
     config: ConfigOption = None,
     socket: SocketOption = None,
@@ -44,15 +58,22 @@ def sales_link(
     if code == FROM_INPUT:
         code = sys.stdin.readline().rstrip("\r\n")
     who = {"card": card, "code": code, "phone": keyed(phone, "phone")}
-    _done(question(config, socket, "sales.link", {"sale": sale, "reason": reason, **who}), as_json)
+    values = {"sale": sale, "reason": reason, **who, **_signed(staff)}
+    _done(question(config, socket, "sales.link", values), as_json)
 
 
 @sales.command("unlink")
 def sales_unlink(
-    sale: str, reason: Reason, as_json: JsonOption = False, config: ConfigOption = None, socket: SocketOption = None
+    sale: str,
+    reason: Reason,
+    staff: StaffOption = None,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    socket: SocketOption = None,
 ) -> None:
     """Remove a wrong link; its points go back."""
-    _done(question(config, socket, "sales.unlink", sale=sale, reason=reason), as_json)
+    values = {"sale": sale, "reason": reason, **_signed(staff)}
+    _done(question(config, socket, "sales.unlink", values), as_json)
 
 
 @sales.command("claim")
@@ -72,9 +93,11 @@ def sales_release(
     sale: str,
     terminal: Terminal = "cli",
     force: Annotated[bool, typer.Option("--force", help="Whoever has it; supervisors only.")] = False,
+    staff: StaffOption = None,
     as_json: JsonOption = False,
     config: ConfigOption = None,
     socket: SocketOption = None,
 ) -> None:
     """Let a claimed sale go."""
-    _done(question(config, socket, "sales.release", sale=sale, terminal=terminal, force=force), as_json)
+    values = {"sale": sale, "terminal": terminal, "force": force, **_signed(staff)}
+    _done(question(config, socket, "sales.release", values), as_json)

@@ -90,7 +90,7 @@ def staff_add(
 ) -> None:
     """Add a person."""
     pin = None if no_pin else read_pin(pin_file, f"PIN of {person}", twice=True)
-    args = {"staff": person, "name": name, "role": role, "pin": pin, "badge": _badge(badge)}
+    args = {"staff": person, "name": name, "staff_role": role, "pin": pin, "badge": _badge(badge)}
     _done(question(config, socket, "staff.add", args), as_json)
 
 

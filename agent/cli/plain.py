@@ -16,10 +16,12 @@ DEFAULT_SOCKET = "/run/forecourt/control.sock"
 
 
 def fail(message: str, hint: str, exit_code: int) -> NoReturn:
-    """End with one or two lines on stderr and ``exit_code``."""
-    print(f"forecourt: {message}", file=sys.stderr)
+    """End with one or two lines on stderr and ``exit_code``; what they repeat of the words typed is masked."""
+    from agent.domain.redaction import redact
+
+    print(f"forecourt: {redact(message)}", file=sys.stderr)
     if hint:
-        print(f"  {hint}", file=sys.stderr)
+        print(f"  {redact(hint)}", file=sys.stderr)
     raise SystemExit(exit_code)
 
 

@@ -1,4 +1,4 @@
-"""``forecourt privacy``: what can be traced to a person, how long it is kept, what is due; and asking to be forgotten."""
+"""``forecourt privacy``: what is kept of people and how long, what is due; and asking to be forgotten."""
 
 from __future__ import annotations
 

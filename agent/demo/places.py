@@ -55,6 +55,11 @@ class Places:
         return self.root / "station" / "mark" / "mark.json"
 
     @property
+    def field_key(self) -> Path:
+        """The key of what stands encrypted in the station's database."""
+        return self.root / "station" / "field-key"
+
+    @property
     def head_office(self) -> Path:
         """Head office's state: database.sqlite and keys."""
         return self.root / "head-office"

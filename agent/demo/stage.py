@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -19,16 +20,17 @@ from typing import Any
 
 from agent.clock import ScaledClock, boottime_ms
 from agent.control import ControlError, ask
+from agent.crypto import FIELD_KEY_BYTES
 from agent.demo.broker import accepts, broker_command, free_port
 from agent.demo.faults import Kind
 from agent.demo.options import DemoOptions
-from agent.demo.people import people, write_members
+from agent.demo.people import TAP_POINTS, people, write_members
 from agent.demo.places import Places
 from agent.demo.processes import Fleet
 from agent.demo.proxy import Proxy
 from agent.demo.station import station_toml
 from agent.demo.troubles import set_offset
-from drivers.simulator.config import ForecourtConfig, default_config, dump_config
+from drivers.simulator.config import ForecourtConfig, ReaderConfig, default_config, dump_config
 
 RULES = Path(__file__).with_name("rules.toml")
 READY_S = 30.0
@@ -124,9 +126,11 @@ class Stage:
         return self._run([*HEAD_OFFICE, *arguments, "--state", str(self.places.head_office), "--json"])
 
     def _simulator(self) -> ForecourtConfig:
-        cards = tuple(person.card for person in people(self.options.seed))
+        cards = tuple(person.shows for person in people(self.options.seed))
         config = default_config(self.places.simulator, cards=cards, islands=2)
-        config = replace(config, customers=replace(config.customers, opening_s=0, opens_when_told=True))
+        customers = replace(config.customers, opening_s=0, opens_when_told=True)
+        taps = tuple(ReaderConfig(f"tap-{point}", (point,), kind="pn532") for point in TAP_POINTS)
+        config = replace(config, customers=customers, readers=(*config.readers, *taps))
         file = self.places.simulator / "forecourt.json"
         file.write_text(dump_config(config), encoding="utf-8")
         faults = [word for name in self.options.of_kind(Kind.SIMULATOR) for word in ("--fault", name)]
@@ -134,7 +138,9 @@ class Stage:
         command = [
             sys.executable,
             "-m",
-            "drivers.simulator",
+            "agent.demo.forecourt",
+            str(self.options.seed),
+            str(self.places.head_office / "keys"),
             "--config",
             str(file),
             "--state",
@@ -142,7 +148,7 @@ class Stage:
         ]
         more = ["--speed", str(self.options.speed), "--seed", str(self.options.seed), "--epoch", epoch, *faults]
         # pumps are metal: were they started anew, their counters would be others and the truth would begin again
-        self.fleet.start("simulator", [*command, *more], restarts=False)
+        self.fleet.start("simulator", [*command, *more], self._environment, restarts=False)
         return config
 
     def _agent(self, config: ForecourtConfig, endpoints: dict[str, Any], port: int) -> None:
@@ -150,6 +156,7 @@ class Stage:
             self.proxy = Proxy(port)
             self.proxy.start()
             port = self.proxy.port
+        self.places.field_key.write_text(f"1:{secrets.token_hex(FIELD_KEY_BYTES)}\n", encoding="ascii")
         text = station_toml(config, endpoints, self.places, broker_port=port, speed=self.options.speed)
         self.places.station_toml.write_text(text, encoding="utf-8")
         self.fleet.start("agent", self.agent_command, self.agent_environment)
@@ -161,6 +168,8 @@ class Stage:
         state = ["--state", str(self.places.head_office)]
         commands = [
             ["keys", *state],
+            ["codes", "keygen", "--purpose", "dynamic", *state],
+            ["codes", "publish", *state],
             ["members", "import", str(members), *state],
             ["rules", "publish", str(RULES), *state],
         ]

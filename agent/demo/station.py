@@ -37,6 +37,7 @@ def station_toml(
             _section(
                 "[[reader]]",
                 id=reader.name,
+                kind="pn532" if reader.kind == "pn532" else "serial-scanner",
                 port=endpoints["readers"][reader.name],
                 fuelling_points=list(reader.points),
             )
@@ -52,8 +53,10 @@ def station_toml(
             broker=f"mqtt://127.0.0.1:{broker_port}",
             keys_file=str(keys / "pinned.jwks.json"),
             index_key_file=str(keys / "index.key"),
+            card_keys_file=str(keys / "cards.json"),
             reconnect_max="1s",
         ),
+        _section("[privacy]", field_key_file=str(places.field_key)),
         _section("[control]", socket=str(places.socket), supervisors=[getpass.getuser()]),
     ]
     return "\n".join(parts)

@@ -71,6 +71,7 @@ class Outcome(StrEnum):
     CARD_NUMBER_TYPO = "CARD_NUMBER_TYPO"
     NOT_A_MEMBER_CODE = "NOT_A_MEMBER_CODE"
     UNSUPPORTED_VERSION = "UNSUPPORTED_VERSION"
+    SIGNED_IN = "SIGNED_IN"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +142,7 @@ TABLE: Mapping[Outcome, Wording] = {
     Outcome.CARD_NUMBER_TYPO: Wording(_B, "卡号有误,请重输", "Number mistyped"),
     Outcome.NOT_A_MEMBER_CODE: Wording(_B, "不是会员码", "Not a member code"),
     Outcome.UNSUPPORTED_VERSION: Wording(_A, "系统需升级", "Update needed"),
+    Outcome.SIGNED_IN: Wording(_G, "已签到", "Signed in"),
 }
 """One row per outcome; a table test holds it complete."""
 

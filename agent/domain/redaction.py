@@ -65,11 +65,15 @@ _PHONE = re.compile(
     r"(?<!\d)(?:(?:(?:00|\+)?86|0)[\s().-]{0,2})?([1１][3-9３-９]\d)[\s().-]{0,2}\d{4}[\s().-]{0,2}(\d{4})(?!\d)"
 )
 _DIGITS = re.compile(r"\d{14,}")
+_PROVINCES = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼"
+_PLATE = re.compile(rf"([{_PROVINCES}][A-Z])[ ·.-]?[A-Z0-9]{{3,4}}([A-Z0-9]{{2}})(?![A-Z0-9])")
+_CHIP_ID = re.compile(r"(?<![0-9A-Za-z])[0-9A-Fa-f]{10}([0-9A-Fa-f]{4})(?![0-9A-Za-z])")
 _MEMBER_ID = re.compile(r"[0-9A-Fa-f]{16}")
 
 
 def redact(value: str) -> str:
-    """Return a string with member tokens, keys, SUN queries, long hex, mobile numbers and long digit runs masked.
+    """Return a string with member tokens, keys, SUN queries, long hex, mobile numbers, long digit runs, number plates
+    and ids of chips masked.
 
     A phone typed in full width or in groups of 3-4-4 is a phone. Digit runs above 24 are masked like 14-24.
     """
@@ -78,6 +82,8 @@ def redact(value: str) -> str:
     shown = _QUERY.sub(lambda hit: "?" + REDACTED if _SUN_VALUE.search(hit.group()) else hit.group(), shown)
     shown = _LONG_HEX.sub(lambda hit: hit.group()[:4] + "..", shown)
     shown = _DIGITS.sub(lambda hit: f"[digits:{len(hit.group())}]", shown)
+    shown = _PLATE.sub(r"\1***\2", shown)
+    shown = _CHIP_ID.sub(r"..\1", shown)
     return _PHONE.sub(r"\1****\2", shown)
 
 

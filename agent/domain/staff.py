@@ -33,7 +33,7 @@ DESK = "cli"
 def who_served(here: Mapping[str, str], nearest_first: Sequence[AbstractSet[str]]) -> str | None:
     """Return the one person at the nearest manned group of terminals, ``None`` where several people are there.
 
-    ``here``: staff id by terminal. ``nearest_first``: a point's own readers, those it shares, the desk.
+    ``here``: staff id by terminal. ``nearest_first``: a point's own readers, those it shares, desk and handhelds.
     """
     for terminals in nearest_first:
         people = {here[terminal] for terminal in terminals if terminal in here}

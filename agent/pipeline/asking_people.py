@@ -22,7 +22,7 @@ MOST_KINDS, MOST_MINOR = 20, 10**12
 
 def _add(step: Step, asked: Asked, key: bytes) -> dict[str, Any]:
     staff_id, name = text(asked, "staff"), text(asked, "name")
-    role = text(asked, "role", needed=False) or StaffRole.ATTENDANT.value
+    role = text(asked, "staff_role", needed=False) or StaffRole.ATTENDANT.value
     if _ID.fullmatch(staff_id) is None:
         raise RequestRefused(f"{staff_id!r} is no id", hint="1 to 32 letters, digits, _ and -", exit_code=2)
     if role not in tuple(StaffRole):

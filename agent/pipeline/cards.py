@@ -136,7 +136,7 @@ class _Tap:
         answer. In one process every tap was answered: the same message again is a copy.
         """
         is_last = checked.outcome is sun.Outcome.COUNTER_REPLAYED and checked.counter == checked.last
-        earlier = is_last and row["seen_ms"] <= self.step.live.started_ms
+        earlier = is_last and row["seen_ms"] < self.step.live.started_ms
         return earlier and linking.is_repeat(self.step.memory.desk, who, self.step.now)
 
     def _against(self, index: bytes, outcome: Outcome, who: links.Credential) -> _Judged:

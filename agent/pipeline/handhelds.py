@@ -10,6 +10,7 @@ from typing import Any
 from agent.domain import handheld
 from agent.inbox import Asked, Posted
 from agent.live import Handheld
+from agent.pipeline import people
 from agent.pipeline.step import RequestRefused, Step
 from agent.store.queries import utc
 
@@ -64,6 +65,7 @@ def unpair(step: Step, asked: Asked, _key: bytes) -> dict[str, Any]:
     name = asked.args.get("name")
     if not isinstance(name, str) or not step.tx.handhelds.unpair(name):
         raise RequestRefused(f"{name!r} is not paired", hint="forecourt device paired lists them")
+    people.sign_out(step, name)
     step.audit(asked.person.name, asked.person.role, "unpair", f"handheld:{name}")
     _tell(step)
     return {"handheld": name}
@@ -86,6 +88,7 @@ def pair(step: Step, posted: Posted) -> dict[str, Any]:
             "paired_by": opened.person,
         }
     )
+    people.sign_out(step, opened.handheld)  # whoever was at the device before is not at this one
     step.audit(opened.person, "supervisor", "pair", f"handheld:{opened.handheld}")
     _tell(step)
     return {"handheld": opened.handheld}

@@ -10,7 +10,7 @@ from typing import Any
 from agent.domain import identity
 from agent.domain.identity import IndexKind
 from agent.domain.pins import is_pin
-from agent.domain.staff import DESK, Staff, StaffRole, who_served
+from agent.domain.staff import Staff, StaffRole, who_served
 from agent.inbox import Person
 from agent.pipeline import alerting
 from agent.pipeline.memory import Memory
@@ -184,7 +184,7 @@ def sign_in(step: Step, staff_id: str, pin: str, terminal: str) -> Staff:
 
 def badge_scanned(step: Step, reader: str, digits: str, index_key: bytes) -> Staff | None:
     """Sign in who has the badge with this number; ``None``: it is nobody's badge, or badges do not sign in here."""
-    if not step.settings.shift.badge_signs_in:
+    if not step.settings.shift.badge_signs_in or not (digits.isascii() and digits.isdigit()):
         return None
     staff_id = badge_owner(step, badge_index(index_key, digits))
     person = None if staff_id is None else staff_of(step, staff_id)
@@ -246,11 +246,13 @@ def served_by(step: Step, point: int, lifted_ms: int | None, *, is_recovered: bo
     """Return who served a fuelling that is being booked: docs/supervisor.md has the rule. ``None``: nobody can say."""
     if lifted_ms is None and is_recovered:
         return None
-    own = frozenset(r.id for r in step.settings.reader if tuple(r.fuelling_points) == (point,))
-    shared = frozenset(r.id for r in step.settings.reader if point in r.fuelling_points) - own
+    readers = {reader.id: tuple(reader.fuelling_points) for reader in step.settings.reader}
+    own = frozenset(name for name, points in readers.items() if points == (point,))
+    shared = frozenset(name for name, points in readers.items() if point in points) - own
     instants = (step.stamp.wall_ms,) if lifted_ms is None else (lifted_ms, step.stamp.wall_ms)
     for at_ms in instants:
         here = {row["terminal"]: row["staff"] for row in step.tx.people.signed_in_at(at_ms)}
-        if here.keys() & (own | shared | {DESK}):
-            return who_served(here, (own, shared, frozenset({DESK})))
+        everywhere = here.keys() - readers.keys()  # the desk, and handhelds
+        if here.keys() & (own | shared | everywhere):
+            return who_served(here, (own, shared, everywhere))
     return None

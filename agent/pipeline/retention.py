@@ -15,6 +15,7 @@ from agent.domain import retention as nights
 from agent.pipeline.memory import Privacy
 from agent.pipeline.step import Step
 from agent.settings.privacy import PrivacySettings
+from agent.store import handhelds
 from agent.store.pseudonyms import PseudonymTable
 from agent.store.queries import utc
 from agent.store.retention import COUNTED, RetentionTable
@@ -100,6 +101,24 @@ KEPT: tuple[Kept, ...] = (
         lambda privacy: privacy.card_counters,
         lambda step, before: step.tx.cards.due(before),
         lambda step, before, n: step.tx.cards.drop(before, n),
+    ),
+    Kept(
+        "handheld_answers",
+        lambda _privacy: handhelds.KEPT_MS,
+        lambda step, before: step.tx.handhelds.due(before),
+        lambda step, before, n: step.tx.handhelds.drop(before, n),
+    ),
+    Kept(
+        "enrolments",
+        lambda privacy: privacy.enrolments,
+        lambda step, before: _table(step).due_enrolments(before),
+        lambda step, before, n: _table(step).blank_enrolments(before, n),
+    ),
+    Kept(
+        "fraud_alerts",
+        lambda privacy: months_ms(privacy.fraud_months),
+        lambda step, before: step.tx.fraud.due(before),
+        lambda step, before, n: step.tx.fraud.drop(before, n),
     ),
     Kept(
         "sales",

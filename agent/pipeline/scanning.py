@@ -78,7 +78,11 @@ def judged(step: Step, text: str, *, scan_id: str, reader: str, attendant: str |
 
 
 def scanned(step: Step, scan: CodeScan, index_key: bytes) -> None:
-    """Handle one frame of a reader."""
+    """Handle one frame of a reader: a member's code, a printed control barcode, or somebody's badge."""
+    if people.badge_scanned(step, scan.reader, scan.text.strip(), index_key) is not None:
+        told = shown(step, links.Answer(scan.reader, Outcome.SIGNED_IN))
+        step.after.append(lambda: step.live.add_answer(told))
+        return
     scan_id, attendant = step.new_id(), people.attendant_at(step, scan.reader)
     found = judged(step, scan.text, scan_id=scan_id, reader=scan.reader, attendant=attendant, index_key=index_key)
     tell(step, _event(found, scan_id, scan.reader))

@@ -55,7 +55,9 @@ class FraudAlertQueries(Queries):
                 hint = "forecourt fraud list --all lists the ids"
                 raise NotFound(f"{problem} has an id like {prefix!r}", hint=hint)
             sales = db.execute(_SALES, (rows[0]["id"],)).fetchall()
-            reviews = db.execute("SELECT * FROM fraud_review WHERE alert = ? ORDER BY id", (rows[0]["id"],)).fetchall()
+            reviews = db.execute(
+                "SELECT * FROM fraud_review WHERE alert = ? ORDER BY at_ms, rowid", (rows[0]["id"],)
+            ).fetchall()
         return {
             **_alert(rows[0]),
             "named_sales": [_sale(row) for row in sales],

@@ -55,14 +55,14 @@ WHERE c.at_ms >= :from_ms AND c.at_ms < :to_ms AND c.what = 'link' AND c."by" <>
 GROUP BY c."by" ORDER BY 1
 """  # noqa: S608
 _EARNS = f"""{_LINKED}
-SELECT member_ref, "by" AS attendant, count(*) AS hits, group_concat(linked.sale) AS sales
+SELECT linked.member_ref, linked."by" AS attendant, count(*) AS hits, group_concat(linked.sale) AS sales
 FROM linked JOIN points_holder h ON h.sale = linked.sale AND h.points_earned > 0
-GROUP BY member_ref, "by" HAVING hits >= :least ORDER BY 1, 3 DESC, 2
+GROUP BY linked.member_ref, linked."by" HAVING hits >= :least ORDER BY 1, 3 DESC, 2
 """  # noqa: S608
 _REDEEMS = f"""{_LINKED}
-SELECT linked.member_ref, "by" AS attendant, count(*) AS hits, group_concat(linked.sale) AS sales
+SELECT linked.member_ref, linked."by" AS attendant, count(*) AS hits, group_concat(linked.sale) AS sales
 FROM linked JOIN settlement t ON t.sale = linked.sale AND t.points_redeemed > 0
-GROUP BY linked.member_ref, "by" HAVING hits >= :least ORDER BY 1, 3 DESC, 2
+GROUP BY linked.member_ref, linked."by" HAVING hits >= :least ORDER BY 1, 3 DESC, 2
 """  # noqa: S608
 _OF_MEMBER = """
 SELECT m.id AS member, count(h.sale) AS earns, coalesce(sum(t.points_redeemed > 0), 0) AS redemptions

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, text, update
 
 from agent.store.handheld_tables import HANDHELD, HANDHELD_ANSWER
 from agent.store.prepared import Found, Prepared, raw
+from agent.store.retention import counted
 
 KEPT_MS = 24 * 3_600_000
 """How long an answer is kept for a device that asks again: bad Wi-Fi lasts minutes, and an answer shows a mask."""
+
+SLICE = 20
+"""Old answers that go with each new one: more than come, and never so many that a scan would wait."""
 
 _ALL = Prepared(select(HANDHELD).order_by(HANDHELD.c.id))
 _ONE = Prepared(select(HANDHELD).where(HANDHELD.c.id == bindparam("of_id")))
@@ -26,7 +30,12 @@ _ANSWER = Prepared(
     )
 )
 _KEEP = Prepared(insert(HANDHELD_ANSWER))
-_FORGET = Prepared(delete(HANDHELD_ANSWER).where(HANDHELD_ANSWER.c.at_ms < bindparam("before_ms")))
+_FORGET = Prepared(
+    text(
+        "DELETE FROM handheld_answer WHERE (handheld, scan_id) IN (SELECT handheld, scan_id FROM handheld_answer"
+        " WHERE at_ms < :before_ms ORDER BY at_ms LIMIT :at_most)"
+    )
+)
 
 
 class HandheldTable:
@@ -64,5 +73,13 @@ class HandheldTable:
 
     def keep(self, row: Mapping[str, Any]) -> None:
         """Keep an answer, and forget those that nobody asks for any more."""
-        _FORGET.run(self._raw, {"before_ms": row["at_ms"] - KEPT_MS})
+        self.drop(row["at_ms"] - KEPT_MS, SLICE)
         _KEEP.run(self._raw, row)
+
+    def due(self, before_ms: int) -> int:
+        """Return how many answers are older than an instant, up to ``COUNTED``."""
+        return counted(self._connection, select(HANDHELD_ANSWER.c.at_ms).where(HANDHELD_ANSWER.c.at_ms < before_ms))
+
+    def drop(self, before_ms: int, at_most: int) -> int:
+        """Delete the oldest answers that are older than an instant; returns how many."""
+        return _FORGET.run(self._raw, {"before_ms": before_ms, "at_most": at_most}).rowcount

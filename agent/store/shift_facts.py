@@ -27,7 +27,7 @@ ORDER BY generation, seq
 """
 _SALE = "SELECT attendant, volume_ml FROM sale WHERE id = ?"
 _POSTED_FOR = "SELECT sale FROM posting WHERE source = ? AND leg = 1"
-_REBOOKED = "SELECT at_ms, old FROM correction WHERE sale = ? AND what = 'tender' ORDER BY at_ms, id"
+_REBOOKED = "SELECT old FROM correction WHERE sale = ? AND what = 'tender' AND at_ms >= ? ORDER BY at_ms, id LIMIT 1"
 _TENDERS = "SELECT kind, amount_minor FROM tender WHERE sale = ? ORDER BY n"
 _USES = "SELECT * FROM fuel_use WHERE at_ms >= ? AND at_ms < ? ORDER BY id"
 _SUPERSEDED = """
@@ -40,7 +40,7 @@ def facts(db: sqlite3.Connection, from_ms: int, to_ms: int) -> Iterator[shift.Fa
 
     Raises ValueError, KeyError or TypeError where a record or row holds what it cannot.
     """
-    reader = _Reader(db)
+    reader = _Reader(db, from_ms)
     seen: set[str] = set()
     for row in reader.rows(_RECORDS, (from_ms, to_ms)):
         if row["id"] not in seen:
@@ -57,9 +57,11 @@ def facts(db: sqlite3.Connection, from_ms: int, to_ms: int) -> Iterator[shift.Fa
 class _Reader:
     """Turns records into facts; what a record does not say of its sale is asked of the sale."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: sqlite3.Connection, from_ms: int) -> None:
         self._db = db
+        self._from_ms = from_ms
         self._attendants: dict[str, str | None] = {}
+        self._paid: dict[str, shift.Amounts] = {}
         self._by_type: dict[str, Callable[[str, Mapping[str, Any]], Iterator[shift.Fact]]] = {
             "fc.sale.v1": self._sale,
             "fc.sale.linked.v1": self._linked,
@@ -107,6 +109,7 @@ class _Reader:
     def _settled(self, _record: str, data: Mapping[str, Any]) -> Iterator[shift.Fact]:
         sale = data["sale"]
         tenders = tuple((t["kind"], t["amount_minor"]) for t in data["tenders"])
+        self._paid[sale] = tenders
         found = self.rows(_SALE, (sale,))
         yield shift.Settled(
             sale,
@@ -129,28 +132,31 @@ class _Reader:
         if given or taken:
             yield shift.PointsMoved(self._attendant(sale), given, taken)
 
-    def _corrected(self, record: str, data: Mapping[str, Any]) -> Iterator[shift.Fact]:
+    def _corrected(self, _record: str, data: Mapping[str, Any]) -> Iterator[shift.Fact]:
         sale, what, old, new = data["sale"], data["what"], data["old"], data["new"]
         who = self._attendant(sale)
         if what == "link":
             yield shift.Linked(sale, who, member=new["member"] is not None)
         elif what == "tender":
-            yield shift.Rebooked(who, _tenders(old["tenders"]), _tenders(new["tenders"]))
+            before, after = _tenders(old["tenders"]), _tenders(new["tenders"])
+            self._paid[sale] = after
+            yield shift.Rebooked(who, before, after)
         elif what in ("void", "refund"):
             amount_minor = new["refunded_minor"] - old["refunded_minor"]
-            yield shift.GivenBack(who, what == "void", amount_minor, self._paid_with(sale, record))
+            yield shift.GivenBack(who, what == "void", amount_minor, self._paid_with(sale))
         yield from self._moved(sale, data["postings"])
 
-    def _paid_with(self, sale: str, record: str) -> str:
-        """Return how a sale was paid when money of it was given back: later corrections of the tender do not count."""
-        at = self.rows("SELECT at_ms FROM correction WHERE id = ?", (record,))
-        later = [row for row in self.rows(_REBOOKED, (sale,)) if at and row["at_ms"] >= at[0]["at_ms"]]
-        tenders = _tenders(json.loads(later[0]["old"])["tenders"]) if later else self.rows(_TENDERS, (sale,))
-        kinds = {kind for kind, _ in tenders}
-        return str(kinds.pop()) if len(kinds) == 1 else shift.MIXED
+    def _paid_with(self, sale: str) -> str:
+        """Return how a sale is booked to be paid by now: what was corrected after this period does not count."""
+        if sale not in self._paid:
+            later = self.rows(_REBOOKED, (sale, self._from_ms))
+            told = json.loads(later[0]["old"])["tenders"] if later else self.rows(_TENDERS, (sale,))
+            self._paid[sale] = _tenders(told)
+        kinds = {kind for kind, _ in self._paid[sale]}
+        return kinds.pop() if len(kinds) == 1 else shift.MIXED
 
 
-def _tenders(told: Sequence[Mapping[str, Any]]) -> shift.Amounts:
+def _tenders(told: Sequence[Any]) -> shift.Amounts:
     return tuple((item["kind"], item["amount_minor"]) for item in told)
 
 

@@ -169,6 +169,11 @@ class Store:
             rows = self._connection.execute(select(*columns).where(SALE.c.state.in_(UNSETTLED)).distinct())
             return [(row[0], row[1], row[2], row[3]) for row in rows]
 
+    def staff_ids(self) -> list[str]:
+        """Return the ids of everybody whom the database knows as staff."""
+        with self._connection.begin():
+            return PeopleTable(self._connection).ids()
+
     def reincarnated(self) -> None:
         """Take over the incarnation that a committed transaction has begun."""
         with self._connection.begin():

@@ -17,14 +17,15 @@ from pathlib import Path
 from drivers.simulator.config import ConfigError, ForecourtConfig, default_config, dump_config, load_config
 from drivers.simulator.faults import SIMULATOR_FAULTS, UnknownFault, check_fault
 from drivers.simulator.server import ForecourtServer
+from drivers.simulator.wallet import Wallet
 
 BAD_USAGE = 2
 WATCH_S = 0.2
 SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2}
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run until told to stop; returns the exit code."""
+def main(arguments: list[str] | None = None, wallet: Wallet | None = None) -> int:
+    """Run until told to stop; returns the exit code. ``wallet``: what the members carry, plain cards by default."""
     options = _options(arguments)
     try:
         config = _config(options)
@@ -39,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     # threads inherit the mask, so a signal waits for this thread and never interrupts a write
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     server = ForecourtServer(
-        config, seed=options.seed, speed=options.speed, faults=tuple(options.fault), epoch=options.epoch
+        config, seed=options.seed, speed=options.speed, faults=tuple(options.fault), epoch=options.epoch, wallet=wallet
     ).start()
     closes_at_s = time.monotonic() + options.for_s if options.for_s else None
     while True:

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
+READER_KINDS = ("scanner", "pn532")
+
 
 class ConfigError(ValueError):
     """The configuration is wrong; the message names the place and says what to do."""
@@ -128,12 +130,14 @@ class ConsoleConfig:
 
 @dataclass(frozen=True, slots=True)
 class ReaderConfig:
-    """One code reader on a pty of its own. One point = fixed reader; several = roaming (types ``FP:<n>`` before the
-    code).
+    """One reader on a pty of its own. One point = fixed reader; several = roaming (types ``FP:<n>`` before the code).
+
+    ``kind``: "scanner", which types codes, or "pn532", on which cards are laid: always fixed.
     """
 
     name: str
     points: tuple[int, ...]
+    kind: str = "scanner"
     terminator: str = "\r\n"
     preamble: str = ""
     one_byte_at_a_time: bool = False
@@ -177,7 +181,7 @@ class CustomerConfig:
 
 @dataclass(frozen=True, slots=True)
 class ForecourtConfig:
-    """The whole simulated station. ``cards``: texts that members' cards carry."""
+    """The whole simulated station. ``cards``: texts that members' cards carry, or names that a ``Wallet`` knows."""
 
     lines: tuple[LineConfig, ...]
     tanks: tuple[TankConfig, ...]
@@ -212,6 +216,8 @@ class ForecourtConfig:
         for reader in self.readers:
             if not reader.points or not set(reader.points) <= {p.number for p in points}:
                 raise ConfigError(f"reader {reader.name}: points must name existing fuelling points")
+            if reader.kind not in READER_KINDS or (reader.kind == "pn532" and len(reader.points) > 1):
+                raise ConfigError(f"reader {reader.name}: kind is scanner, or pn532 with one point")
 
 
 def card_numbers(count: int) -> tuple[str, ...]:

@@ -14,13 +14,14 @@ from random import Random
 from drivers.simulator.config import CustomerConfig, PumpConfig, ReaderConfig, with_luhn
 from drivers.simulator.pump_head import UNIT_ML, PumpHead, State
 from drivers.simulator.tank import MS_PER_MIN, Tank
+from drivers.simulator.wallet import CHIP
 
 UNHURRIED_SPEED = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """A reader sees a code. ``what``: card | control | payment | unknown; ``when``: first | during | after."""
+    """A reader sees a code. ``what``: card | tap | control | payment | unknown; ``when``: first | during | after."""
 
     t_ms: int
     reader: str
@@ -68,6 +69,7 @@ class Queue:
         tanks: Mapping[int, Tank],
         cards: tuple[str, ...],
         reader: ReaderConfig | None,
+        tap_reader: ReaderConfig | None = None,
         rng: Random,
         on_scan: Callable[[Scan], None],
         speed: float = 1.0,
@@ -82,6 +84,7 @@ class Queue:
         self._tank_of = {nozzle.number: tanks[nozzle.tank] for nozzle in pump.nozzles}
         self._cards = cards
         self._reader = reader
+        self._tap_reader = tap_reader
         self._rng = rng
         self._on_scan = on_scan
         self._opening_ms = round(config.opening_s * 1_000 * speed) if config.open_on_first_poll else 0
@@ -275,6 +278,9 @@ class Queue:
             return
         roaming = len(self._reader.points) > 1
         shown: list[tuple[str, str]] = []
+        if self._tap_reader is not None and self._to_show is not None and self._to_show.startswith(CHIP):
+            name, text, self._to_show = self._tap_reader.name, self._to_show, None
+            self._on_scan(Scan(now_ms, name, text, self.head.number, self.customer.number, "tap", when))
         if self._wrong_to_show is not None:
             payment = len(self._wrong_to_show) == 18
             shown.append(("payment" if payment else "unknown", self._wrong_to_show))

@@ -23,13 +23,15 @@ from drivers.simulator import (
     zhengxing_pump,
 )
 from drivers.simulator.buses import Bus, CommandLog, MakeBus, MakeGauge
-from drivers.simulator.config import ConfigError, ForecourtConfig, LineConfig
-from drivers.simulator.customers import Scan
+from drivers.simulator.config import READER_KINDS, ConfigError, ForecourtConfig, LineConfig
+from drivers.simulator.customers import UNHURRIED_SPEED, Scan
 from drivers.simulator.dart_pump import DartBus, DartPump
 from drivers.simulator.faults import FaultBoard, Strike, check_fault
 from drivers.simulator.scanner import Scanner
+from drivers.simulator.tapping import TapPlace
 from drivers.simulator.tls_console import TlsConsole
 from drivers.simulator.truth import Truth
+from drivers.simulator.wallet import PlainWallet, Wallet
 from drivers.simulator.world import World
 
 DEFAULT_EPOCH = datetime(2026, 1, 5, 6, 0, tzinfo=UTC)
@@ -80,7 +82,9 @@ class Forecourt:
         faults: tuple[str, ...] = (),
         epoch: datetime = DEFAULT_EPOCH,
         truth_dir: Path | None = None,
+        wallet: Wallet | None = None,
     ) -> None:
+        """``wallet``: what the members carry; plain cards where there is none."""
         config.check()
         self.config = config
         self.seed = seed
@@ -93,7 +97,11 @@ class Forecourt:
         self.world = World(config, seed, board=self.board, truth=Truth(truth_dir))
         self.buses: dict[str, Bus] = {line.name: self._bus(line) for line in config.lines}
         self.console = TlsConsole(config.console, self.world.tanks, self.board, epoch=epoch, log=self.log)
-        self.scanners = {reader.name: Scanner(reader, self.board) for reader in config.readers}
+        self.wallet: Wallet = PlainWallet() if wallet is None else wallet
+        patience = max(1.0, speed / UNHURRIED_SPEED)
+        kinds = {kind: [reader for reader in config.readers if reader.kind == kind] for kind in READER_KINDS}
+        self.scanners = {reader.name: Scanner(reader, self.board) for reader in kinds["scanner"]}
+        self.tap_places = {reader.name: TapPlace(self.world.typed, patience) for reader in kinds["pn532"]}
         self._strike(self.board.due(0))
 
     @property
@@ -114,6 +122,8 @@ class Forecourt:
         """Everything up to ``now_ms`` (simulated) happens; struck faults begin."""
         self._strike(self.board.due(now_ms))
         self.world.step(now_ms)
+        for place in self.tap_places.values():
+            place.step(self.world.now_ms)
         self.console.step(self.world.now_ms)
 
     def typed(self) -> list[tuple[str, bytes]]:
@@ -121,9 +131,13 @@ class Forecourt:
         return [(scan.reader, chunk) for scan in self.world.take_scans() for chunk in self.type_scan(scan)]
 
     def type_scan(self, scan: Scan) -> list[bytes]:
-        """The bytes of one scan, entered into the truth."""
+        """The bytes of one scan, entered into the truth; a chip is laid down and types nothing."""
+        place = self.tap_places.get(scan.reader)
+        if place is not None:
+            place.lay(self.wallet.chip(scan.text), scan)
+            return []
         self.world.typed(scan)
-        return self.scanners[scan.reader].type_text(scan.text)
+        return self.scanners[scan.reader].type_text(self.wallet.text(scan.text))
 
     def let_in(self) -> None:
         """Opening time, where the configuration waits for it: customers come from now on."""

@@ -22,6 +22,7 @@ from drivers.simulator.config import ForecourtConfig
 from drivers.simulator.forecourt import Forecourt
 from drivers.simulator.tls_frames import QuestionReader
 from drivers.simulator.truth import write_atomically
+from drivers.simulator.wallet import Wallet
 from drivers.simulator.wires import PtyWire, TcpConnection, TcpWire
 
 # the rhythm of the world on the wall clock; replies go out at once and do not wait for it
@@ -55,6 +56,7 @@ class ForecourtServer:
         faults: tuple[str, ...] = (),
         epoch: datetime | None = None,
         clock: Callable[[], float] = time.monotonic,
+        wallet: Wallet | None = None,
     ) -> None:
         self.state_dir = Path(config.state_dir)
         self.state_dir.mkdir(parents=True, exist_ok=True)
@@ -65,6 +67,7 @@ class ForecourtServer:
             faults=faults,
             epoch=datetime.now(UTC) if epoch is None else epoch,
             truth_dir=self.state_dir,
+            wallet=wallet,
         )
         self.lock = threading.RLock()
         self._clock = clock
@@ -96,8 +99,8 @@ class ForecourtServer:
             self._plug(wire, self._line_handler(name))
         for name, listener in self._tcp_lines.items():
             self._selector.register(listener, selectors.EVENT_READ, partial(self._accept_master, name, listener))
-        for wire in self._readers.values():
-            self._plug(wire, wire.read)
+        for name, wire in self._readers.items():
+            self._plug(wire, self._reader_handler(name))
         if self._gauge_pty is not None:
             self._plug(self._gauge_pty, self._gauge_handler(self._gauge_pty, self.forecourt.console.reader()))
         if self._gauge_tcp is not None:
@@ -217,7 +220,7 @@ class ForecourtServer:
             if wire.plugged and board.hit("cable-renamed", name):
                 self._plug(wire, self._line_handler(name))
         for name, wire in self._readers.items():
-            self._cable(wire, wire.read, pulled=board.active("scanner-unplugged", name))
+            self._cable(wire, self._reader_handler(name), pulled=board.active("scanner-unplugged", name))
 
     def _cable(self, wire: PtyWire, handler: Callable[[], object], *, pulled: bool) -> None:
         if pulled and wire.plugged:
@@ -225,6 +228,11 @@ class ForecourtServer:
             wire.unplug()
         elif not pulled and not wire.plugged:
             self._plug(wire, handler)
+
+    def _reader_handler(self, name: str) -> Callable[[], object]:
+        """What happens when something is said to a reader: a scanner listens to nobody, a card reader answers."""
+        wire, place = self._readers[name], self.forecourt.tap_places.get(name)
+        return wire.read if place is None else lambda: wire.write(place.receive(wire.read()))
 
     # --- dispensers ------------------------------------------------------------------------------------------------
     def _line_handler(self, name: str) -> Callable[[], None]:

@@ -15,6 +15,7 @@ from drivers.simulator.faults import FaultBoard
 from drivers.simulator.pump_head import PumpHead, Sale
 from drivers.simulator.tank import Tank, Tanker
 from drivers.simulator.truth import Truth
+from drivers.simulator.wallet import CHIP
 
 # everything moves in steps of this size whatever the caller's rhythm, so the same seed gives the same day
 TICK_MS = 100
@@ -138,22 +139,27 @@ class World:
         return head
 
     def _queue(self, index: int, point: PumpConfig, rng: Random) -> Queue:
+        tap = self._reader_of(point.number, "pn532")
         return Queue(
             self.config.customers,
             point,
             self.heads[point.number],
             tanks=self.tanks,
             # each point has its own cards: nobody fuels at two points at once
-            cards=self.config.cards[index :: len(self.config.points)],
-            reader=self._reader_of(point.number),
+            cards=tuple(
+                c for c in self.config.cards[index :: len(self.config.points)] if tap or not c.startswith(CHIP)
+            ),
+            reader=self._reader_of(point.number, "scanner"),
+            tap_reader=tap,
             rng=rng,
             on_scan=self.scans.append,
             speed=self.board.speed,
         )
 
-    def _reader_of(self, point: int) -> ReaderConfig | None:
+    def _reader_of(self, point: int, kind: str) -> ReaderConfig | None:
         """The reader fixed to the point, else a roaming one that serves it."""
-        serving = sorted((r for r in self.config.readers if point in r.points), key=lambda r: len(r.points))
+        here = (reader for reader in self.config.readers if point in reader.points and reader.kind == kind)
+        serving = sorted(here, key=lambda reader: len(reader.points))
         return serving[0] if serving else None
 
     def _sold(self, sale: Sale) -> None:

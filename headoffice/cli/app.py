@@ -12,6 +12,7 @@ import typer
 from typer.exceptions import TyperException
 
 from agent import crashes
+from agent.domain.redaction import redact
 from headoffice.cli import acting, handing, listing
 from headoffice.cli.codes import codes
 from headoffice.cli.options import DatabaseOption, JsonOption, StateOption, open_database
@@ -46,6 +47,7 @@ app.command("keys")(acting.keys)
 app.command("bundle")(handing.bundle)
 members.command("import")(acting.members_import)
 members.command("remove")(acting.members_remove)
+members.command("rotate-index-key")(acting.members_rotate)
 members.command("enrolled")(listing.members_enrolled)
 rules.command("publish")(acting.rules_publish)
 coupons.command("issue")(handing.coupons_issue)
@@ -122,7 +124,7 @@ def entry() -> None:
 
 
 def _complain(message: str, hint: str, code: int) -> None:
-    print(f"forecourt-hq: {message}", file=sys.stderr)
+    print(f"forecourt-hq: {redact(message)}", file=sys.stderr)
     if hint:
-        print(f"  hint: {hint}", file=sys.stderr)
+        print(f"  hint: {redact(hint)}", file=sys.stderr)
     sys.exit(code)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +87,12 @@ def somebody_fuels(state: Path) -> bool:
     return any(point["state"] == "Fuelling" for point in asked(state, "pumps") or [])
 
 
+def levels(state: Path) -> set[str]:
+    """How strongly sales were linked."""
+    with closing(sqlite3.connect(f"file:{state / 'station' / 'station.db'}?mode=ro", uri=True)) as db:
+        return {row[0] for row in db.execute("SELECT DISTINCT level FROM link WHERE active = 1")}
+
+
 def test_thirty_seconds_lose_and_double_nothing(tmp_path: Path) -> None:
     """The target run: every litre and every sale on all three sides, members with discount and points, a tank alert."""
     found = end(demo(tmp_path / "s", "--for", "30s", "--speed", "14"), 0)
@@ -95,6 +103,7 @@ def test_thirty_seconds_lose_and_double_nothing(tmp_path: Path) -> None:
     assert found["points_issued"] > 0
     assert found["discount_minor"] > 0
     assert found["tank_alerts_raised"] == found["tank_alerts_at_head_office"] >= 1
+    assert {"number", "fm1_dynamic", "sun"} <= levels(tmp_path / "s"), "numbers, phones and chips all name members"
     assert pids(tmp_path / "s") == {}
 
 

@@ -6,6 +6,7 @@ import ctypes
 import json
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ import pytest
 from typer.testing import CliRunner
 
 from agent.cli import application
+from agent.clock import read
+from agent.inbox import FromLine
 from drivers.config import LineConfig, SerialSettings
 from drivers.errors import PortLost, WiringError
 from drivers.line import Line
@@ -22,8 +25,13 @@ from drivers.port import open_port
 from drivers.readings import CardTap, DeviceStatus, Reading
 from drivers.registry import make_line
 from drivers.simulator.card import Card, link_message
+from tests.support import template
+from tests.support.head_office_says import CARDS, card_entry, member_of, member_with
 from tests.support.pcsc_readers import VirtualReaders
 from tests.support.processes import Site, eventually
+from tests.support.station_settings import Plan
+from tests.support.sun_cards import Chip
+from tests.support.till import Till
 
 WITHIN_S = 15.0
 ENDS_WITHIN_S = 5.0
@@ -247,6 +255,28 @@ def test_a_running_station_answers_a_card_and_ends_at_once(readers: VirtualReade
         assert agent.end() == 0
         assert time.monotonic() - began_s < ENDS_WITHIN_S
         assert UID.hex() not in agent.text.lower()
+
+
+def test_a_card_at_a_virtual_reader_links_a_sale(readers: VirtualReaders, bench: Bench, tmp_path: Path) -> None:
+    """From the service's own dialogue to the link: a chip that signs, and its clone that plays what it once said."""
+    template.copy_to(tmp_path)
+    till = Till(tmp_path, plan=Plan(settle="tender"))
+    chip = Chip(UID, bytes(range(40, 56)), CARDS.meta_read)
+    till.pipeline.handle(member_with(1, 1, card_entry(chip.name, chip.key)))
+    card = chip.card(counter=4)
+    clone = Card(UID, lambda _count: link_message(chip.link(5)))
+    for count, (laid, outcome) in enumerate(((card, "LINKED"), (clone, "COUNTER_REPLAYED")), 1):
+        till.wait(700)
+        sale = till.sale()
+        readers.lay(laid.answer)
+        tap = bench.tapped(count)
+        till.pipeline.handle(FromLine("reader-till", replace(tap, reader="reader-1"), read(till.clock)))
+        assert till.pipeline._live.answers[-1]["outcome"] == outcome
+        readers.take()
+        bench.empty()
+    (linked,) = till.records("fc.sale.linked.v1")
+    assert (linked["sale"] == sale, linked["member"], linked["level"]) == (False, member_of(1), "sun")
+    till.close()
 
 
 def test_sizes_are_those_of_the_library() -> None:

@@ -13,6 +13,8 @@ from agent.domain.instant import Now
 from agent.domain.link_memory import durable, restore
 from agent.domain.link_records import (
     Answer,
+    Claim,
+    ClaimRequested,
     ControlScanned,
     CorrectionRequested,
     CorrectLink,
@@ -31,6 +33,7 @@ from agent.domain.link_records import (
     PendingState,
     PointChosen,
     Reader,
+    ReleaseRequested,
     Role,
     SaleBooked,
     SaleStateChanged,
@@ -43,7 +46,13 @@ from agent.domain.sale import SaleKind, SaleState
 from agent.pipeline.memory import DeskText
 
 WALL, MONO = 1_795_305_600_000, 1_000_000
-READERS = (Reader("P1", (1,)), Reader("P2", (2,)), Reader("ROAM", (1, 2)))
+READERS = (
+    Reader("P1", (1,)),
+    Reader("P2", (2,)),
+    Reader("ROAM", (1, 2)),
+    Reader("H07", (1, 2), claims=True),
+    Reader("H08", (1, 2), claims=True),
+)
 MEMBERS = ("00000000000000a1", "00000000000000a2", "00000000000000a3")
 ATTENDANTS = ("A1", "A2", None)
 
@@ -51,7 +60,7 @@ POINTS = st.sampled_from((1, 2))
 SALES = st.integers(1, 4).map(lambda number: f"sale-{number}")
 NOZZLES = st.sampled_from((1, 2))
 STARTS = st.integers(0, 3).map(lambda raw: f"0:{raw}")
-READER_IDS = st.sampled_from(("P1", "P2", "ROAM"))
+READER_IDS = st.sampled_from(("P1", "P2", "ROAM", "H07", "H08"))
 CODES = st.none() | st.integers(1, 4).map(lambda number: f"code-{number}")
 
 
@@ -71,10 +80,14 @@ WHO = st.builds(
     CODES,
 )
 SCANS = WHO.map(lambda who: MemberScanned(who.scan_id, who.reader, f"{who.member}{who.code}", who))
+AIMED = st.builds(lambda scan, sale: replace(scan, text_digest=None, sale=sale), SCANS, SALES)
 EVENTS = st.one_of(
     SCANS,
     SCANS,
     SCANS,
+    AIMED,
+    st.builds(ClaimRequested, SALES, READER_IDS, st.sampled_from(ATTENDANTS)),
+    st.builds(ReleaseRequested, SALES, READER_IDS, st.sampled_from(ATTENDANTS), st.sampled_from(list(Role))),
     st.builds(ControlScanned, READER_IDS, POINTS | st.none()),
     st.builds(PointChosen, READER_IDS, st.just("A1"), POINTS, SALES | st.none(), st.none(), st.booleans()),
     st.integers(1, 30).flatmap(
@@ -95,7 +108,7 @@ EVENTS = st.one_of(
         st.sampled_from((0, 0, 2_000, 90_000, 700_000)),
         st.integers(1, 2),
     ),
-    st.builds(SaleStateChanged, SALES, st.sampled_from(list(SaleState))),
+    st.builds(SaleStateChanged, SALES, st.sampled_from(list(SaleState)), READER_IDS | st.none()),
     st.builds(
         CorrectionRequested, SALES, WHO | st.none(), st.just("S9"), st.sampled_from(list(Role)), st.just("wrong_member")
     ),
@@ -128,7 +141,9 @@ def played(
         assert json.loads(written.of(desk)) == json.loads(json.dumps(durable(desk)))
         if crash_after == index:
             data = json.loads(json.dumps(durable(desk)))
+            claims = desk.claims  # they are kept by the store, row by row
             desk = restore(data, readers=READERS, windows=Windows(), now=now, clock="ntp", boot="boot-1")
+            desk = replace(desk, claims=claims)
             if replay:
                 desk, again = step(desk, event, now)
                 assert [e for e in again if isinstance(e, (LinkSale, CorrectLink, PendingEnded))] == []
@@ -235,10 +250,50 @@ def test_every_sale_is_known_whatever_the_readers_do(script):
 def test_every_scan_gets_exactly_one_answer(script):
     """A scan, a tap or a request is answered once, at the place it came from."""
     _, effects = played(script)
-    asking = (MemberScanned, ControlScanned, PointChosen, LinkRequested, CorrectionRequested)
+    asking = (
+        MemberScanned,
+        ControlScanned,
+        PointChosen,
+        LinkRequested,
+        CorrectionRequested,
+        ClaimRequested,
+        ReleaseRequested,
+    )
     for (event, _), told in zip(script, effects, strict=True):
         answers = [effect for effect in told if isinstance(effect, Answer)]
         assert len(answers) == (1 if isinstance(event, asking) else 0)
         for answer in answers:
             assert answer.outcome in Outcome
-            assert answer.to == getattr(event, "reader", None) or answer.to == getattr(event, "person", None)
+            assert answer.to in {getattr(event, name, None) for name in ("reader", "person", "terminal")}
+
+
+@settings(max_examples=80, deadline=None)
+@given(SCRIPTS)
+def test_a_claimed_sale_is_linked_or_changed_by_its_terminal_alone(script):
+    """Whoever has a sale, nobody else links, changes or takes it, but head office, until the lease is over."""
+    desk, mono = fresh(), MONO
+    for scripted, wait_ms in script:
+        mono += wait_ms
+        now = Now(WALL + mono - MONO, mono)
+        event = (
+            replace(scripted, ended_ms=now.wall_ms - scripted.ended_ms)
+            if isinstance(scripted, SaleBooked)
+            else scripted
+        )
+        before = {sale: claim for sale, claim in desk.claims.items() if not _is_over(claim, now)}
+        desk, told = step(desk, event, now)
+        where = getattr(event, "terminal", None) or getattr(event, "reader", None)
+        for effect in told:
+            if isinstance(effect, LinkSale | CorrectLink) and getattr(event, "role", None) is not Role.HEAD_OFFICE:
+                held = before.get(effect.sale)
+                assert held is None or held.terminal == where or isinstance(event, SaleBooked)
+        for claim in desk.claims.values():
+            was = before.get(claim.sale)
+            taken = was is None or was.terminal == claim.terminal or isinstance(event, SaleStateChanged)
+            assert taken, f"{claim.terminal} took {was}"
+            assert claim.until_mono_ms is None or claim.until_mono_ms <= mono + Windows().claim_s * 1000
+    assert all(desk.sales[sale].state is not SaleState.CLEARED for sale in desk.claims if sale in desk.sales)
+
+
+def _is_over(claim: Claim, now: Now) -> bool:
+    return claim.until_mono_ms is not None and now.mono_ms > claim.until_mono_ms

@@ -26,7 +26,17 @@ from tests.support.till import Till
 from tests.support.tls_files import TlsFiles
 
 CARD = "9156000012345677"
-GENEROUS = Patience(connections=64, from_one_address=64, new=Rate(10_000, 10_000), accept_s=0.02, answer_s=20)
+GENEROUS = Patience(
+    connections=64,
+    from_one_address=64,
+    new=Rate(10_000, 10_000),
+    accept_s=0.02,
+    handshake_s=60,
+    request_s=60,
+    idle_s=120,
+    send_s=60,
+    answer_s=20,
+)
 """No limit is in a test's way, however busy the machine is."""
 
 
@@ -146,12 +156,12 @@ class BoardStation(Till):
 
 def with_board(settings: Settings, tls: TlsFiles | None, handhelds: int) -> Settings:
     """The same station with H01, H02 and so on, which serve every point, and a web server at a free port."""
-    files = {} if tls is None else {"certificate_file": tls.certificate, "key_file": tls.key}
     points = tuple(point.id for point in settings.fuelling_point)
     readers = tuple(
         ReaderSettings(id=f"H{n:02d}", kind="handheld", fuelling_points=points) for n in range(1, handhelds + 1)
     )
     kept = tuple(reader for reader in settings.reader if reader.kind != "handheld")
-    return settings.model_copy(
-        update={"board": BoardSettings(listen="127.0.0.1:0", **files), "reader": (*kept, *readers)}
-    )
+    board = BoardSettings(listen="127.0.0.1:0")
+    if tls is not None:
+        board = board.model_copy(update={"certificate_file": tls.certificate, "key_file": tls.key})
+    return settings.model_copy(update={"board": board, "reader": (*kept, *readers)})

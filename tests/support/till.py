@@ -155,7 +155,9 @@ class Till:
         put = {"op": op, "kind": "PUT", "member": member, "indexes": [], "tags": [], "tier": "", "lots": told}
         self.pipeline.handle(FromHeadOffice(ports.MembersPage(0, ({**put, "as_of": as_of, **more},))))
 
-    def sale(self, volume_ml: int = 20_000, price_milli: int = 7_850, *, point: int = 1) -> str:
+    def sale(
+        self, volume_ml: int = 20_000, price_milli: int = 7_850, *, point: int = 1, attendant: str | None = None
+    ) -> str:
         """A fuelling that has just ended; returns its id."""
         start, units = 1_000 + self.booked, volume_ml // 10
         self.booked += units
@@ -195,7 +197,7 @@ class Till:
                 lifted_ms=ended_ms - 60_000,
                 ended_ms=ended_ms,
                 business_day=step.business_day(ended_ms),
-                attendant=None,
+                attendant=attendant,
             )
             points.write_sale(step, booked, 0)
             return booked.id

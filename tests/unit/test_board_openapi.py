@@ -164,8 +164,11 @@ def _session(checked: Checked) -> None:
         assert told.value == {"device": "H03", "attendant": {"id": "7", "name": "李雷"}}
         assert checked.ask(page, "GET", "/v1/points").value["attendant"] == {"id": "7", "name": "李雷"}
         assert checked.ask(page, "POST", "/v1/scans", {"scan_id": scan_id(), "text": CARD}).status == 200
-        assert checked.ask(page, "DELETE", "/v1/session").value == {"device": "H03", "attendant": None}
-    assert station.one("SELECT count(*) FROM attendance WHERE terminal = 'H03' AND until_ms IS NOT NULL") == 1
+        with station.pair("H03") as new:
+            assert checked.ask(new, "GET", "/v1/points").value["attendant"] is None
+            checked.ask(new, "POST", "/v1/session", {"staff": "7", "pin": "2580"})
+            assert checked.ask(new, "DELETE", "/v1/session").value == {"device": "H03", "attendant": None}
+    assert station.one("SELECT count(*) FROM attendance WHERE terminal = 'H03' AND until_ms IS NOT NULL") == 2
 
 
 def _limited(checked: Checked, page: Handheld, sale: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import socket
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from random import Random
 
@@ -21,16 +21,26 @@ from tests.support.tls_files import make
 GOOD = b"GET /openapi.json HTTP/1.1\r\nHost: %s\r\n\r\n"
 
 
-@pytest.fixture(scope="module")
-def station() -> Iterator[BoardStation]:
-    """A station without TLS on loopback that is patient with nobody: every wait is short, connections are few."""
+def made(**patience: float) -> Iterator[BoardStation]:
+    """A station on loopback without TLS; ``patience``: of its web server."""
     folder = template.new_folder()
     template.copy_to(folder)
-    short = replace(GENEROUS, connections=6, from_one_address=4, request_s=0.2, idle_s=0.4, requests=3)
-    made = BoardStation(folder, patience=short)
-    yield made
-    made.close()
+    station = BoardStation(folder, patience=replace(GENEROUS, **patience))  # type: ignore[arg-type]
+    yield station
+    station.close()
     shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def station() -> Iterator[BoardStation]:
+    """It waits as long as a busy machine needs, and has few connections."""
+    yield from made(connections=6, from_one_address=4, requests=3)
+
+
+@pytest.fixture(scope="module")
+def hasty() -> Iterator[BoardStation]:
+    """It waits for nobody."""
+    yield from made(request_s=0.1, idle_s=0.2)
 
 
 def dialled(station: BoardStation) -> socket.socket:
@@ -53,9 +63,20 @@ def everything(connection: socket.socket) -> bytes:
 def said(station: BoardStation, text: bytes) -> bytes:
     """What the server says to a text and nothing more."""
     with closing(dialled(station)) as connection:
-        connection.sendall(text)
-        connection.shutdown(socket.SHUT_WR)
+        with suppress(OSError):
+            connection.sendall(text)
+            connection.shutdown(socket.SHUT_WR)
         return everything(connection)
+
+
+def hung_up(connection: socket.socket) -> bool:
+    """Whether the server has ended a connection on which it has nothing to say."""
+    try:
+        return connection.recv(1) == b""
+    except TimeoutError:
+        return False
+    except ConnectionError:
+        return True
 
 
 def is_well(station: BoardStation) -> bool:
@@ -115,41 +136,36 @@ def test_no_bytes_whatsoever_raise_anything_but_malformed() -> None:
             if talk.request() is not None:
                 requests += 1
                 assert talk.answer(Response(200, (), b"x")).startswith(b"HTTP/1.1 200")
-        except Malformed as problem:
+        except Malformed:
             refused += 1
-            if talk.may_answer:
-                assert talk.answer(Response(problem.status, (), b"")).startswith(b"HTTP/1.1 ")
+        if talk.may_answer:
+            assert talk.answer(Response(400, (), b"")).startswith(b"HTTP/1.1 400")
     assert requests > 1_000
     assert refused > 1_000
 
 
-def test_a_client_that_dribbles_is_hung_up_on(station: BoardStation) -> None:
-    """A byte now and then (slowloris) buys no time: the whole request has 0.2 s here, 5 s in earnest."""
-    with closing(dialled(station)) as connection:
+def test_a_client_that_dribbles_is_hung_up_on(hasty: BoardStation) -> None:
+    """A byte now and then (slowloris) buys no time: the whole request has 0.1 s here, 5 s in earnest."""
+    sent = 0
+    with closing(dialled(hasty)) as connection:
         connection.settimeout(0.01)
-        sent = 0
-        with pytest.raises(ConnectionError):
-            for letter in b"GET / HTTP/1.1\r\nX: " + b"x" * 4_000:
-                connection.sendall(bytes([letter]))
-                sent += 1
-                try:
-                    if connection.recv(1) == b"":
-                        raise ConnectionResetError
-                except TimeoutError:
-                    pass
+        while not hung_up(connection) and sent < 4_000:
+            with suppress(ConnectionError):
+                connection.sendall(b"GET / HTTP/1.1\r\nX: "[sent : sent + 1] or b"x")
+            sent += 1
     assert 0 < sent < 4_000
-    assert is_well(station)
+    eventually(lambda: is_well(hasty), 60, "another is served")
 
 
-def test_a_client_that_says_nothing_is_hung_up_on(station: BoardStation) -> None:
+def test_a_client_that_says_nothing_is_hung_up_on(hasty: BoardStation) -> None:
     """An open connection without a request ends by itself."""
-    with closing(dialled(station)) as connection:
+    with closing(dialled(hasty)) as connection:
         assert everything(connection) == b""
 
 
-def test_a_body_that_never_comes_is_not_waited_for(station: BoardStation) -> None:
+def test_a_body_that_never_comes_is_not_waited_for(hasty: BoardStation) -> None:
     """Headers announce a body and nothing follows: the connection ends within the time of a request."""
-    with closing(dialled(station)) as connection:
+    with closing(dialled(hasty)) as connection:
         connection.sendall(b"POST /v1/scans HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{")
         assert everything(connection) == b""
 
@@ -203,7 +219,7 @@ def test_plain_text_and_silence_at_a_tls_port_are_hung_up_on() -> None:
     """Who does not finish a handshake is gone soon, and the next one is served."""
     folder = template.new_folder()
     template.copy_to(folder)
-    station = BoardStation(folder, make(folder), replace(GENEROUS, handshake_s=0.3))
+    station = BoardStation(folder, make(folder), replace(GENEROUS, handshake_s=1.0))
     try:
         with closing(dialled(station)) as plain:
             plain.sendall(GOOD % b"127.0.0.1")
@@ -211,7 +227,7 @@ def test_plain_text_and_silence_at_a_tls_port_are_hung_up_on() -> None:
         with closing(dialled(station)) as silent:
             assert everything(silent) == b""
         with station.handheld() as device:
-            assert device.ask("GET", "/openapi.json").status == 200
+            assert device.insist("GET", "/openapi.json").status == 200
     finally:
         station.close()
         shutil.rmtree(folder)

@@ -252,3 +252,25 @@ def test_each_thing_asked_for_has_its_line(capsys: pytest.CaptureFixture[str]) -
         "coupon C-1: APPLIED OK, 10.00 off. Ten off: 10.00 off.",
         "points 3000 of 3050: APPLIED OK, 30.00 off. Ten off: 10.00 off.",
     ]
+
+
+def test_a_link_is_given_by_card_by_code_or_by_a_code_read_from_input(daemon: Path) -> None:
+    """One of them and no two; what is read from input, a PIN too, is no argument that others could see."""
+    for words in ([], ["--card", "1", "--code", "2"]):
+        assert run("sales", "link", "X", *words, "--socket", daemon).exit_code == 2
+    assert ASKED == []
+    assert run("sales", "link", "X", "--card", "9156", "--socket", daemon).exit_code == 0
+    arguments = ["sales", "link", "X", "--code", "-", "--staff", "s1", "--socket", str(daemon)]
+    assert CliRunner().invoke(application(), arguments, input="FC1:TEXT\n482915\n").exit_code == 0
+    given = {"sale": "X", "card": None, "code": "FC1:TEXT", "reason": "", "staff": "s1", "pin": "482915"}
+    assert ASKED[1] == ("sales.link", given)
+
+
+def test_claims_and_releases_name_their_terminal(daemon: Path) -> None:
+    """The command line is a terminal too, where none is named."""
+    run("sales", "claim", "X", "--socket", daemon)
+    run("sales", "release", "X", "--terminal", "H07", "--force", "--socket", daemon)
+    assert ASKED == [
+        ("sales.claim", {"sale": "X", "terminal": "cli"}),
+        ("sales.release", {"sale": "X", "terminal": "H07", "force": True}),
+    ]

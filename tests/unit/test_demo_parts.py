@@ -12,14 +12,25 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from agent.clock import ScaledClock
+from agent.crypto import Aes, public_ed25519, verify_ed25519
 from agent.demo.attendant import payment
 from agent.demo.broker import free_port
 from agent.demo.closing import Books, Counted, Settled, compare_head_office, compare_pumps, read_truth
-from agent.demo.people import MEMBERS, people
+from agent.demo.people import MEMBERS, POINTS, TAP_POINTS, people
 from agent.demo.processes import QUICK_DEATHS, Fleet
 from agent.demo.proxy import Proxy
+from agent.demo.wallets import DemoWallet
 from agent.domain.check_digits import luhn_holds
+from agent.domain.codes import fm1, issuing, ndef, sun
+from agent.domain.codes.card_keys import CardKeys
+from agent.domain.codes.issuing import CodeKey
+from agent.domain.codes.keyset import KeySet, Purpose
 from agent.domain.identity import normalise_phone
+from drivers.pn532.codec import LIST_ONE_CARD, RELEASE_ALL, encode, exchange
+from drivers.simulator.card import APPLICATION, FILE, Card, link_message
+from drivers.simulator.customers import Scan
+from drivers.simulator.tapping import PATIENCE_MS, TapPlace
 
 DEADLINE_S = 20.0
 
@@ -39,6 +50,71 @@ def test_people_are_well_formed_and_differ_by_seed() -> None:
     assert all(normalise_phone(person.phone) == person.phone for person in found)
     assert people(1) == found
     assert people(2) != found
+
+
+def test_members_carry_numbers_phones_and_chips() -> None:
+    """Dealt to the points in turn: chips where they can be laid down, and every chip with a key of its own."""
+    found = people(1)
+    kinds = [(number % POINTS + 1, person.shows.partition(":")[0]) for number, person in enumerate(found)]
+    assert {point for point, kind in kinds if kind == "chip"} == set(TAP_POINTS)
+    assert {point for point, kind in kinds if kind == "phone"} == set(range(1, POINTS + 1))
+    chips = [person for person in found if person.shows.startswith("chip:")]
+    assert len({person.shows for person in chips}) == len({person.key for person in chips}) == len(chips) > 5
+
+
+def test_what_members_show_is_believed_by_a_station(tmp_path: Path) -> None:
+    """A phone shows a fresh code each time, a chip a new count each time; by the keys of head office both are good."""
+    seed, meta = bytes(range(32)), bytes(range(16))
+    clock = ScaledClock(1, 1_800_000_000_000, 0)
+    now_s = clock.wall_ms() // 1000
+    key = CodeKey(b"\x01", Purpose.DYNAMIC, seed, now_s, now_s + 10_000_000)
+    (tmp_path / "codes").mkdir()
+    (tmp_path / "codes" / "01.json").write_text(json.dumps(issuing.key_document(key)))
+    (tmp_path / "cards.json").write_text(CardKeys(bytes(32), meta).text())
+    found = people(1)
+    wallet = DemoWallet(found, tmp_path, clock)
+    phone = next(person for person in found if person.shows.startswith("phone:"))
+    keys = KeySet(1, {b"\x01": key.public(public_ed25519(seed))})
+    shown = [wallet.text(phone.shows) for _ in range(2)]
+    for text in shown:
+        checked = fm1.check(text, keys, fm1.Instant(now_s + 5), verify_ed25519)
+        assert (checked.outcome, checked.claims and checked.claims.member_hex) == ("ACCEPTED", phone.member)
+    assert shown[0] != shown[1]
+    carrier = next(person for person in found if person.shows.startswith("chip:"))
+    card = wallet.chip(carrier.shows)
+    assert wallet.chip(carrier.shows) is card
+    assert card.message_at is not None
+    link = ndef.first_uri(card.message_at(7)) or ""
+    scheme = sun.Scheme(sun.Profile("e", "c"), meta)
+    tap = sun.check(
+        link, card.uid, scheme, lambda uid: sun.CardKey(carrier.key) if uid in carrier.shows else None, Aes()
+    )
+    assert (tap.outcome, tap.counter) == ("ACCEPTED", 7)
+    assert wallet.text("9156") == "9156"
+
+
+def test_a_card_lies_until_it_was_read_or_its_owner_has_had_enough() -> None:
+    """One after another: the next lies there when the first was taken; one that nobody reads is taken away untold."""
+    read: list[Scan] = []
+    place = TapPlace(read.append)
+    scans = [Scan(0, "tap-1", name, 1, number, "tap", "after") for number, name in enumerate(("one", "two"))]
+    cards = [Card(bytes((4, number)), lambda count: link_message(f"https://m.example.cn/{count}")) for number in (1, 2)]
+    for card, scan in zip(cards, scans, strict=True):
+        place.lay(card, scan)
+    place.receive(bytes(10))
+    place.step(0)
+    for apdu in (None, APPLICATION, FILE):
+        place.receive(encode(LIST_ONE_CARD if apdu is None else exchange(apdu)))
+    assert read == []
+    assert place.chip.card is cards[0]
+    place.receive(encode(RELEASE_ALL))
+    assert read == [scans[0]]
+    place.step(100)
+    assert place.chip.card is cards[1]
+    place.receive(encode(RELEASE_ALL))
+    place.step(100 + PATIENCE_MS)
+    assert read == [scans[0]]
+    assert place.chip.asked == []
 
 
 def sale(number: int = 1, **more: Any) -> Counted:

@@ -201,7 +201,7 @@ def test_every_answer_is_in_the_attendants_page() -> None:
     text = (ROOT / "docs" / "attendant.md").read_text(encoding="utf-8").lower()
     missing = []
     for outcome, wording in answers.TABLE.items():
-        shown = wording.en.format(point=3, mask="", tier="").split(",")[0].split(":")[0].strip().lower()
+        shown = wording.en.format(point=3, mask="", tier="", terminal="").split(",")[0].split(":")[0].strip().lower()
         words = shown.removeprefix("code ").removeprefix("this ").rstrip("?")
         if words not in text and answers.sentence(outcome, "en", point=3).lower() not in text:
             missing.append(wording.en)

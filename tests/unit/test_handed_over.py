@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from agent import keyring
 from agent.backup.errors import BackupError
 from agent.backup.plan import own_pairs
+from agent.crypto import FieldKeys
 from agent.daemon import BOOT_ID_NAME, boot_id
+from agent.domain.codes.card_keys import CardKeys
 from agent.keyring import SecretMissing, secret
 from agent.uplink import install_id
 from tests.support.station_file import loaded
@@ -76,6 +79,65 @@ def test_a_credential_is_a_secret_that_no_file_is_named_for(tmp_path: Path, cred
     (credentials / "index-key").write_text("\n", encoding="ascii")
     with pytest.raises(SecretMissing, match="the index-key is empty or missing"):
         secret(None, "index-key")
+
+
+def test_a_station_does_without_the_keys_of_fields_and_cards(tmp_path: Path, credentials: Path) -> None:
+    """Where the unit hands over nothing there are none; what is there is used; a named file has to be there."""
+    settings = loaded(tmp_path)
+    assert keyring.load(settings) == keyring.Keyring()
+    for name in ("field-key", "card-keys"):
+        (credentials / name).write_text("\n", encoding="ascii")
+    assert keyring.load(settings).mark() == ""
+    (credentials / "field-key").write_text(f"1:{'ab' * 32}\n2:{'cd' * 32}\n", encoding="ascii")
+    (credentials / "card-keys").write_text(CardKeys(bytes(32), bytes(16)).text(), encoding="ascii")
+    held = keyring.load(settings)
+    assert held.field is not None
+    assert held.field.version == 2
+    assert held.mark() != ""
+    assert "ab" * 8 not in repr(held)
+    privacy = settings.privacy.model_copy(update={"field_key_file": tmp_path / "nowhere"})
+    with pytest.raises(SecretMissing, match="cannot be read"):
+        keyring.load(settings.model_copy(update={"privacy": privacy}))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("field-key", "ab" * 32),
+        ("field-key", "1:abcd"),
+        ("field-key", f"0:{'ab' * 32}"),
+        ("card-keys", "{}"),
+        ("card-keys", '{"transport": "ab", "meta_read": "cd"}'),
+    ],
+)
+def test_a_key_that_is_none_keeps_the_station_from_starting(
+    tmp_path: Path, credentials: Path, name: str, text: str
+) -> None:
+    """It says which file and what to do, and shows nothing of it."""
+    (credentials / name).write_text(text, encoding="ascii")
+    with pytest.raises(SecretMissing) as missing:
+        keyring.load(loaded(tmp_path))
+    assert missing.value.hint
+    assert "abab" not in str(missing.value)
+
+
+def test_a_closed_field_opens_at_its_own_place_alone() -> None:
+    """Another place, another key, a changed or a cut value: none opens; an older version does."""
+    old, both = FieldKeys({1: bytes(32)}), FieldKeys({1: bytes(32), 7: bytes(range(32))})
+    sealed = old.seal("card|sealed_key|ab", b"value", bytes(12))
+    assert (both.open("card|sealed_key|ab", sealed), both.version) == (b"value", 7)
+    assert both.seal("x", b"value", bytes(12))[0] == 7
+    changed = sealed[:-1] + bytes((sealed[-1] ^ 1,))
+    for keys, place, value in (
+        (both, "card|sealed_key|ac", sealed),
+        (both, "card|sealed_key|ab", changed),
+        (both, "card|sealed_key|ab", sealed[:20]),
+        (both, "card|sealed_key|ab", b"\x07" + sealed[1:]),
+        (both, "card|sealed_key|ab", b""),
+        (FieldKeys({1: bytes(range(32))}), "card|sealed_key|ab", sealed),
+    ):
+        with pytest.raises(ValueError, match=r"tag is wrong|no field key"):
+            keys.open(place, value)
 
 
 def test_an_empty_identity_is_no_identity(tmp_path: Path, credentials: Path) -> None:

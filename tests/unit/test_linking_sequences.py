@@ -4,102 +4,19 @@ handhelds are answered, and whose sale it is in the end.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
-from functools import partial
-from typing import Any
 
 import pytest
 
-from agent.clock import read
-from agent.crypto import public_ed25519, sign_ed25519
-from agent.domain import link_records as links
-from agent.domain.codes import fm1, token
 from agent.failpoints import SimulatedCrash, armed
-from agent.inbox import FromLine
 from agent.pipeline import scanning
-from agent.store.verify import verify
-from drivers.readings import CodeScan
-from tests.support import template
-from tests.support.head_office_says import key_set
-from tests.support.till import EARN, MEMBER, OTHER, Till
-
-PHONE = bytes(range(100, 132))
-M1, M2 = MEMBER, OTHER
-FIXED = "reader-1"
-ISLAND_2 = "reader-2"
-Answer = dict[str, Any]
-
-
-class Island(Till):
-    """A till whose readers and nozzles move: reader-1 and reader-2 each serve one point, handhelds all of them."""
-
-    codes = 0
-
-    def at(self, seconds: float) -> None:
-        """It is so many seconds after the beginning of the sequence."""
-        self.wait(self.began_s + seconds - self.clock.now_s)
-
-    def begin(self) -> None:
-        """The sequence begins now."""
-        self.began_s = self.clock.now_s
-
-    def fresh(self, member: str) -> str:
-        """A code that a member's phone shows now, valid for 110 seconds."""
-        self.codes += 1
-        exp_s = self.clock.wall_ms() // 1000 + 110
-        claims = token.Claims(token.EDDSA, b"\x01", int(member, 16), exp_s, self.codes.to_bytes(4, "big"))
-        return fm1.issue(claims, partial(sign_ed25519, PHONE))
-
-    def scan(self, text: str, reader: str = FIXED) -> Answer:
-        """A reader sees a text; returns what it is answered."""
-        before = len(self.pipeline._live.answers)
-        self.pipeline.handle(FromLine(reader, CodeScan(reader, text), read(self.clock)))
-        assert len(self.pipeline._live.answers) in (before + 1, before)  # the board keeps the newest ones only
-        return dict(self.pipeline._live.answers[-1])
-
-    def lift(self, point: int = 1) -> None:
-        """The next nozzle is lifted."""
-        self.do(lambda step: scanning.tell(step, links.NozzleLifted(point, 1, f"0:{1_000 + self.booked}")))
-
-    def hang(self, point: int = 1) -> None:
-        """It is hung, and nothing flowed."""
-        self.do(lambda step: scanning.tell(step, links.HungZero(point, 1)))
-
-    def fuel(self, litres: int = 20, point: int = 1) -> str:
-        """A whole fuelling that ends now."""
-        self.lift(point)
-        return self.sale(litres * 1_000, point=point)
-
-    def holder(self, sale: str) -> list[tuple[str, int]]:
-        """(member, delay) of the active link of a sale."""
-        rows = self.rows(
-            "SELECT m.id, l.delay_s FROM link l JOIN member m ON m.ref = l.member_ref"
-            f" WHERE l.sale = '{sale}' AND l.active = 1"
-        )
-        return [(row["id"], row["delay_s"]) for row in rows]
-
-    def signs(self) -> list[str]:
-        """The rules that saw something."""
-        return sorted({row["rule"] for row in self.rows("SELECT rule FROM fraud_alert")})
+from tests.support.island import FIXED, ISLAND_2, M1, M2, ROAMING, Island, open_island
 
 
 @pytest.fixture
 def island() -> Iterator[Island]:
-    """A station with the keys of phone codes and two members; whatever happened, the books add up."""
-    folder = template.new_folder()
-    template.copy_to(folder)
-    made = Island(folder)
-    made.rules(EARN)
-    made.member(M1, op=1, mask="张**", tier="gold")
-    made.member(M2, op=2, mask="李*")
-    made.pipeline.handle(key_set(1, ("01", public_ed25519(PHONE), "dynamic")))
-    made.begin()
-    yield made
-    report = verify(made.store.path)
-    made.close()
-    shutil.rmtree(folder)
-    assert report.findings == ()
+    """A station with two members and codes of both."""
+    yield from open_island()
 
 
 def test_1_scan_then_fuel(island: Island) -> None:
@@ -225,12 +142,12 @@ def test_10_one_member_with_two_cars(island: Island) -> None:
 def test_11_a_code_that_ran_out_unused(island: Island) -> None:
     """Refused as used when it is shown again, with no R8; a fresh code links."""
     code = island.fresh(M1)
-    assert island.scan(code, "reader-roaming")["outcome"] == "CHOOSE_POINT"
+    assert island.scan(code, ROAMING)["outcome"] == "CHOOSE_POINT"
     island.at(61)
-    assert island.scan(code, "reader-roaming")["outcome"] == "REPLAYED"
+    assert island.scan(code, ROAMING)["outcome"] == "REPLAYED"
     assert "R8" not in island.signs()
-    assert island.scan(island.fresh(M1), "reader-roaming")["outcome"] == "CHOOSE_POINT"
-    assert island.scan("FP:3", "reader-roaming")["outcome"] == "WAITING_FOR_NOZZLE"
+    assert island.scan(island.fresh(M1), ROAMING)["outcome"] == "CHOOSE_POINT"
+    assert island.scan("FP:3", ROAMING)["outcome"] == "WAITING_FOR_NOZZLE"
 
 
 def test_12_a_refund_of_a_linked_sale(island: Island) -> None:

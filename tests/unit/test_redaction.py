@@ -42,6 +42,9 @@ GOLDEN = TOKENS[0]
         ("uuid 0123456789abcdef", "uuid 0123456789abcdef"),
         ("a -----BEGIN PRIVATE KEY-----\nMC4C\n-----END PRIVATE KEY----- b", "a [pem] b"),
         ("a -----BEGIN PRIVATE KEY-----\nMC4C", "a [pem]"),
+        ("plate 粤B12345 seen", "plate 粤B***45 seen"),
+        ("新能源 沪A·D12345", "新能源 沪A***45"),
+        ("chip 04DE5F1EACC040 there", "chip ..C040 there"),
         ("nothing to hide: 38.217 L", "nothing to hide: 38.217 L"),
     ],
 )

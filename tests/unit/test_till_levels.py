@@ -18,7 +18,7 @@ LEVELS_OF_48_HOURS = (AuthLevel.NUMBER, AuthLevel.PHONE, AuthLevel.UID)
 @pytest.fixture
 def till() -> Iterator[Till]:
     """A till where points pay up to 50.00 a day."""
-    yield from loyal_till(plan=Plan(settle="tender", redeem_a_day="50.00"))
+    yield from loyal_till(plan=Plan(settle="tender", redeem_a_day="50.00", watched=True))
 
 
 def waits(till: Till, sale: str) -> int | None:

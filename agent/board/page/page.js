@@ -5,15 +5,15 @@
 const WORDS = {
   "zh-CN": {
     ready: "请扫会员码", sending: "…", again: "网络不稳,正在重试…", lost: "连不上站点,请再扫一次",
-    code: "配对码(6位,请联系站长)", pair: "配对", wrong: "配对码不对", staff: "工号", pin: "密码", enter: "登录", leave: "退出",
-    slow: "太快了,请稍等", point: "号枪", linked: "已关联", used: "使用中", ago: "秒前", none: "请再试一次",
+    code: "配对码(6位,请联系站长)", pair: "配对", wrong: "配对码不对", staff: "工号", pin: "密码", enter: "登录", leave: "退出", undo: "取消",
+    slow: "太快了,请稍等", point: "#号枪", linked: "已关联", used: "使用中", ago: "秒前", none: "请再试一次",
     states: { Idle: "空闲", Calling: "已提枪", Authorised: "已授权", Started: "加油中", Fuelling: "加油中", Offline: "离线",
       Closed: "关闭", Inoperative: "故障", SuspendedStarted: "暂停", SuspendedFuelling: "暂停" },
   },
   en: {
     ready: "Scan a member code", sending: "…", again: "No answer yet, trying again…", lost: "Station not reached, scan again",
     code: "Pairing code (6 digits, from the supervisor)", pair: "Pair", wrong: "Wrong code", staff: "Staff number",
-    pin: "PIN", enter: "Sign in", leave: "Sign out", slow: "Too fast, wait a moment", point: "Point ", linked: "linked",
+    pin: "PIN", enter: "Sign in", leave: "Sign out", undo: "Cancel", slow: "Too fast, wait a moment", point: "Point #", linked: "linked",
     used: "in use", ago: "s ago", none: "Try again",
     states: { Idle: "idle", Calling: "lifted", Authorised: "authorised", Started: "fuelling", Fuelling: "fuelling",
       Offline: "offline", Closed: "closed", Inoperative: "out of order", SuspendedStarted: "paused", SuspendedFuelling: "paused" },
@@ -25,7 +25,7 @@ const TRIES = 8, PAUSE_MS = 700, LOOK_MS = 1000, SHOWN_MS = 8000, WAIT_MS = 2500
 const ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const $ = (id) => document.getElementById(id);
 
-let station = null, words = WORDS["zh-CN"], sound = null, meant = [], clearing = 0, waiting = [], busy = false;
+let station = null, words = WORDS[document.documentElement.lang] || WORDS.en, sound = null, meant = [], clearing = 0, waiting = [], busy = false;
 
 function ulid() {
   let time = Date.now(), head = "";
@@ -83,8 +83,11 @@ function beep(notes) {
 
 function tell(got) {
   if (got.status === 200) {
-    meant = got.value.choices;
-    say(got.value.tone, got.value.message);
+    const { tone, message, member, choices } = got.value;
+    meant = choices;
+    // What is read aloud to confirm stands there even where the sentence leaves it out.
+    const who = member && !message.includes(member.mask) ? `\n${member.mask} ${member.tier}` : "";
+    say(tone, message + who);
   } else if (got.status === 0) {
     say("bad", words.lost);
   } else {
@@ -133,8 +136,7 @@ function draw() {
   if (!station) return;
   const found = [];
   for (const point of station.points) {
-    const name = words.point + (station.language === "zh-CN" ? "" : point.fuelling_point);
-    const title = station.language === "zh-CN" ? point.fuelling_point + name : name;
+    const title = words.point.replace("#", point.fuelling_point);
     const flows = point.volume_ml !== null || point.state === "Started" || point.state === "Fuelling";
     const wanted = meant.some((c) => c.sale === null && c.fuelling_point === point.fuelling_point);
     const state = words.states[point.state] || point.state;
@@ -153,24 +155,25 @@ function draw() {
 
 function show(part) {
   for (const id of ["pairing", "session", "tiles"]) $(id).hidden = id !== part;
-  $("scan").hidden = part !== "tiles";
+  $("scan").hidden = $("undo").hidden = part !== "tiles";
   $("leave").hidden = part !== "tiles" || !station || !station.attendant;
   focus();
 }
 
+// The field that is wanted has the cursor, whatever was tapped; between id and PIN only the attendant moves it.
 function focus() {
-  const wanted = !$("tiles").hidden ? "scan" : !$("pairing").hidden ? "code" : $("staff").value ? "pin" : "staff";
-  if (document.activeElement !== $("pin") && document.activeElement !== $(wanted)) $(wanted).focus({ preventScroll: true });
+  const wanted = !$("tiles").hidden ? ["scan"] : !$("pairing").hidden ? ["code"] : ["staff", "pin"];
+  if (!wanted.some((id) => document.activeElement === $(id))) $(wanted[0]).focus({ preventScroll: true });
 }
 
 function label() {
-  document.documentElement.lang = station ? station.language : "zh-CN";
   $("code-label").textContent = words.code;
   $("pair").textContent = words.pair;
   $("staff-label").textContent = words.staff;
   $("pin-label").textContent = words.pin;
   $("enter").textContent = words.enter;
   $("leave").textContent = words.leave;
+  $("undo").textContent = words.undo;
   $("device").textContent = station ? station.device : "";
   $("who").textContent = station && station.attendant ? station.attendant.name : "";
 }
@@ -180,7 +183,6 @@ async function look() {
   if (got.status === 200) {
     const first = station === null;
     station = got.value;
-    words = WORDS[station.language] || WORDS.en;
     label();
     if (station.needs_sign_in && !station.attendant) return show("session");
     show("tiles");
@@ -205,11 +207,16 @@ $("pairing").addEventListener("submit", async (event) => {
 });
 $("session").addEventListener("submit", async (event) => {
   event.preventDefault();
-  const got = await call("POST", "/v1/session", { staff: $("staff").value.trim(), pin: $("pin").value });
+  const staff = $("staff").value.trim(), pin = $("pin").value;
+  if (!staff) return;
+  // A scanned badge comes as digits and ENTER, without a PIN.
+  const got = await call("POST", "/v1/session", !pin && /^[0-9]{4,24}$/.test(staff) ? { badge: staff } : { staff, pin: pin || null });
   $("pin").value = "";
-  if (got.status === 200) { $("staff").value = ""; say("quiet", words.ready); } else tell(got);
+  $("staff").value = "";
+  if (got.status === 200) say("quiet", words.ready); else tell(got);
   look();
 });
+$("undo").addEventListener("click", async () => { say("quiet", words.sending); tell(await insist("DELETE", "/v1/choices")); });
 $("leave").addEventListener("click", async () => { await insist("DELETE", "/v1/session"); look(); });
 document.addEventListener("click", focus);
 document.addEventListener("visibilitychange", () => { if (!document.hidden) look(); });
