@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from agent import age
+from agent.domain.identity import index_version
 from headoffice.errors import KeyProblem
 from sync.sealing import load_sealing_key, new_sealing_key, open_sealed
 from sync.signing import load_private_key, new_key, private_jwk, public_jwks, sign
@@ -32,6 +33,9 @@ IDENTITY_FILE = "backup.identity"
 RECIPIENTS_FILE = "backup.recipients"
 """The age recipients that stations encrypt their backups to; more may be added by hand."""
 
+NEXT_INDEX_FILE = "index.next.key"
+"""The index key that takes the place of the other one, while members are told with both."""
+
 INDEX_KEY_BYTES = 32
 KID_BYTES = 8
 
@@ -42,7 +46,8 @@ class Keys:
 
     ``sign`` makes a JWS compact of claims with the Ed25519 key ``kid``; ``pinned``: the JWK set stations pin;
     ``index_key``: 32 bytes, common to the station group. ``unseal`` opens what a station sealed to head office (raises
-    ``sync.sealing.SealRefused``), ``None`` where these keys are older than such texts.
+    ``sync.sealing.SealRefused``), ``None`` where these keys are older than such texts. ``index_next``: the key that
+    takes the place of ``index_key``, while they are exchanged.
     """
 
     kid: str
@@ -50,6 +55,12 @@ class Keys:
     pinned: str
     index_key: bytes
     unseal: Callable[[str], str] | None = None
+    index_next: bytes | None = None
+
+    @property
+    def index_versions(self) -> tuple[str, ...]:
+        """What the index key, and the next one while there is one, are called."""
+        return tuple(index_version(key) for key in (self.index_key, self.index_next) if key is not None)
 
 
 def make_keys(folder: Path) -> Keys:
@@ -96,15 +107,18 @@ def load_keys(folder: Path) -> Keys:
     try:
         signing = load_private_key(read_private(folder / SIGNING_FILE))
         index_key = bytes.fromhex(read_private(folder / INDEX_FILE).strip())
+        has_next = (folder / NEXT_INDEX_FILE).exists()
+        index_next = bytes.fromhex(read_private(folder / NEXT_INDEX_FILE).strip()) if has_next else None
         has_contact = (folder / CONTACT_FILE).exists()
         contact = load_sealing_key(read_private(folder / CONTACT_FILE)) if has_contact else None
     except ValueError as error:
         raise KeyProblem(f"a key file in {folder} is damaged: {error}", hint="restore it from your backup") from error
-    if len(index_key) != INDEX_KEY_BYTES:
-        raise KeyProblem(f"{folder / INDEX_FILE} does not hold 32 bytes", hint="restore it from your backup")
+    for file, key in ((INDEX_FILE, index_key), (NEXT_INDEX_FILE, index_next)):
+        if key is not None and len(key) != INDEX_KEY_BYTES:
+            raise KeyProblem(f"{folder / file} does not hold 32 bytes", hint="restore it from your backup")
     public = [signing] if contact is None else [signing, contact]
     unseal = None if contact is None else partial(open_sealed, key=contact)
-    return Keys(str(signing.kid), partial(sign, key=signing), public_jwks(*public), index_key, unseal)
+    return Keys(str(signing.kid), partial(sign, key=signing), public_jwks(*public), index_key, unseal, index_next)
 
 
 def write_private(path: Path, content: bytes) -> None:

@@ -9,7 +9,7 @@ import csv
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -73,11 +73,13 @@ def import_file(
     progress: Callable[[int], None] = lambda _count: None,
     *,
     maker: CardMaker | None = None,
+    index_next: bytes | None = None,
 ) -> Imported:
     """Import a ``.csv`` or ``.jsonl`` file in one transaction: all or nothing; the same file twice changes nothing.
 
     A member of the file replaces the stored one as a whole; members not in the file stay. ``maker``: closes the keys of
-    signing cards, ``None`` for a file without any. Raises ImportProblem.
+    signing cards, ``None`` for a file without any; ``index_next``: the key that takes the place of ``index_key`` soon.
+    Raises ImportProblem.
     """
     cards = CardMaker(index_key) if maker is None else maker
     read = changed = 0
@@ -85,6 +87,9 @@ def import_file(
         op = store.last_op(connection)
         for line, row in _rows(path):
             body = _body(row, index_key, cards, f"{path.name} line {line}")
+            if index_next is not None:
+                again = _body(row, index_next, replace(cards, index_key=index_next), f"{path.name} line {line}")
+                body["indexes_next"] = again["indexes"]
             try:
                 last = _put(connection, body, op)
             except store.IndexTaken as error:

@@ -21,7 +21,9 @@ PAGE_OPS_BYTES = MAX_PAGE_BYTES - 1_024
 MAX_INT = 2**53 - 1
 
 
-def answer_request(database: Database, topic: StationTopic, payload: bytes, now_ms: int) -> Res | None:
+def answer_request(
+    database: Database, topic: StationTopic, payload: bytes, now_ms: int, index_versions: tuple[str, ...] = ()
+) -> Res | None:
     """Return the answer to a request, None where it cannot be read or is not the station's (an alert is raised)."""
     try:
         event, req = decode_as(payload, Req)
@@ -36,27 +38,28 @@ def answer_request(database: Database, topic: StationTopic, payload: bytes, now_
         answered = documents.first_answer(connection, topic.station, req.req_id)
         if answered is not None:
             return Res.from_data(json.loads(answered))
-        res = _answer(connection, req)
+        res = _answer(connection, req, index_versions)
         documents.store_answer(connection, topic.station, req.req_id, json.dumps(res.to_data()), now_ms)
     return res
 
 
-def _answer(connection: Transaction, req: Req) -> Res:
+def _answer(connection: Transaction, req: Req, index_versions: tuple[str, ...]) -> Res:
     if req.kind == "members":
-        return _members_page(connection, req)
+        return _members_page(connection, req, index_versions)
     if req.kind == "document":
         return _document(connection, req)
     return Res(req.req_id, "refused", "not_offered")
 
 
-def _members_page(connection: Transaction, req: Req) -> Res:
+def _members_page(connection: Transaction, req: Req, index_versions: tuple[str, ...]) -> Res:
     have_op = req.body.get("have_op")
     if type(have_op) is not int or not 0 <= have_op <= MAX_INT:
         return Res(req.req_id, "error", "bad_have_op")
     page = members.ops_after(connection, have_op, PAGE_OPS_BYTES)
     newest = page[-1].op if page else have_op
     more = members.last_op(connection) > newest
-    return Res(req.req_id, "ok", None, MembersAnswer(have_op, tuple(op.data() for op in page), more).to_body())
+    answer = MembersAnswer(have_op, tuple(op.data() for op in page), more, index_versions)
+    return Res(req.req_id, "ok", None, answer.to_body())
 
 
 def _document(connection: Transaction, req: Req) -> Res:

@@ -73,7 +73,8 @@ class Service:
         if topic.name == "up/hello":
             return self._answer(topic, "down/welcome", answer_hello(self._database, topic, payload, now_ms), now_ms)
         if topic.name == "up/req":
-            return self._answer(topic, "down/res", answer_request(self._database, topic, payload, now_ms), now_ms)
+            res = answer_request(self._database, topic, payload, now_ms, self._keys.index_versions)
+            return self._answer(topic, "down/res", res, now_ms)
         if topic.name == "up/state":
             take_state(self._database, topic, payload, now_ms)
         return []
@@ -107,7 +108,8 @@ class Service:
         while self._delta_op < member_op:  # every round takes at least one of at most MAX_DELTA_OPS ops
             with self._database.read() as connection:
                 ops = members.ops_after(connection, self._delta_op, PAGE_OPS_BYTES)
-            delta = MembersDelta(self._delta_op, tuple(op.data() for op in ops))
+            told = tuple(op.data() for op in ops)
+            delta = MembersDelta(self._delta_op, told, self._keys.index_versions)
             self._delta_op = ops[-1].op
             yield Outgoing(group_topic(self._group, "members/delta"), self._event(delta, now_ms))
 

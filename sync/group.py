@@ -43,6 +43,7 @@ _OP = Members(
     {
         "to": OrNull(MEMBER_ID),
         "indexes": Items(NAME, 64),
+        "indexes_next": Items(NAME, 64),
         "tier": OrNull(Text(0, 64)),
         "growth": OrNull(Int()),
         "tags": Items(NAME, 256),
@@ -58,6 +59,9 @@ _OP = Members(
         "flags": Items(NAME, 64),
     },
 )
+_VERSIONS = {"index_versions": Items(NAME, 2)}
+"""What the keys of ``indexes`` and, while they are exchanged, of ``indexes_next`` are called."""
+
 _PUT_MUST = ("indexes", "tier", "tags", "lots")
 
 
@@ -98,19 +102,20 @@ class MembersDelta:
 
     from_op: int
     ops: tuple[Mapping[str, Any], ...]
+    index_versions: tuple[str, ...] = ()
 
     TYPE: ClassVar[str] = "fc.members.delta.v1"
-    SHAPE: ClassVar[Shape] = Members({"from_op": COUNT, "ops": Items(OP, MAX_PAGE_OPS)})
+    SHAPE: ClassVar[Shape] = Members({"from_op": COUNT, "ops": Items(OP, MAX_PAGE_OPS)}, _VERSIONS)
 
     def to_data(self) -> dict[str, Any]:
         """See sync.messages.Message."""
-        return {"from_op": self.from_op, "ops": [dict(op) for op in self.ops]}
+        return {"from_op": self.from_op, "ops": [dict(op) for op in self.ops], **_told_versions(self.index_versions)}
 
     @classmethod
     def from_data(cls, data: object) -> Self:
         """See sync.messages.Message."""
         body = checked(cls.SHAPE, data, cls.TYPE)
-        return cls(body["from_op"], tuple(_rising(body, cls.TYPE)))
+        return cls(body["from_op"], tuple(_rising(body, cls.TYPE)), tuple(body.get("index_versions", ())))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,18 +125,25 @@ class MembersAnswer:
     from_op: int
     ops: tuple[Mapping[str, Any], ...]
     more: bool
+    index_versions: tuple[str, ...] = ()
 
-    SHAPE: ClassVar[Shape] = Members({"from_op": COUNT, "ops": Items(OP, MAX_PAGE_OPS), "more": Truth()})
+    SHAPE: ClassVar[Shape] = Members({"from_op": COUNT, "ops": Items(OP, MAX_PAGE_OPS), "more": Truth()}, _VERSIONS)
 
     def to_body(self) -> dict[str, Any]:
         """The JSON object for ``Res.body``."""
-        return {"from_op": self.from_op, "ops": [dict(op) for op in self.ops], "more": self.more}
+        told = {"from_op": self.from_op, "ops": [dict(op) for op in self.ops], "more": self.more}
+        return {**told, **_told_versions(self.index_versions)}
 
     @classmethod
     def from_body(cls, body: object) -> Self:
         """Read ``Res.body``. Raises MessageError."""
         found = checked(cls.SHAPE, body, "members page")
-        return cls(found["from_op"], tuple(_rising(found, "members page")), found["more"])
+        versions = tuple(found.get("index_versions", ()))
+        return cls(found["from_op"], tuple(_rising(found, "members page")), found["more"], versions)
+
+
+def _told_versions(versions: tuple[str, ...]) -> dict[str, Any]:
+    return {"index_versions": list(versions)} if versions else {}
 
 
 def _rising(body: dict[str, Any], what: str) -> list[dict[str, Any]]:

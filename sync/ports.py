@@ -105,10 +105,14 @@ class AckAccepted:
 
 @dataclass(frozen=True, slots=True)
 class MembersPage:
-    """Member changes in order; apply those above the cache's own op. Follows an earlier page without a gap."""
+    """Member changes in order; apply those above the cache's own op. Follows an earlier page without a gap.
+
+    ``index_versions``: what the keys of their indexes are called; empty where head office does not say.
+    """
 
     from_op: int
     ops: tuple[Mapping[str, Any], ...]
+    index_versions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

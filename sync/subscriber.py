@@ -115,7 +115,7 @@ class GroupFeed:
         """Member changes were told to the group: apply what follows on, ask for pages over a gap (W-40)."""
         if delta.ops:
             self._want_op = max(self._want_op, delta.ops[-1]["op"])
-        return self._take(delta.from_op, delta.ops) + self._ask_missing(now)
+        return self._take(delta) + self._ask_missing(now)
 
     def head(self, now: float, jws: str, now_ms: int | None) -> list[FeedOutput]:
         """A signed head came in (W-42). ``now_ms``: Unix time, None while the clock is unknown."""
@@ -160,7 +160,7 @@ class GroupFeed:
         if page.ops:
             self._want_op = max(self._want_op, page.ops[-1]["op"] + (1 if page.more else 0))
         before = self._have_op
-        outputs = self._take(page.from_op, page.ops)
+        outputs = self._take(page)
         if self._have_op == before:
             self._pause(now, "members")
         if not page.more and page.from_op <= self._have_op and self._want_op == self._want_at_ask:
@@ -172,13 +172,13 @@ class GroupFeed:
         self._pause(now, name)  # time for the pipeline to store it; asked again only if it did not
         return [DocumentArrived(name.partition(":")[0], ref.version, ref.hash, content)]
 
-    def _take(self, from_op: int, ops: tuple[Mapping[str, object], ...]) -> list[FeedOutput]:
-        if from_op > self._have_op:
+    def _take(self, told: MembersDelta | MembersAnswer) -> list[FeedOutput]:
+        if told.from_op > self._have_op:
             return []
-        news = tuple(op for op in ops if _op_of(op) > self._have_op)
+        news = tuple(op for op in told.ops if _op_of(op) > self._have_op)
         if not news:
             return []
-        page = MembersPage(self._have_op, news)
+        page = MembersPage(self._have_op, news, told.index_versions)
         self._have_op = _op_of(news[-1])
         return [page]
 

@@ -334,6 +334,11 @@ def blind_index(key: bytes, kind: IndexKind, value: str, mac: Mac = hmac_sha256)
     return mac(key, f"fc-idx1|{kind.value}|{value}".encode())[:16]
 
 
+def index_version(key: bytes, mac: Mac = hmac_sha256) -> str:
+    """Return what an index key is called: 8 hex digits made with it, which tell nothing of it."""
+    return mac(key, b"fc-idx1|version")[:4].hex()
+
+
 def mask_phone(e164: str, countries: AbstractSet[str] = frozenset()) -> str:
     """Return ``138****5678`` for a Chinese mobile, ``+852****123`` for a listed country, else ``****``."""
     if e164.startswith("+86") and _CN_MOBILE.fullmatch(e164[3:]):

@@ -38,6 +38,7 @@ SEVERITIES = {
     "MARK_NOT_WRITTEN": "alarm",
     "VERIFY_FAILED": "critical",
     "PIN_LOCKED": "alarm",
+    "INDEX_KEY_OLD": "critical",
     "BOARD_DOWN": "alarm",
     "BOARD_CERTIFICATE_ENDS": "warning",
 }

@@ -17,6 +17,7 @@ from agent.domain import link_records as links
 from agent.domain import point_events as events
 from agent.domain.alerts import DeviceAlerts
 from agent.domain.alerts import restore as restore_alerts
+from agent.domain.identity import index_version
 from agent.domain.instant import Now
 from agent.failpoints import failpoint
 from agent.ids import RandomBits
@@ -154,6 +155,7 @@ class Pipeline:
             prices=prices,
             rules=rulebook.load_active(tx, station.currency, station.exponent),
             keys=codes.load_active(tx, testing=station.mode == "training"),
+            index_version=index_version(self._index_key),
         )
         for sale, until_ms in tx.quotes.until():
             memory.locks[sale] = (now.mono_ms + self._settings.sales.holds_ms(until_ms, now.wall_ms), until_ms)

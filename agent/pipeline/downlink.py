@@ -15,6 +15,7 @@ _log = get_logger("sync")
 
 SYNC = "sync"
 SENDING_STOPPED = "SENDING_STOPPED"
+INDEX_KEY_OLD = "INDEX_KEY_OLD"
 
 
 def handle(step: Step, event: ports.LinkEvent) -> None:
@@ -22,7 +23,8 @@ def handle(step: Step, event: ports.LinkEvent) -> None:
     match event:
         case ports.AckAccepted():
             _acknowledged(step, event)
-        case ports.MembersPage(_, ops):
+        case ports.MembersPage(_, ops, versions):
+            _index_key(step, versions)
             _members(step, ops)
         case ports.DocumentArrived(kind, version, digest, body):
             if kind == rulebook.KIND:
@@ -88,6 +90,14 @@ def _acknowledged(step: Step, ack: ports.AckAccepted) -> None:
     step.passed.append("ack")
 
 
+def _index_key(step: Step, versions: tuple[str, ...]) -> None:
+    """Say aloud that this station recognises nobody: its index key is none of those that members come with."""
+    if versions:
+        detail = f"members come for index key {' or '.join(versions)}, this station has {step.memory.index_version}"
+        strange = step.memory.index_version not in versions
+        alerting.device(step, SYNC, INDEX_KEY_OLD, standing=strange, detail=detail if strange else "")
+
+
 def _members(step: Step, ops: tuple[Any, ...]) -> None:
     have = int(step.tx.memory.meta("member_op") or "0")
     told: list[Any] = []
@@ -118,7 +128,7 @@ def _put(step: Step, ops: list[Any]) -> None:
 def entry(op: Any) -> Put:
     """Return a member as the cache takes it from a PUT of the wire."""
     indexes = []
-    for digest in op.get("indexes") or ():
+    for digest in (*(op.get("indexes") or ()), *(op.get("indexes_next") or ())):
         try:
             indexes.append(bytes.fromhex(digest))
         except ValueError:

@@ -102,6 +102,7 @@ class Memory:
     that do not change, ``backfills`` ranges being read (command to tank). ``offered``: by fuelling point, the waiting
     scan that lower prices were looked up for last. ``privacy``: ``None`` until it was first looked for.
     ``scrub``: something was erased, and the database's log may still hold it, as after every start.
+    ``index_version``: what the key is called that members are recognised with.
     ``locked``: until when wrong PINs lock a person out, monotonic.
     ``shift_since_ms``: when the open shift was opened.
     """
@@ -132,6 +133,7 @@ class Memory:
     offered: dict[int, tuple[str, ...]] = field(default_factory=dict)
     privacy: Privacy | None = None
     scrub: bool = True
+    index_version: str = ""
     locked: dict[str, int] = field(default_factory=dict)
     pairing: Pairing | None = None
     shift_since_ms: int | None = None

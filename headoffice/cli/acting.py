@@ -155,11 +155,11 @@ def members_import(
     from headoffice.members import import_file
 
     folder = keys_folder(keys, state)
-    index_key = load_keys(folder).index_key
-    maker = cards.load(folder, index_key)
+    loaded = load_keys(folder)
+    maker = cards.load(folder, loaded.index_key)
     opened = open_database(database, state, migrate=True)
     with progress("importing members") as tell:
-        done = import_file(opened, file, index_key, tell, maker=maker)
+        done = import_file(opened, file, loaded.index_key, tell, maker=maker, index_next=loaded.index_next)
     show_fields({"read": done.read, "changed": done.changed, "last_op": done.last_op}, as_json=as_json)
 
 
@@ -175,6 +175,30 @@ def members_remove(
     if not remove_member(open_database(database, state), member):
         raise UsageError(f"there is no member {member}", hint="ids are 16 lower-case hex digits")
     show_fields({"removed": member}, as_json=as_json)
+
+
+def members_rotate(
+    step: Annotated[str, typer.Argument(help="begin, status or finish.")],
+    without_them: Annotated[
+        bool, typer.Option("--without-them", help="finish although some members have no index of the next key.")
+    ] = False,
+    database: DatabaseOption = None,
+    keys: KeysOption = None,
+    state: StateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Exchange the index key that members are recognised with; in between both are good."""
+    from headoffice import rotation
+
+    if step not in rotation.STEPS:
+        raise UsageError(f"there is no step {step}", hint=f"one of {', '.join(rotation.STEPS)}")
+    folder, opened = keys_folder(keys, state), open_database(database, state, migrate=True)
+    if step == "begin":
+        rotation.begin(folder)
+    told = rotation.finish(opened, folder, without_them=without_them) if step == "finish" else 0
+    now = rotation.status(opened, folder)
+    fields = {"version": now.version, "next_version": now.next_version, "members": now.members, "ready": now.ready}
+    show_fields({**fields, "told_anew": told}, as_json=as_json)
 
 
 def rules_publish(

@@ -18,7 +18,7 @@ from sqlalchemy.util import LRUCache
 
 from headoffice.errors import DatabaseProblem
 
-SCHEMA_VERSION = "0004"
+SCHEMA_VERSION = "0005"
 """The newest migration. Written down here so that reading commands need not load the migration tool."""
 
 Transaction = Connection
@@ -30,7 +30,7 @@ BUSY_TIMEOUT_MS = 10_000
 COMPILED: LRUCache[Any, Any] = LRUCache(500)
 """Compiled statements by their shape: one for the process, for its reader and its writer."""
 
-WANTED_PRAGMAS = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+WANTED_PRAGMAS = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "secure_delete": 1}
 """WAL with FULL loses nothing that was acknowledged; NORMAL does. Read back on every connection."""
 
 

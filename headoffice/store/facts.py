@@ -12,10 +12,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, bindparam, select
 
-from headoffice.store import enrolments, schema
+from headoffice.store import card_uses, enrolments, schema
 from headoffice.store.alerts import raise_own_alert
 from headoffice.store.streams import StreamKey
-from sync.messages import Record, Rejected
+from sync.messages import Record, Rejected, parse_time
 
 Data = Mapping[str, Any]
 
@@ -322,6 +322,13 @@ def _write_enrolment(connection: Connection, number: int, arrival: Arrival) -> N
     enrolments.take(connection, number, arrival.key.station, arrival.record.data, arrival.received_ms)
 
 
+def _write_link(connection: Connection, number: int, arrival: Arrival) -> None:
+    _insert(connection, schema.sale_link, number, arrival)
+    record = arrival.record
+    at_ms, code = arrival.received_ms if record.time is None else parse_time(record.time), record.data["code"]
+    card_uses.take(connection, card_uses.Told(number, arrival.key.station, code, at_ms, arrival.received_ms))
+
+
 def _plain(table: Table) -> Callable[[Connection, int, Arrival], None]:
     def write_row(connection: Connection, number: int, arrival: Arrival) -> None:
         _insert(connection, table, number, arrival)
@@ -337,7 +344,7 @@ _EXAMINERS: dict[str, Callable[[Connection, StreamKey, Data], int | Rejected | N
 }
 _WRITERS: dict[str, Callable[[Connection, int, Arrival], None]] = {
     "fc.sale.v1": _write_sale,
-    "fc.sale.linked.v1": _plain(schema.sale_link),
+    "fc.sale.linked.v1": _write_link,
     "fc.sale.settled.v1": _write_settlement,
     "fc.sale.corrected.v1": _write_correction,
     "fc.points.v1": _write_points,

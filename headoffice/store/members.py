@@ -81,7 +81,7 @@ def put(connection: Connection, body: dict[str, Any], op: int) -> bool:
         connection.execute(member.insert().values(member=name, body=text, op=op, gone=False))
     else:
         connection.execute(member.update().where(member.c.member == name).values(body=text, op=op, gone=False))
-    _replace_indexes(connection, name, body["indexes"])
+    _replace_indexes(connection, name, (*body["indexes"], *body.get("indexes_next", ())))
     connection.execute(member_op.insert().values(op=op, kind=PUT, member=name, body=text))
     return True
 
