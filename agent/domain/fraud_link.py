@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agent.domain.fraud import (
     Effect,
@@ -57,15 +57,14 @@ class Linked:
     own: bool = False
     late: bool = False
 
-    @property
-    def all(self) -> tuple[Fuelling, ...]:
-        """Every fuelling, oldest first."""
-        return tuple(sorted((self.sale, *self.others), key=lambda one: (one.ended_ms, one.sale)))
+    all: tuple[Fuelling, ...] = field(init=False, compare=False, repr=False)
+    on_day: tuple[Fuelling, ...] = field(init=False, compare=False, repr=False)
 
-    @property
-    def on_day(self) -> tuple[Fuelling, ...]:
-        """Those of the local day of the sale just linked."""
-        return tuple(one for one in self.all if one.day == self.sale.day)
+    def __post_init__(self) -> None:
+        """Derive every fuelling, oldest first, and those of the local day of the sale just linked."""
+        every = tuple(sorted((self.sale, *self.others), key=lambda one: (one.ended_ms, one.sale)))
+        object.__setattr__(self, "all", every)
+        object.__setattr__(self, "on_day", tuple(one for one in every if one.day == self.sale.day))
 
 
 def at_link(linked: Linked, limits: Limits) -> tuple[Finding, ...]:

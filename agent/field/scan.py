@@ -15,7 +15,7 @@ from drivers import registry
 from drivers.config import LineConfig, SerialSettings
 from drivers.dissection import FieldKit, Piece
 from drivers.errors import WiringError
-from drivers.port import PCSC, Port
+from drivers.port import EVDEV, PCSC, Port
 
 SOUND = 60
 GAP_S = 0.05  # silence inside an answer
@@ -37,6 +37,8 @@ def describe(port: str, settings: SerialSettings) -> str:
     """Line settings as people write them: ``9600 8O1``; a socket has none."""
     if port.startswith(PCSC):
         return "a reader of the PC/SC service"
+    if port.startswith(EVDEV):
+        return "an input device"
     if "://" in port:
         return "the serial server's settings"
     parity = str(settings.parity or "none")[:1].upper()

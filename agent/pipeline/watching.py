@@ -150,20 +150,19 @@ def _day(step: Step, wall_ms: int) -> str:
 
 
 def _linked(step: Step, sale: str, *, late: bool) -> fraud_link.Linked | None:
-    """Return the facts of a link, ``None`` where the sale is nobody's fuel: a test, own use."""
-    link, row = step.tx.sales.active_link(sale), step.tx.sales.row(sale)
-    assert row is not None
+    """Return the facts of a link, ``None`` where nobody's fuel was sold, or too long ago."""
+    link = step.tx.sales.active_link(sale)
     assert link is not None, "a link stands in the transaction"
-    limits = step.settings.fraud.limits()
-    since_ms = row["ended_ms"] - max(limits.staff_ms, limits.velocity_ms, 2 * _DAY_MS)
-    rows = step.tx.fraud.fuellings(link["member_ref"], since_ms)
+    known = step.tx.members.by_ref(link["member_ref"])
+    assert known is not None, "a link names a member"
+    whose, limits = _staff_of(json.loads(known["flags"])), step.settings.fraud.limits()
+    ended_ms = link["made_ms"] - 1_000 * (link["delay_s"] + 1)
+    back_ms = limits.velocity_ms + (_DAY_MS if whose is None else max(_DAY_MS, limits.staff_ms))
+    rows = step.tx.fraud.fuellings(link["member_ref"], ended_ms - back_ms)
     found = {one["sale"]: _fuelling(step, one) for one in rows}
     fuelling = found.pop(sale, None)
     if fuelling is None:
         return None
-    known = step.tx.members.by_ref(link["member_ref"])
-    assert known is not None, "a link names a member"
-    whose = _staff_of(json.loads(known["flags"]))
     return fraud_link.Linked(
         member=link["member"],
         sale=fuelling,

@@ -6,6 +6,7 @@ Shares and factors in percent, volumes in ml, durations in ms. The defaults are 
 from __future__ import annotations
 
 from dataclasses import fields
+from functools import lru_cache
 from typing import Annotated
 
 from pydantic import Field
@@ -78,7 +79,12 @@ class FraudSettings(Section):
 
     def limits(self) -> Limits:
         """Return what the rules compare with."""
-        return Limits(**{field.name: getattr(self, _key(field.name)) for field in fields(Limits)})
+        return _limits(self)
+
+
+@lru_cache(maxsize=8)  # asked for with every link
+def _limits(fraud: FraudSettings) -> Limits:
+    return Limits(**{field.name: getattr(fraud, _key(field.name)) for field in fields(Limits)})
 
 
 def _key(limit: str) -> str:

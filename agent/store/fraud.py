@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, delete, func, insert, select, text, update
 
 from agent.domain.fraud import Verdict
 from agent.store.fraud_tables import FRAUD_ALERT, FRAUD_ALERT_SALE, FRAUD_CODE, FRAUD_REVIEW
@@ -67,6 +67,21 @@ _STANDING = Prepared(
     .where((_A.c.member_ref == bindparam("of_member")) & (_A.c.rule == bindparam("of_rule")))
     .where((_A.c.severity == "alert") & _A.c.verdict.is_distinct_from(HARMLESS))
 )
+_ALERT = Prepared(
+    select(_A).where(
+        (_A.c.rule == bindparam("of_rule"))
+        & (_A.c.day == bindparam("of_day"))
+        & (func.coalesce(_A.c.member_ref, text("0")) == bindparam("of_member"))
+        & (func.coalesce(_A.c.attendant, text("''")) == bindparam("of_attendant"))
+    )
+)
+_MERGE_SALES = """
+INSERT OR IGNORE INTO fraud_alert_sale (sale, alert, effect)
+SELECT s.sale, b.id, s.effect FROM fraud_alert a
+JOIN fraud_alert b ON b.rule = a.rule AND b.day = a.day AND b.member_ref = ?
+JOIN fraud_alert_sale s ON s.alert = a.id WHERE a.member_ref = ?
+"""
+"""Both had an alert of one rule and day: the one that stays names the sales of both."""
 
 
 class FraudTable:
@@ -103,16 +118,11 @@ class FraudTable:
 
     # --- alerts -----------------------------------------------------------------------------------------------------
 
-    def alert(self, key: tuple[str, str, int | None, str | None]) -> RowMapping | None:
+    def alert(self, key: tuple[str, str, int | None, str | None]) -> Found | None:
         """Return the alert of a rule, day and subject."""
         rule, day, member_ref, attendant = key
-        statement = select(_A).where(
-            (_A.c.rule == rule)
-            & (_A.c.day == day)
-            & (func.coalesce(_A.c.member_ref, 0) == (member_ref or 0))
-            & (func.coalesce(_A.c.attendant, "") == (attendant or ""))
-        )
-        return self._connection.execute(statement).mappings().first()
+        values = {"of_rule": rule, "of_day": day, "of_member": member_ref or 0, "of_attendant": attendant or ""}
+        return _ALERT.first(self._raw, values)
 
     def named(self, rule: str, but_day: str, member_ref: int | None, attendant: str | None) -> frozenset[str] | None:
         """Return the sales that alerts of other days name, ``None`` where there is no such alert."""
@@ -158,6 +168,13 @@ class FraudTable:
     def awaiting(self, code: str) -> list[str]:
         """Return the alerts that wait for the sale of a code."""
         return [row["alert"] for row in _CODES.all(self._raw, {"of_code": code})]
+
+    def merged(self, here: int, there: int) -> None:
+        """Two ids of a member became one: what was seen about the first adds to what was seen about the second."""
+        send = self._connection.exec_driver_sql
+        send("UPDATE OR IGNORE fraud_alert SET member_ref = ? WHERE member_ref = ?", (there, here))
+        send("UPDATE fraud_alert SET other_ref = ? WHERE other_ref = ?", (there, here))
+        send(_MERGE_SALES, (there, here))
 
     # --- reviews ----------------------------------------------------------------------------------------------------
 

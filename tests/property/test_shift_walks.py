@@ -25,6 +25,7 @@ from tests.support.station_plans import by_hand
 
 STEPS = 12
 POINTS = (1, 2)
+TRIES = 5
 JUMPS_MS = (-(10**12), -3_600_000, 3_600_000, 34_560_000_000)
 
 
@@ -52,14 +53,28 @@ class Walk:
         """A whole fuelling at a point where nobody fuels."""
         free = [point for point in POINTS if not self.out[point]]
         if free:
-            self.station.fuel(self.roll.choice(free), 10 * self.roll.randint(1, 4_000))
+            self.lift(point := self.roll.choice(free))
+            self.station.flow(point, 10 * self.roll.randint(1, 4_000))
+            self.station.hang_up(point)
+
+    def lift(self, point: int) -> None:
+        """A customer who is not let go hangs up and lifts again."""
+        can_flow = self.station.forecourt.world.heads[point].can_flow
+        for _ in range(TRIES):
+            self.station.lift(point)
+            for _ in range(20):
+                if can_flow():
+                    return
+                self.station.run_for(0.5)
+            self.station.hang_up(point)
+            self.station.run_for(5)
+        raise AssertionError(f"point {point} is never released")
 
     def begin(self) -> None:
         """A fuelling begins and goes on while other things happen."""
         for point in POINTS:
             if not self.out[point]:
-                self.station.lift(point)
-                self.station.wait_for_flow(point)
+                self.lift(point)
                 self.station.flow(point, 10 * self.roll.randint(100, 2_000), seconds=1.0)
                 self.out[point] = True
                 return
@@ -123,7 +138,7 @@ def judge(walk: Walk) -> None:
     assert verify(walk.station.settings.store.path).findings == ()
 
 
-@settings(max_examples=tries(25), deadline=None)
+@settings(max_examples=tries(15), deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_every_sale_is_in_one_shift_and_every_meter_is_accounted_for(seed: int) -> None:
     """Sums over shifts are sums over sales, per nozzle to the millilitre, whatever happens in which order."""

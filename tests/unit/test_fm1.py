@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from agent.domain.codes import base45, fm1, token
 from agent.domain.codes.fm1 import Instant, Outcome, Trust
 from agent.domain.codes.keyset import EMPTY, KeySetError, check_successor, parse
-from agent.domain.identity import clean
+from agent.domain.identity import Kind, classify, clean
 
 VECTORS: dict[str, Any] = json.loads((Path(__file__).parents[1] / "vectors" / "member_code.json").read_text("utf-8"))
 DOCUMENT: dict[str, Any] = {
@@ -181,6 +181,16 @@ def test_claims_outside_the_format_are_refused(change: dict[str, Any]) -> None:
     """No id of zero, no negative SQLite integer, no serial that could be guessed."""
     with pytest.raises(token.TokenError):
         replace(CLAIMS, **change)
+
+
+@pytest.mark.parametrize("escape", ["\\\\", "\\000026", "]Q2\\000026"])
+def test_a_text_with_the_escapes_of_an_eci_scanner_is_no_member_code(escape: str) -> None:
+    """A code is pure alphanumeric mode: with a backslash before or in it, it is refused, whatever else it says."""
+    text = sign(CLAIMS)
+    assert classify(escape + text).kind is Kind.NOT_A_MEMBER_CODE
+    inside = classify(text[:20] + escape + text[20:])
+    assert inside.value is not None
+    assert fm1.check(inside.value, KEYS, Instant(NOW_S), verify).outcome is Outcome.MALFORMED
 
 
 def test_every_flipped_bit_is_refused_or_says_the_same() -> None:

@@ -16,7 +16,9 @@ from agent.domain.fraud import DEFAULTS
 from agent.domain.fraud_night import DayShare, Habit, Pair, Share, Span
 from agent.inbox import FraudLooked, Inbox, Item
 from agent.nightwatch import NIGHT, SHIFT, NightWatch, night_before
+from agent.store import fraud
 from agent.store.fraud_queries import FraudQueries
+from agent.store.prepared import Prepared
 from tests.support.many_links import HOUR_MS, Told, member_id, write
 from tests.support.station import EPOCH_MS
 from tests.support.till import EARN, Till
@@ -300,3 +302,16 @@ def test_the_path_of_the_database_is_the_settings(till: Till, tmp_path: Path) ->
     watch = NightWatch(settings, till.clock, Inbox(), night=None, shift=None)
     with pytest.raises(sqlite3.OperationalError):
         watch.look()
+
+
+def test_every_question_at_a_link_goes_by_an_index(till: Till) -> None:
+    """What is looked up with a link, a refusal or a refund never reads a whole table, whatever the station has sold."""
+    asked = [text for name, text in vars(fraud).items() if isinstance(text, Prepared) and name.startswith("_")]
+    assert len(asked) >= 5
+    plans = []
+    with closing(sqlite3.connect(till.store.path)) as db:
+        for prepared in asked:
+            values = ["" for _ in range(prepared.text.count("?"))]
+            plans += [str(row[3]) for row in db.execute(f"EXPLAIN QUERY PLAN {prepared.text}", values)]
+    assert plans
+    assert [line for line in plans if line.startswith("SCAN")] == []

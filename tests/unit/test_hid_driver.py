@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import os
 import string
+import threading
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from agent.cli import application
 from drivers.config import LineConfig
 from drivers.errors import WiringError
 from drivers.hid.codec import EVENT, EventDecoder
@@ -160,6 +165,29 @@ def test_a_wrong_port_or_option_is_refused_with_a_way_out(port: str, options: di
     assert refused.value.hint
     with pytest.raises(WiringError):
         SPEC.make_devices(LineConfig("h", "evdev:x", "hid"))
+
+
+def test_the_field_tool_waits_for_a_code_and_masks_it(tmp_path: Path) -> None:
+    """`device read` opens the device as the daemon does, and shows that something was typed, not what."""
+    path = tmp_path / "keyboard"
+    os.mkfifo(path)
+    writer = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+    stop = threading.Event()
+
+    def types() -> None:
+        while not stop.wait(0.3):
+            os.write(writer, Keyboard().type_text("FM1:A7"))
+
+    hand = threading.Thread(target=types)
+    hand.start()
+    done = CliRunner().invoke(application(), ["device", "read", "--protocol", "hid", "--port", f"evdev:{path}"])
+    stop.set()
+    hand.join()
+    os.close(writer)
+    assert done.exit_code == 0, done.output
+    assert "an input device" in done.stdout
+    assert "code FM1:[redacted] (6 characters" in done.stdout
+    assert "A7" not in done.stdout
 
 
 def test_every_reason_to_drop_a_code_has_a_hint() -> None:
