@@ -17,7 +17,12 @@ from agent.settings.model import ShiftSettings
 from agent.store.queries import NotFound
 from agent.store.shift_queries import ShiftQueries
 from agent.store.verify import verify
+from headoffice.ingest import ingest
+from headoffice.store import reports
+from headoffice.store.database import Database
 from tests.support import template
+from tests.support.headoffice_station import NOW_MS, Stream, answered
+from tests.support.station_settings import STATION
 from tests.support.till import OTHER, Till, lend, loyal_till
 
 HOUR_S = 3_600
@@ -316,3 +321,40 @@ def test_a_late_link_brings_its_points_to_the_shift_in_which_it_was_made(till: T
     till.link(sale, OTHER, AuthLevel.NUMBER)
     told = close(till)["totals"]
     assert (told["points_given"] > 0, told["late_links"], told["captured"]) == (True, 1, 0)
+
+
+def test_head_office_lists_shifts_and_a_large_stations_rows_travel_in_parts(plain: Till, tmp_path: Path) -> None:
+    """Opening and closing arrive as one shift; thirty attendants fit into no one record and arrive all the same."""
+    opened(plain)
+    for number in range(30):
+        plain.sale(1_000, attendant=f"person-{number:02d}")
+    shift = close(plain)
+    opened(plain)
+    parts = [r for r in plain.records("fc.shift.v1") if r["event"] == "attendants"]
+    assert [(part["part"], part["parts"], len(part["rows"])) for part in parts] == [(1, 3, 12), (2, 3, 12), (3, 3, 6)]
+    query = "SELECT body FROM journal WHERE stream = 'L' ORDER BY seq"
+    stream = Stream(
+        station=STATION,
+        incarnation=plain.one("SELECT value FROM meta WHERE key = 'incarnation'"),
+        raws=[bytes(row["body"]) for row in plain.rows(query)],
+    )
+    shutil.copy(template.template() / "hq.db", tmp_path / "hq.db")
+    database = Database(tmp_path / "hq.db")
+    for _ in range(2):
+        ack = answered(ingest(database, stream.topic, stream.payload(1), NOW_MS))
+        assert (ack.cum, ack.rejected) == (len(stream.raws), ())
+    second, first = reports.shifts(database, station=None, limit=10)
+    database.close()
+    assert (second["number"], second["event"], second["sold_ml"]) == (2, "opened", None)
+    told = {
+        name: first[name] for name in ("shift", "event", "closed_at", "sales", "sold_ml", "gross_minor", "moved_ml")
+    }
+    assert told == {
+        "shift": shift["shift"],
+        "event": "closed",
+        "closed_at": shift["closed_at"],
+        "sales": 30,
+        "sold_ml": 30_000,
+        "gross_minor": 30 * 785,
+        "moved_ml": None,
+    }
