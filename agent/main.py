@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer.exceptions import TyperException
@@ -72,7 +72,8 @@ def entry() -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _complaint(wrong: TyperException) -> str:
+def _complaint(wrong: Any) -> str:
+    """Return what the library would print; how it does, its exceptions know and its types do not say."""
     told = io.StringIO()
     wrong.show(file=told)
     return redact(told.getvalue().rstrip()) + "\n"

@@ -32,6 +32,10 @@ BaudrateOption = Annotated[
 ]
 ParityOption = Annotated[str | None, typer.Option("--parity", help="none, even or odd.")]
 DataBitsOption = Annotated[int | None, typer.Option("--data-bits", min=5, max=8)]
+MemberCodesOption = Annotated[
+    bool,
+    typer.Option("--with-member-codes", help="Record a reader of member codes all the same: 60 minutes at the most."),
+]
 StopBitsOption = Annotated[int | None, typer.Option("--stop-bits", min=1, max=2)]
 
 
@@ -52,6 +56,7 @@ def device_read(
     timeout: Annotated[str, typer.Option("--timeout", help="How long at the most.")] = "10s",
     search: Annotated[bool, typer.Option("--scan", help="Try addresses and line settings, tell who answers.")] = False,
     record: Annotated[Path | None, typer.Option("--record", help="Write what went over the wire to this file.")] = None,
+    with_member_codes: MemberCodesOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Read one device once, and say what is wrong when it does not answer. Sends nothing that changes a device."""
@@ -63,6 +68,8 @@ def device_read(
     traffic = Traffic()
     try:
         driver = given.driver(protocol)
+        if record is not None:
+            given.refuse_member_codes(driver, [port], allowed=with_member_codes)
         if search:
             _scan(protocol, port, serial, given.address(address), traffic, as_json=as_json)
             return
@@ -180,6 +187,7 @@ def device_tap(
     data_bits: DataBitsOption = None,
     stop_bits: StopBitsOption = None,
     duration: Annotated[str | None, typer.Option("--for", help="End after this long, such as 10min.")] = None,
+    with_member_codes: MemberCodesOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Record a live line. Listens without ever writing, or stands in the middle and passes every byte on unchanged."""
@@ -192,9 +200,10 @@ def device_tap(
 
     ports = _tapped(port, port_a, port_b, middle)
     serial = given.serial(baudrate, parity, data_bits, stop_bits)
-    stop = given.until(duration)
     try:
         found = given.driver(protocol) if protocol else None
+        reader = given.refuse_member_codes(found, list(ports.values()), allowed=with_member_codes)
+        stop = given.until(duration, at_most_s=given.READER_TRACE_S if reader else None)
         live = None
         if found is not None and not as_json:
             live = show.Live(kit_of(protocol), hidden=found.kind == "code-reader")

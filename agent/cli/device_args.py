@@ -13,7 +13,7 @@ from threading import Event as Flag
 from threading import Timer
 from typing import TYPE_CHECKING
 
-from agent.cli.talk import fail
+from agent.cli.talk import DEFAULT_CONFIG, fail
 
 if TYPE_CHECKING:
     from drivers.config import SerialSettings
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from drivers.registry import DriverSpec
 
 MOST_INPUT_BYTES = 64 << 20  # a day of a busy line; more is another file
+READER_TRACE_S = 3600.0
+"""The longest recording of a reader of member codes."""
+
 PARITIES = ("none", "even", "odd")
 
 _DURATION = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,3})?)\s*(ms|s|min|h)")
@@ -112,13 +115,14 @@ def text(file: Path) -> str:
         fail(f"{file} is not text", f"make a dump of it first: xxd {file}", 2)
 
 
-def until(duration: str | None) -> Flag:
-    """A flag that Ctrl-C, SIGTERM or the end of ``duration`` sets."""
+def until(duration: str | None, *, at_most_s: float | None = None) -> Flag:
+    """A flag that Ctrl-C, SIGTERM or the end of ``duration`` sets, or that of ``at_most_s`` where it comes sooner."""
     stop = Flag()
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: stop.set())
-    if duration is not None:
-        timer = Timer(seconds(duration), stop.set)
+    ends = [end for end in (None if duration is None else seconds(duration), at_most_s) if end is not None]
+    if ends:
+        timer = Timer(min(ends), stop.set)
         timer.daemon = True
         timer.start()
     return stop
@@ -129,3 +133,33 @@ def driver(protocol: str) -> DriverSpec:
     from drivers import registry
 
     return registry.spec(protocol)
+
+
+def refuse_member_codes(named: DriverSpec | None, ports: list[str], *, allowed: bool) -> bool:
+    """Return whether a recording would hold codes of members, ending the command where nobody said that it may.
+
+    A reader is known by its protocol, or by its port in the station file, where that can be read.
+    """
+    is_reader = (named is not None and named.kind == "code-reader") or not _reader_ports().isdisjoint(map(_real, ports))
+    if is_reader and not allowed:
+        fail(
+            "this is a reader of member codes: a recording would hold what customers show",
+            "with their consent, or on test cards: --with-member-codes; delete the file afterwards",
+            2,
+        )
+    return is_reader
+
+
+def _reader_ports() -> set[str]:
+    import os
+    import tomllib
+
+    try:
+        document = tomllib.loads(Path(os.environ.get("FORECOURT_CONFIG") or DEFAULT_CONFIG).read_text(encoding="utf-8"))
+        return {_real(str(reader["port"])) for reader in document.get("reader", ())}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return set()  # no station file, or one that check-config complains about: the protocol alone tells
+
+
+def _real(port: str) -> str:
+    return str(Path(port).resolve()) if port.startswith("/") else port

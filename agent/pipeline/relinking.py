@@ -40,6 +40,8 @@ def link(step: Step, sale: str, text: str, by: correcting.By, key: bytes) -> dic
         usage = 2 if refused in _MISTYPED else 1
         message = f"{refused.value}: {sentence(refused, step.settings.station.language)}"
         raise RequestRefused(message, hint="scan or type the member's code or card number", exit_code=usage)
+    if found.who.level is AuthLevel.NUMBER:
+        step.audit(by.name, by.role, "typed_number", sale, reason=by.reason)
     return link_to(step, sale, found.who, by)
 
 

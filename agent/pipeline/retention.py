@@ -109,6 +109,18 @@ KEPT: tuple[Kept, ...] = (
         lambda step, before, n: step.tx.handhelds.drop(before, n),
     ),
     Kept(
+        "enrolments",
+        lambda privacy: privacy.enrolments,
+        lambda step, before: _table(step).due_enrolments(before),
+        lambda step, before, n: _table(step).blank_enrolments(before, n),
+    ),
+    Kept(
+        "fraud_alerts",
+        lambda privacy: months_ms(privacy.fraud_months),
+        lambda step, before: step.tx.fraud.due(before),
+        lambda step, before, n: step.tx.fraud.drop(before, n),
+    ),
+    Kept(
         "sales",
         lambda privacy: months_ms(privacy.sales_months),
         lambda step, before: PseudonymTable(step.tx.connection).due(before),

@@ -25,3 +25,5 @@ class PrivacySettings(Section):
     spent_codes: Annotated[DurationMs, Field(ge=7 * DAY_MS)] = 7 * DAY_MS
     card_counters: Annotated[DurationMs, Field(ge=DAY_MS)] = 30 * DAY_MS
     sales_months: Annotated[int, Field(ge=13, le=240)] = 24
+    enrolments: Annotated[DurationMs, Field(ge=DAY_MS, le=30 * DAY_MS)] = 30 * DAY_MS
+    fraud_months: Annotated[int, Field(ge=1, le=240)] = 24

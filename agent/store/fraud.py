@@ -75,6 +75,13 @@ _ALERT = Prepared(
         & (func.coalesce(_A.c.attendant, text("''")) == bindparam("of_attendant"))
     )
 )
+_MERGE_SALES = """
+INSERT OR IGNORE INTO fraud_alert_sale (sale, alert, effect)
+SELECT s.sale, b.id, s.effect FROM fraud_alert a
+JOIN fraud_alert b ON b.rule = a.rule AND b.day = a.day AND b.member_ref = ?
+JOIN fraud_alert_sale s ON s.alert = a.id WHERE a.member_ref = ?
+"""
+"""Both had an alert of one rule and day: the one that stays names the sales of both."""
 
 
 class FraudTable:
@@ -161,6 +168,13 @@ class FraudTable:
     def awaiting(self, code: str) -> list[str]:
         """Return the alerts that wait for the sale of a code."""
         return [row["alert"] for row in _CODES.all(self._raw, {"of_code": code})]
+
+    def merged(self, here: int, there: int) -> None:
+        """Two ids of a member became one: what was seen about the first adds to what was seen about the second."""
+        send = self._connection.exec_driver_sql
+        send("UPDATE OR IGNORE fraud_alert SET member_ref = ? WHERE member_ref = ?", (there, here))
+        send("UPDATE fraud_alert SET other_ref = ? WHERE other_ref = ?", (there, here))
+        send(_MERGE_SALES, (there, here))
 
     # --- reviews ----------------------------------------------------------------------------------------------------
 

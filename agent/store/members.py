@@ -8,12 +8,13 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from agent.store import merging
 from agent.store.cards import CardTable
 from agent.store.enrolment_tables import ENROLMENT, MEMBER_ALIAS
+from agent.store.handheld_tables import HANDHELD_ANSWER
 from agent.store.loyalty_tables import PRICED
 from agent.store.prepared import Found, Prepared, raw
 from agent.store.tables import MEMBER, MEMBER_INDEX, USE_COUNT
@@ -244,6 +245,7 @@ class MemberTable:
         ref = existing["ref"]
         self._connection.execute(delete(MEMBER_INDEX).where(MEMBER_INDEX.c.member_ref == ref))
         self._cards.forget_member(ref, self._now_ms)
+        self._forget_answers(str(existing["mask"]))
         blank = {
             "tier": "",
             "growth": 0,
@@ -262,6 +264,13 @@ class MemberTable:
         self._connection.execute(update(PRICED).where(PRICED.c.member_ref == ref).values(facts=None))
         ids = [row["id"] for row in self.ids_of(ref)]
         self._connection.execute(update(ENROLMENT).where(ENROLMENT.c.member.in_(ids)).values(mask=blank["mask"]))
+
+    def _forget_answers(self, mask: str) -> None:
+        """Answers of handhelds tell a mask; who asks again is answered anew."""
+        answer = HANDHELD_ANSWER.c.answer
+        told = or_(*(func.instr(answer, form) > 0 for form in {mask, json.dumps(mask)[1:-1]}))
+        if mask not in ("", "****"):
+            self._connection.execute(delete(HANDHELD_ANSWER).where(told))
 
     def merge(self, member: str, to: str, *, op: int, at_ms: int) -> str | None:
         """Head office merged ``member`` into ``to``: everything of it is the other's from now on, its ledger rows stay.

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Table, delete, insert, select, update
 
 from agent.store.card_tables import CARD
 from agent.store.enrolment_tables import MEMBER_ALIAS
+from agent.store.fraud import FraudTable
 from agent.store.loyalty_tables import HELD, LEASE, PRICED, QUOTE
 from agent.store.prepared import Found
 from agent.store.spending import POINTS, POINTS_HOLD
@@ -73,6 +74,7 @@ def merge(connection: Connection, old: Found, target: Found, *, op: int, at_ms: 
     _settlements(connection, here, there)
     for table in (LINK, PRICED, QUOTE, MEMBER_INDEX, CARD):
         _move(connection, table, here, there)
+    FraudTable(connection).merged(here, there)
     held = (HELD.c.kind == POINTS_HOLD) & (HELD.c.key == str(here))
     connection.execute(update(HELD).where(held).values(key=str(there)))
     lent = (LEASE.c.kind == POINTS) & (LEASE.c.subject == old["id"])

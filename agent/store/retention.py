@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Select, delete, func, select, text, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, delete, func, select, text, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from agent.store.code_tables import SPENT_CODE
+from agent.store.enrolment_tables import ENROLMENT
 from agent.store.retention_tables import RETENTION_RUN
 from agent.store.tables import SCAN_EVENT
 
 COUNTED = 10_000
 """Rows that are counted for a person; more are told as so many."""
+
+
+def _told(before_ms: int) -> ColumnElement[bool]:
+    return (ENROLMENT.c.at_ms < before_ms) & (ENROLMENT.c.mask != "****")
 
 
 def counted(connection: Connection, rows: Select[Any]) -> int:
@@ -55,6 +60,16 @@ class RetentionTable:
         oldest = select(SCAN_EVENT.c.id).where(SCAN_EVENT.c.at_ms < before_ms).order_by(SCAN_EVENT.c.at_ms)
         gone = delete(SCAN_EVENT).where(SCAN_EVENT.c.id.in_(oldest.limit(at_most)))
         return self._connection.execute(gone).rowcount
+
+    def due_enrolments(self, before_ms: int) -> int:
+        """Return how many enrolments still tell a mask, up to ``COUNTED``."""
+        return counted(self._connection, select(ENROLMENT.c.member).where(_told(before_ms)))
+
+    def blank_enrolments(self, before_ms: int, at_most: int) -> int:
+        """Take mask and request out of old enrolments; who enrolled whom and when stays."""
+        some = select(ENROLMENT.c.member).where(_told(before_ms)).limit(at_most)
+        blank = update(ENROLMENT).where(ENROLMENT.c.member.in_(some)).values(mask="****", request=None)
+        return self._connection.execute(blank).rowcount
 
     def due_codes(self, before_ms: int) -> int:
         """Return how many spent one-time codes ended earlier, up to ``COUNTED``."""

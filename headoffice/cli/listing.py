@@ -90,6 +90,7 @@ def alerts(
     *,
     station: StationOption = None,
     own: Annotated[bool, typer.Option("--own", help="What head office itself found wrong.")] = False,
+    fraud: Annotated[bool, typer.Option("--fraud", help="Signs of misuse only.")] = False,
     limit: LimitOption = 50,
     database: DatabaseOption = None,
     state: StateOption = None,
@@ -97,13 +98,14 @@ def alerts(
 ) -> None:
     """List the newest alerts of the stations, or head office's own."""
     from headoffice.store import reports
+    from headoffice.store.facts import FRAUD_ALERT
 
     opened = open_database(database, state)
     if own:
         rows = reports.own_alerts(opened, station=station, limit=limit)
         show_rows(rows, OWN_ALERT_COLUMNS, as_json=as_json, empty="no alerts")
     else:
-        rows = reports.alerts(opened, station=station, limit=limit)
+        rows = reports.alerts(opened, station=station, limit=limit, only=FRAUD_ALERT if fraud else None)
         show_rows(rows, ALERT_COLUMNS, as_json=as_json, empty="no alerts")
 
 

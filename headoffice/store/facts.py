@@ -12,10 +12,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, bindparam, select
 
-from headoffice.store import enrolments, schema
+from headoffice.store import card_uses, enrolments, schema
 from headoffice.store.alerts import raise_own_alert
 from headoffice.store.streams import StreamKey
-from sync.messages import Record, Rejected
+from sync.messages import Record, Rejected, parse_time
 
 Data = Mapping[str, Any]
 
@@ -41,6 +41,9 @@ class Arrival:
     flags: tuple[str, ...]
     received_ms: int
 
+
+FRAUD_ALERT = "fc.fraud.alert.v1"
+"""What such an alert compared stands in its evidence."""
 
 REINCARNATED = "reincarnated"
 """The reason of a baseline that a new incarnation lays (W-32)."""
@@ -246,10 +249,20 @@ def _write_points(connection: Connection, number: int, arrival: Arrival) -> None
 def _write_alert(connection: Connection, number: int, arrival: Arrival) -> None:
     data = arrival.record.data
     subject = f"tank {data['tank']}" if "tank" in data else data["subject"]
-    limit = data.get("limit")
-    value = data.get("value")
-    more = {"subject": subject, "type": arrival.record.type, "value": value, "limit_value": limit}
+    more = {"subject": subject, "type": arrival.record.type}
+    if arrival.record.type == FRAUD_ALERT:
+        more |= _compared(data["evidence"])
+    else:
+        more |= {"value": data.get("value"), "limit_value": data.get("limit")}
     _insert(connection, schema.alert, number, arrival, **more)
+
+
+def _compared(evidence: object) -> dict[str, Any]:
+    """Return what a rule compared, where the evidence says it: it may be anything."""
+    match evidence:
+        case {"observed": int(observed), "threshold": int(threshold), "unit": str(unit)}:
+            return {"value": observed, "limit_value": threshold, "unit": unit}
+    return {"value": None, "limit_value": None, "unit": None}
 
 
 def _write_shift(connection: Connection, number: int, arrival: Arrival) -> None:
@@ -309,6 +322,13 @@ def _write_enrolment(connection: Connection, number: int, arrival: Arrival) -> N
     enrolments.take(connection, number, arrival.key.station, arrival.record.data, arrival.received_ms)
 
 
+def _write_link(connection: Connection, number: int, arrival: Arrival) -> None:
+    _insert(connection, schema.sale_link, number, arrival)
+    record = arrival.record
+    at_ms, code = arrival.received_ms if record.time is None else parse_time(record.time), record.data["code"]
+    card_uses.take(connection, card_uses.Told(number, arrival.key.station, code, at_ms, arrival.received_ms))
+
+
 def _plain(table: Table) -> Callable[[Connection, int, Arrival], None]:
     def write_row(connection: Connection, number: int, arrival: Arrival) -> None:
         _insert(connection, table, number, arrival)
@@ -324,7 +344,7 @@ _EXAMINERS: dict[str, Callable[[Connection, StreamKey, Data], int | Rejected | N
 }
 _WRITERS: dict[str, Callable[[Connection, int, Arrival], None]] = {
     "fc.sale.v1": _write_sale,
-    "fc.sale.linked.v1": _plain(schema.sale_link),
+    "fc.sale.linked.v1": _write_link,
     "fc.sale.settled.v1": _write_settlement,
     "fc.sale.corrected.v1": _write_correction,
     "fc.points.v1": _write_points,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sqlalchemy import Column, Select, Table, and_, distinct, func, select
+from sqlalchemy import Column, Select, Table, and_, distinct, func, select, true
 
 from headoffice.store import schema
 from headoffice.store.database import Database
@@ -106,12 +106,13 @@ def sales(database: Database, *, station: str | None, limit: int) -> list[Row]:
     return _listed(database, statement, sale, station, limit)
 
 
-def alerts(database: Database, *, station: str | None, limit: int) -> list[Row]:
-    """The newest alerts that stations sent."""
+def alerts(database: Database, *, station: str | None, limit: int, only: str | None = None) -> list[Row]:
+    """The newest alerts that stations sent; ``only``: of one type of record."""
     alert, record = schema.alert, schema.record
     statement = (
         select(*(column for column in alert.c if column.name != "record"), record.c.time)
         .join(record, record.c.number == alert.c.record)
+        .where(true() if only is None else alert.c.type == only)
         .order_by(alert.c.record.desc())
     )
     return _listed(database, statement, alert, station, limit)

@@ -244,6 +244,16 @@ sale_link = Table(
     _text("code", null=True),
     Index(None, "station", "sale"),
 )
+card_use = Table(
+    "card_use",
+    metadata,
+    _of_record(),
+    _text("station"),
+    _text("card"),
+    _big("counter"),
+    _big("at_ms"),
+    Index(None, "card", "counter"),
+)
 settlement = Table(
     "settlement",
     metadata,

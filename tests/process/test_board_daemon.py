@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
 import signal
 import socket
 import threading
@@ -97,7 +99,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
         made.import_members((CARD,))
         made.start_hq()
         made.start_forecourt()
-        made.configure()
+        made.configure(control=f'supervisors = ["{pwd.getpwuid(os.getuid()).pw_name}"]')
         serve(made, make(tmp_path))
         yield made
 
@@ -126,8 +128,8 @@ def test_a_sale_is_linked_once_though_the_agent_dies_before_the_answer(site: Sit
         assert site.at_station("SELECT count(*) FROM link WHERE sale = ?", sale) == [(1,)]
         assert site.at_station("SELECT count(*) FROM scan_event WHERE reader = 'H07'") == [(1,)]
         _flood(site, page)
-        assert site.command("device", "paired").stdout.count("H07") == 1
-        assert site.command("device", "unpair", "H07").returncode == 0
+        assert [row["handheld"] for row in site.ask("device.paired")] == ["H07"]
+        site.ask("device.unpair", name="H07")
         refused: Told = page.scan(CARD)
         assert (refused.status, refused.value["error"]) == (401, "UNPAIRED")
     assert agent.end() == 0
@@ -138,5 +140,5 @@ def _flood(site: Site, page: Handheld) -> None:
     """While strangers come as fast as they can, pumps are polled: fuellings that end meanwhile are booked."""
     before = booked(site)
     with flooded(page.port) as came:
-        eventually(lambda: booked(site) > before + 1 and sum(came) > 200, 60, "sales are booked in a flood")
+        eventually(lambda: booked(site) > before and sum(came) > 100, 60, "sales are booked in a flood")
     assert page.insist("GET", "/v1/points").status == 200

@@ -69,12 +69,15 @@ class Ears:
         self.heard: list[bytes] = []
         self._ready = threading.Event()
         self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id="ears")
-        self._client.on_connect = lambda *_: self._client.subscribe("#", 1)
+        self._client.on_connect = self._on_connect
         self._client.on_subscribe = lambda *_: self._ready.set()
         self._client.on_message = lambda _c, _d, said: self.heard.append(said.topic.encode() + b" " + said.payload)
         self._client.connect("127.0.0.1", port)
         self._client.loop_start()
         assert self._ready.wait(10)
+
+    def _on_connect(self, *_: object) -> None:
+        self._client.subscribe("#", 1)
 
     def close(self) -> None:
         """Hear no more."""

@@ -187,7 +187,7 @@ def _quiet_log():
 
 
 @given(dice())
-@settings(max_examples=tries(40))
+@settings(max_examples=tries(15))
 def test_a_merged_member_has_what_one_member_would_have(roll):
     """Sales, refunds, quotes, balances of head office, restarts and the merge in any order: the same purse."""
     one, two = Twin(double=False), Twin(double=True)

@@ -53,7 +53,7 @@ def age(station: LoyaltyStation) -> None:
         station.pipeline.handle(Ticked("minute"))
         for _ in range(200):
             station.turns(1)
-            if not station.pipeline._memory.privacy.left:
+            if not station.ask("privacy.status")["data"]["under_way"]:
                 break
 
 

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from hypothesis import given, settings
 
 from agent.domain.identity import IndexKind, blind_index, index_version
 from agent.inbox import FromHeadOffice
+from agent.pipeline.step import Step
 from headoffice import rotation
 from headoffice.errors import UsageError
 from headoffice.keys import load_keys, make_keys
@@ -119,9 +121,13 @@ class Group:
         """Everybody who should be known is found by the station's key, with one look; nobody else is."""
         for name, card in CARDS.items():
             digest = blind_index(self.key, IndexKind.CARD, card)
-            found = self.till.do(lambda step, digest=digest: step.tx.members.by_index(digest))
+            found = self.till.do(partial(_by_index, digest))
             assert (None if found is None else found["id"]) == (name if name in self.known else None), name
         assert index_version(self.key) in self.keys.index_versions
+
+
+def _by_index(digest: bytes, step: Step) -> Any:
+    return step.tx.members.by_index(digest)
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -59,11 +59,11 @@ function seen() {
 
 const ORDERS = {
   look: () => {},
-  type: ({ id, text }) => { elements[id].value = text; },
+  type: ({ id, text }) => { elements[id].focus(); elements[id].value = text; },
   enter: () => elements.scan.fire("keydown", { key: "Enter" }),
   submit: ({ id }) => { elements[id].fire("submit"); },
   tap: ({ number }) => { elements.tiles.children[number].fire("click"); },
-  leave: () => { elements.leave.fire("click"); },
+  press: ({ id }) => { elements[id].fire("click"); },
 };
 
 async function main() {

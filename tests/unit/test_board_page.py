@@ -107,7 +107,7 @@ def test_an_attendant_pairs_signs_in_scans_and_taps(station: BoardStation) -> No
         page.do("submit", id="pairing")
         page.until(lambda seen: seen["part"] == "session", "it asks who works with it")
         page.do("type", id="staff", text="7")
-        page.do("type", id="pin", text="2580")
+        assert page.do("type", id="pin", text="2580")["focus"] == "pin"
         page.do("submit", id="session")
         seen = page.until(lambda seen: seen["part"] == "tiles" and len(seen["tiles"]) > 1, "it shows tiles")
         assert (seen["device"], seen["who"], seen["focus"]) == ("H01", "Li Lei", "scan")
@@ -118,8 +118,11 @@ def test_an_attendant_pairs_signs_in_scans_and_taps(station: BoardStation) -> No
         seen = page.until(lambda seen: seen["tone"] == "good", "it is linked")
         assert "张** gold" in seen["answer"]
         assert (seen["left"], seen["shakes"][-1]) == ("", [60])
+        linked = seen["answer"]
         page.until(lambda seen: any(t["kind"] == "linked" for t in seen["tiles"]), "its tile turns green")
-        page.do("leave")
+        page.do("press", id="undo")
+        page.until(lambda seen: seen["answer"] != linked, "it says whether that can be undone")
+        page.do("press", id="leave")
         page.until(lambda seen: seen["part"] == "session", "he is signed out")
     assert station.links() == [(sale, "7")]
 

@@ -131,6 +131,11 @@ MISTAKES: dict[str, tuple[list[str], int, str]] = {
     "no-file": (["decode", "/none"], 2, "cannot be read"),
     "direction": (["decode", "--hex", "51", "--direction", "up"], 2, "master or device"),
     "no-way": (["tap", "--out", "/tmp/x"], 2, "give --port"),
+    "reader": (
+        ["tap", "--out", "/tmp/x", "--port", "/dev/null", "--protocol", "serial-scanner"],
+        2,
+        "--with-member-codes",
+    ),
     "half-a-pair": (["tap", "--out", "/tmp/x", "--port-a", "x"], 2, "--port-b"),
     "out": (["tap", "--out", "/none/x", "--port", "/dev/null"], 2, "cannot be written"),
     "no-place": (["replay", "/none", "--port", "udp"], 2, "cannot be read"),
@@ -187,7 +192,10 @@ def test_ctrl_c_ends_a_recording_with_a_summary(tmp_path: Path) -> None:
     with Peer(lambda _data: b"") as peer:
         command = [sys.executable, "-m", "agent", "device", "tap", "--port", peer.port, "--out", str(out)]
         process = subprocess.Popen(
-            [*command, "--protocol", "serial-scanner"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [*command, "--protocol", "serial-scanner", "--with-member-codes"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         eventually(lambda: out.exists() and peer.say(b"FM1:SECRET\r\n") and b'"hex"' in out.read_bytes(), 30, "a tape")
         process.send_signal(signal.SIGINT)
@@ -197,6 +205,19 @@ def test_ctrl_c_ends_a_recording_with_a_summary(tmp_path: Path) -> None:
     assert "FM1:[redacted]" in said
     assert "SECRET" not in said
     assert out.read_text(encoding="ascii").splitlines()[-1].find('"event":"end"') > 0
+
+
+def test_the_port_of_a_reader_is_known_by_the_station_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a protocol too, and by another name of the same device; a line of dispensers is recorded as ever."""
+    (tmp_path / "scanner").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "scanner")
+    config = tmp_path / "station.toml"
+    config.write_text(f'[[reader]]\nid = "r"\nport = "{tmp_path}/scanner"\n', encoding="utf-8")
+    monkeypatch.setenv("FORECOURT_CONFIG", str(config))
+    code, _, err = forecourt("tap", "--out", str(tmp_path / "x"), "--port", str(tmp_path / "link"))
+    assert (code, "--with-member-codes" in err, (tmp_path / "x").exists()) == (2, True, False)
+    code, _, err = forecourt("tap", "--out", "/none/x", "--port", "/dev/null")
+    assert (code, "cannot be written" in err) == (2, True)
 
 
 def test_help_loads_no_heavy_library() -> None:

@@ -19,6 +19,7 @@ from agent.pipeline import scanning, wallets
 from agent.pipeline.step import Step
 from agent.store.loyalty_queries import PointsQueries
 from agent.store.member_queries import MemberQueries
+from agent.store.pseudonyms import PseudonymTable
 from agent.store.verify import verify
 from headoffice.errors import ImportProblem
 from headoffice.ingest import keep
@@ -340,6 +341,41 @@ def test_an_open_scan_is_the_members(group: Group) -> None:
     till.restart()
     waiting = till.pipeline._memory.desk.pending.values()
     assert [found.who.member for found in waiting] == [MEMBER]
+
+
+def test_an_old_sale_of_a_merged_member_loses_its_name_and_no_point(group: Group) -> None:
+    """When its term is over a sale names a pseudonym: points, debt and uses of both ids stay the member's."""
+    till = group.till()
+    till.rules(EARN, {"id": "third", "kind": "BONUS_POINTS", "points": 9, "when": {"visit_every": 3}}, version=2)
+    old = enrolled(till)
+    sales = [bought(till, old), bought(till, MEMBER)]
+    merge(till, old, MEMBER, op=1)
+    put(till, MEMBER, seq=last_seq(till), points=314, op=2)
+    sales.append(bought(till, old))
+    before = balance(till, MEMBER)
+
+    def part(step: Step) -> None:
+        table = PseudonymTable(step.tx.connection)
+        for sale in sales:
+            for ref in table.members_of(sale):
+                table.part(sale, ref, table.pseudonym(ref, "2026-01", step.random_bits(63)))
+
+    till.do(part)
+    assert balance(till, MEMBER) == before == 314 + 157 + 9
+    assert MemberQueries(till.store.path).member(MEMBER)["fuellings"] == []
+
+
+def test_deleting_a_merged_id_deletes_nobody(group: Group) -> None:
+    """DEL of an id that is another member's by now leaves that member alone; DEL of the member erases both."""
+    till = group.till()
+    old = enrolled(till)
+    till.member(MEMBER, op=1, mask="张** 138****5678", tier="gold")
+    merge(till, old, MEMBER, op=2)
+    for op, gone, masks in ((3, old, {"张** 138****5678", "138****5678"}), (4, MEMBER, {"****"})):
+        told = {"op": op, "kind": "DEL", "member": gone}
+        till.pipeline.handle(FromHeadOffice(ports.MembersPage(0, (told,))))
+        seen = till.rows(f"SELECT mask FROM member WHERE id = '{MEMBER}' UNION SELECT mask FROM enrolment")
+        assert {row["mask"] for row in seen} == masks
 
 
 def test_verify_names_what_a_merge_left_behind(group: Group) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -10,9 +11,12 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
+from sqlalchemy import insert
 
 from agent.backup import make, packing
 from agent.inbox import FromHeadOffice
+from agent.pipeline.step import Step
+from agent.store.handheld_tables import HANDHELD_ANSWER
 from agent.store.verify import verify
 from sync import ports
 from tests.support.backed_up import KEYS, Place
@@ -67,6 +71,20 @@ def test_nothing_of_a_deleted_member_is_left_in_the_files(till: Till) -> None:
     assert (row["mask"], row["tags"], row["birthday_md"], row["known"]) == ("****", "[]", None, 0)
     assert till.rows(f"SELECT * FROM link WHERE member_ref = {row['ref']}")
     assert not verify(till.store.path).findings
+
+
+def test_what_a_handheld_was_answered_goes_as_well(till: Till) -> None:
+    """An answer kept for a repeated question tells the mask: it goes with the member, answers about others stay."""
+
+    def answered(step: Step) -> None:
+        for scan, mask in (("a", MASK), ("b", "other 12")):
+            values = {"handheld": "h1", "scan_id": scan, "digest": b"d", "answer": json.dumps({"mask": mask})}
+            step.tx.connection.execute(insert(HANDHELD_ANSWER), {**values, "at_ms": step.stamp.wall_ms})
+
+    till.do(answered)
+    delete(till)
+    assert [row["scan_id"] for row in till.rows("SELECT scan_id FROM handheld_answer")] == ["b"]
+    assert found(till) == []
 
 
 def test_a_reader_in_the_way_only_delays_it(till: Till) -> None:

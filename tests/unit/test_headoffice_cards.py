@@ -17,13 +17,17 @@ from agent.keyring import Keyring
 from headoffice import cards
 from headoffice.cards import CARDS_FILE, MASTER_FILE, CardMaker
 from headoffice.errors import ImportProblem, KeyProblem
+from headoffice.ingest import ingest
 from headoffice.keys import make_keys
 from headoffice.members import import_file
 from headoffice.store import members as store
+from headoffice.store import reports
 from headoffice.store.database import Database
+from headoffice.store.verify import verify
 from sync import ports
 from tests.support import template
 from tests.support.head_office_says import INDEX_KEY, KEYS, card_entry, member_of
+from tests.support.headoffice_station import NOW_MS, Stream, answered, ulid
 from tests.support.station_settings import Plan
 from tests.support.sun_cards import Chip
 from tests.support.till import Till
@@ -180,3 +184,35 @@ def test_a_key_file_is_of_its_form(text: str) -> None:
     """Anything else is refused without its content."""
     with pytest.raises(CardKeysError):
         CardKeys.parse(text)
+
+
+def linked(station: str, counter: int, minute: int, *, card: str = "ab" * 16) -> Stream:
+    """One link of a signing card, as a station tells it."""
+    stream = Stream(station=station, incarnation=f"{counter:032x}").begin()
+    data = {"sale": ulid(counter), "member": member_of(1), "level": "sun", "by": "r", "delay_s": 0}
+    time = f"2026-11-21T08:{minute:02d}:00.000Z"
+    stream.add("fc.sale.linked.v1", {**data, "code": f"sun:{card}:{counter}"}, time=time)
+    return stream
+
+
+@pytest.mark.parametrize(
+    ("uses", "told"),
+    [
+        ([("S1", 5, 0), ("S2", 6, 40), ("S1", 7, 50)], False),
+        ([("S1", 5, 0), ("S2", 4, 40)], True),
+        ([("S2", 4, 40), ("S1", 5, 0)], True),
+        ([("S1", 5, 0), ("S2", 4, 10)], False),
+        ([("S1", 5, 0), ("S2", 5, 0)], True),
+        ([("S1", 5, 0), ("S1", 4, 40)], False),
+    ],
+)
+def test_a_counter_that_fell_between_stations_is_told(
+    database: Database, uses: list[tuple[str, int, int]], told: bool
+) -> None:
+    """In whatever order the records come: lower at another station half an hour later is a copy; each watches its own."""
+    for station, counter, minute in uses:
+        stream = linked(station, counter, minute)
+        assert answered(ingest(database, stream.topic, stream.payload(1), NOW_MS)).cum == 2
+    found = reports.own_alerts(database, station=None, limit=10)
+    assert [row["alert"] for row in found] == (["card_counter_fell"] if told else [])
+    assert verify(database).findings == ()

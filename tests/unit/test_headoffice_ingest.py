@@ -426,6 +426,22 @@ def test_alerts_of_a_station_are_listed(database: Database) -> None:
     assert reports.alerts(database, station=STATION, limit=1)[0]["subject"] == "island-1"
 
 
+def test_signs_of_misuse_are_listed_with_what_was_compared(database: Database) -> None:
+    """Rule, subject, observed and threshold of a station's alert; evidence of another shape is stored all the same."""
+    stream = Stream(name="A")
+    about = {"subject": "attendant:S07", "alert": "R6", "state": "raised"}
+    compared = {"observed": 4_500, "threshold": 4_000, "unit": "share_bp", "sales": []}
+    stream.add("fc.fraud.alert.v1", {**about, "evidence": compared})
+    stream.add("fc.fraud.alert.v1", {**about, "evidence": ["?"]})
+    stream.add("fc.device.alert.v1", {"subject": "island-1", "alert": "offline", "state": "raised", "evidence": {}})
+    assert take(database, stream, 1).cum == 3
+    rows = reports.alerts(database, station=STATION, limit=9, only="fc.fraud.alert.v1")
+    assert [(row["subject"], row["alert"], row["value"], row["limit_value"], row["unit"]) for row in rows] == [
+        ("attendant:S07", "R6", None, None, None),
+        ("attendant:S07", "R6", 4_500, 4_000, "share_bp"),
+    ]
+
+
 def test_install_is_heard_with_every_batch(database: Database) -> None:
     """[W-33] A batch is a sign of life of its installation."""
     take(database, sales(1), 1)

@@ -5,7 +5,7 @@
 const WORDS = {
   "zh-CN": {
     ready: "请扫会员码", sending: "…", again: "网络不稳,正在重试…", lost: "连不上站点,请再扫一次",
-    code: "配对码(6位,请联系站长)", pair: "配对", wrong: "配对码不对", staff: "工号", pin: "密码", enter: "登录", leave: "退出",
+    code: "配对码(6位,请联系站长)", pair: "配对", wrong: "配对码不对", staff: "工号", pin: "密码", enter: "登录", leave: "退出", undo: "取消",
     slow: "太快了,请稍等", point: "#号枪", linked: "已关联", used: "使用中", ago: "秒前", none: "请再试一次",
     states: { Idle: "空闲", Calling: "已提枪", Authorised: "已授权", Started: "加油中", Fuelling: "加油中", Offline: "离线",
       Closed: "关闭", Inoperative: "故障", SuspendedStarted: "暂停", SuspendedFuelling: "暂停" },
@@ -13,7 +13,7 @@ const WORDS = {
   en: {
     ready: "Scan a member code", sending: "…", again: "No answer yet, trying again…", lost: "Station not reached, scan again",
     code: "Pairing code (6 digits, from the supervisor)", pair: "Pair", wrong: "Wrong code", staff: "Staff number",
-    pin: "PIN", enter: "Sign in", leave: "Sign out", slow: "Too fast, wait a moment", point: "Point #", linked: "linked",
+    pin: "PIN", enter: "Sign in", leave: "Sign out", undo: "Cancel", slow: "Too fast, wait a moment", point: "Point #", linked: "linked",
     used: "in use", ago: "s ago", none: "Try again",
     states: { Idle: "idle", Calling: "lifted", Authorised: "authorised", Started: "fuelling", Fuelling: "fuelling",
       Offline: "offline", Closed: "closed", Inoperative: "out of order", SuspendedStarted: "paused", SuspendedFuelling: "paused" },
@@ -155,14 +155,15 @@ function draw() {
 
 function show(part) {
   for (const id of ["pairing", "session", "tiles"]) $(id).hidden = id !== part;
-  $("scan").hidden = part !== "tiles";
+  $("scan").hidden = $("undo").hidden = part !== "tiles";
   $("leave").hidden = part !== "tiles" || !station || !station.attendant;
   focus();
 }
 
+// The field that is wanted has the cursor, whatever was tapped; between id and PIN only the attendant moves it.
 function focus() {
-  const wanted = !$("tiles").hidden ? "scan" : !$("pairing").hidden ? "code" : $("staff").value ? "pin" : "staff";
-  if (document.activeElement !== $("pin") && document.activeElement !== $(wanted)) $(wanted).focus({ preventScroll: true });
+  const wanted = !$("tiles").hidden ? ["scan"] : !$("pairing").hidden ? ["code"] : ["staff", "pin"];
+  if (!wanted.some((id) => document.activeElement === $(id))) $(wanted[0]).focus({ preventScroll: true });
 }
 
 function label() {
@@ -172,6 +173,7 @@ function label() {
   $("pin-label").textContent = words.pin;
   $("enter").textContent = words.enter;
   $("leave").textContent = words.leave;
+  $("undo").textContent = words.undo;
   $("device").textContent = station ? station.device : "";
   $("who").textContent = station && station.attendant ? station.attendant.name : "";
 }
@@ -214,6 +216,7 @@ $("session").addEventListener("submit", async (event) => {
   if (got.status === 200) say("quiet", words.ready); else tell(got);
   look();
 });
+$("undo").addEventListener("click", async () => { say("quiet", words.sending); tell(await insist("DELETE", "/v1/choices")); });
 $("leave").addEventListener("click", async () => { await insist("DELETE", "/v1/session"); look(); });
 document.addEventListener("click", focus);
 document.addEventListener("visibilitychange", () => { if (!document.hidden) look(); });
