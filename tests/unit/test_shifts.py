@@ -166,7 +166,7 @@ def test_attendants_part_their_sales(plain: Till) -> None:
 def test_a_meter_test_and_own_use_are_not_sold(plain: Till) -> None:
     """By sale or by litres of a nozzle: they leave what was sold, and no more can leave than was booked there."""
     opened(plain)
-    tested, used, _ = plain.sale(20_000), plain.sale(5_000), plain.sale(30_000)
+    tested, used, rest = plain.sale(20_000), plain.sale(5_000), plain.sale(30_000)
     plain.settle(used)
     named: dict[str, Any] = {"sale": tested, "reason": "calibration"}
     assert not plain.ask("shift.test-return", role="attendant", **named)["ok"], "supervisors only"
@@ -180,6 +180,8 @@ def test_a_meter_test_and_own_use_are_not_sold(plain: Till) -> None:
     assert "30000 ml" in too_much["error"]
     for is_repeat in (False, True):
         assert plain.ask("shift.test-return", volume_ml=10_000, **by_litres)["data"]["repeat"] is is_repeat
+    plain.settle(rest)
+    assert not plain.ask("shift.own-use", sale=rest, reason="van")["ok"], "10 of its litres were noted without it"
     told = close(plain)["totals"]
     assert (told["sold_ml"], told["test_ml"], told["own_use_ml"]) == (20_000, 30_000, 5_000)
     assert len([r for r in plain.records("fc.audit.v1") if r["action"] == "not_sold"]) == 3
@@ -217,6 +219,16 @@ def test_a_clock_that_jumps_closes_no_shift_twice_and_loses_no_sale(plain: Till,
     close(plain, request="c-1")
     close(plain, request="c-2")
     assert [row["sold_ml"] for row in totals(plain)] == [70_000, 30_000]
+
+
+def test_a_shift_goes_on_in_a_new_incarnation(plain: Till) -> None:
+    """What a reborn database sends again counts once; the shift is closed with what was sold before and after."""
+    opened(plain)
+    plain.settle(plain.sale(10_000))
+    plain.reborn()
+    plain.sale(20_000)
+    told = close(plain)["totals"]
+    assert (told["sold_ml"], told["sales"], told["settled"]) == (30_000, 2, 1)
 
 
 def test_a_shift_lasts_over_the_change_of_the_clocks(plain: Till) -> None:
