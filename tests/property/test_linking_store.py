@@ -90,7 +90,7 @@ class Story:
         return lambda: island.do(lambda step: scanning.from_terminal(step, scan, INDEX_KEY))
 
 
-@settings(max_examples=tries(30), deadline=None)
+@settings(max_examples=tries(15), deadline=None)
 @given(STEPS)
 def test_links_of_the_database_hold_whatever_happens(
     steps: list[tuple[tuple[str, str | None, str], int, str | None]],
