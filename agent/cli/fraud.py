@@ -23,7 +23,6 @@ fraud = typer.Typer(help="Signs of misuse: list, show, review, stats. For superv
 app.add_typer(fraud, name="fraud")
 
 Alert = Annotated[str, typer.Argument(help="The alert's id, or its beginning.")]
-AsOption = Annotated[str | None, typer.Option("--by", help="Your id of the staff list; asks for your PIN.")]
 
 _SEES = {
     "R1": "one member fuels often",
@@ -124,14 +123,12 @@ def fraud_review(
     *,
     verdict: Annotated[Literal["confirmed", "harmless", "unclear"], typer.Option("--as", help="What it was.")],
     note: Annotated[str, typer.Option("--note", help="What you found out; kept with your name.")],
-    staff: AsOption = None,
     as_json: JsonOption = False,
     config: ConfigOption = None,
     socket: SocketOption = None,
 ) -> None:
     """Say what an alert was: harmless lets held points go, confirmed and unclear keep them held."""
-    who = {} if staff is None else {"as": {"staff": staff, "pin": typer.prompt("PIN", hide_input=True, err=True)}}
-    value = question(config, socket, "fraud.review", alert=alert, verdict=verdict, note=note, **who)
+    value = question(config, socket, "fraud.review", alert=alert, verdict=verdict, note=note)
     if as_json:
         print_json(value)
         return

@@ -74,6 +74,7 @@ def test_the_example_names_every_key_there_is() -> None:
         settings.grade["92"],
         settings.loyalty.card[0],
         settings.stock,
+        settings.fraud,
     ]
     assert settings.tank[0].shape is not None
     sections.append(settings.tank[0].shape)
