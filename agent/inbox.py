@@ -76,10 +76,10 @@ def success(data: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A person asks for an action; the answer is given after the commit."""
+    """A person asks for an action; the answer is given after the commit. A PIN may be among the arguments."""
 
     op: str
-    args: dict[str, Any]
+    args: dict[str, Any] = field(repr=False)
     person: Person
     reply: Reply = field(default_factory=Reply, compare=False)
 

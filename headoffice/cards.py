@@ -22,6 +22,7 @@ from agent.domain.codes.card_keys import (
     CardEntry,
     CardKeys,
     CardKeysError,
+    card_id,
     seal,
 )
 from agent.domain.identity import IndexKind, blind_index
@@ -71,24 +72,27 @@ class CardMaker:
         if len(told) != len(uids):
             raise ImportProblem(f"{where}: {KEY} must name one key for each {UID}", hint=f"write {NONE} for none")
         indexes = [blind_index(self.index_key, IndexKind.UID, uid.hex().upper()) for uid in uids]
-        read = [self._card(*card, where) for card in zip(uids, indexes, told, strict=True)]
-        cards = [card for card in read if card is not None]
-        if not cards:
-            return [index.hex() for index in indexes], None
-        if self.keys is None:
-            raise ImportProblem(
-                f"{where}: there is no {CARDS_FILE} to close card keys with", hint="run forecourt-hq keys"
-            )
-        return [index.hex() for index in indexes], seal(member, cards, self.keys.transport, gcm_encrypt)
+        cards = [
+            entry for uid, key in zip(uids, told, strict=True) if (entry := self._card(uid, key, where)) is not None
+        ]
+        envelope = seal(member, cards, self._transport(where), gcm_encrypt) if cards else None
+        return [index.hex() for index in indexes], envelope
 
-    def _card(self, uid: bytes, index: bytes, told: str, where: str) -> CardEntry | None:
+    def _transport(self, where: str) -> bytes:
+        if self.keys is None:
+            hint = "run forecourt-hq keys"
+            raise ImportProblem(f"{where}: there is no {CARDS_FILE} to close card keys with", hint=hint)
+        return self.keys.transport
+
+    def _card(self, uid: bytes, told: str, where: str) -> CardEntry | None:
         word, *more = told.split()
         if word == NONE and not more:
             return None
         if len(uid) != sun.UID_BYTES:
             raise ImportProblem(f"{where}: a card that signs has an id of {sun.UID_BYTES} bytes")
         try:
-            entry = CardEntry(index, self._key(uid, word, where), RANDOM in more, _cleared(more))
+            card = card_id(self._transport(where), uid.hex().upper())
+            entry = CardEntry(card, self._key(uid, word, where), RANDOM in more, _cleared(more))
         except (CardKeysError, ValueError) as failure:
             raise ImportProblem(f"{where}: {KEY}: {failure}") from failure
         unknown = [one for one in more if one != RANDOM and not one.startswith(CLEARED)]

@@ -27,7 +27,7 @@ from headoffice.cards import KEY, UID, CardMaker
 from headoffice.errors import ImportProblem
 from headoffice.store import members as store
 from headoffice.store.database import Database, Transaction
-from headoffice.store.enrolments import became, is_provisional
+from headoffice.store.enrolments import became, forget, is_provisional
 from sync.messages import RecordError, canonical
 
 COLUMNS = (
@@ -122,6 +122,7 @@ def _put(connection: Transaction, body: dict[str, Any], op: int) -> int:
 def remove_member(database: Database, member: str) -> bool:
     """Delete a member everywhere: a DEL op travels to the stations; False if there is no such member."""
     with database.write() as connection:
+        forget(connection, member)
         return store.remove(connection, member, store.last_op(connection) + 1)
 
 

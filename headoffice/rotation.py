@@ -5,20 +5,14 @@ Knows key files and members. Plain numbers are in neither: whoever has them impo
 
 from __future__ import annotations
 
-import json
 import secrets
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from sqlalchemy import select
 
 from headoffice.errors import UsageError
 from headoffice.keys import INDEX_FILE, INDEX_KEY_BYTES, NEXT_INDEX_FILE, load_keys, write_private
 from headoffice.store import members as store
-from headoffice.store.database import Database, Transaction
-from headoffice.store.schema import member
+from headoffice.store.database import Database
 
 STEPS = ("begin", "status", "finish")
 
@@ -45,7 +39,7 @@ def status(database: Database, folder: Path) -> Rotation:
     """Return how far it is. Raises KeyProblem."""
     versions = load_keys(folder).index_versions
     with database.read() as connection:
-        bodies = [body for body in _bodies(connection) if body["indexes"]]
+        bodies = [body for body in store.bodies(connection) if body["indexes"]]
     ready = sum(1 for body in bodies if body.get("indexes_next"))
     return Rotation(versions[0], versions[1] if len(versions) > 1 else None, len(bodies), ready)
 
@@ -69,7 +63,7 @@ def finish(database: Database, folder: Path, *, without_them: bool = False) -> i
     with database.write() as connection:
         op = store.last_op(connection)
         first = op
-        for body in list(_bodies(connection)):
+        for body in store.bodies(connection):
             if now.next_version is None and "indexes_next" not in body:
                 continue  # imported since the key file changed
             fresh = {**body, "indexes": body.get("indexes_next", [])}
@@ -78,9 +72,3 @@ def finish(database: Database, folder: Path, *, without_them: bool = False) -> i
         if now.next_version is not None:
             (folder / NEXT_INDEX_FILE).replace(folder / INDEX_FILE)
     return op - first
-
-
-def _bodies(connection: Transaction) -> Iterator[dict[str, Any]]:
-    for (text,) in connection.execute(select(member.c.body).where(member.c.gone.is_(False))):
-        body: dict[str, Any] = json.loads(text)
-        yield body

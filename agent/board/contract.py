@@ -46,6 +46,15 @@ class ClaimRequest(Body):
     sale: Ulid
 
 
+class ChangeRequest(Body):
+    """A wrong link, by whoever made it: to the member whose code is scanned now, or to nobody (no ``text``)."""
+
+    scan_id: Ulid
+    sale: Ulid
+    reason: Literal["wrong_member", "wrong_sale", "customer_request", "scanned_by_mistake"]
+    text: Annotated[str, Field(min_length=1, max_length=512)] | None = None
+
+
 class PairingRequest(Body):
     """The code that ``forecourt device pair`` shows. A page gets a cookie, a native application a key to sign with."""
 
@@ -192,6 +201,7 @@ ROUTES = (
     Route("POST", "/v1/scans", "scan", "Scan a member code", Answer, ScanRequest, problems=CONFLICT),
     Route("POST", "/v1/choices", "choose", "Tap a tile", Answer, ChoiceRequest, problems=CONFLICT),
     Route("DELETE", "/v1/choices", "cancel", "Forget the code that waits, or undo", Answer, problems=ALWAYS),
+    Route("POST", "/v1/changes", "change", "Correct a link", Answer, ChangeRequest, problems=CONFLICT),
     Route("POST", "/v1/claims", "claim", "Take a payable sale", Answer, ClaimRequest, problems=CONFLICT),
     Route("DELETE", "/v1/claims/{sale}", "release", "Let a sale go", Answer, problems=(*ALWAYS, 409)),
     Route("GET", "/v1/points", "points", "Fuelling points and unpaid sales", Points, problems=ALWAYS),

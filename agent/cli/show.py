@@ -373,8 +373,12 @@ def settings_ok(file: str, settings: Any) -> None:
 
 
 def done(value: dict[str, Any]) -> None:
-    """Print what an action came to."""
-    print(", ".join(f"{key.replace('_', ' ')} {item}" for key, item in value.items() if item not in (None, [], "")))
+    """Print what an action came to; of what has parts, such as a member, the parts that are known."""
+    told = {
+        key: " ".join(map(str, filter(None, one.values()))) if isinstance(one, dict) else one
+        for key, one in value.items()
+    }
+    print(", ".join(f"{key.replace('_', ' ')} {item}" for key, item in told.items() if item not in (None, [], "")))
 
 
 def priced(value: dict[str, Any]) -> None:

@@ -342,6 +342,10 @@ class Account:
         self._count(None, part, sale, -1)
         self._no_opportunity(sale.sale, part)
 
+    def has(self, sale: str) -> bool:
+        """Whether this sale was booked in the shift."""
+        return sale in self._booked
+
     def sold_ml(self, nozzle: NozzleKey) -> int:
         """Return what was booked on a nozzle and not said to be anything but sold."""
         return self._nozzles.get(nozzle, _Nozzle()).sold_ml

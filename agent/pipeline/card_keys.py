@@ -64,7 +64,7 @@ def _is_closed_by_another(step: Step) -> bool:
 
 def _open(keys: FieldKeys, row: Mapping[str, Any]) -> bytes | None:
     try:
-        return keys.open(_place(row["uid_index"]), row["sealed_key"])
+        return keys.open(_place(row["card_id"]), row["sealed_key"])
     except ValueError:
         return None
 
@@ -90,21 +90,21 @@ def _keep_card(step: Step, ref: int, card: CardEntry) -> None:
     """Close a key and store it. A counter belongs to a key: with another one the chip was written anew."""
     assert step.keys.field is not None
     nonce = step.random_bits(8 * NONCE_BYTES).to_bytes(NONCE_BYTES, "big")
-    mark = hmac.digest(card.key, b"fc-card-mark|" + card.uid_index, hashlib.sha256)[:_MARK_BYTES]
+    mark = hmac.digest(card.key, b"fc-card-mark|" + card.card, hashlib.sha256)[:_MARK_BYTES]
     values: dict[str, Any] = {
         "member_ref": ref,
-        "sealed_key": step.keys.field.seal(_place(card.uid_index), card.key, nonce),
+        "sealed_key": step.keys.field.seal(_place(card.card), card.key, nonce),
         "key_mark": mark,
         "random_uid": int(card.random_uid),
         "clearance": card.clearance,
         "gone_ms": None,
     }
-    known = step.tx.cards.by_index(card.uid_index)
+    known = step.tx.cards.by_id(card.card)
     if known is not None and known["key_mark"] != mark:
         values |= {"counter": None, "held": 0}
     elif known is not None and card.clearance > known["clearance"]:
         values |= {"held": 0}
-    step.tx.cards.put(card.uid_index, values)
+    step.tx.cards.put(card.card, values)
 
 
 def _missed(step: Step, mark: str, detail: str) -> None:
@@ -112,5 +112,5 @@ def _missed(step: Step, mark: str, detail: str) -> None:
     alerting.device(step, SUBJECT, NOT_KEPT, standing=True, detail=detail)
 
 
-def _place(uid_index: bytes) -> str:
-    return f"card|sealed_key|{uid_index.hex()}"
+def _place(card: bytes) -> str:
+    return f"card|sealed_key|{card.hex()}"

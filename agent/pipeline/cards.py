@@ -14,6 +14,7 @@ from agent.domain import identity, linking
 from agent.domain import link_records as links
 from agent.domain.answers import Outcome
 from agent.domain.codes import ndef, sun
+from agent.domain.codes.card_keys import card_id
 from agent.domain.identity import AuthLevel, IndexKind
 from agent.failpoints import failpoint
 from agent.logs import get_logger
@@ -66,7 +67,7 @@ class _Tap:
         profile = None if link is None else sun.profile_of(link, profiles)
         if link is not None and profile is not None:
             return self._signed(link, profile)
-        if self._signs(self._index_of_reader):
+        if self._signs():
             return self._refused(Outcome.MALFORMED)  # a card that signs shows no signature: a copy of its id
         return self._by_uid()
 
@@ -84,28 +85,31 @@ class _Tap:
         outcome = Outcome(checked.outcome.value) if checked.outcome is not sun.Outcome.ACCEPTED else None
         if checked.uid is None or outcome is Outcome.KEY_REFUSED:
             return self._refused(outcome or Outcome.MALFORMED)
-        index = self._index(checked.uid)
-        row = self.step.tx.cards.by_index(index)
+        row = self._row(checked.uid)
         assert row is not None, "a card with a key has a row"
-        who = self._credential(index, row, checked.counter)
+        who = self._credential(checked.uid, row, checked.counter)
         if outcome is None:
-            self._count(index, checked, who)
+            self._count(row["card_id"], checked, who)
         elif not self._is_told_again(checked, row, who):
-            return self._against(index, outcome, who)
-        return _Judged(self.scan_id, index.hex(), who)
+            return self._against(row["card_id"], outcome, who)
+        return _Judged(self.scan_id, row["card_id"].hex(), who)
 
     def _key_of(self, uid: str) -> sun.CardKey | None:
-        index = self._index(uid)
-        row = self.step.tx.cards.by_index(index)
+        row = self._row(uid)
         key = None if row is None else card_keys.opened(self.step, row)
         if row is None or key is None:
             return None
         return sun.CardKey(key, row["counter"], bool(row["random_uid"]))
 
-    def _credential(self, index: bytes, row: dict[str, Any], counter: int | None) -> links.Credential:
+    def _row(self, uid: str) -> dict[str, Any] | None:
+        """The card of an id, ``None`` where none is known, or this station has no keys of cards."""
+        keys = self.step.keys.cards
+        return None if keys is None else self.step.tx.cards.by_id(card_id(keys.transport, uid))
+
+    def _credential(self, uid: str, row: dict[str, Any], counter: int | None) -> links.Credential:
         member = self.step.tx.members.by_ref(row["member_ref"])
         assert member is not None, "a card with a key has a member"
-        shown = None if counter is None else f"{codes.SUN}{index.hex()}:{counter}"
+        shown = None if counter is None else f"{codes.SUN}{self._index(uid).hex()}:{counter}"
         return links.Credential(
             self.scan_id,
             self.tap.reader,
@@ -119,17 +123,17 @@ class _Tap:
             shown=shown,
         )
 
-    def _count(self, index: bytes, checked: sun.Checked, who: links.Credential) -> None:
+    def _count(self, card: bytes, checked: sun.Checked, who: links.Credential) -> None:
         """Write the counter into the transaction of whatever the tap comes to."""
         assert checked.counter is not None
         step = self.step
-        risen = step.tx.cards.accept(index, checked.counter, at_ms=step.stamp.wall_ms, scan=self.scan_id)
+        risen = step.tx.cards.accept(card, checked.counter, at_ms=step.stamp.wall_ms, scan=self.scan_id)
         assert risen, "a counter that was judged to be new is new"
         failpoint("card.counted")
         step.passed.append("card")
         if checked.last is not None:
             watching.after_counter(step, who.member, checked.counter - checked.last)
-        self._tell(index, "ACCEPTED", checked.counter)
+        self._tell(card, "ACCEPTED", checked.counter)
 
     def _is_told_again(self, checked: sun.Checked, row: dict[str, Any], who: links.Credential) -> bool:
         """Whether this is the very tap that linking took before this process began, which may have died before its
@@ -139,21 +143,20 @@ class _Tap:
         earlier = is_last and row["seen_ms"] < self.step.live.started_ms
         return earlier and linking.is_repeat(self.step.memory.desk, who, self.step.now)
 
-    def _against(self, index: bytes, outcome: Outcome, who: links.Credential) -> _Judged:
+    def _against(self, card: bytes, outcome: Outcome, who: links.Credential) -> _Judged:
         """A true message at the wrong place or time: somebody has copied it. The card earns only from now on."""
         if outcome in _OF_THE_CARD:
-            self.step.tx.cards.hold(index)
+            self.step.tx.cards.hold(card)
             refusal = watching.Refusal(outcome, self.tap.reader, self.attendant, who.member, who.code)
             watching.after_refusal(self.step, refusal)
-        self._tell(index, outcome.value, None)
-        return _Judged(self.scan_id, index.hex(), refused=outcome)
+        self._tell(card, outcome.value, None)
+        return _Judged(self.scan_id, card.hex(), refused=outcome)
 
     # --- cards that do not ------------------------------------------------------------------------------------------
 
     def _unknown(self) -> _Judged:
         """A card that signs and cannot be judged here: by its id only where the chain wants that."""
-        known = self._index_of_reader is None or not self._signs(self._index_of_reader)
-        if self.step.settings.loyalty.sun_fallback and known:
+        if self.step.settings.loyalty.sun_fallback and not self._signs():
             return self._by_uid()
         return self._refused(Outcome.UNKNOWN_CARD)
 
@@ -182,8 +185,9 @@ class _Tap:
         uid = self.tap.uid
         return None if not uid or sun.is_random(uid) else self._index(uid.hex().upper())
 
-    def _signs(self, index: bytes | None) -> bool:
-        row = None if index is None else self.step.tx.cards.by_index(index)
+    def _signs(self) -> bool:
+        """Whether the id that the reader saw is that of a card whose key is here."""
+        row = self._row(self.tap.uid.hex().upper()) if self.tap.uid else None
         return row is not None and row["sealed_key"] is not None
 
     # --- both -------------------------------------------------------------------------------------------------------
@@ -198,6 +202,6 @@ class _Tap:
     def _refused(self, outcome: Outcome) -> _Judged:
         return _Judged(self.scan_id, (self.tap.uid or self.tap.ndef or b"").hex(), refused=outcome)
 
-    def _tell(self, index: bytes, outcome: str, counter: int | None) -> None:
-        told = {"card": index.hex()[:8], "outcome": outcome, "counter": counter, "reader": self.tap.reader}
+    def _tell(self, card: bytes, outcome: str, counter: int | None) -> None:
+        told = {"card": card.hex()[:8], "outcome": outcome, "counter": counter, "reader": self.tap.reader}
         self.step.after.append(lambda: _log.info("card judged", **told))

@@ -18,7 +18,6 @@ from agent.pipeline import correcting, relinking
 from agent.pipeline.step import RequestRefused, Step
 from agent.store.members import Put
 from agent.store.sales import Row
-from sync.sealing import seal
 
 LOOKUPS_A_MINUTE = 5
 LOOKUPS_A_SHIFT = 30
@@ -114,7 +113,11 @@ def _sealed(step: Step, phone: str) -> str | None:
     It stands in the record alone: no table here has a copy, and nothing here can open it.
     """
     key = None if step.pinned is None else step.pinned.sealing
-    return None if key is None else seal(phone, key)
+    if key is None:
+        return None
+    from sync.sealing import seal  # loaded by the first enrolment: most starts make none
+
+    return seal(phone, key)
 
 
 @dataclass(frozen=True, slots=True)

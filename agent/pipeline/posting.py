@@ -43,20 +43,44 @@ def refused(step: Step, posted: Posted, failure: RequestRefused) -> Answer:
 
 
 def _scan(step: Step, device: str, args: dict[str, Any], index_key: bytes) -> dict[str, Any]:
-    """A scan: the first time it goes to linking, said again it gets the first answer."""
-    digest = text_digest(index_key, device, args["scan_id"], args["text"])
+    """A scan goes to linking."""
+
+    def act(scan: scanning.TerminalScan) -> dict[str, Any]:
+        return scanning.from_terminal(step, scan, index_key)
+
+    return _once(step, device, args, index_key, act)
+
+
+def _change(step: Step, device: str, args: dict[str, Any], index_key: bytes) -> dict[str, Any]:
+    """A wrong link is changed to the member whose code is scanned now, or removed."""
+
+    def act(scan: scanning.TerminalScan) -> dict[str, Any]:
+        return scanning.changed(step, scan, args["reason"], index_key, remove=args["text"] is None)
+
+    return _once(step, device, {"fuelling_point": None, **args}, index_key, act)
+
+
+def _once(
+    step: Step,
+    device: str,
+    args: dict[str, Any],
+    index_key: bytes,
+    act: Callable[[scanning.TerminalScan], dict[str, Any]],
+) -> dict[str, Any]:
+    """Return the answer of a scan: the first time it is acted on, said again it gets the first answer."""
+    text = args["text"] or ""
+    digest = text_digest(index_key, device, args["scan_id"], text)
     known = step.tx.handhelds.answer(device, args["scan_id"])
     if known is not None:
         if not hmac.compare_digest(known["digest"], digest):
             hint = "make a new scan_id for every scan"
             raise CallRefused(409, "SCAN_ID_USED", "this scan_id was used for another text", hint=hint)
-        answer: dict[str, Any] = json.loads(known["answer"])
-        return answer
+        first: dict[str, Any] = json.loads(known["answer"])
+        return first
     _check_served(step, device, args["sale"])
-    scan = scanning.TerminalScan(
-        step.new_id(), device, _attendant(step, device), args["text"], args["fuelling_point"], args["sale"]
-    )
-    answer = _shown(scanning.from_terminal(step, scan, index_key))
+    attendant = _attendant(step, device)
+    told = act(scanning.TerminalScan(step.new_id(), device, attendant, text, args["fuelling_point"], args["sale"]))
+    answer = _shown(told)
     step.tx.handhelds.keep(
         {
             "handheld": device,
@@ -147,6 +171,7 @@ def _shown(told: dict[str, Any]) -> dict[str, Any]:
 
 OPERATIONS: dict[str, Callable[[Step, str, dict[str, Any], bytes], dict[str, Any]]] = {
     "scan": _scan,
+    "change": _change,
     "choose": _choose,
     "cancel": _cancel,
     "claim": _claim,

@@ -20,11 +20,11 @@ from agent.store.pseudonyms import PseudonymTable
 from agent.store.queries import utc
 from agent.store.retention import COUNTED, RetentionTable
 
-SLICE = 200
-"""Plain rows deleted within one step: well under the milliseconds that a sale may wait."""
+SLICE = 100
+"""Plain rows deleted within one step: 2 ms of a small PC, which is what a sale may wait."""
 
-SALE_WEIGHT = 40
-"""A sale that loses its member costs so many of them."""
+SALE_WEIGHT = SLICE
+"""A sale that loses its member costs 4 ms: one a second, 3,600 an hour."""
 
 META = "privacy_nights"
 

@@ -209,8 +209,23 @@ def not_sold_of_sale(step: Step, sale: str, purpose: Purpose, by: By) -> dict[st
     already = str(known["what"]) if known is not None else already
     if already:
         raise RequestRefused(f"sale {sale} is booked to {already}", hint="forecourt sales show SALE tells by whom")
-    nozzle = (int(row["fuelling_point"]), int(row["nozzle"]))
-    return _keep(step, nozzle, purpose, int(row["volume_ml"]), by, sale=sale)
+    nozzle, volume_ml = (int(row["fuelling_point"]), int(row["nozzle"])), int(row["volume_ml"])
+    _refuse_noted_by_litres(step, sale, nozzle, volume_ml)
+    return _keep(step, nozzle, purpose, volume_ml, by, sale=sale)
+
+
+def _refuse_noted_by_litres(step: Step, sale: str, nozzle: tuple[int, int], volume_ml: int) -> None:
+    """Raise RequestRefused where litres of this nozzle were noted already, so that those of the sale are not left."""
+    row = step.tx.shifts.current()
+    if row is None:
+        return
+    account = step.tx.shifts.account(row["from_ms"], step.stamp.wall_ms + 1)
+    left = account.sold_ml(nozzle)
+    if account.has(sale) and volume_ml > left:
+        raise RequestRefused(
+            f"{volume_ml} ml, but only {left} ml of nozzle {nozzle[0]}/{nozzle[1]} were sold in this shift",
+            hint="were these litres noted without their sale? forecourt shift show tells",
+        )
 
 
 def _keep(

@@ -9,7 +9,7 @@ from agent.store.tables import metadata
 CARD = Table(
     "card",
     metadata,
-    Column("uid_index", LargeBinary, primary_key=True, nullable=False),
+    Column("card_id", LargeBinary, primary_key=True, nullable=False),
     Column("member_ref", Integer, nullable=True),
     Column("sealed_key", LargeBinary, nullable=True),
     Column("key_mark", LargeBinary, nullable=True),
@@ -24,7 +24,7 @@ CARD = Table(
     Index("card_by_member", "member_ref"),
     Index("card_by_end", "gone_ms"),
 )
-"""A card that signs. ``uid_index``: keyed index of its id; ``sealed_key``: its key, closed by the station's field key.
+"""A card that signs. ``card_id``: keyed digest of its id; ``sealed_key``: its key, closed by the station's field key.
 
 ``key_mark``: which key the counter belongs to, as a digest. ``counter``: the last accepted, by ``scan``. ``held``: it
 earns only, until head office tells a higher ``clearance``. ``gone_ms``: since when its key is not in the cache; the

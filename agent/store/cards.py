@@ -13,7 +13,7 @@ from agent.store.card_tables import CARD
 from agent.store.prepared import Found, Prepared, raw
 from agent.store.retention import counted
 
-_HERE = CARD.c.uid_index == bindparam("of_index")
+_HERE = CARD.c.card_id == bindparam("of_card")
 _FIND = Prepared(select(CARD).where(_HERE))
 _ANY_CLOSED = Prepared(select(CARD).where(CARD.c.sealed_key.is_not(None)).limit(1))
 _ACCEPT = Prepared(
@@ -29,15 +29,15 @@ UPDATE card SET sealed_key = NULL, gone_ms = coalesce(gone_ms, ?), member_ref = 
 
 
 class CardTable:
-    """Reads and writes inside the caller's transaction. ``uid_index``: 16 bytes."""
+    """Reads and writes inside the caller's transaction. ``card``: its keyed id, 16 bytes."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._raw = raw(connection)
 
-    def by_index(self, uid_index: bytes) -> Found | None:
-        """Return a card by the keyed index of its id."""
-        return _FIND.first(self._raw, {"of_index": uid_index})
+    def by_id(self, card: bytes) -> Found | None:
+        """Return a card."""
+        return _FIND.first(self._raw, {"of_card": card})
 
     def any_closed(self) -> Found | None:
         """Return some card that has a key, ``None`` where none has."""
@@ -47,20 +47,20 @@ class CardTable:
         """Return whether no card is known: then nothing needs to be looked for."""
         return self._connection.exec_driver_sql("SELECT 1 FROM card LIMIT 1").first() is None
 
-    def put(self, uid_index: bytes, values: Mapping[str, Any]) -> None:
+    def put(self, card: bytes, values: Mapping[str, Any]) -> None:
         """Insert a card, or change what ``values`` names; a counter stays unless they name it."""
-        fresh = {"random_uid": 0, "clearance": 0, "held": 0, **values, "uid_index": uid_index}
+        fresh = {"random_uid": 0, "clearance": 0, "held": 0, **values, "card_id": card}
         statement = upsert(CARD).values(**fresh)
-        self._connection.execute(statement.on_conflict_do_update(["uid_index"], set_=dict(values)))
+        self._connection.execute(statement.on_conflict_do_update(["card_id"], set_=dict(values)))
 
-    def accept(self, uid_index: bytes, counter: int, *, at_ms: int, scan: str) -> bool:
+    def accept(self, card: bytes, counter: int, *, at_ms: int, scan: str) -> bool:
         """Raise a card's counter; returns False, and changes nothing, where it is there or beyond already."""
-        row = {"of_index": uid_index, "new_counter": counter, "at_ms": at_ms, "by_scan": scan}
+        row = {"of_card": card, "new_counter": counter, "at_ms": at_ms, "by_scan": scan}
         return _ACCEPT.run(self._raw, row).rowcount == 1
 
-    def hold(self, uid_index: bytes) -> None:
+    def hold(self, card: bytes) -> None:
         """Let a card earn only from now on."""
-        self._connection.execute(update(CARD).where(CARD.c.uid_index == uid_index).values(held=1))
+        self._connection.execute(update(CARD).where(CARD.c.card_id == card).values(held=1))
 
     def erase_keys(self, members: Sequence[str], at_ms: int) -> None:
         """Erase the keys of the cards of these members (ids). Counters stay a while: a card may come back."""
@@ -72,9 +72,9 @@ class CardTable:
 
     def due(self, before_ms: int) -> int:
         """Return how many cards left the cache earlier, up to ``COUNTED``."""
-        return counted(self._connection, select(CARD.c.uid_index).where(CARD.c.gone_ms < before_ms))
+        return counted(self._connection, select(CARD.c.card_id).where(CARD.c.gone_ms < before_ms))
 
     def drop(self, before_ms: int, at_most: int) -> int:
         """Delete cards that left the cache earlier, with their counters; returns how many."""
-        oldest = select(CARD.c.uid_index).where(CARD.c.gone_ms < before_ms).order_by(CARD.c.gone_ms).limit(at_most)
-        return int(self._connection.execute(delete(CARD).where(CARD.c.uid_index.in_(oldest))).rowcount)
+        oldest = select(CARD.c.card_id).where(CARD.c.gone_ms < before_ms).order_by(CARD.c.gone_ms).limit(at_most)
+        return int(self._connection.execute(delete(CARD).where(CARD.c.card_id.in_(oldest))).rowcount)

@@ -52,6 +52,13 @@ def became(connection: Connection, member: str, to: str) -> None:
     connection.execute(update(table).where(table.c.became == member).values(became=to))
 
 
+def forget(connection: Connection, member: str) -> None:
+    """A member is deleted: what its enrolments knew of the person goes; the sealed record stays in its chain."""
+    table = schema.enrolment
+    blank = dict.fromkeys(("mask", "phone_index", "plate_index", "contact"))
+    connection.execute(update(table).where((table.c.became == member) | (table.c.member == member)).values(**blank))
+
+
 def listed(connection: Connection, *, station: str | None, limit: int) -> list[dict[str, Any]]:
     """Return enrolments, newest first."""
     table, record = schema.enrolment, schema.record

@@ -60,6 +60,12 @@ def known(connection: Connection, name: str) -> bool:
     return found is not None and not found
 
 
+def bodies(connection: Connection) -> list[dict[str, Any]]:
+    """The newest body of every member who is not gone."""
+    rows = connection.execute(select(member.c.body).where(member.c.gone.is_(False))).scalars()
+    return [json.loads(body) for body in rows]
+
+
 def last_op(connection: Connection) -> int:
     """The newest op id; 0 before the first."""
     return int(connection.execute(select(func.coalesce(func.max(member_op.c.op), 0))).scalar_one())

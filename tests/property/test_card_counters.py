@@ -74,8 +74,8 @@ class Story:
 
     def counters(self) -> dict[bytes, int]:
         """What is stored."""
-        rows = self.till.rows("SELECT uid_index, counter FROM card WHERE counter IS NOT NULL")
-        return {row["uid_index"]: row["counter"] for row in rows}
+        rows = self.till.rows("SELECT card_id, counter FROM card WHERE counter IS NOT NULL")
+        return {row["card_id"]: row["counter"] for row in rows}
 
     def linked(self) -> list[str]:
         """The code of every link."""

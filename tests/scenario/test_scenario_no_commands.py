@@ -67,7 +67,7 @@ class Day:
         self.station.wait(lambda: reading_of(self.station).state is state, state, 20)
         self.seen.append(state)
         self.act(self.station)
-        self.station.run_for(1.0)
+        self.station.run_for(0.4)
 
     def ask(self, op: str, **args: Any) -> None:
         """A person asks, and it is done."""
@@ -108,7 +108,7 @@ class Day:
         self.now(PointState.IDLE)
         self.ask("sales.settle", sale=sale, tenders=[{"kind": "cash", "amount_minor": None, "ref": None}])
         self.now(PointState.IDLE)
-        station.forecourt.board.inject("pump-silent", POINT, for_s=12)
+        station.forecourt.board.inject("pump-silent", POINT, for_s=6)
         station.wait(lambda: station.statuses[-1][1:] == (f"point:{POINT}", False), "the pump is gone")
         self.act(station)
         station.wait(lambda: station.statuses[-1][1:] == (f"point:{POINT}", True), "it is back")

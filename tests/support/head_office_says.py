@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import Any
 
 from agent.crypto import FieldKeys, gcm_encrypt
-from agent.domain.codes.card_keys import CardEntry, CardKeys, seal
+from agent.domain.codes.card_keys import CardEntry, CardKeys, card_id, seal
 from agent.domain.identity import IndexKind, blind_index
 from agent.inbox import FromHeadOffice
 from agent.keyring import Keyring
@@ -72,9 +72,14 @@ def key_set(version: int, *keys: tuple[str, bytes, str], revoked: Sequence[tuple
     return FromHeadOffice(ports.DocumentArrived("keys", version, sha256(body).digest(), body))
 
 
+def uid_index(uid: str) -> str:
+    """The keyed index of an id."""
+    return blind_index(INDEX_KEY, IndexKind.UID, uid).hex()
+
+
 def card_entry(uid: str, key: bytes, *, random_uid: bool = False, clearance: int = 0) -> CardEntry:
     """One card that signs, as head office tells it."""
-    return CardEntry(blind_index(INDEX_KEY, IndexKind.UID, uid), key, random_uid, clearance)
+    return CardEntry(card_id(CARDS.transport, uid), key, random_uid, clearance)
 
 
 def member_with(
@@ -85,8 +90,7 @@ def member_with(
         "op": op,
         "kind": "PUT",
         "member": member_of(member),
-        "indexes": [blind_index(INDEX_KEY, IndexKind.UID, uid).hex() for uid in uids]
-        + [card.uid_index.hex() for card in cards],
+        "indexes": [uid_index(uid) for uid in uids],
         "tier": "gold",
         "growth": 0,
         "mask": f"****{member:04}",

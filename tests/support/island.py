@@ -60,7 +60,7 @@ class Island(Till):
 
     def lift(self, point: int = 1) -> None:
         """The next nozzle is lifted."""
-        self.do(lambda step: scanning.tell(step, links.NozzleLifted(point, 1, f"0:{1_000 + self.booked}")))
+        self.do(lambda step: scanning.tell(step, links.NozzleLifted(point, 1, f"0:{self.meter(point)}")))
 
     def hang(self, point: int = 1) -> None:
         """It is hung, and nothing flowed."""
@@ -98,4 +98,4 @@ def open_island() -> Iterator[Island]:
     report = verify(made.store.path)
     made.close()
     shutil.rmtree(folder)
-    assert report.findings == ()
+    assert report.findings == (), report.findings

@@ -62,7 +62,7 @@ const ORDERS = {
   type: ({ id, text }) => { elements[id].focus(); elements[id].value = text; },
   enter: () => elements.scan.fire("keydown", { key: "Enter" }),
   submit: ({ id }) => { elements[id].fire("submit"); },
-  tap: ({ number }) => { elements.tiles.children[number].fire("click"); },
+  tap: ({ id, number }) => { elements[id].children[number].fire("click"); },
   press: ({ id }) => { elements[id].fire("click"); },
 };
 

@@ -69,8 +69,8 @@ class Till:
         self.random = Random(f"till:{seed}")
         config = default_config("", islands=1)
         self.settings = station_settings(directory, config, Plan(settle=settle) if plan is None else plan)
-        self.starts = self.booked = 0
-        self.based: set[int] = set()
+        self.starts = 0
+        self.meters: dict[int, int] = {}
         self.start()
 
     def start(self) -> None:
@@ -155,20 +155,23 @@ class Till:
         put = {"op": op, "kind": "PUT", "member": member, "indexes": [], "tags": [], "tier": "", "lots": told}
         self.pipeline.handle(FromHeadOffice(ports.MembersPage(0, ({**put, "as_of": as_of, **more},))))
 
+    def meter(self, point: int = 1) -> int:
+        """What the only meter of a point shows, in 10 ml."""
+        return self.meters.get(point, 1_000)
+
     def sale(
         self, volume_ml: int = 20_000, price_milli: int = 7_850, *, point: int = 1, attendant: str | None = None
     ) -> str:
         """A fuelling that has just ended; returns its id."""
-        start, units = 1_000 + self.booked, volume_ml // 10
-        self.booked += units
+        start, units, is_first = self.meter(point), volume_ml // 10, point not in self.meters
+        self.meters[point] = start + units
         ended_ms = self.clock.wall_ms()
 
         def book(step: Step) -> str:
-            if point not in self.based:
-                self.based.add(point)
+            if is_first:
                 step.tx.memory.add_baseline(
                     {
-                        "seq": len(self.based) - 1,
+                        "seq": len(self.meters) - 1,
                         "fuelling_point": point,
                         "nozzle": 1,
                         "epoch": 0,

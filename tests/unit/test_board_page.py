@@ -120,11 +120,17 @@ def test_an_attendant_pairs_signs_in_scans_and_taps(station: BoardStation) -> No
         assert (seen["left"], seen["shakes"][-1]) == ("", [60])
         linked = seen["answer"]
         page.until(lambda seen: any(t["kind"] == "linked" for t in seen["tiles"]), "its tile turns green")
+        green = [number for number, t in enumerate(page.do("look")["tiles"]) if t["kind"] == "linked"]
+        page.do("tap", id="tiles", number=green[0])
+        page.do("tap", id="reasons", number=2)
+        page.do("press", id="remove")
+        page.until(lambda seen: "Link removed" in seen["answer"], "the link is taken away again")
         page.do("press", id="undo")
         page.until(lambda seen: seen["answer"] != linked, "it says whether that can be undone")
         page.do("press", id="leave")
         page.until(lambda seen: seen["part"] == "session", "he is signed out")
     assert station.links() == [(sale, "7")]
+    assert [told["reason"] for told in station.records("fc.sale.corrected.v1")] == ["customer_request"]
 
 
 def test_the_page_asks_again_with_the_same_scan(station: BoardStation) -> None:

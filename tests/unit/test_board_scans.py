@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from agent.board import contract
+from agent.domain.link_corrections import ATTENDANT_REASONS
 from tests.support import template
 from tests.support.board_station import CARD, BoardStation
 from tests.support.handheld import Handheld, scan_id
@@ -134,6 +136,22 @@ def test_several_sales_are_asked_about_with_what_tells_them_apart(station: Board
     assert max(choice["age_s"] for choice in sales) >= 40
     assert (picked.value["sale"], picked.value["tone"]) == (older, "good")
     assert station.links() == [(older, "H01")]
+
+
+def test_whoever_linked_corrects_once_for_each_scan_id_and_another_device_does_not(station: BoardStation) -> None:
+    """Removed with a reason from the list, asked again the first answer; a link of somebody else is for the supervisor."""
+    sale = station.sale()
+    body = {"scan_id": scan_id(), "sale": sale, "reason": "scanned_by_mistake"}
+    with station.pair("H01") as page, station.pair("H02") as other:
+        page.scan(CARD)
+        refused = other.insist("POST", "/v1/changes", {**body, "scan_id": scan_id()})
+        removed = [page.insist("POST", "/v1/changes", body).value for _ in range(2)]
+        again = page.scan(CARD, sale=sale)
+    assert refused.value["tone"] == "bad"
+    assert [told["outcome"] for told in removed] == ["REMOVED", "REMOVED"]
+    assert (again.value["sale"], again.value["tone"]) == (sale, "good")
+    assert [told["reason"] for told in station.records("fc.sale.corrected.v1")] == ["scanned_by_mistake"]
+    assert set(contract.ChangeRequest.model_json_schema()["properties"]["reason"]["enum"]) == ATTENDANT_REASONS
 
 
 def test_a_waiting_code_is_forgotten_when_the_attendant_cancels(station: BoardStation) -> None:

@@ -117,7 +117,7 @@ def test_what_is_no_request_of_ours_is_refused(station: BoardStation, text: byte
 
 
 def test_no_bytes_whatsoever_raise_anything_but_malformed() -> None:
-    """Four thousand requests with bytes changed, cut and repeated: a request, nothing yet, or Malformed."""
+    """Fifteen hundred requests with bytes changed, cut and repeated: a request, nothing yet, or Malformed."""
     random = Random(8443)
     seeds = (
         b"POST /v1/scans HTTP/1.1\r\nHost: a:1\r\nContent-Type: application/json\r\nContent-Length: 5\r\n\r\n12345",
@@ -125,7 +125,7 @@ def test_no_bytes_whatsoever_raise_anything_but_malformed() -> None:
         b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nCookie: a=b\r\n\r\n",
     )
     requests = refused = 0
-    for _ in range(4_000):
+    for _ in range(1_500):
         text = bytearray(random.choice(seeds))
         for _ in range(random.randrange(4)):
             at = random.randrange(len(text))
@@ -140,8 +140,8 @@ def test_no_bytes_whatsoever_raise_anything_but_malformed() -> None:
             refused += 1
         if talk.may_answer:
             assert talk.answer(Response(400, (), b"")).startswith(b"HTTP/1.1 400")
-    assert requests > 1_000
-    assert refused > 1_000
+    assert requests > 400
+    assert refused > 300
 
 
 def test_a_client_that_dribbles_is_hung_up_on(hasty: BoardStation) -> None:

@@ -23,7 +23,7 @@ from agent.store.pseudonyms import PseudonymTable
 from agent.store.verify import verify
 from headoffice.errors import ImportProblem
 from headoffice.ingest import keep
-from headoffice.members import import_file
+from headoffice.members import import_file, remove_member
 from headoffice.store import enrolments, members
 from headoffice.store.database import Database
 from headoffice.store.facts import Arrival
@@ -213,6 +213,19 @@ def test_a_member_imported_later_takes_the_place_of_an_enrolled_one(group: Group
     assert group.listed()[0]["became"] == MEMBER
     with pytest.raises(ImportProblem, match="merged into"):
         group.imported({"member": member, "points": 1})
+
+
+def test_a_deleted_member_leaves_nothing_in_its_enrolment(group: Group) -> None:
+    """Mask, indexes and the sealed number of an enrolment go with the member; the station forgets the mask as well."""
+    till = group.till()
+    member = enrolled(till, plate="粤B12345")
+    group.sync(till)
+    assert remove_member(group.database, member)
+    group.sync(till)
+    (row,) = group.listed()
+    assert (row["mask"], row["contact"], row["became"]) == (None, None, member)
+    assert till.rows("SELECT mask FROM enrolment UNION SELECT mask FROM member") == [{"mask": "****"}]
+    assert till.one("SELECT count(*) FROM member_index") == 0
 
 
 def test_the_phone_of_a_real_member_stays_a_conflict(group: Group) -> None:

@@ -174,7 +174,7 @@ def test_a_waiting_code_shown_at_another_reader(till: Till) -> None:
 
 
 def _fuel_waiting(step: Step, till: Till) -> None:
-    scanning.tell(step, links.NozzleLifted(1, 1, f"0:{1_000 + till.booked}"))
+    scanning.tell(step, links.NozzleLifted(1, 1, f"0:{till.meter()}"))
 
 
 @pytest.mark.parametrize(("reader", "found"), [("reader-1", []), ("reader-2", [("R8", 1)])])

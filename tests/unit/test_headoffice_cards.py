@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from agent.crypto import gcm_decrypt, gcm_encrypt
-from agent.domain.codes.card_keys import CardEntry, CardKeys, CardKeysError, seal, unseal
+from agent.domain.codes.card_keys import CardEntry, CardKeys, CardKeysError, card_id, seal, unseal
 from agent.inbox import FromHeadOffice
 from agent.keyring import Keyring
 from headoffice import cards
@@ -26,7 +26,7 @@ from headoffice.store.database import Database
 from headoffice.store.verify import verify
 from sync import ports
 from tests.support import template
-from tests.support.head_office_says import INDEX_KEY, KEYS, card_entry, member_of
+from tests.support.head_office_says import INDEX_KEY, KEYS, card_entry, member_of, uid_index
 from tests.support.headoffice_station import NOW_MS, Stream, answered, ulid
 from tests.support.station_settings import Plan
 from tests.support.sun_cards import Chip
@@ -101,8 +101,9 @@ def test_the_same_file_twice_changes_nothing_and_a_clearance_does(database: Data
     (op,) = [op for op in ops(database) if op["op"] == 2]
     keys = CardKeys.parse((folder / "keys" / CARDS_FILE).read_text())
     first, second = unseal(member_of(1), op["card_key"], keys.transport, gcm_decrypt)
-    assert first == card_entry(UID, KEY, random_uid=True, clearance=3)
-    assert (second.uid_index, second.random_uid, second.clearance) == (card_entry(OTHER, KEY).uid_index, False, 0)
+    assert first == CardEntry(card_id(keys.transport, UID), KEY, random_uid=True, clearance=3)
+    assert second.card == card_id(keys.transport, OTHER)
+    assert (second.random_uid, second.clearance) == (False, 0)
     assert len(op["indexes"]) == 3
     assert imported(database, folder, f"member,card_uid\n{member_of(1)},{UID}\n") == 1
     assert ops(database)[-1]["card_key"] is None
@@ -137,7 +138,7 @@ def test_what_is_no_card_is_refused_with_its_line(
 def test_without_key_files_only_ids_are_taken(folder: Path) -> None:
     """A folder of an earlier version: cards by id as ever, and what to do for those that sign."""
     maker = CardMaker(INDEX_KEY)
-    assert maker.read({"card_uid": [UID]}, member_of(1), "here") == ([card_entry(UID, KEY).uid_index.hex()], None)
+    assert maker.read({"card_uid": [UID]}, member_of(1), "here") == ([uid_index(UID)], None)
     for key in ("diversified", KEY.hex()):
         with pytest.raises(ImportProblem, match="there is no"):
             maker.read({"card_uid": [UID], "card_key": [key]}, member_of(1), "here")
@@ -171,10 +172,10 @@ def test_an_envelope_holds_one_to_sixteen_cards_and_is_bound_to_its_member() -> 
 def test_the_example_of_the_page_is_what_travels() -> None:
     """docs/head-office.md shows an envelope that this code makes and opens."""
     page = (Path(__file__).parents[2] / "docs" / "head-office.md").read_text("utf-8")
-    index, key = bytes.fromhex("c28f9425a11eda3a1979374f553c05a9"), bytes(range(0xA0, 0xB0))
-    assert index.hex() in page
+    card, key = card_id(bytes(range(32)), "04A1B2C3D4E580"), bytes(range(0xA0, 0xB0))
+    assert card.hex() in page
     assert key.hex() in page
-    assert f"\n{seal('567014f1b3c2a9de', [CardEntry(index, key)], bytes(range(32)), gcm_encrypt)}\n" in page
+    assert f"\n{seal('567014f1b3c2a9de', [CardEntry(card, key)], bytes(range(32)), gcm_encrypt)}\n" in page
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 
 from agent.domain.identity import AuthLevel
 from agent.domain.levels import Day, LevelLimits, redeem_limit, withheld
+from agent.domain.rules.engine import evaluate
 from agent.domain.rules.facts import (
     LEVEL_SALES,
     LEVEL_VOLUME,
@@ -17,7 +18,7 @@ from agent.domain.rules.facts import (
     Withheld,
 )
 from agent.domain.rules.verdict import Code, Evaluation, Verdict
-from tests.support.loyalty import EARN, Table, evaluate, instant, member, rules, sale
+from tests.support.loyalty import EARN, Table, instant, member, rules, sale
 
 LIMITS = LevelLimits(redeem_minor=5_000)
 POINTS: Table = {"id": "pay", "kind": "POINTS_AS_MONEY"}

@@ -95,6 +95,8 @@ def test_a_sale_is_linked_by_a_phone_that_is_keyed_in(station: tuple[Till, Path]
     till.wait(61)
     sale = till.sale()
     assert told(socket, "sales", "link", sale, "--phone", "-", keyed=PHONE)["member"]["mask"] == MASK
+    again = run(socket, "sales", "link", sale, "--phone", "-", keyed=PHONE).output
+    assert f"member {MASK}" in again
     missed = run(socket, "sales", "link", till.sale(), "--phone", "-", keyed="19912345678\n")
     assert (missed.exit_code, "19912345678" in missed.output) == (1, False)
     assert run(socket, "sales", "link", sale, "--card", "1", "--phone", "-").exit_code == 2

@@ -44,7 +44,7 @@ def night(till: Till, *, delivered: bool = True) -> None:
     if delivered:
         till.do(lambda step: step.tx.delivery.acknowledge("L", *till.store.heads()["L"]))
     till.pipeline.handle(Ticked("minute"))
-    for _ in range(6):
+    for _ in range(8):
         till.wait(1)
 
 

@@ -17,7 +17,12 @@ from agent.settings.model import ShiftSettings
 from agent.store.queries import NotFound
 from agent.store.shift_queries import ShiftQueries
 from agent.store.verify import verify
+from headoffice.ingest import ingest
+from headoffice.store import reports
+from headoffice.store.database import Database
 from tests.support import template
+from tests.support.headoffice_station import NOW_MS, Stream, answered
+from tests.support.station_settings import STATION
 from tests.support.till import OTHER, Till, lend, loyal_till
 
 HOUR_S = 3_600
@@ -161,7 +166,7 @@ def test_attendants_part_their_sales(plain: Till) -> None:
 def test_a_meter_test_and_own_use_are_not_sold(plain: Till) -> None:
     """By sale or by litres of a nozzle: they leave what was sold, and no more can leave than was booked there."""
     opened(plain)
-    tested, used, _ = plain.sale(20_000), plain.sale(5_000), plain.sale(30_000)
+    tested, used, rest = plain.sale(20_000), plain.sale(5_000), plain.sale(30_000)
     plain.settle(used)
     named: dict[str, Any] = {"sale": tested, "reason": "calibration"}
     assert not plain.ask("shift.test-return", role="attendant", **named)["ok"], "supervisors only"
@@ -175,6 +180,8 @@ def test_a_meter_test_and_own_use_are_not_sold(plain: Till) -> None:
     assert "30000 ml" in too_much["error"]
     for is_repeat in (False, True):
         assert plain.ask("shift.test-return", volume_ml=10_000, **by_litres)["data"]["repeat"] is is_repeat
+    plain.settle(rest)
+    assert not plain.ask("shift.own-use", sale=rest, reason="van")["ok"], "10 of its litres were noted without it"
     told = close(plain)["totals"]
     assert (told["sold_ml"], told["test_ml"], told["own_use_ml"]) == (20_000, 30_000, 5_000)
     assert len([r for r in plain.records("fc.audit.v1") if r["action"] == "not_sold"]) == 3
@@ -212,6 +219,16 @@ def test_a_clock_that_jumps_closes_no_shift_twice_and_loses_no_sale(plain: Till,
     close(plain, request="c-1")
     close(plain, request="c-2")
     assert [row["sold_ml"] for row in totals(plain)] == [70_000, 30_000]
+
+
+def test_a_shift_goes_on_in_a_new_incarnation(plain: Till) -> None:
+    """What a reborn database sends again counts once; the shift is closed with what was sold before and after."""
+    opened(plain)
+    plain.settle(plain.sale(10_000))
+    plain.reborn()
+    plain.sale(20_000)
+    told = close(plain)["totals"]
+    assert (told["sold_ml"], told["sales"], told["settled"]) == (30_000, 2, 1)
 
 
 def test_a_shift_lasts_over_the_change_of_the_clocks(plain: Till) -> None:
@@ -316,3 +333,40 @@ def test_a_late_link_brings_its_points_to_the_shift_in_which_it_was_made(till: T
     till.link(sale, OTHER, AuthLevel.NUMBER)
     told = close(till)["totals"]
     assert (told["points_given"] > 0, told["late_links"], told["captured"]) == (True, 1, 0)
+
+
+def test_head_office_lists_shifts_and_a_large_stations_rows_travel_in_parts(plain: Till, tmp_path: Path) -> None:
+    """Opening and closing arrive as one shift; thirty attendants fit into no one record and arrive all the same."""
+    opened(plain)
+    for number in range(30):
+        plain.sale(1_000, attendant=f"person-{number:02d}")
+    shift = close(plain)
+    opened(plain)
+    parts = [r for r in plain.records("fc.shift.v1") if r["event"] == "attendants"]
+    assert [(part["part"], part["parts"], len(part["rows"])) for part in parts] == [(1, 3, 12), (2, 3, 12), (3, 3, 6)]
+    query = "SELECT body FROM journal WHERE stream = 'L' ORDER BY seq"
+    stream = Stream(
+        station=STATION,
+        incarnation=plain.one("SELECT value FROM meta WHERE key = 'incarnation'"),
+        raws=[bytes(row["body"]) for row in plain.rows(query)],
+    )
+    shutil.copy(template.template() / "hq.db", tmp_path / "hq.db")
+    database = Database(tmp_path / "hq.db")
+    for _ in range(2):
+        ack = answered(ingest(database, stream.topic, stream.payload(1), NOW_MS))
+        assert (ack.cum, ack.rejected) == (len(stream.raws), ())
+    second, first = reports.shifts(database, station=None, limit=10)
+    database.close()
+    assert (second["number"], second["event"], second["sold_ml"]) == (2, "opened", None)
+    told = {
+        name: first[name] for name in ("shift", "event", "closed_at", "sales", "sold_ml", "gross_minor", "moved_ml")
+    }
+    assert told == {
+        "shift": shift["shift"],
+        "event": "closed",
+        "closed_at": shift["closed_at"],
+        "sales": 30,
+        "sold_ml": 30_000,
+        "gross_minor": 30 * 785,
+        "moved_ml": None,
+    }

@@ -5,7 +5,8 @@
 const WORDS = {
   "zh-CN": {
     ready: "请扫会员码", sending: "…", again: "网络不稳,正在重试…", lost: "连不上站点,请再扫一次",
-    code: "配对码(6位,请联系站长)", pair: "配对", wrong: "配对码不对", staff: "工号", pin: "密码", enter: "登录", leave: "退出", undo: "取消",
+    code: "配对码(6位,请联系站长)", pair: "配对", wrong: "配对码不对", staff: "工号", pin: "密码", enter: "登录", leave: "退出", undo: "取消", change: "更正:请扫正确的会员码,或解除关联", remove: "解除关联", back: "返回",
+    reasons: { wrong_member: "会员扫错", wrong_sale: "交易选错", customer_request: "顾客要求", scanned_by_mistake: "误扫" },
     slow: "太快了,请稍等", point: "#号枪", linked: "已关联", used: "使用中", ago: "秒前", none: "请再试一次",
     states: { Idle: "空闲", Calling: "已提枪", Authorised: "已授权", Started: "加油中", Fuelling: "加油中", Offline: "离线",
       Closed: "关闭", Inoperative: "故障", SuspendedStarted: "暂停", SuspendedFuelling: "暂停" },
@@ -13,7 +14,8 @@ const WORDS = {
   en: {
     ready: "Scan a member code", sending: "…", again: "No answer yet, trying again…", lost: "Station not reached, scan again",
     code: "Pairing code (6 digits, from the supervisor)", pair: "Pair", wrong: "Wrong code", staff: "Staff number",
-    pin: "PIN", enter: "Sign in", leave: "Sign out", undo: "Cancel", slow: "Too fast, wait a moment", point: "Point #", linked: "linked",
+    pin: "PIN", enter: "Sign in", leave: "Sign out", undo: "Cancel", change: "Correct: scan the right code, or remove the link", remove: "Remove the link", back: "Back",
+    reasons: { wrong_member: "wrong member", wrong_sale: "wrong sale", customer_request: "customer asked", scanned_by_mistake: "scanned by mistake" }, slow: "Too fast, wait a moment", point: "Point #", linked: "linked",
     used: "in use", ago: "s ago", none: "Try again",
     states: { Idle: "idle", Calling: "lifted", Authorised: "authorised", Started: "fuelling", Fuelling: "fuelling",
       Offline: "offline", Closed: "closed", Inoperative: "out of order", SuspendedStarted: "paused", SuspendedFuelling: "paused" },
@@ -25,7 +27,7 @@ const TRIES = 8, PAUSE_MS = 700, LOOK_MS = 1000, SHOWN_MS = 8000, WAIT_MS = 2500
 const ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const $ = (id) => document.getElementById(id);
 
-let station = null, words = WORDS[document.documentElement.lang] || WORDS.en, sound = null, meant = [], clearing = 0, waiting = [], busy = false;
+let station = null, words = WORDS[document.documentElement.lang] || WORDS.en, sound = null, meant = [], clearing = 0, waiting = [], busy = false, changing = null, reason = "wrong_member";
 
 function ulid() {
   let time = Date.now(), head = "";
@@ -102,7 +104,7 @@ async function work() {
   while (waiting.length) {
     const scan = waiting.shift();
     say("quiet", words.sending);
-    tell(await insist("POST", "/v1/scans", scan));
+    tell(await insist("POST", scan.reason ? "/v1/changes" : "/v1/scans", scan));
   }
   busy = false;
 }
@@ -111,7 +113,22 @@ function scanned() {
   const text = $("scan").value;
   $("scan").value = "";
   if (!text) return;
+  if (changing) return corrected(text);
   waiting.push({ scan_id: ulid(), text, fuelling_point: null, sale: null });
+  work();
+}
+
+// A green tile was tapped: its link is wrong. The next scan is the right member, or the link is removed.
+function correct(sale) {
+  changing = sale;
+  $("change").hidden = sale === null;
+  if (sale) say("quiet", words.change);
+  focus();
+}
+
+function corrected(text) {
+  waiting.push({ scan_id: ulid(), sale: changing, reason, text });
+  correct(null);
   work();
 }
 
@@ -123,13 +140,18 @@ async function tapped(choice) {
 const litres = (ml) => (ml === null ? "" : (ml / 1000).toFixed(2) + " L");
 const money = (minor) => (minor === null ? "" : (minor / 10 ** station.exponent).toFixed(station.exponent) + " " + station.currency);
 
-function tile(kind, lines, choice, wanted) {
-  const button = document.createElement("button");
-  button.type = "button";
-  button.className = kind + (wanted ? " meant" : "");
-  button.textContent = lines.filter(Boolean).join("\n");
-  button.addEventListener("click", () => tapped(choice));
-  return button;
+// A tile stays the same button as long as it stands for the same: what is under a finger must not be taken away.
+function place(tiles) {
+  const there = Array.from($("tiles").children);
+  const same = there.length === tiles.length && tiles.every((tile, n) => tile.key === there[n].key);
+  const buttons = same ? there : tiles.map(() => document.createElement("button"));
+  tiles.forEach(({ key, kind, lines, wanted, tap }, n) => {
+    const button = buttons[n], text = lines.filter(Boolean).join("\n");
+    if (!same) button.addEventListener("click", () => button.tap());
+    Object.assign(button, { type: "button", key, tap, className: kind + (wanted ? " meant" : "") });
+    if (button.textContent !== text) button.textContent = text;
+  });
+  if (!same) $("tiles").replaceChildren(...buttons);
 }
 
 function draw() {
@@ -142,20 +164,24 @@ function draw() {
     const state = words.states[point.state] || point.state;
     const choice = { fuelling_point: point.fuelling_point, sale: null, live: flows };
     const now = [title + " " + state, point.grade && "#" + point.grade, litres(point.volume_ml), money(point.amount_minor)];
-    found.push(tile(flows ? "flows" : "free", now, choice, wanted));
+    const kind = flows ? "flows" : "free";
+    found.push({ key: point.fuelling_point + kind, kind, lines: now, wanted, tap: () => tapped(choice) });
     for (const sale of point.sales) {
       const lines = [title + " #" + sale.grade, litres(sale.volume_ml), money(sale.amount_minor), sale.since_hang_up_s + " " + words.ago,
         sale.linked ? words.linked : sale.claimed_by ? words.used + " " + sale.claimed_by : ""];
       const asked = meant.some((c) => c.sale === sale.sale);
-      found.push(tile(sale.linked ? "linked" : "sale", lines, { fuelling_point: null, sale: sale.sale }, asked));
+      const tap = sale.linked ? () => correct(sale.sale) : () => tapped({ fuelling_point: null, sale: sale.sale });
+      const kind = sale.linked ? "linked" : "sale";
+      found.push({ key: sale.sale + kind, kind, lines, wanted: asked, tap });
     }
   }
-  $("tiles").replaceChildren(...found);
+  place(found);
 }
 
 function show(part) {
   for (const id of ["pairing", "session", "tiles"]) $(id).hidden = id !== part;
   $("scan").hidden = $("undo").hidden = part !== "tiles";
+  if (part !== "tiles" && changing) correct(null);
   $("leave").hidden = part !== "tiles" || !station || !station.attendant;
   focus();
 }
@@ -174,6 +200,21 @@ function label() {
   $("enter").textContent = words.enter;
   $("leave").textContent = words.leave;
   $("undo").textContent = words.undo;
+  $("remove").textContent = words.remove;
+  $("back").textContent = words.back;
+  const reasons = Object.keys(words.reasons);
+  if (!$("reasons").children.length) {
+    $("reasons").replaceChildren(...reasons.map((value) => {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.addEventListener("click", () => { reason = value; label(); });
+      return button;
+    }));
+  }
+  reasons.forEach((value, n) => {
+    $("reasons").children[n].textContent = words.reasons[value];
+    $("reasons").children[n].className = value === reason ? "meant" : "";
+  });
   $("device").textContent = station ? station.device : "";
   $("who").textContent = station && station.attendant ? station.attendant.name : "";
 }
@@ -216,6 +257,8 @@ $("session").addEventListener("submit", async (event) => {
   if (got.status === 200) say("quiet", words.ready); else tell(got);
   look();
 });
+$("remove").addEventListener("click", () => corrected(null));
+$("back").addEventListener("click", () => { correct(null); say("quiet", words.ready); });
 $("undo").addEventListener("click", async () => { say("quiet", words.sending); tell(await insist("DELETE", "/v1/choices")); });
 $("leave").addEventListener("click", async () => { await insist("DELETE", "/v1/session"); look(); });
 document.addEventListener("click", focus);

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-KEY_BYTES, TRANSPORT_BYTES, INDEX_BYTES, NONCE_BYTES = 16, 32, 16, 12
+KEY_BYTES, TRANSPORT_BYTES, ID_BYTES, NONCE_BYTES = 16, 32, 16, 12
 MAX_CLEARANCE = 127
 MAX_CARDS = 16
 """Cards of one member: their envelope has at most 743 characters."""
@@ -23,7 +23,7 @@ Cipher = Callable[[bytes, bytes, bytes, bytes], bytes]
 """AES-256-GCM one way: (key of 32 bytes, nonce of 12, data, associated data) -> data; ValueError for a wrong tag."""
 
 _ENVELOPE = "ck1."
-_ENTRY_BYTES = 1 + INDEX_BYTES + KEY_BYTES
+_ENTRY_BYTES = 1 + ID_BYTES + KEY_BYTES
 _HEX = re.compile(r"[0-9A-Fa-f]+")
 
 
@@ -58,24 +58,30 @@ class CardKeys:
 
 @dataclass(frozen=True, slots=True)
 class CardEntry:
-    """One card of a member. ``uid_index``: keyed index of its uid; ``key``: its file key; ``random_uid``: its chip
-    shows random ids. ``clearance``: how often head office has looked into it and found it in order, 0 to 127.
+    """One card of a member. ``card``: what it is known by (``card_id``); ``key``: its file key; ``random_uid``: its
+    chip shows random ids. ``clearance``: how often head office has looked into it and found it in order, 0 to 127.
     """
 
-    uid_index: bytes
+    card: bytes
     key: bytes = field(repr=False)
     random_uid: bool = False
     clearance: int = 0
 
     def __post_init__(self) -> None:
-        if (len(self.uid_index), len(self.key)) != (INDEX_BYTES, KEY_BYTES) or not 0 <= self.clearance <= MAX_CLEARANCE:
-            raise CardKeysError(
-                f"a card has an index and a key of 16 bytes, and was cleared 0 to {MAX_CLEARANCE} times"
-            )
+        if (len(self.card), len(self.key)) != (ID_BYTES, KEY_BYTES) or not 0 <= self.clearance <= MAX_CLEARANCE:
+            raise CardKeysError(f"a card has an id and a key of 16 bytes, and was cleared 0 to {MAX_CLEARANCE} times")
 
     def packed(self) -> bytes:
-        """Return its 33 bytes: clearance and kind of uid, index, key."""
-        return bytes((self.clearance << 1 | int(self.random_uid),)) + self.uid_index + self.key
+        """Return its 33 bytes: clearance and kind of uid, id, key."""
+        return bytes((self.clearance << 1 | int(self.random_uid),)) + self.card + self.key
+
+
+def card_id(transport: bytes, uid: str) -> bytes:
+    """Return what a card is known by at every station of a group, whatever key members are recognised by: 16 bytes.
+
+    ``uid``: upper-case hex. It is keyed, because an id of a chip is soon guessed.
+    """
+    return hmac.digest(_derived(transport, b"id"), uid.encode(), hashlib.sha256)[:ID_BYTES]
 
 
 def seal(member: str, cards: Sequence[CardEntry], transport: bytes, encrypt: Cipher) -> str:
@@ -108,7 +114,7 @@ def unseal(member: str, envelope: str, transport: bytes, decrypt: Cipher) -> tup
 
 
 def _entry(entry: bytes) -> CardEntry:
-    return CardEntry(entry[1 : 1 + INDEX_BYTES], entry[1 + INDEX_BYTES :], bool(entry[0] & 1), entry[0] >> 1)
+    return CardEntry(entry[1 : 1 + ID_BYTES], entry[1 + ID_BYTES :], bool(entry[0] & 1), entry[0] >> 1)
 
 
 def _about(member: str) -> bytes:

@@ -15,7 +15,7 @@ def upgrade() -> None:
     """Create the table; head office tells its cards again with the next change of their members."""
     op.create_table(
         "card",
-        sa.Column("uid_index", sa.LargeBinary(), nullable=False),
+        sa.Column("card_id", sa.LargeBinary(), nullable=False),
         sa.Column("member_ref", sa.Integer(), nullable=True),
         sa.Column("sealed_key", sa.LargeBinary(), nullable=True),
         sa.Column("key_mark", sa.LargeBinary(), nullable=True),
@@ -27,7 +27,7 @@ def upgrade() -> None:
         sa.Column("scan", sa.String(), nullable=True),
         sa.Column("gone_ms", sa.Integer(), nullable=True),
         sa.ForeignKeyConstraint(["member_ref"], ["member.ref"]),
-        sa.PrimaryKeyConstraint("uid_index"),
+        sa.PrimaryKeyConstraint("card_id"),
     )
     op.create_index("card_by_member", "card", ["member_ref"])
     op.create_index("card_by_end", "card", ["gone_ms"])
