@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -231,14 +232,15 @@ def station(till: Till, tmp_path: Path) -> Iterator[tuple[Till, Path]]:
     thread.start()
     yield till, path
     stop.set()
-    run(path, "list")
+    with socket.socket(socket.AF_UNIX) as waker:
+        waker.connect(str(path))
     thread.join()
     server.close()
 
 
-def run(socket: Path, *arguments: str) -> Any:
+def run(path: Path, *arguments: str) -> Any:
     """``forecourt fraud`` with these arguments."""
-    return CliRunner().invoke(application(), ["fraud", *arguments, "--socket", str(socket)])
+    return CliRunner().invoke(application(), ["fraud", *arguments, "--socket", str(path)])
 
 
 def test_the_command_line(station: tuple[Till, Path]) -> None:

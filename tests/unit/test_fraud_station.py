@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -200,8 +201,12 @@ def test_a_chip_nobody_knows_is_about_the_attendant(till: Till) -> None:
     """R12: where the chip names no member the alert is about who was signed in, or the reader."""
     for person in ("li", None):
         refusal = watching.Refusal(Outcome.UID_MISMATCH, "reader-1", person)
-        till.do(lambda step, refusal=refusal: watching.after_refusal(step, refusal))
+        till.do(partial(_refuse, refusal=refusal))
     assert alerts(till, "rule", "attendant") == [("R12", "li"), ("R12", "reader-1")]
+
+
+def _refuse(step: Step, refusal: watching.Refusal) -> None:
+    watching.after_refusal(step, refusal)
 
 
 def test_a_counter_that_jumps_is_a_note(till: Till) -> None:
