@@ -119,7 +119,7 @@ def walk(story: Story, steps: list[tuple[str, int, int]]) -> None:
         seen = stored
 
 
-@settings(max_examples=tries(30), deadline=None)
+@settings(max_examples=tries(20), deadline=None)
 @given(steps=STEPS)
 def test_counters_never_go_back_and_copies_never_link(steps: list[tuple[str, int, int]]) -> None:
     """No order of taps, copies, deaths and news lowers a stored counter, or lets an old message make a link."""
