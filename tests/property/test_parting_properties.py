@@ -23,7 +23,7 @@ from tests.support.loyalty_cases import dice
 from tests.support.loyalty_station import LoyaltyStation
 from tests.support.quiet import quiet_log
 
-STEPS = 12
+STEPS = 10
 NAMING = ("link", "settlement", "points_holder", "priced", "posting")
 
 

@@ -17,6 +17,8 @@ from sqlalchemy.exc import IntegrityError
 from agent.store.journal import Stamp
 from agent.store.store import Store
 from agent.store.tables import META
+from tests.support import template
+from tests.support.station_settings import STATION
 
 TOKEN = "FM1:MWGSLK/-4 987CKFRKR49*Z2C"
 PHONE = "13812345678"
@@ -30,7 +32,8 @@ CRASHES = {
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     """A new database."""
-    opened = Store(tmp_path / "station.db", station="SH-0421", random=Random(1))
+    template.copy_to(tmp_path)
+    opened = Store(tmp_path / "station.db", station=STATION, random=Random(1))
     yield opened
     opened.close()
 

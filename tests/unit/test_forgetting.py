@@ -19,6 +19,7 @@ from agent.pipeline.step import Step
 from agent.store.handheld_tables import HANDHELD_ANSWER
 from agent.store.verify import verify
 from sync import ports
+from tests.support import template
 from tests.support.backed_up import KEYS, Place
 from tests.support.canary import pieces
 from tests.support.quiet import quiet_log
@@ -34,6 +35,7 @@ INDEXES = tuple(bytes(range(start, start + 16)).hex() for start in (0x40, 0x80))
 def till(tmp_path: Path) -> Iterator[Till]:
     """A station with a member who has fuelled, among others."""
     with quiet_log():
+        template.copy_to(tmp_path)
         opened = Till(tmp_path)
         for number in range(1, 40):
             opened.member(f"{number:016x}", op=number, indexes=[f"{number:032x}"], mask=f"other {number}")

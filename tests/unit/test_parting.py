@@ -11,6 +11,7 @@ from agent.domain.retention import DAY_MS
 from agent.inbox import Ticked
 from agent.pipeline.retention import months_ms
 from agent.store.verify import verify
+from tests.support import template
 from tests.support.quiet import quiet_log
 from tests.support.till import EARN, MEMBER, OTHER, Till
 
@@ -22,6 +23,7 @@ DAY_S = DAY_MS // 1000
 def till(tmp_path: Path) -> Iterator[Till]:
     """A station whose members earn points."""
     with quiet_log():
+        template.copy_to(tmp_path)
         opened = Till(tmp_path)
         opened.rules(EARN)
         for op, member in enumerate((MEMBER, OTHER), 1):

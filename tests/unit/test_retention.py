@@ -14,6 +14,7 @@ from agent.inbox import Ticked
 from agent.pipeline import retention
 from agent.store.tables import SCAN_EVENT
 from agent.store.verify import verify
+from tests.support import template
 from tests.support.quiet import quiet_log
 from tests.support.till import MEMBER, Till
 
@@ -24,6 +25,7 @@ DAY_S = DAY_MS // 1000
 def till(tmp_path: Path) -> Iterator[Till]:
     """A station without devices whose time is the test's."""
     with quiet_log():
+        template.copy_to(tmp_path)
         opened = Till(tmp_path)
         yield opened
         opened.close()

@@ -77,6 +77,7 @@ def test_an_exchange_cut_short_at_its_end_goes_on(office: tuple[Database, Path],
 
 def test_a_station_with_the_wrong_key_raises_an_alert(tmp_path: Path) -> None:
     """Members come for a key it does not have: an alert stands that names both, until they come for its own again."""
+    template.copy_to(tmp_path)
     with quiet_log(), closing(Till(tmp_path)) as till:
 
         def told(op: int, *versions: str) -> list[str]:
