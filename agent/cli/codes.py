@@ -10,9 +10,11 @@ import re
 import secrets
 import stat
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from agent.qr import Drawing
     from agent.settings import Settings
     from agent.store.code_queries import CodeQueries
+
+T = TypeVar("T")
 
 codes = typer.Typer(help="Member codes: sign one with a key file, check one.", no_args_is_help=True)
 app.add_typer(codes, name="codes")
@@ -151,9 +155,9 @@ def _ground(
         training = training or settings.station.mode == "training"
         path = path or (None if keys else settings.store.path)
     queries = None if path is None else CodeQueries(path)
-    newest_ms = 0 if queries is None else _asked(queries, "newest_ms")
+    newest_ms = 0 if queries is None else _asked(queries.newest_ms)
     key_set = _key_set(keys, queries, training=training)
-    spent = None if queries is None else queries.is_spent
+    spent = None if queries is None else lambda key: _asked(partial(queries.is_spent, key))
     return Ground(key_set, _instant(clock, at, newest_ms), layouts, verify_ed25519, spent)
 
 
@@ -168,11 +172,11 @@ def _settings(config: Path | None) -> Settings:
         fail(f"{file} cannot be used: {failure.faults[0].problem}", hint, 2)
 
 
-def _asked(queries: CodeQueries, what: str) -> Any:
+def _asked(question: Callable[[], T]) -> T:
     import sqlite3
 
     try:
-        return getattr(queries, what)()
+        return question()
     except sqlite3.Error as failure:
         fail(f"the station's database cannot be read: {failure}", "name it with --database, or give --keys FILE", 2)
 
@@ -183,7 +187,7 @@ def _key_set(keys: Path | None, queries: CodeQueries | None, *, training: bool) 
     if keys is not None:
         document = _json(keys)
     else:
-        body = None if queries is None else _asked(queries, "key_set")
+        body = None if queries is None else _asked(queries.key_set)
         if body is None:
             return EMPTY
         document = json.loads(body)

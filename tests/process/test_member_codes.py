@@ -39,6 +39,7 @@ def test_a_station_takes_what_head_office_signs_until_it_is_revoked(site: Site) 
     site.write_config({**site.no_devices(), "readers": {reader: str(site.folder / "scanner")}})
     agent = site.start_agent()
     eventually(lambda: keys_in_force(site) == [1], WITHIN_S, "the key set is in force")
+    eventually(lambda: online(site, f"reader:{reader}"), WITHIN_S, "the scanner is listened to")
     for _ in range(2):
         wire.write(b"x" * 600 + b"\r")
     text = issued(site)
@@ -76,6 +77,11 @@ def at_head_office(site: Site, *words: str) -> None:
     """A command of head office's, in this process; it must succeed."""
     done = CliRunner().invoke(hq_codes, words, env=site.environment)
     assert done.exit_code == 0, done.output
+
+
+def online(site: Site, device: str) -> bool:
+    """Whether a device is reachable."""
+    return any(found["device"] == device and found["online"] for found in site.ask("status")["devices"])
 
 
 def keys_in_force(site: Site) -> list[int]:

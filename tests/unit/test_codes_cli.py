@@ -114,6 +114,17 @@ def test_the_stations_own_database_judges_and_is_not_written(tmp_path: Path, key
     assert (done.exit_code, told["outcome"], told["spent"], told["level"]) == (1, "REPLAYED", True, None)
 
 
+def test_a_database_of_other_software_is_told_in_two_lines(tmp_path: Path, keys: Path) -> None:
+    """A table that is not there, whichever: no traceback."""
+    template.copy_to(tmp_path)
+    database = tmp_path / "station.db"
+    with closing(sqlite3.connect(database)) as db, db:
+        db.execute("DROP TABLE spent_code")
+    options = ("--keys", keys, "--database", database, "--training", "--at", moment(GOLDEN["now"]))
+    done = run("check", GOLDEN["text"], *options)
+    assert (done.exit_code, done.stdout, len(done.stderr.splitlines())) == (2, "", 2)
+
+
 def test_a_code_that_it_signs_is_read_from_its_picture_and_accepted(tmp_path: Path, key_file: Path, keys: Path) -> None:
     """A foreign decoder reads the PNG as QR 6-M, and what it read is accepted."""
     picture, drawing = tmp_path / "code.png", tmp_path / "code.svg"
