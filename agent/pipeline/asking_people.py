@@ -97,8 +97,8 @@ def _pin(asked: Asked, key: str = "pin") -> str:
 def _set_badge(step: Step, asked: Asked, key: bytes) -> dict[str, Any]:
     staff_id = text(asked, "staff")
     if people.in_file(step, staff_id):
-        badge = people.badge_index(key, _digits(asked)).hex()
-        raise RequestRefused(f"{staff_id} {_IN_FILE}", hint=f'write badge = "{badge}" there')
+        index = people.badge_index(key, _digits(asked)).hex()
+        return {"staff": staff_id, "badge": index, "write_to": "badge of this person's [[staff]] in the configuration"}
     staff_id = _kept_here(step, asked, "")
     _give_badge(step, asked, staff_id, key)
     return {"staff": staff_id, "badge": "set"}

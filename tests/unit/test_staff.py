@@ -270,8 +270,7 @@ def answer_of_badge(till: Till) -> str:
 def test_who_stands_in_the_configuration_gets_the_badges_index_to_write_there(till: Till) -> None:
     """The station tells the keyed index, which then signs the person in."""
     two_readers(till, staff=(StaffSettings(id="sun", name="Sun"),), shift=ShiftSettings(badge_signs_in=True))
-    hint = till.ask("staff.set-badge", staff="sun", badge=BADGE)["hint"]
-    index = hint.split('"')[1]
+    index = till.ask("staff.set-badge", staff="sun", badge=BADGE)["data"]["badge"]
     configured(till, staff=(StaffSettings(id="sun", name="Sun", badge=index),))
     assert answer_of_badge(till) == "SIGNED_IN"
     assert here(till) == {"gun-1": "sun"}
