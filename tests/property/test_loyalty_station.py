@@ -94,7 +94,7 @@ class Walk:
         self._tell_members()
         for member, facts in zip(MEMBERS, TOLD, strict=True):
             self.model.enrol(member, facts)
-        self.links: dict[str, tuple[str, str]] = {}
+        self.links: dict[str, tuple[str, str, bool]] = {}
         self.last: tuple[str, Table] | None = None
 
     def _tell_members(self) -> None:
@@ -224,21 +224,21 @@ class Walk:
     def follow(self) -> None:
         """Tell the model of settlements and links that came about, in the order in which they stand on disk."""
         links = {
-            row["sale"]: (row["member"], row["level"])
+            row["sale"]: (row["member"], row["level"], bool(row["late"]))
             for row in self.station.rows(
-                "SELECT link.sale, link.level, member.id AS member FROM link JOIN member ON member.ref = link.member_ref"
-                " WHERE link.active = 1"
+                "SELECT link.sale, link.level, link.late, member.id AS member FROM link JOIN member"
+                " ON member.ref = link.member_ref WHERE link.active = 1"
             )
         }
         for sale, known in self.model.sales.items():
             if links.get(sale) != self.links.get(sale) and known.purpose is None:
-                member, level = links.get(sale, (None, "number"))
-                self.model.relink(sale, member, level, self.now_ms)
+                member, level, late = links.get(sale, (None, "number", False))
+                self.model.relink(sale, member, level, self.now_ms, late=late)
         fresh = [row for row in self._settlements() if row["sale"] not in self.model.sales]
         for row in fresh:
             fuel = self.station.rows(f"SELECT *, NULL AS product_group FROM sale WHERE id = '{row['sale']}'")[0]
-            member, level = links.get(row["sale"], (None, None))
-            told = self.model.settle(fuel, member, level, row["purpose"] or None, self.now_ms)
+            member, level, late = links.get(row["sale"], (None, None, False))
+            told = self.model.settle(fuel, member, level, row["purpose"] or None, self.now_ms, late=late)
             assert (row["net_minor"], row["discount_minor"]) == (told["net"], told["discount"])
             assert row["points_earned"] == (told["earned"] + told["bonus"])
         self.links = links

@@ -103,18 +103,31 @@ class Programme:
         return member.facts | {"id": name, "visits": member.visits, "uses": _counts(member.uses, member.amounts)}
 
     def settle(
-        self, row: Table, member: str | None, level: str | None, purpose: str | None, now_ms: int, **asked: Any
+        self,
+        row: Table,
+        member: str | None,
+        level: str | None,
+        purpose: str | None,
+        now_ms: int,
+        *,
+        late: bool = False,
+        **asked: Any,
     ) -> Table:
-        """A sale is paid; returns the answer it was settled with. ``asked``: coupons, points and leases of the case."""
+        """A sale is paid; returns the answer it was settled with. ``asked``: coupons, points and leases of the case.
+
+        ``late``: a supervisor linked it after its time, so its points wait for a review.
+        """
         answered, case = self.answer(row, member, level, purpose, **asked)
         settled = Settled(row, answered["net"], purpose=purpose, station_uses=answered["station_uses"])
         self.sales[row["id"]] = settled
         _add(self.station_uses, self.station_amounts, answered["station_uses"], 1)
         if member is not None and purpose is None:
-            self._hold(settled, member, level, answered, case, now_ms)
+            self._hold(settled, member, level, answered, case, now_ms, late=late)
         return answered
 
-    def _hold(self, settled: Settled, name: str, level: str | None, answered: Table, case: Table, now_ms: int) -> None:
+    def _hold(
+        self, settled: Settled, name: str, level: str | None, answered: Table, case: Table, now_ms: int, *, late: bool
+    ) -> None:
         """A member has the points, the visit, the growth and the counts of a sale from now on."""
         member, row = self.members[name], settled.row
         offers = {offer["id"]: offer for offer in self.document["offer"]}
@@ -132,7 +145,8 @@ class Programme:
         earned_ms = row["ended_ms"] if row["lifted_ms"] is None else row["lifted_ms"]
         kept_lot = member.purse.lots.get(row["id"])
         before = 0 if kept_lot is None else kept_lot.points
-        lot = Lot(row["id"], 0, earned_ms, row["ended_ms"] + hours * HOUR_MS, ends)
+        usable_ms = None if late else row["ended_ms"] + hours * HOUR_MS
+        lot = Lot(row["id"], 0, earned_ms, usable_ms, ends)
         today = local(now_ms, self.zone).date()
         settled.bought = member.purse.buy(
             row["id"], settled.net, kept, answered["bonus"], answered["redeemed"], lot, now_ms, today
@@ -165,14 +179,14 @@ class Programme:
             member.visits -= 1
             _add(member.uses, member.amounts, settled.uses, -1)
 
-    def relink(self, sale: str, member: str | None, level: str, now_ms: int) -> None:
+    def relink(self, sale: str, member: str | None, level: str, now_ms: int, *, late: bool = False) -> None:
         """A settled sale is given to another member or to nobody: the money stays, the points move as a whole."""
         settled = self.sales[sale]
         self._give_back(settled, 0, settled.net, now_ms)
         settled.holder = settled.bought = None
         if member is not None and settled.purpose is None:
             answered, case = self.answer(settled.row, member, level)
-            self._hold(settled, member, level, answered, case, now_ms)
+            self._hold(settled, member, level, answered, case, now_ms, late=late)
 
 
 def _counts(uses: Counter[tuple[str, str, str]], amounts: Counter[tuple[str, str, str]]) -> Counts:
