@@ -262,7 +262,7 @@ def test_a_link_is_given_by_card_by_code_or_by_a_code_read_from_input(daemon: Pa
     assert run("sales", "link", "X", "--card", "9156", "--socket", daemon).exit_code == 0
     arguments = ["sales", "link", "X", "--code", "-", "--staff", "s1", "--socket", str(daemon)]
     assert CliRunner().invoke(application(), arguments, input="FC1:TEXT\n482915\n").exit_code == 0
-    given = {"sale": "X", "card": None, "code": "FC1:TEXT", "reason": "", "staff": "s1", "pin": "482915"}
+    given = {"sale": "X", "card": None, "code": "FC1:TEXT", "phone": None, "reason": "", "staff": "s1", "pin": "482915"}
     assert ASKED[1] == ("sales.link", given)
 
 
