@@ -39,7 +39,7 @@ def _first_complaint(kind: str, invariant: str) -> str:
     raise AssertionError(f"{WITHIN} days of {kind} went by and no {invariant} was broken")
 
 
-@pytest.mark.parametrize("kind", ["crash-loop", "broker-reorders"])
+@pytest.mark.parametrize("kind", ["crash-loop", pytest.param("broker-reorders", marks=pytest.mark.long)])
 def test_the_same_seed_twice_is_the_same_day(kind: str) -> None:
     """Every event in order, and every byte journalled, are equal when a seed is lived through again."""
     seed = next(_seeds(kind))
@@ -85,6 +85,7 @@ def test_a_sale_without_a_display_that_is_not_booked_is_found(monkeypatch: pytes
     assert "python -m tests.simulation --seed" in told
 
 
+@pytest.mark.long
 def test_a_sale_over_a_replaced_meter_that_is_not_kept_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """Planted: only a base is laid when the meter is confirmed. A gap record alone excuses no missing fuelling."""
     honest = point_reset.follow
@@ -109,6 +110,7 @@ def test_an_end_total_outside_the_sales_transaction_is_found(monkeypatch: pytest
     assert _first_complaint("crash:sale.after_commit", "the day broke")
 
 
+@pytest.mark.long
 def test_an_ack_before_the_commit_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """Planted: head office acknowledges a batch whose transaction dies. The station believes it is delivered."""
     honest_take, honest = ingest._take, ingest.ingest
@@ -129,6 +131,7 @@ def test_an_ack_before_the_commit_is_found(monkeypatch: pytest.MonkeyPatch) -> N
     assert _first_complaint("crash:hq.before_commit", "")
 
 
+@pytest.mark.long
 def test_a_record_acknowledged_and_not_stored_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """Planted: head office keeps the hash of every tenth record and not the record."""
     honest = ingest.keep
