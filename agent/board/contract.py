@@ -55,6 +55,18 @@ class ChangeRequest(Body):
     text: Annotated[str, Field(min_length=1, max_length=512)] | None = None
 
 
+class EnrolmentRequest(Body):
+    """A phone number as the customer says it, and a plate: a member from now on, or found as one; ``sale`` is theirs.
+
+    ``request``: made by the device for each wish; asked again with it, it is the same member.
+    """
+
+    request: Ulid
+    phone: Annotated[str, Field(min_length=1, max_length=64)]
+    plate: Annotated[str, Field(min_length=1, max_length=16)] | None = None
+    sale: Ulid | None = None
+
+
 class PairingRequest(Body):
     """The code that ``forecourt device pair`` shows. A page gets a cookie, a native application a key to sign with."""
 
@@ -202,6 +214,7 @@ ROUTES = (
     Route("POST", "/v1/choices", "choose", "Tap a tile", Answer, ChoiceRequest, problems=CONFLICT),
     Route("DELETE", "/v1/choices", "cancel", "Forget the code that waits, or undo", Answer, problems=ALWAYS),
     Route("POST", "/v1/changes", "change", "Correct a link", Answer, ChangeRequest, problems=CONFLICT),
+    Route("POST", "/v1/enrolments", "enrol", "Enrol by phone", Answer, EnrolmentRequest, problems=CONFLICT),
     Route("POST", "/v1/claims", "claim", "Take a payable sale", Answer, ClaimRequest, problems=CONFLICT),
     Route("DELETE", "/v1/claims/{sale}", "release", "Let a sale go", Answer, problems=(*ALWAYS, 409)),
     Route("GET", "/v1/points", "points", "Fuelling points and unpaid sales", Points, problems=ALWAYS),

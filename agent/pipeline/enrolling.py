@@ -168,7 +168,8 @@ def _linked(step: Step, sale: str, member: str, person: Person, terminal: str) -
     assert row is not None, "an enrolled member is in the cache"
     by = correcting.By(person.name, person.role, "enrolled at the pump")
     try:
-        return relinking.link_to(step, sale, _credential(step, row, person, terminal), by, may_change=False)
+        who = _credential(step, row, person, terminal)
+        return relinking.link_to(step, sale, who, by, may_change=False, terminal=terminal)
     except RequestRefused as refused:
         return {"outcome": None, "message": str(refused), "hint": refused.hint, "sale": sale, "repeat": False}
 

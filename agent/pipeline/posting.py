@@ -1,4 +1,4 @@
-"""What a handheld may ask the pipeline to do: scans, tiles, claims, sessions. Each is answered after the commit.
+"""What a handheld may ask the pipeline to do: scans, tiles, claims, enrolments, sessions. Each is answered after the commit.
 
 Knows no HTTP but its status numbers. A scan said again gets its first answer; its text is kept as a keyed digest only.
 """
@@ -10,9 +10,10 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from agent.domain.answers import Tone
 from agent.domain.handheld import text_digest
-from agent.inbox import Posted
-from agent.pipeline import handhelds, people, scanning
+from agent.inbox import Person, Posted
+from agent.pipeline import enrolling, handhelds, people, scanning
 from agent.pipeline.handhelds import CallRefused
 from agent.pipeline.step import RequestRefused, Step
 
@@ -91,6 +92,27 @@ def _once(
         }
     )
     return answer
+
+
+def _enrol(step: Step, device: str, args: dict[str, Any], index_key: bytes) -> dict[str, Any]:
+    """A phone number keyed in: a new member, or one who is found by it; the sale is linked to them."""
+    sale = args["sale"]
+    _check_served(step, device, sale)
+    person = Person(_attendant(step, device) or device, "attendant")
+    wanted = enrolling.Enrolment(args["phone"], args["plate"], sale, args["request"])
+    told = enrolling.enrol(step, wanted, person, terminal=device, index_key=index_key)
+    link, member = told["link"], told["member"]
+    linked = link is not None and link["outcome"] is not None
+    return {
+        "outcome": told["outcome"],
+        "tone": (Tone.GOOD if link is None or linked else Tone.ASK).value,
+        "repeat": told["repeat"],
+        "message": told["message"] if link is None else f"{told['message']}; {link['message']}",
+        "fuelling_point": None,
+        "sale": sale if linked else None,
+        "member": {"mask": member["mask"], "tier": member["tier"] or ""},
+        "choices": [],
+    }
 
 
 def _choose(step: Step, device: str, args: dict[str, Any], _key: bytes) -> dict[str, Any]:
@@ -175,6 +197,7 @@ OPERATIONS: dict[str, Callable[[Step, str, dict[str, Any], bytes], dict[str, Any
     "choose": _choose,
     "cancel": _cancel,
     "claim": _claim,
+    "enrol": _enrol,
     "release": _release,
     "sign_in": _sign_in,
     "sign_out": _sign_out,

@@ -46,9 +46,11 @@ def link(step: Step, sale: str, text: str, by: correcting.By, key: bytes) -> dic
 
 
 def link_to(
-    step: Step, sale: str, who: links.Credential, by: correcting.By, *, may_change: bool = True
+    step: Step, sale: str, who: links.Credential, by: correcting.By, *, may_change: bool = True, terminal: str = CLI
 ) -> dict[str, Any]:
     """Link a sale to a member who was recognised; where it ``may_change`` a link, also one that has another member.
+
+    ``terminal``: where that is done; a sale in use at another one is refused.
 
     Raises RequestRefused as linking refuses.
     """
@@ -58,7 +60,7 @@ def link_to(
     if may_change and known is not None and known.link is not None:
         asked: links.LinkEvent = links.CorrectionRequested(sale, who, by.name, _role(by), by.reason)
     else:
-        asked = links.LinkRequested(sale, who, by.name, _role(by), by.reason)
+        asked = links.LinkRequested(sale, who, by.name, _role(by), by.reason, terminal=terminal)
     return answered(step, scanning.tell(step, asked))
 
 

@@ -65,6 +65,7 @@ def bodies(sale: str) -> dict[tuple[str, str], Any]:
         ("POST", "/v1/choices"): {"sale": sale},
         ("DELETE", "/v1/choices"): None,
         ("POST", "/v1/changes"): {"scan_id": scan_id(), "sale": sale, "reason": "wrong_member"},
+        ("POST", "/v1/enrolments"): {"request": scan_id(), "phone": "13812345678", "sale": sale},
         ("POST", "/v1/claims"): {"sale": sale},
         ("DELETE", f"/v1/claims/{sale}"): None,
         ("GET", "/v1/points"): None,
@@ -135,6 +136,8 @@ def _conflicts(checked: Checked, page: Handheld, elsewhere: str) -> None:
     assert checked.ask(page, "POST", "/v1/scans", {**body, "text": "two"}).status == 409
     change = {"scan_id": scan_id(), "sale": elsewhere, "reason": "wrong_sale"}
     assert checked.ask(page, "POST", "/v1/changes", change).status == 409
+    wish = {"request": scan_id(), "phone": "13812345678", "sale": elsewhere}
+    assert checked.ask(page, "POST", "/v1/enrolments", wish).status == 409
     for path in ("/v1/choices", "/v1/claims"):
         assert checked.ask(page, "POST", path, {"sale": elsewhere}).status == 409
     assert checked.ask(page, "DELETE", f"/v1/claims/{elsewhere}").status == 409

@@ -133,6 +133,26 @@ def test_an_attendant_pairs_signs_in_scans_and_taps(station: BoardStation) -> No
     assert [told["reason"] for told in station.records("fc.sale.corrected.v1")] == ["customer_request"]
 
 
+def test_a_phone_number_takes_the_place_of_a_code(station: BoardStation) -> None:
+    """Tile, phone number, ENTER: the customer is a member, and the sale whose tile was tapped is theirs."""
+    sale = station.sale(12_340)
+    with station.pair() as paired:
+        cookie = paired.cookie
+    station.settings = station.settings.model_copy(update={"staff": ()})
+    station.restart()
+    with Page(station, cookie) as page:
+        seen = page.until(lambda seen: any(t["kind"] == "sale" for t in seen["tiles"]), "it shows the sale")
+        page.do("tap", id="tiles", number=[tile["kind"] for tile in seen["tiles"]].index("sale"))
+        page.until(lambda seen: seen["tone"] == "ask", "it asks for a code")
+        assert page.do("press", id="by-phone")["focus"] == "phone"
+        page.do("type", id="phone", text="13812345678")
+        page.do("submit", id="enrolment")
+        seen = page.until(lambda seen: seen["tone"] == "good", "the customer is a member")
+        assert "138****5678" in seen["answer"]
+        assert page.do("look")["focus"] == "scan"
+    assert station.links() == [(sale, "H01")]
+
+
 def test_the_page_asks_again_with_the_same_scan(station: BoardStation) -> None:
     """A station without time is asked until it answers; the scan happens once, and the attendant sees each step."""
     with station.pair() as paired:

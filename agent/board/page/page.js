@@ -6,6 +6,7 @@ const WORDS = {
   "zh-CN": {
     ready: "请扫会员码", sending: "…", again: "网络不稳,正在重试…", lost: "连不上站点,请再扫一次",
     code: "配对码(6位,请联系站长)", pair: "配对", wrong: "配对码不对", staff: "工号", pin: "密码", enter: "登录", leave: "退出", undo: "取消", change: "更正:请扫正确的会员码,或解除关联", remove: "解除关联", back: "返回",
+    phone: "手机号", plate: "车牌(可不填)", enrol: "入会/查找",
     reasons: { wrong_member: "会员扫错", wrong_sale: "交易选错", customer_request: "顾客要求", scanned_by_mistake: "误扫" },
     slow: "太快了,请稍等", point: "#号枪", linked: "已关联", used: "使用中", ago: "秒前", none: "请再试一次",
     states: { Idle: "空闲", Calling: "已提枪", Authorised: "已授权", Started: "加油中", Fuelling: "加油中", Offline: "离线",
@@ -15,6 +16,7 @@ const WORDS = {
     ready: "Scan a member code", sending: "…", again: "No answer yet, trying again…", lost: "Station not reached, scan again",
     code: "Pairing code (6 digits, from the supervisor)", pair: "Pair", wrong: "Wrong code", staff: "Staff number",
     pin: "PIN", enter: "Sign in", leave: "Sign out", undo: "Cancel", change: "Correct: scan the right code, or remove the link", remove: "Remove the link", back: "Back",
+    phone: "Phone number", plate: "Plate (may stay empty)", enrol: "Enrol or find",
     reasons: { wrong_member: "wrong member", wrong_sale: "wrong sale", customer_request: "customer asked", scanned_by_mistake: "scanned by mistake" }, slow: "Too fast, wait a moment", point: "Point #", linked: "linked",
     used: "in use", ago: "s ago", none: "Try again",
     states: { Idle: "idle", Calling: "lifted", Authorised: "authorised", Started: "fuelling", Fuelling: "fuelling",
@@ -27,7 +29,7 @@ const TRIES = 8, PAUSE_MS = 700, LOOK_MS = 1000, SHOWN_MS = 8000, WAIT_MS = 2500
 const ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const $ = (id) => document.getElementById(id);
 
-let station = null, words = WORDS[document.documentElement.lang] || WORDS.en, sound = null, meant = [], clearing = 0, waiting = [], busy = false, changing = null, reason = "wrong_member";
+let station = null, words = WORDS[document.documentElement.lang] || WORDS.en, sound = null, meant = [], clearing = 0, waiting = [], busy = false, changing = null, reason = "wrong_member", picked = null;
 
 function ulid() {
   let time = Date.now(), head = "";
@@ -132,7 +134,24 @@ function corrected(text) {
   work();
 }
 
+// A phone number instead of a code: for the sale whose tile was tapped last, else for nobody's.
+function enter(shown) {
+  $("enrolment").hidden = !shown;
+  $("phone").value = $("plate").value = "";
+  focus();
+}
+
+async function enrolled() {
+  const phone = $("phone").value.trim(), plate = $("plate").value.trim() || null, sale = picked;
+  if (!phone) return;
+  enter(false);
+  picked = null;
+  say("quiet", words.sending);
+  tell(await insist("POST", "/v1/enrolments", { request: ulid(), phone, plate, sale }));
+}
+
 async function tapped(choice) {
+  picked = choice.sale;
   say("quiet", words.sending);
   tell(await insist("POST", "/v1/choices", choice));
 }
@@ -180,7 +199,8 @@ function draw() {
 
 function show(part) {
   for (const id of ["pairing", "session", "tiles"]) $(id).hidden = id !== part;
-  $("scan").hidden = $("undo").hidden = part !== "tiles";
+  $("scan").hidden = $("undo").hidden = $("by-phone").hidden = part !== "tiles";
+  if (part !== "tiles" && !$("enrolment").hidden) enter(false);
   if (part !== "tiles" && changing) correct(null);
   $("leave").hidden = part !== "tiles" || !station || !station.attendant;
   focus();
@@ -188,7 +208,7 @@ function show(part) {
 
 // The field that is wanted has the cursor, whatever was tapped; between id and PIN only the attendant moves it.
 function focus() {
-  const wanted = !$("tiles").hidden ? ["scan"] : !$("pairing").hidden ? ["code"] : ["staff", "pin"];
+  const wanted = !$("enrolment").hidden ? ["phone", "plate"] : !$("tiles").hidden ? ["scan"] : !$("pairing").hidden ? ["code"] : ["staff", "pin"];
   if (!wanted.some((id) => document.activeElement === $(id))) $(wanted[0]).focus({ preventScroll: true });
 }
 
@@ -201,7 +221,10 @@ function label() {
   $("leave").textContent = words.leave;
   $("undo").textContent = words.undo;
   $("remove").textContent = words.remove;
-  $("back").textContent = words.back;
+  $("back").textContent = $("not-now").textContent = words.back;
+  $("by-phone").textContent = $("phone-label").textContent = words.phone;
+  $("plate-label").textContent = words.plate;
+  $("enrol").textContent = words.enrol;
   const reasons = Object.keys(words.reasons);
   if (!$("reasons").children.length) {
     $("reasons").replaceChildren(...reasons.map((value) => {
@@ -259,6 +282,9 @@ $("session").addEventListener("submit", async (event) => {
 });
 $("remove").addEventListener("click", () => corrected(null));
 $("back").addEventListener("click", () => { correct(null); say("quiet", words.ready); });
+$("by-phone").addEventListener("click", () => enter(true));
+$("not-now").addEventListener("click", () => enter(false));
+$("enrolment").addEventListener("submit", (event) => { event.preventDefault(); enrolled(); });
 $("undo").addEventListener("click", async () => { say("quiet", words.sending); tell(await insist("DELETE", "/v1/choices")); });
 $("leave").addEventListener("click", async () => { await insist("DELETE", "/v1/session"); look(); });
 document.addEventListener("click", focus);
