@@ -1,4 +1,4 @@
-"""What a handheld may ask the pipeline to do: scans, tiles, claims, enrolments, sessions. Each is answered after the commit.
+"""What a handheld may ask the pipeline to do: scans, tiles, claims, enrolments, sessions; answered after the commit.
 
 Knows no HTTP but its status numbers. A scan said again gets its first answer; its text is kept as a keyed digest only.
 """
