@@ -50,7 +50,7 @@ test: $(VENV)/.test
 PROOFS = tests/property/test_rules_*.py tests/property/test_ledger_*.py tests/property/test_loyalty_*.py tests/property/test_lease_properties.py \
 	tests/property/test_tier_properties.py tests/process/test_kill_random.py tests/process/test_demo_station.py \
 	tests/scenario/test_scenario_hostile.py tests/scenario/test_scenario_crashes.py tests/process/test_kill_failpoints.py \
-	tests/simulation/test_simulation.py tests/property/test_shift_walks.py
+	tests/simulation/test_simulation.py tests/property/test_shift_walks.py tests/process/test_third_party_driver.py
 prove: $(VENV)/.test
 	@$(BYTECODE)
 	@.ci/packages mosquitto=mosquitto

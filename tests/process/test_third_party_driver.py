@@ -151,6 +151,7 @@ def test_a_station_without_the_package_is_told_so(tmp_path: Path) -> None:
     assert loaded(tmp_path, STATION)
 
 
+@pytest.mark.long
 def test_the_contract_says_silver_and_a_failing_vector_takes_it_away(package: Package) -> None:
     """The suite of this repository over the package's own rig and tests; then one digit of one worked example is wrong."""
     code, row = package.scale()
