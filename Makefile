@@ -43,6 +43,7 @@ demo: $(VENV)/.demo
 test: $(VENV)/.test
 	@$(BYTECODE)
 	@.ci/packages mosquitto=mosquitto age=age zstd=zstd sqlite3=sqlite3 cc=gcc cc=libc6-dev systemd-analyze=systemd $(CARD_READERS)
+	@.ci/postgresql
 	@.ci/peers
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 15 $(ARGS)
 
@@ -54,6 +55,7 @@ PROOFS = tests/property/test_rules_*.py tests/property/test_ledger_*.py tests/pr
 prove: $(VENV)/.test
 	@$(BYTECODE)
 	@.ci/packages mosquitto=mosquitto
+	@.ci/postgresql
 	FORECOURT_LONG=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --timeout 900 -m "" $(PROOFS) $(ARGS)
 
 drivers: $(VENV)/.test
@@ -85,6 +87,7 @@ simulate: $(VENV)/.test
 bench: $(VENV)/.test
 	@$(BYTECODE)
 	@.ci/packages mosquitto=mosquitto
+	@.ci/postgresql
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 mutants: $(VENV)/.test requirements/mutants.txt
