@@ -143,12 +143,22 @@ record = Table(
     _text("type"),
     _text("time", null=True),
     _text("flags"),
-    _blob("raw"),
     _big("received_ms"),
     UniqueConstraint("station", "id"),
     UniqueConstraint(*PLACE),
     Index(None, "type", "number"),
 )
+record_bytes = Table(
+    "record_bytes",
+    metadata,
+    _big("number"),
+    _big("received_ms"),
+    _blob("raw"),
+    PrimaryKeyConstraint("number", "received_ms"),
+    postgresql_partition_by="RANGE (received_ms)",
+)
+"""The bytes of ``record``: most of what grows for ever. PostgreSQL parts them by month, which no key that must be unique
+for ever could be; so the keys stay in ``record`` and its own tables, whole."""
 duplicate = Table(
     "duplicate",
     metadata,
