@@ -18,7 +18,7 @@ from sqlalchemy.util import LRUCache
 
 from headoffice.errors import DatabaseProblem
 
-SCHEMA_VERSION = "0005"
+SCHEMA_VERSION = "0011"
 """The newest migration. Written down here so that reading commands need not load the migration tool."""
 
 Transaction = Connection
@@ -62,6 +62,16 @@ class Database:
                 f"cannot open the database {location}: {error.orig}",
                 hint="check the path, the free space and that the file is a head-office database",
             ) from error
+
+    @property
+    def url(self) -> URL:
+        """Where it is; for the sessions by which several workers share it."""
+        return self._url
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether several workers, on several machines, may serve it at once: not a SQLite file."""
+        return not self._is_sqlite
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
