@@ -65,7 +65,7 @@ def server() -> Iterator[socket.socket]:
         yield listening
 
 
-def until_lost(port: Port, limit_s: float = 5.0) -> PortLost:
+def until_lost(port: Port, limit_s: float = 30.0) -> PortLost:
     """Read until ``PortLost``; fails after ``limit_s``."""
     end_s = time.monotonic() + limit_s
     while time.monotonic() < end_s:
@@ -119,7 +119,7 @@ def test_read_returns_as_soon_as_anything_is_there(terminal: Terminal) -> None:
     os.write(terminal.master, b"abc")
     began_s = time.monotonic()
     assert port.read(100, 5.0) == b"abc"
-    assert time.monotonic() - began_s < 2.0
+    assert time.monotonic() - began_s < 4.0
     assert port.read(100, 0.0) == b""
     port.close()
 
