@@ -116,7 +116,7 @@ def test_systemd_hears_ready_watchdog_and_stopping(site: Site) -> None:
     address = str(site.control.with_name("notify.sock"))
     with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as listener:
         listener.bind(address)
-        listener.settimeout(20)
+        listener.settimeout(90)
         agent = site.start_agent(ready=False, NOTIFY_SOCKET=address)
         assert listener.recv(1_000) == b"READY=1"
         assert site.answers(agent)

@@ -274,7 +274,7 @@ def test_write_waits_for_a_slow_reader(server: socket.socket) -> None:
     reader = threading.Thread(target=drain)
     reader.start()
     port.write(bytes(size))
-    reader.join(20)
+    reader.join(60)
     assert sum(received) == size
     port.close()
     peer.close()
@@ -305,6 +305,6 @@ def test_a_waiting_read_ends_soon_when_another_thread_cancels() -> None:
         waiter = threading.Thread(target=wait)
         waiter.start()
         port.cancel()
-        waiter.join(10)
+        waiter.join(60)
         assert ended
         assert isinstance(port, Cancellable)
