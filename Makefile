@@ -43,6 +43,7 @@ demo: $(VENV)/.demo
 test: $(VENV)/.test
 	@$(BYTECODE)
 	@.ci/packages mosquitto=mosquitto age=age zstd=zstd sqlite3=sqlite3 cc=gcc cc=libc6-dev systemd-analyze=systemd $(CARD_READERS)
+	@.ci/postgresql
 	@.ci/peers
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --ignore tests/architecture --durations 15 $(ARGS)
 
@@ -51,6 +52,7 @@ PROOFS = $(shell grep --recursive --files-with-matches --extended-regexp --inclu
 prove: $(VENV)/.test
 	@$(BYTECODE)
 	@.ci/packages mosquitto=mosquitto
+	@.ci/postgresql
 	FORECOURT_LONG=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --timeout 900 -m "" $(PROOFS) $(ARGS)
 
 drivers: $(VENV)/.test
@@ -82,6 +84,7 @@ simulate: $(VENV)/.test
 bench: $(VENV)/.test
 	@$(BYTECODE)
 	@.ci/packages mosquitto=mosquitto
+	@.ci/postgresql
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 mutants: $(VENV)/.test requirements/mutants.txt
