@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import queue
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 from typing import TypeVar
 
 from sync import topics
+from sync.asking import Asking
 from sync.client import Arrived, ClientEvent, ClientOptions, Kick, LinkChange, LinkUp, MqttClient, PublishSettled, Will
 from sync.delivery import (
     ApplyAck,
@@ -94,9 +95,13 @@ class StationLink:
         rng: Random,
         feed: GroupFeed | None = None,
         group: str | None = None,
+        requests: Callable[[], Sequence[Req]] = tuple,
         failpoint: Callable[[str], None] = no_failpoint,
     ) -> None:
-        """``clock``: monotonic seconds. Nothing is opened until the first step."""
+        """``clock``: monotonic seconds; ``requests``: what the station asks and nobody has answered yet.
+
+        Nothing is opened until the first step.
+        """
         assert (feed is None) == (group is None), "a feed belongs to a group"
         self._identity = identity
         self._outbox = outbox
@@ -106,6 +111,7 @@ class StationLink:
         self._rng = rng
         self._feed = feed
         self._group = group
+        self._asking = Asking(requests, rng)
         self._failpoint = failpoint
         self._connect_n = 0
         self._event_n = 0
@@ -163,6 +169,7 @@ class StationLink:
         self._act(now, self._delivery.tick(now))
         if self._feed is not None:
             self._feed_act(now, self._feed.tick(now))
+        self._ask(self._asking.tick(now))
         self._send(now)
 
     def close(self) -> None:
@@ -174,7 +181,7 @@ class StationLink:
 
     def _wait_s(self, timeout_s: float) -> float:
         now = self._clock()
-        times = [self._client.next_poll(), self._delivery.next_deadline()]
+        times = [self._client.next_poll(), self._delivery.next_deadline(), self._asking.next_deadline()]
         times.append(None if self._feed is None else self._feed.next_deadline())
         soonest = min((moment for moment in times if moment is not None), default=now + timeout_s)
         return min(timeout_s, LONGEST_WAIT_S, soonest - now)
@@ -187,9 +194,11 @@ class StationLink:
             self._act(now, self._delivery.connected(now, self._connect_n))
             if self._feed is not None:
                 self._feed_act(now, self._feed.connected(now))
+            self._ask(self._asking.connected(now))
             return
         self._batch_mids.clear()
         self._delivery.disconnected()
+        self._asking.disconnected()
         if self._feed is not None:
             self._feed.disconnected()
         self._inbox.deliver(Disconnected(change.reason))
@@ -219,8 +228,15 @@ class StationLink:
             self._welcome(now, _read(event, Welcome))
         elif where.name == "down/ack":
             self._act(now, self._delivery.ack(now, _read(event, Ack)))
-        elif where.name == "down/res" and self._feed is not None:
-            self._feed_act(now, self._feed.answer(now, _read(event, Res)))
+        elif where.name == "down/res":
+            self._answered(now, _read(event, Res))
+
+    def _answered(self, now: float, res: Res) -> None:
+        answered = self._asking.answer(now, res)
+        if answered is not None:
+            self._inbox.deliver(answered)
+        elif self._feed is not None:
+            self._feed_act(now, self._feed.answer(now, res))
 
     def _group_message(self, now: float, where: topics.GroupTopic, event: Arrived) -> None:
         if self._feed is None or where.group != self._group:
@@ -261,6 +277,10 @@ class StationLink:
                 self._publish(now, "up/req", output)
             else:
                 self._inbox.deliver(output)
+
+    def _ask(self, requests: Iterable[Req]) -> None:
+        for req in requests:
+            self._publish(self._clock(), "up/req", req)
 
     def _send(self, now: float) -> None:
         for _ in range(MAX_BATCHES_PER_STEP):
