@@ -135,6 +135,13 @@ class HeadSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class CommandCame:
+    """A command of head office as it arrived; nothing of it was looked at. ``jws``: what is said to be signed."""
+
+    jws: str
+
+
+@dataclass(frozen=True, slots=True)
 class SyncTrouble:
     """Something a person should see; noise is told once per kind and hour. ``evidence``: texts and numbers."""
 
@@ -157,6 +164,7 @@ LinkEvent = (
     | MembersPage
     | DocumentArrived
     | HeadSeen
+    | CommandCame
     | SyncTrouble
     | Stopped
 )
