@@ -145,6 +145,13 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
+class CommandCame:
+    """A command of head office as it arrived; nothing of it was looked at. ``jws``: what is said to be signed."""
+
+    jws: str
+
+
+@dataclass(frozen=True, slots=True)
 class SyncTrouble:
     """Something a person should see; noise is told once per kind and hour. ``evidence``: texts and numbers."""
 
@@ -168,6 +175,7 @@ LinkEvent = (
     | DocumentArrived
     | HeadSeen
     | Answered
+    | CommandCame
     | SyncTrouble
     | Stopped
 )

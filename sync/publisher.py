@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import queue
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from random import Random
@@ -37,9 +38,10 @@ from sync.envelope import (
 )
 from sync.group import MembersDelta
 from sync.messages import STREAMS, Ack, Batch, Hello, Message, Welcome
-from sync.notices import Head, HoState, Req, Res, State
+from sync.notices import Command, Head, HoState, Req, Res, State
 from sync.ports import (
     AckAccepted,
+    CommandCame,
     Connected,
     Disconnected,
     Inbox,
@@ -56,6 +58,7 @@ M = TypeVar("M", bound=Message)
 MAX_EVENTS = 256  # waiting MQTT events; a full queue slows the broker's sending, it does not grow
 MAX_EVENTS_PER_STEP = 64  # so that timeouts and live records are looked at between floods
 MAX_BATCHES_PER_STEP = 12  # three streams of four batches
+MAX_WAITING = 64  # messages of the pipeline that wait for a connection; the oldest goes first, its asker asks again
 TROUBLE_EVERY_S = 3_600.0
 LONGEST_WAIT_S = 1.0  # the heads of the outbox are looked at this often even if nobody wakes us
 
@@ -117,6 +120,7 @@ class StationLink:
         self._event_n = 0
         self._batch_mids: set[int] = set()
         self._told: dict[str, float] = {}
+        self._waiting: deque[tuple[str, Message]] = deque(maxlen=MAX_WAITING)
         self._events: queue.Queue[ClientEvent] = queue.Queue(MAX_EVENTS)
         self._client = MqttClient(_completed(client_options, identity, group, self._lost_will), self._events, rng)
         self._delivery = Delivery(
@@ -141,6 +145,14 @@ class StationLink:
         """The journal grew or the pipeline persisted something. May be called from any thread; never blocks."""
         with contextlib.suppress(queue.Full):  # a full queue is reason enough to run
             self._events.put_nowait(Kick(0))
+
+    def tell(self, name: str, message: Message) -> None:
+        """Publish a message as soon as there is a connection; ``name``: its topic, as ``up/result``. Any thread.
+
+        Kept in memory only, and a broker may lose it: who needs it to arrive asks or tells again.
+        """
+        self._waiting.append((name, message))
+        self.wake()
 
     def run_once(self, timeout_s: float = LONGEST_WAIT_S) -> None:
         """Wait for the next event, timeout or wake-up, at most ``timeout_s``, then take one step."""
@@ -170,6 +182,8 @@ class StationLink:
         if self._feed is not None:
             self._feed_act(now, self._feed.tick(now))
         self._ask(self._asking.tick(now))
+        while self._client.connected and self._waiting:
+            self._publish(now, *self._waiting.popleft())
         self._send(now)
 
     def close(self) -> None:
@@ -228,6 +242,8 @@ class StationLink:
             self._welcome(now, _read(event, Welcome))
         elif where.name == "down/ack":
             self._act(now, self._delivery.ack(now, _read(event, Ack)))
+        elif where.name == "down/cmd":
+            self._inbox.deliver(CommandCame(_read(event, Command).jws))
         elif where.name == "down/res":
             self._answered(now, _read(event, Res))
 

@@ -18,6 +18,7 @@ from agent.store.alerts import AlertTable
 from agent.store.cards import CardTable
 from agent.store.claims import ClaimTable
 from agent.store.codes import CodeTable
+from agent.store.commands import CommandTable
 from agent.store.delivery import DeliveryTable
 from agent.store.engine import BEGIN, BUSY_TIMEOUT_MS, writer_engine
 from agent.store.enrolments import EnrolmentTable
@@ -57,6 +58,7 @@ class Tx:
         self.gauges = GaugeTable(connection)
         self.claims = ClaimTable(connection)
         self.codes = CodeTable(connection)
+        self.commands = CommandTable(connection)
         self.handhelds = HandheldTable(connection)
         self.enrolments = EnrolmentTable(connection)
         self.people = PeopleTable(connection)
