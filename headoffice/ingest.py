@@ -66,10 +66,14 @@ def ingest(database: Database, topic: StationTopic, payload: bytes, received_ms:
         return None
     key = StreamKey(topic.station, batch.incarnation, batch.stream)
     judged = judge_batch(batch)
-    with database.write() as connection:
+
+    def take(connection: Transaction) -> Ack:
         presence.heard(connection, key.station, received_ms, incarnation=key.incarnation, install_id=batch.install_id)
         ack = _take(connection, key, batch, judged, received_ms)
         failpoint("hq.before_commit")
+        return ack
+
+    ack = database.transact(take)
     failpoint("hq.after_commit")
     return ack
 

@@ -13,7 +13,8 @@ from headoffice.documents import HEAD_RENEW_MS, KEYS, RULES, current_head
 from headoffice.hello import answer_hello, take_state
 from headoffice.ingest import ingest, unasked
 from headoffice.keys import Keys
-from headoffice.requests import PAGE_OPS_BYTES, answer_request
+from headoffice.requests import answer_request
+from headoffice.requests_members import PAGE_OPS_BYTES
 from headoffice.store import documents, members
 from headoffice.store.alerts import raise_own_alert
 from headoffice.store.database import Database
@@ -75,7 +76,7 @@ class Service:
         if topic.name == "up/hello":
             return self._answer(topic, "down/welcome", answer_hello(self._database, topic, payload, now_ms), now_ms)
         if topic.name == "up/req":
-            res = answer_request(self._database, topic, payload, now_ms, self._keys.index_versions)
+            res = answer_request(self._database, topic, payload, now_ms, self._keys)
             return self._answer(topic, "down/res", res, now_ms)
         if topic.name == "up/state":
             take_state(self._database, topic, payload, now_ms)

@@ -17,7 +17,6 @@ from headoffice.cli.options import (
     JsonOption,
     KeysOption,
     StateOption,
-    database_location,
     keys_folder,
     open_database,
 )
@@ -85,7 +84,7 @@ def serve(
         if as_json:
             show_json({"event": "connected", "broker": where, "group": group})
         else:
-            typer.echo(f"serving group {group} at {where}, database {database_location(database, state)}")
+            typer.echo(f"serving group {group} at {where}, database {opened.name}")
 
     def work(stop: threading.Event) -> None:
         with closing(open_database(database, state)) as own:
