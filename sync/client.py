@@ -27,7 +27,8 @@ MAX_MQTT_QUEUED = 64  # beyond it `publish` says no: the journal is the queue, n
 MAX_ENQUEUE_WAIT_S = 5.0  # a full event queue slows the network loop this long, then a message is dropped and counted
 ENQUEUE_SLICE_S = 0.1  # so that closing is noticed while waiting
 STABLE_AFTER_S = 30.0  # a connection that lived this long starts the next back-off from the beginning
-TAKEOVER_WITHIN_S = 60.0  # W-33: two takeovers within this time ...
+MAX_TAKEOVERS = 2  # W-33: so many takeovers ...
+TAKEOVER_WITHIN_S = 60.0  # ... within this time ...
 TAKEOVER_PAUSE_S = 60.0  # ... are answered by staying away this long
 LOOP_STOP_WAIT_S = 1.0  # the loop ends as soon as its socket is gone; a hung one is a daemon thread and left behind
 _SESSION_TAKEN_OVER = 142
@@ -261,6 +262,7 @@ class MqttClient:
                 clean_start=paho.MQTT_CLEAN_START_FIRST_ONLY,
             )
         except OSError as error:
+            self._takeovers.clear()
             self._fail(now, *_reason_of(error))
             return
         self._paho = client
@@ -378,9 +380,22 @@ class MqttClient:
     def _closed(self, now: float, reason: str) -> None:
         if self._stage == "connecting" and self._answers.connack is None and self._older(now):
             return
-        if reason == "session_taken_over":
-            self._takeovers = [moment for moment in self._takeovers if now < moment + TAKEOVER_WITHIN_S] + [now]
-        self._fail(now, reason)
+        self._fail(now, reason, at_least_s=self._gives_way_s(now, reason))
+
+    def _gives_way_s(self, now: float, reason: str) -> float:
+        """How long to stay away for another client of our name, who must have its turn as well.
+
+        Only MQTT 5 has a word for a takeover, and mosquitto up to 2.0.11 just shuts the connection all the same. So a
+        working one that is shut counts too, unless the broker turns out to be gone; but a guess costs no more than the
+        longest pause anyway.
+        """
+        is_named = reason == "session_taken_over"
+        if not is_named and not (reason == "closed" and self._stage == "up"):
+            return 0.0
+        self._takeovers = [moment for moment in self._takeovers if now < moment + TAKEOVER_WITHIN_S] + [now]
+        if len(self._takeovers) < MAX_TAKEOVERS:
+            return 0.0
+        return TAKEOVER_PAUSE_S if is_named else min(TAKEOVER_PAUSE_S, self._options.backoff_cap_s)
 
     def _older(self, now: float) -> bool:
         """Ask again with MQTT 3.1.1 at once, unless that was it."""
@@ -415,7 +430,7 @@ class MqttClient:
         name = "MQTT 5" if self._protocol == MQTTProtocolVersion.MQTTv5 else "MQTT 3.1.1"
         self._changes.append(LinkUp(self.generation, name))
 
-    def _fail(self, now: float, reason: str, detail: str = "") -> None:
+    def _fail(self, now: float, reason: str, detail: str = "", *, at_least_s: float = 0.0) -> None:
         if self._up_since is not None and now >= self._up_since + STABLE_AFTER_S:
             self._attempts = 0
         self._up_since = None
@@ -424,10 +439,8 @@ class MqttClient:
         delay = connect_delay_s(
             self._attempts, self._options.backoff_low_s, self._options.backoff_cap_s, self._rng.random()
         )
-        if reason == "session_taken_over" and len(self._takeovers) >= 2:
-            delay = max(delay, TAKEOVER_PAUSE_S)
         self._attempts += 1
-        self._next_attempt = now + delay
+        self._next_attempt = now + max(delay, at_least_s)
         self._changes.append(LinkDown(self.generation, reason, detail))
 
     def _tear_down(self, *, politely: bool = False) -> None:

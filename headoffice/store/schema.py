@@ -92,6 +92,9 @@ station = Table(
     _text("state", null=True),
     _text("hello", null=True),
     _big("hello_ms", null=True),
+    _text("holder", null=True),
+    _text("profile", null=True),
+    _big("profile_ms", null=True),
 )
 install = Table(
     "install",
