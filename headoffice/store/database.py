@@ -19,7 +19,7 @@ from sqlalchemy.util import LRUCache
 from headoffice.errors import DatabaseAway, DatabaseProblem, HeadOfficeError
 from headoffice.store import postgresql, sqlite
 
-SCHEMA_VERSION = "0010"
+SCHEMA_VERSION = "0014"
 """The newest migration. Written down here so that reading commands need not load the migration tool."""
 
 Transaction = Connection
@@ -74,6 +74,16 @@ class Database:
                 f"cannot open the database {self.name}: {error.orig}",
                 hint="check the path, the free space and that it is a head-office database",
             ) from error
+
+    @property
+    def url(self) -> URL:
+        """Where it is; for the sessions by which several workers share it."""
+        return self._url
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether several workers, on several machines, may serve it at once: not a SQLite file."""
+        return not self._is_sqlite
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
