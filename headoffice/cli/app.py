@@ -74,6 +74,7 @@ def verify(database: DatabaseOption = None, state: StateOption = None, as_json: 
                 "verified": not found.findings,
                 "chains": found.chains,
                 "records": found.records,
+                "dropped": found.dropped,
                 "findings": list(found.findings),
             }
         )
@@ -82,6 +83,8 @@ def verify(database: DatabaseOption = None, state: StateOption = None, as_json: 
             print(finding)
         word = "verified" if not found.findings else "NOT verified"
         print(f"{word}: {found.records} records in {found.chains} chains, {len(found.findings)} findings")
+        if found.dropped:
+            print(f"{found.dropped} records were not recomputed: their months were dropped")
     if found.findings:
         raise typer.Exit(1)
 

@@ -122,7 +122,7 @@ class Database:
         raise AssertionError("the last try returns or raises")
 
     def make_room(self, at_ms: int) -> None:
-        """See to it that records received at ``at_ms`` have a place, and those of the next month; cheap when asked again.
+        """See to it that what is received at ``at_ms`` has a place, and in the next month; cheap when asked again.
 
         Raises what ``write()`` raises.
         """

@@ -49,6 +49,11 @@ def first_of(table: Table, column: str, *keys: str) -> Select[Any]:
     return select(table.c[column]).where(*(table.c[key] == bindparam(key) for key in keys)).limit(1)
 
 
+def storable(text: str) -> str:
+    """Return what somebody sent as a text that every database takes: no NUL, no half of a pair."""
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+
+
 metadata = MetaData(naming_convention=NAMING)
 
 
@@ -160,8 +165,8 @@ record_bytes = Table(
     PrimaryKeyConstraint("number", "received_ms"),
     postgresql_partition_by="RANGE (received_ms)",
 )
-"""The bytes of ``record``: most of what grows for ever. PostgreSQL parts them by month, which no key that must be unique
-for ever could be; so the keys stay in ``record`` and its own tables, whole."""
+"""The bytes of ``record``, most of what grows for ever: PostgreSQL parts them by month. A key that must be unique for
+ever cannot be parted; so the keys stay whole, in ``record`` and the tables drawn from it."""
 duplicate = Table(
     "duplicate",
     metadata,
