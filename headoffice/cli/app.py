@@ -15,6 +15,7 @@ from agent import crashes
 from agent.domain.redaction import redact
 from headoffice.cli import acting, handing, listing
 from headoffice.cli.codes import codes
+from headoffice.cli.fleet import fleet
 from headoffice.cli.options import DatabaseOption, JsonOption, StateOption, open_database
 from headoffice.cli.output import show_json
 from headoffice.errors import HeadOfficeError
@@ -55,6 +56,7 @@ stations.callback()(listing.stations)
 stations.command("unfence")(acting.stations_unfence)
 dead_letters.command("list")(listing.dead_letters)
 dead_letters.command("replay")(acting.dead_letters_replay)
+app.command("fleet")(fleet)
 app.command("workers")(listing.workers)
 app.command("sales")(listing.sales)
 app.command("alerts")(listing.alerts)
