@@ -103,7 +103,8 @@ class Memory:
     scan that lower prices were looked up for last. ``privacy``: ``None`` until it was first looked for.
     ``scrub``: something was erased, and the database's log may still hold it, as after every start.
     ``index_version``: what the key is called that members are recognised with.
-    ``refused_ms``: when a kind of bad order was last put on record, monotonic. ``locked``: until when wrong PINs lock a person out, monotonic.
+    ``refused_ms``: when a kind of bad order was last put on record, monotonic.
+    ``locked``: until when wrong PINs lock a person out, monotonic.
     ``shift_since_ms``: when the open shift was opened.
     """
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from agent.pipeline import alerting, leasing, snapshots, pricing, relinking, rulebook
+from agent.pipeline import alerting, leasing, pricing, relinking, rulebook, snapshots
 from agent.pipeline.step import RequestRefused, Step
 from agent.store.sales import Row
 from agent.store.spending import BUDGET, POINTS

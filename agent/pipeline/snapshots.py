@@ -1,4 +1,4 @@
-"""What the station tells of itself when head office asks: how it stands, and for a diagnosis what is not as it should be.
+"""What the station tells of itself when head office asks: how it stands, and for a diagnosis what is not well.
 
 Bounded lists, no paths, no numbers of people, nothing of a customer. Reads what is committed and what is live.
 """
@@ -42,11 +42,14 @@ def snapshot(step: Step) -> dict[str, Any]:
         },
         "keys_version": step.memory.keys.version,
         "member_op": int(step.tx.memory.meta("member_op") or "0"),
-        "streams": {
-            name: {"last_seq": at["last_seq"], "acked": at["acked"]} for name, at in asked.streams().items()
-        },
+        "streams": {name: {"last_seq": at["last_seq"], "acked": at["acked"]} for name, at in asked.streams().items()},
         "meters": [
-            {"fuelling_point": number, "nozzle": m.nozzle, "grade": _grade(step, number, m.nozzle), "totalizer": str(m.total)}
+            {
+                "fuelling_point": number,
+                "nozzle": m.nozzle,
+                "grade": _grade(step, number, m.nozzle),
+                "totalizer": str(m.total),
+            }
             for number, point in sorted(step.memory.points.items())
             for m in point.durable.meters
         ],

@@ -169,7 +169,9 @@ class MemoryTable:
     def waiting_documents(self, kind: str, above: int) -> list[int]:
         """Return the versions that are kept and not in force yet, newer than ``above``."""
         waits = (DOCUMENT.c.kind == kind) & _WAITS & (DOCUMENT.c.version > above)
-        return list(self._connection.execute(select(DOCUMENT.c.version).where(waits).order_by(DOCUMENT.c.version)).scalars())
+        return list(
+            self._connection.execute(select(DOCUMENT.c.version).where(waits).order_by(DOCUMENT.c.version)).scalars()
+        )
 
     def has_document(self, kind: str, digest: str) -> bool:
         """Return whether a document with this hash is kept."""

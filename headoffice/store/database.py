@@ -18,7 +18,7 @@ from sqlalchemy.util import LRUCache
 
 from headoffice.errors import DatabaseProblem
 
-SCHEMA_VERSION = "0005"
+SCHEMA_VERSION = "0012"
 """The newest migration. Written down here so that reading commands need not load the migration tool."""
 
 Transaction = Connection

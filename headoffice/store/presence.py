@@ -49,6 +49,12 @@ def heard(
         )
 
 
+def is_known(connection: Connection, station: str) -> bool:
+    """Whether a station was ever heard."""
+    table = schema.station
+    return connection.execute(select(table.c.station).where(table.c.station == station)).first() is not None
+
+
 def live_rival(connection: Connection, station: str, incarnation: str, install_id: str, now_ms: int) -> str | None:
     """Return another installation of the same incarnation that is live and was seen earlier; None if there is none."""
     table = schema.install

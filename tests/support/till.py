@@ -89,7 +89,9 @@ class Till:
             live=LiveBoard(started_ms=self.clock.wall_ms()),
             index_key=INDEX_KEY,
             capabilities={},
-            outlets=Outlets(lambda _command: None, lambda: None, publish=lambda name, told: self.told.append((name, told))),
+            outlets=Outlets(
+                lambda _command: None, lambda: None, publish=lambda name, told: self.told.append((name, told))
+            ),
             pinned=self.pinned,
             keys=self.keys,
         )

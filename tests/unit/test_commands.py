@@ -123,7 +123,11 @@ def test_a_command_that_comes_too_early_is_done_when_its_time_has_come(till: Til
     [
         ("run_shell", {"line": "reboot"}, "unknown_kind"),
         ("set_price", {"grade": "92", "unit_price_milli": 0, "effective_at": "2026-01-05T06:00:00.000Z"}, "bad_args"),
-        ("set_price", {"grade": "92", "unit_price_milli": 7_000, "effective_at": "2026-13-05T06:00:00.000Z"}, "bad_args"),
+        (
+            "set_price",
+            {"grade": "92", "unit_price_milli": 7_000, "effective_at": "2026-13-05T06:00:00.000Z"},
+            "bad_args",
+        ),
         ("reload_rules", {"path": "/etc/passwd"}, "bad_args"),
         ("close_out_leases", {"which": "all", "name": "x"}, "bad_args"),
         ("close_out_leases", {"which": "lease", "name": None}, "bad_args"),
@@ -221,11 +225,11 @@ def test_head_office_corrects_a_link(till: Till) -> None:
     given = claims(till, "correct_link", 1, args={"sale": sale, "member": OTHER, "reason": "complaint 7"})
     told = order(till, given)
     assert told is not None
-    assert (told.status, told.data["outcome"]) == ("done", "corrected")
+    assert (told.status, told.data["outcome"]) == ("done", "CORRECTED")
     assert order(till, given) == told
     taken = order(till, claims(till, "correct_link", 2, args={"sale": sale, "member": None, "reason": "no card"}))
     assert taken is not None
-    assert taken.data["outcome"] == "removed"
+    assert taken.data["outcome"] == "REMOVED"
     by = [(r["by"], r["role"], r["reason"]) for r in till.records("fc.sale.corrected.v1") if r["what"] == "link"]
     assert by == [("head-office", "head_office", "complaint 7"), ("head-office", "head_office", "no card")]
     assert "member" not in json.loads(till.rows("SELECT args FROM command")[0]["args"])
@@ -245,7 +249,11 @@ def test_what_the_station_tells_of_itself_has_its_shape_and_nothing_secret(till:
         assert str(till.directory) not in text
         assert MEMBER not in text
     assert told is not None
-    assert (told.data["streams"]["L"]["acked"], told.data["rules"]["version"], told.data["unsettled_sales"]) == (0, 1, 1)
+    assert (told.data["streams"]["L"]["acked"], told.data["rules"]["version"], told.data["unsettled_sales"]) == (
+        0,
+        1,
+        1,
+    )
 
 
 def test_rules_are_looked_at_again_and_dead_letters_leave_the_screen(till: Till) -> None:
