@@ -177,6 +177,7 @@ class Uplink:
             rng=rng,
             feed=feed,
             group=None if feed is None else station.group,
+            requests=self._outbox.requests,
             failpoint=failpoint,
         )
 

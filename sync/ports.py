@@ -135,6 +135,16 @@ class HeadSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class Answered:
+    """Head office answered one of the station's own requests. ``status``: ok, refused or error; may come twice."""
+
+    req_id: str
+    status: str
+    reason: str | None
+    body: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class CommandCame:
     """A command of head office as it arrived; nothing of it was looked at. ``jws``: what is said to be signed."""
 
@@ -164,6 +174,7 @@ LinkEvent = (
     | MembersPage
     | DocumentArrived
     | HeadSeen
+    | Answered
     | CommandCame
     | SyncTrouble
     | Stopped

@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import queue
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 from typing import TypeVar
 
 from sync import topics
+from sync.asking import Asking
 from sync.client import Arrived, ClientEvent, ClientOptions, Kick, LinkChange, LinkUp, MqttClient, PublishSettled, Will
 from sync.delivery import (
     ApplyAck,
@@ -97,9 +98,13 @@ class StationLink:
         rng: Random,
         feed: GroupFeed | None = None,
         group: str | None = None,
+        requests: Callable[[], Sequence[Req]] = tuple,
         failpoint: Callable[[str], None] = no_failpoint,
     ) -> None:
-        """``clock``: monotonic seconds. Nothing is opened until the first step."""
+        """``clock``: monotonic seconds; ``requests``: what the station asks and nobody has answered yet.
+
+        Nothing is opened until the first step.
+        """
         assert (feed is None) == (group is None), "a feed belongs to a group"
         self._identity = identity
         self._outbox = outbox
@@ -109,6 +114,7 @@ class StationLink:
         self._rng = rng
         self._feed = feed
         self._group = group
+        self._asking = Asking(requests, rng)
         self._failpoint = failpoint
         self._connect_n = 0
         self._event_n = 0
@@ -175,6 +181,7 @@ class StationLink:
         self._act(now, self._delivery.tick(now))
         if self._feed is not None:
             self._feed_act(now, self._feed.tick(now))
+        self._ask(self._asking.tick(now))
         while self._client.connected and self._waiting:
             self._publish(now, *self._waiting.popleft())
         self._send(now)
@@ -188,7 +195,7 @@ class StationLink:
 
     def _wait_s(self, timeout_s: float) -> float:
         now = self._clock()
-        times = [self._client.next_poll(), self._delivery.next_deadline()]
+        times = [self._client.next_poll(), self._delivery.next_deadline(), self._asking.next_deadline()]
         times.append(None if self._feed is None else self._feed.next_deadline())
         soonest = min((moment for moment in times if moment is not None), default=now + timeout_s)
         return min(timeout_s, LONGEST_WAIT_S, soonest - now)
@@ -201,9 +208,11 @@ class StationLink:
             self._act(now, self._delivery.connected(now, self._connect_n))
             if self._feed is not None:
                 self._feed_act(now, self._feed.connected(now))
+            self._ask(self._asking.connected(now))
             return
         self._batch_mids.clear()
         self._delivery.disconnected()
+        self._asking.disconnected()
         if self._feed is not None:
             self._feed.disconnected()
         self._inbox.deliver(Disconnected(change.reason))
@@ -235,8 +244,15 @@ class StationLink:
             self._act(now, self._delivery.ack(now, _read(event, Ack)))
         elif where.name == "down/cmd":
             self._inbox.deliver(CommandCame(_read(event, Command).jws))
-        elif where.name == "down/res" and self._feed is not None:
-            self._feed_act(now, self._feed.answer(now, _read(event, Res)))
+        elif where.name == "down/res":
+            self._answered(now, _read(event, Res))
+
+    def _answered(self, now: float, res: Res) -> None:
+        answered = self._asking.answer(now, res)
+        if answered is not None:
+            self._inbox.deliver(answered)
+        elif self._feed is not None:
+            self._feed_act(now, self._feed.answer(now, res))
 
     def _group_message(self, now: float, where: topics.GroupTopic, event: Arrived) -> None:
         if self._feed is None or where.group != self._group:
@@ -277,6 +293,10 @@ class StationLink:
                 self._publish(now, "up/req", output)
             else:
                 self._inbox.deliver(output)
+
+    def _ask(self, requests: Iterable[Req]) -> None:
+        for req in requests:
+            self._publish(self._clock(), "up/req", req)
 
     def _send(self, now: float) -> None:
         for _ in range(MAX_BATCHES_PER_STEP):

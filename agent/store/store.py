@@ -33,6 +33,7 @@ from agent.store.migrate import upgrade
 from agent.store.people import PeopleTable
 from agent.store.prepared import Prepared, raw
 from agent.store.rebirth import IncarnationTable, running_generation
+from agent.store.requests import RequestTable
 from agent.store.sales import UNSETTLED, SaleTable
 from agent.store.shifts import ShiftTable
 from agent.store.spending import CouponTable, LeaseTable, QuoteTable
@@ -69,6 +70,7 @@ class Tx:
         self.coupons = CouponTable(connection)
         self.quotes = QuoteTable(connection)
         self.fraud = FraudTable(connection)
+        self.requests = RequestTable(connection)
 
     def restamp(self, stamp: journal.Stamp) -> None:
         """What is written from here on happens at ``stamp``."""
