@@ -16,6 +16,7 @@ from agent.domain.redaction import redact
 from headoffice.cli import acting, handing, listing
 from headoffice.cli.codes import codes
 from headoffice.cli.fleet import fleet
+from headoffice.cli.commands import command
 from headoffice.cli.options import DatabaseOption, JsonOption, StateOption, open_database
 from headoffice.cli.output import show_json
 from headoffice.errors import HeadOfficeError
@@ -37,6 +38,7 @@ for name, group in (
     ("members", members),
     ("rules", rules),
     ("codes", codes),
+    ("command", command),
     ("coupons", coupons),
     ("stations", stations),
     ("dead-letters", dead_letters),

@@ -50,6 +50,12 @@ def heard(
         )
 
 
+def is_known(connection: Connection, station: str) -> bool:
+    """Whether a station was ever heard."""
+    table = schema.station
+    return connection.execute(select(table.c.station).where(table.c.station == station)).first() is not None
+
+
 def holder(connection: Connection, station: str) -> str | None:
     """Return the installation of a station that redeems; None before the first one said hello."""
     table = schema.station
