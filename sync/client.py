@@ -10,7 +10,7 @@ import queue
 import socket
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -124,7 +124,24 @@ class Kick:
     generation: int
 
 
-ClientEvent = Arrived | PublishSettled | Kick
+@dataclass(frozen=True, slots=True)
+class Subscribed:
+    """The broker answered a ``subscribe`` of its owner; messages follow if it was not ``refused``."""
+
+    generation: int
+    mid: int
+    refused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Unsubscribed:
+    """Nothing comes any more for an ``unsubscribe``: what came before it was told before it."""
+
+    generation: int
+    mid: int
+
+
+ClientEvent = Arrived | PublishSettled | Subscribed | Unsubscribed | Kick
 LinkChange = LinkUp | LinkDown
 
 
@@ -142,7 +159,7 @@ class MqttClient:
     """Keeps one connection alive for its owner, who calls ``poll`` after every event and at ``next_poll``.
 
     MQTT 5 is tried first at every connect; a broker that refuses it, or just closes, is asked again with MQTT 3.1.1 at
-    once. Only ``poll``, ``publish`` and ``close`` may be called, all from one thread.
+    once. Everything is called from one thread.
     """
 
     def __init__(self, options: ClientOptions, events: queue.Queue[ClientEvent], rng: Random) -> None:
@@ -162,6 +179,7 @@ class MqttClient:
         self._up_since: float | None = None
         self._takeovers: list[float] = []
         self._changes: list[LinkChange] = []
+        self._filters = list(options.subscriptions)
         self.generation = 0
         self.dropped = 0
 
@@ -198,6 +216,20 @@ class MqttClient:
             return None
         info = self._paho.publish(topic, payload, qos=QOS, retain=retain)
         return info.mid if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS else None
+
+    def subscribe(self, filters: Sequence[str]) -> int | None:
+        """Listen to more from now on, after reconnects too; the id of the ``Subscribed`` to come, None if down."""
+        self._filters += [topic for topic in filters if topic not in self._filters]
+        if not filters or self._stage != "up" or self._paho is None:
+            return None
+        return self._paho.subscribe([(topic, QOS) for topic in filters])[1]
+
+    def unsubscribe(self, filters: Sequence[str]) -> int | None:
+        """Listen to less from now on; the id of the ``Unsubscribed`` to come, None if there is no connection."""
+        self._filters = [topic for topic in self._filters if topic not in filters]
+        if not filters or self._stage != "up" or self._paho is None:
+            return None
+        return self._paho.unsubscribe(list(filters))[1]
 
     def drop(self, now: float, reason: str) -> None:
         """Give the connection up, as if it had died; the next ``poll`` connects again after the back-off."""
@@ -273,9 +305,16 @@ class MqttClient:
             answers.connack_unsupported = reason.is_failure and str(reason) == "Unsupported protocol version"
             self._offer(Kick(generation))
 
-        def on_subscribe(_client: paho.Client, _data: Any, _mid: int, reasons: Any, _properties: Any) -> None:
-            answers.suback_refused = any(reason.is_failure for reason in reasons)
-            self._offer(Kick(generation))
+        def on_subscribe(_client: paho.Client, _data: Any, mid: int, reasons: Any, _properties: Any) -> None:
+            refused = any(reason.is_failure for reason in reasons)
+            if answers.suback_refused is None:  # the first one answers what was asked for while connecting
+                answers.suback_refused = refused
+                self._offer(Kick(generation))
+            else:
+                self._put(Subscribed(generation, mid, refused))
+
+        def on_unsubscribe(_client: paho.Client, _data: Any, mid: int, _reasons: Any, _properties: Any) -> None:
+            self._put(Unsubscribed(generation, mid))
 
         def on_disconnect(_client: paho.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
             if answers.down is None:  # the broker's own word comes first, the closed socket after it
@@ -292,6 +331,7 @@ class MqttClient:
         client.on_socket_open = on_socket_open
         client.on_connect = on_connect
         client.on_subscribe = on_subscribe
+        client.on_unsubscribe = on_unsubscribe
         client.on_disconnect = on_disconnect
         client.on_publish = on_publish
         client.on_message = on_message
@@ -368,11 +408,12 @@ class MqttClient:
 
     def _subscribe(self, now: float) -> None:
         assert self._paho is not None, "connected without a client"
-        if not self._options.subscriptions:
+        if not self._filters:
+            self._answers.suback_refused = False
             self._up(now)
             return
         self._stage = "subscribing"
-        rc, _ = self._paho.subscribe([(topic, QOS) for topic in self._options.subscriptions])
+        rc, _ = self._paho.subscribe([(topic, QOS) for topic in self._filters])
         if rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             self._fail(now, "closed")
 

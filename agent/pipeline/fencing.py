@@ -56,4 +56,6 @@ def _put(step: Step) -> None:
     detail = "head office hears another PC as this station: no points, coupons or budgets are redeemed here"
     step.audit("head-office", "head_office", "fenced", "station", reason=detail)
     alerting.device(step, alerting.SYNC_SUBJECT, ALERT, standing=True, detail=detail)
-    step.after.append(lambda: _log.warning("fenced as a copy of another PC", hint="docs/supervisor.md, the clone alarm"))
+    step.after.append(
+        lambda: _log.warning("fenced as a copy of another PC", hint="docs/supervisor.md, the clone alarm")
+    )

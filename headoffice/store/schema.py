@@ -437,3 +437,12 @@ head = Table(
     _text("kid"),
     _big("made_ms"),
 )
+worker = Table(
+    "worker",
+    metadata,
+    Column("number", BIG, primary_key=True, autoincrement=False),
+    _text("name"),
+    _big("started_ms"),
+    _big("beat_ms"),
+    _big("taken"),
+)

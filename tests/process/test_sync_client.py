@@ -30,14 +30,16 @@ from sync.client import (
 )
 from tests.support.broker import Mosquitto, free_port
 
-DEADLINE_S = 20.0
+DEADLINE_S = 120.0
 E = TypeVar("E")
 
 
 class Driven:
     """A client with its queue, polled until something happened."""
 
-    def __init__(self, name: str, port: int, *, will: Will | None = None, topics: tuple[str, ...] = (), longest_s: float = 0.2) -> None:
+    def __init__(
+        self, name: str, port: int, *, will: Will | None = None, topics: tuple[str, ...] = (), longest_s: float = 0.2
+    ) -> None:
         self.events: queue.Queue[ClientEvent] = queue.Queue(100)
         self.seen: list[ClientEvent | LinkChange] = []
         options = ClientOptions(
