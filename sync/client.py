@@ -18,8 +18,12 @@ from typing import Any
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
+from sync import tls
 from sync.backoff import connect_delay_s
+from sync.tls import TlsOptions
 
 QOS = 1
 MAX_MQTT_IN_FLIGHT = 20  # messages handed to the broker at once; far above three streams of four batches
@@ -30,17 +34,12 @@ STABLE_AFTER_S = 30.0  # a connection that lived this long starts the next back-
 TAKEOVER_WITHIN_S = 60.0  # W-33: two takeovers within this time ...
 TAKEOVER_PAUSE_S = 60.0  # ... are answered by staying away this long
 LOOP_STOP_WAIT_S = 1.0  # the loop ends as soon as its socket is gone; a hung one is a daemon thread and left behind
+MESSAGE_EXPIRY_S = 300  # everything of the contract is said again by then; retained messages never expire
+MAX_MQTT_PACKET = 1_200_000  # a whole document of 512 KiB in an answer, with room; more is not sent to us
 _SESSION_TAKEN_OVER = 142
 _REFUSED_FROM = 128
-
-
-@dataclass(frozen=True, slots=True)
-class TlsOptions:
-    """Files of a TLS connection; ``cert`` and ``key`` for a client certificate. TLS 1.2 at least, host name checked."""
-
-    ca: Path
-    cert: Path | None = None
-    key: Path | None = None
+_BROKER_WORDS = {135: "not_authorised", 149: "packet_too_large", 151: "quota_exceeded"}
+"""What MQTT 5 brokers say when they end a connection and a person can do something about it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +88,8 @@ class LinkUp:
 class LinkDown:
     """Not connected any more, or an attempt failed. Stable words: ``refused``, ``closed``, ``timeout``, ``network``,
     ``host_unknown``, ``not_authorised``, ``subscribe_refused``, ``session_taken_over``, ``loop_died``, ``credentials``,
-    ``tls_expired``, ``tls_not_yet_valid``, ``tls_wrong_host``, ``tls_unknown_ca``, ``tls``.
+    ``packet_too_large``, ``quota_exceeded``,
+    the words of ``sync.tls``: ``tls_expired``, ``tls_own_revoked``, ``tls_plain_port`` and so on, ``tls``.
     """
 
     generation: int
@@ -135,6 +135,8 @@ class _Answers:
     connack_unsupported: bool = False
     suback_refused: bool | None = None
     down: str | None = None
+    detail: str = ""
+    receive_maximum: int = MAX_MQTT_IN_FLIGHT
 
 
 class MqttClient:
@@ -160,9 +162,12 @@ class MqttClient:
         self._next_attempt: float | None = None
         self._up_since: float | None = None
         self._takeovers: list[float] = []
+        self._in_flight = MAX_MQTT_IN_FLIGHT
         self._changes: list[LinkChange] = []
         self.generation = 0
         self.dropped = 0
+        self.broker_ends_ms: int | None = None
+        """When the certificate of the broker ends, as it was last seen; UTC, ms."""
 
     @property
     def connected(self) -> bool:
@@ -195,7 +200,7 @@ class MqttClient:
         """
         if self._stage != "up" or self._paho is None:
             return None
-        info = self._paho.publish(topic, payload, qos=QOS, retain=retain)
+        info = self._paho.publish(topic, payload, qos=QOS, retain=retain, properties=self._expiry(retain))
         return info.mid if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS else None
 
     def drop(self, now: float, reason: str) -> None:
@@ -227,9 +232,10 @@ class MqttClient:
                 self._options.port,
                 keepalive=self._options.keepalive_s,
                 clean_start=paho.MQTT_CLEAN_START_FIRST_ONLY,
+                properties=self._limits(),
             )
         except OSError as error:
-            self._fail(now, *_reason_of(error))
+            self._fail(now, *_reason_of(error, over_tls=self._options.tls is not None))
             return
         self._paho = client
         client.loop_start()
@@ -250,12 +256,12 @@ class MqttClient:
             reconnect_on_failure=False,
         )
         client.connect_timeout = options.connect_timeout_s
-        client.max_inflight_messages = MAX_MQTT_IN_FLIGHT
+        client.max_inflight_messages = self._in_flight
         client.max_queued_messages = MAX_MQTT_QUEUED
         if options.username is not None:
             client.username_pw_set(options.username, _password(options.password_file))
         if options.tls is not None:
-            client.tls_set_context(_tls_context(options.tls))
+            client.tls_set_context(tls.context(options.tls))
         will = options.will()
         if will is not None:
             client.will_set(will.topic, will.payload, qos=QOS, retain=True)
@@ -265,8 +271,10 @@ class MqttClient:
     def _wire(self, client: paho.Client, answers: _Answers, generation: int) -> None:
         def on_socket_open(_client: paho.Client, _data: Any, sock: Any) -> None:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._handshaken(sock)
 
-        def on_connect(_client: paho.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        def on_connect(_client: paho.Client, _data: Any, _flags: Any, reason: Any, properties: Any) -> None:
+            answers.receive_maximum = getattr(properties, "ReceiveMaximum", MAX_MQTT_IN_FLIGHT)
             answers.connack = "" if not reason.is_failure else str(reason)
             answers.connack_unsupported = reason.is_failure and str(reason) == "Unsupported protocol version"
             self._offer(Kick(generation))
@@ -275,9 +283,11 @@ class MqttClient:
             answers.suback_refused = any(reason.is_failure for reason in reasons)
             self._offer(Kick(generation))
 
-        def on_disconnect(_client: paho.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        def on_disconnect(_client: paho.Client, _data: Any, flags: Any, reason: Any, _properties: Any) -> None:
             if answers.down is None:  # the broker's own word comes first, the closed socket after it
-                answers.down = "session_taken_over" if reason.value == _SESSION_TAKEN_OVER else "closed"
+                taken = reason.value == _SESSION_TAKEN_OVER
+                answers.detail = str(reason) if flags.is_disconnect_packet_from_server else ""
+                answers.down = "session_taken_over" if taken else _BROKER_WORDS.get(reason.value, "closed")
             self._offer(Kick(generation))
 
         def on_publish(_client: paho.Client, _data: Any, mid: int, reason: Any, _properties: Any) -> None:
@@ -293,6 +303,33 @@ class MqttClient:
         client.on_disconnect = on_disconnect
         client.on_publish = on_publish
         client.on_message = on_message
+
+    def _handshaken(self, sock: Any) -> None:
+        """Before a byte of MQTT leaves. Raises ssl.SSLCertVerificationError."""
+        if self._options.tls is None:
+            return
+        try:
+            tls.judge_dates(self._options.tls, sock)
+        except OSError:
+            sock.close()
+            raise
+        self.broker_ends_ms = tls.peer_ends_ms(sock)
+
+    def _limits(self) -> Properties | None:
+        """What MQTT 5 lets us say of ourselves: so much at once, and nothing larger."""
+        if self._protocol != MQTTProtocolVersion.MQTTv5:
+            return None
+        properties = Properties(PacketTypes.CONNECT)
+        properties.ReceiveMaximum = MAX_MQTT_IN_FLIGHT
+        properties.MaximumPacketSize = MAX_MQTT_PACKET
+        return properties
+
+    def _expiry(self, retain: bool) -> Properties | None:
+        if retain or self._protocol != MQTTProtocolVersion.MQTTv5:
+            return None
+        properties = Properties(PacketTypes.PUBLISH)
+        properties.MessageExpiryInterval = MESSAGE_EXPIRY_S
+        return properties
 
     def _offer(self, event: ClientEvent) -> None:
         """Without waiting: some callbacks hold a lock that ``publish`` needs. A lost one costs a poll interval."""
@@ -319,11 +356,11 @@ class MqttClient:
         if answers.connack:
             self._refused(now, answers)
         elif answers.down is not None:
-            self._closed(now, answers.down)
+            self._closed(now, answers.down, answers.detail)
         elif self._thread is None or not self._thread.is_alive():
             self._closed(now, "loop_died")
         elif self._stage == "connecting" and answers.connack == "":
-            self._subscribe(now)
+            self._accepted(now, answers.receive_maximum)
         elif self._stage == "subscribing" and answers.suback_refused is not None:
             self._subscribed(now, answers.suback_refused)
         elif self._stage_deadline is not None and now >= self._stage_deadline:
@@ -335,12 +372,16 @@ class MqttClient:
         word = "not_authorised" if "uthor" in str(answers.connack) or "password" in str(answers.connack) else "refused"
         self._fail(now, word, str(answers.connack))
 
-    def _closed(self, now: float, reason: str) -> None:
-        if self._stage == "connecting" and self._answers.connack is None and self._older(now):
-            return
+    def _closed(self, now: float, reason: str, detail: str = "") -> None:
+        if self._stage == "connecting" and self._answers.connack is None:
+            if self._older(now):
+                return
+            options = self._options
+            why = tls.why_refused(options.host, options.port, options.tls, options.connect_timeout_s)
+            reason, detail = why or (reason, detail)
         if reason == "session_taken_over":
             self._takeovers = [moment for moment in self._takeovers if now < moment + TAKEOVER_WITHIN_S] + [now]
-        self._fail(now, reason)
+        self._fail(now, reason, detail)
 
     def _older(self, now: float) -> bool:
         """Ask again with MQTT 3.1.1 at once, unless that was it."""
@@ -350,6 +391,15 @@ class MqttClient:
         self._protocol = MQTTProtocolVersion.MQTTv311
         self._attempt(now)
         return True
+
+    def _accepted(self, now: float, receive_maximum: int) -> None:
+        """Go on, or connect once more with a smaller window: a broker ends a connection that hands it too much."""
+        if receive_maximum >= self._in_flight:
+            self._subscribe(now)
+            return
+        self._in_flight = receive_maximum
+        self._tear_down(politely=True)
+        self._attempt(now)
 
     def _subscribe(self, now: float) -> None:
         assert self._paho is not None, "connected without a client"
@@ -424,23 +474,14 @@ def _password(file: Path | None) -> str | None:
     return None if file is None else file.read_text(encoding="utf-8").rstrip()
 
 
-def _tls_context(options: TlsOptions) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=str(options.ca))
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if options.cert is not None:
-        context.load_cert_chain(str(options.cert), None if options.key is None else str(options.key))
-    return context
-
-
-_CERTIFICATE_WORDS = {9: "tls_not_yet_valid", 10: "tls_expired", 62: "tls_wrong_host", 64: "tls_wrong_host"}
-
-
-def _reason_of(error: OSError) -> tuple[str, str]:
-    """(stable word, text for a person) of a failed attempt; OpenSSL's X509_V_ERR numbers tell certificates apart."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return _CERTIFICATE_WORDS.get(error.verify_code, "tls_unknown_ca"), error.verify_message
+def _reason_of(error: OSError, *, over_tls: bool) -> tuple[str, str]:
+    """(stable word, text for a person) of a failed attempt."""
+    if isinstance(error, tls.FilesUnusable):
+        return "credentials", str(error)
     if isinstance(error, ssl.SSLError):
-        return "tls", str(error)
+        return tls.word_of(error)
+    if over_tls and isinstance(error, ConnectionResetError | BrokenPipeError):
+        return tls.PLAIN_PORT, "the other side hung up on the handshake: no TLS at this port?"
     if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
         return "credentials", f"{error.filename}: {error.strerror}"
     if isinstance(error, socket.gaierror):

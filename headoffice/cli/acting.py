@@ -98,7 +98,8 @@ def _client_options(
     tls: tuple[Path | None, Path | None, Path | None],
 ) -> ClientOptions:
     from headoffice.workers import UP_FILTER
-    from sync.client import ClientOptions, TlsOptions
+    from sync.client import ClientOptions
+    from sync.tls import TlsOptions
 
     try:
         url = urlsplit(broker)
