@@ -1,4 +1,4 @@
-"""The certificate authority of a group: certificates of stations, of head office and of the broker, and who may no more.
+"""The certificate authority of a group: certificates of stations, head office and the broker, and which are withdrawn.
 
 Knows files below one folder and the cryptography library; knows no database and no broker. The time is an argument.
 """
@@ -86,10 +86,13 @@ class Authority:
             (self.folder / ISSUED).mkdir(parents=True, exist_ok=True)
             self.folder.chmod(0o700)
             key = ec.generate_private_key(ec.SECP256R1())
-            name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"Forecourt {x509.random_serial_number():x}"[:26])])
+            name = x509.Name(
+                [x509.NameAttribute(NameOID.COMMON_NAME, f"Forecourt {x509.random_serial_number():x}"[:26])]
+            )
             usage = _usage(key_cert_sign=True, crl_sign=True)
             signed = (
-                _builder(name, name, key.public_key(), x509.random_serial_number(), now - EARLY, now + _days(days))
+                _builder(name, name, key.public_key(), (now - EARLY, now + timedelta(days=days)))
+                .serial_number(x509.random_serial_number())
                 .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
                 .add_extension(usage, critical=True)
                 .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
@@ -127,7 +130,7 @@ class Authority:
         return entry
 
     def revoke(self, name: str, now: datetime) -> tuple[Issued, ...]:
-        """Withdraw every certificate of ``name`` and write the list of revoked ones. Raises UsageError where none is."""
+        """Withdraw every certificate of ``name`` and write the list of revoked ones. Raises UsageError."""
         with self._open(now) as opened:
             taken = [one for one in opened.ledger if one.name == name and one.revoked_at is None]
             if not taken:
@@ -150,7 +153,9 @@ class Authority:
             rows = json.loads((self.folder / LEDGER).read_text(encoding="utf-8"))
             return [Issued(**{**row, "hosts": tuple(row["hosts"])}) for row in rows]
         except FileNotFoundError as error:
-            raise KeyProblem(f"there is no authority in {self.folder}", hint="`forecourt-hq pki init` makes it") from error
+            raise KeyProblem(
+                f"there is no authority in {self.folder}", hint="`forecourt-hq pki init` makes it"
+            ) from error
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise KeyProblem(f"{self.folder / LEDGER}: {error}", hint="restore it from your backup") from error
 
@@ -203,7 +208,7 @@ class _Opened:
 
     def sign(self, wanted: Issued, key: ec.EllipticCurvePublicKey, days: int) -> tuple[Issued, x509.Certificate]:
         """Sign, and note it first: what is not in the ledger could never be revoked."""
-        begin, end = self.now - EARLY, min(self.now + _days(days), self.ca.not_valid_after_utc)
+        begin, end = self.now - EARLY, min(self.now + timedelta(days=days), self.ca.not_valid_after_utc)
         serial = x509.random_serial_number()
         entry = replace(
             wanted,
@@ -212,17 +217,15 @@ class _Opened:
             not_after=end.strftime(_TIME),
         )
         self.keep([*self.ledger, entry])
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, entry.name)])
         purpose = ExtendedKeyUsageOID.SERVER_AUTH if entry.role == BROKER else ExtendedKeyUsageOID.CLIENT_AUTH
         builder = (
-            _builder(name, self.ca.subject, key, serial, begin, end)
+            _builder(_named(entry.name), self.ca.subject, key, (begin, end))
+            .serial_number(serial)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(digital_signature=True), critical=True)
             .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
-            .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False
-            )
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
         )
         if entry.hosts:
             names = x509.SubjectAlternativeName([_host(host) for host in entry.hosts])
@@ -284,12 +287,10 @@ def _builder(
     subject: x509.Name,
     issuer: x509.Name,
     key: ec.EllipticCurvePublicKey,
-    serial: int,
-    begin: datetime,
-    end: datetime,
+    times: tuple[datetime, datetime],
 ) -> x509.CertificateBuilder:
-    builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key).serial_number(serial)
-    return builder.not_valid_before(begin).not_valid_after(end)
+    builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key)
+    return builder.not_valid_before(times[0]).not_valid_after(times[1])
 
 
 def _usage(**wanted: bool) -> x509.KeyUsage:
@@ -314,8 +315,8 @@ def _host(host: str) -> x509.GeneralName:
         return x509.DNSName(host)
 
 
-def _days(days: int) -> timedelta:
-    return timedelta(days=days)
+def _named(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
 
 
 def _pem(certificate: x509.Certificate) -> bytes:

@@ -130,8 +130,8 @@ def word_of(error: ssl.SSLError) -> tuple[str, str]:
 def why_refused(host: str, port: int, options: TlsOptions | None, timeout_s: float) -> tuple[str, str] | None:
     """Ask a broker once more that hung up before it answered; None where it gives no reason.
 
-    With TLS 1.3 a broker judges our certificate after our side of the handshake, and its word is lost when we have written
-    in between: so nothing is written here. ``options`` None: does a port that we speak plainly to want TLS?
+    With TLS 1.3 a broker judges our certificate after our side of the handshake, and its word is lost when we have
+    written in between: so nothing is written here. ``options`` None: does a port that we speak plainly to want TLS?
     """
     try:
         made = _anybody() if options is None else context(options)

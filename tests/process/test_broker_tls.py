@@ -205,5 +205,8 @@ def test_secrets_are_for_their_owner_only(pki: Authority) -> None:
     """Private keys and the ledger have mode 0600 [W-60]."""
     private = [pki.folder / "ca.key", pki.folder / "ledger.json", *pki.folder.glob("issued/*.key")]
     assert len(private) > 5
-    assert {oct(os.stat(file).st_mode & 0o777) for file in private if "withdrawn" not in file.name} <= {"0o600", "0o644"}
+    assert {oct(os.stat(file).st_mode & 0o777) for file in private if "withdrawn" not in file.name} <= {
+        "0o600",
+        "0o644",
+    }
     assert oct(os.stat(pki.key(A)).st_mode & 0o777) == "0o600"
