@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -71,7 +72,7 @@ def test_a_certificate_decides_who_somebody_is(broker: ShippedBroker) -> None:
             false.up()
             assert false.answer(station_topic(A, "up/l")) == "Not authorized"
             assert false.answer(station_topic(B, "up/l")) is None
-            with calling(broker.port, broker.files("head-office"), client_id=A) as office:
+            with calling(broker.office_port, broker.files("head-office"), client_id="head-office") as office:
                 office.up()
                 assert office.answer(station_topic(A, "down/ack"), b"for A") is None
                 assert office.answer(station_topic(B, "down/ack"), b"for B") is None
@@ -91,7 +92,9 @@ def test_a_station_writes_and_reads_its_own_topics_only(broker: ShippedBroker) -
     heads = tuple(group_topic(name, "head") for name in ("main", "east"))
     with (
         calling(broker.port, broker.files(A), topics=(*heads, "fc/v1/+/s/+/up/#")) as one,
-        calling(broker.port, broker.files("head-office"), topics=("fc/v1/+/s/+/up/#",)) as office,
+        calling(
+            broker.office_port, broker.files("head-office"), client_id="head-office", topics=("fc/v1/+/s/+/up/#",)
+        ) as office,
     ):
         one.up()
         office.up()
@@ -105,6 +108,19 @@ def test_a_station_writes_and_reads_its_own_topics_only(broker: ShippedBroker) -
         office.until(lambda: len(office.arrived) >= 2)
         assert one.arrived == [(heads[0], heads[0].encode())]
         assert [payload for _, payload in office.arrived] == [b"wrong", b"right"]
+
+
+def test_the_workers_of_head_office_are_several_connections_of_one_account(broker: ShippedBroker) -> None:
+    """At head office's own port client ids are free, and rights follow the certificate all the same [W-60]."""
+    names = ("head-office-1", "head-office-2", "head-office-leader")
+    with contextlib.ExitStack() as stack:
+        office = broker.files("head-office")
+        workers = [stack.enter_context(calling(broker.office_port, office, client_id=name)) for name in names]
+        strayed = stack.enter_context(calling(broker.office_port, broker.files(B), client_id="head-office-4"))
+        for worker in workers:
+            assert worker.up().answer(station_topic(A, "down/ack")) is None
+        assert strayed.up().answer(station_topic(A, "down/ack")) == "Not authorized"
+        assert [worker.reasons for worker in workers] == [[], [], []]
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,9 @@ class ShippedBroker(Mosquitto):
         self.take_crl()
         (folder / "acl").write_text(acl, encoding="utf-8")
         shipped = (CONFIG / "mosquitto.example.conf").read_text(encoding="utf-8")
-        text = shipped.replace("listener 8883", f"listener {self.port} {HERE}")
+        self.office_port = free_port()
+        text = shipped.replace("listener 8883\n", f"listener {self.port} {HERE}\n")
+        text = text.replace("listener 8884 ", f"listener {self.office_port} ")
         for place in ("/etc/mosquitto/forecourt", "/var/lib/mosquitto", "/var/log/mosquitto"):
             text = text.replace(place, str(folder))
         for name, (certificate, key) in (others or {}).items():
