@@ -106,7 +106,8 @@ def _client_options(
     password_file: Path | None,
     tls: tuple[Path | None, Path | None, Path | None],
 ) -> ClientOptions:
-    from sync.client import ClientOptions, TlsOptions
+    from sync.client import ClientOptions
+    from sync.tls import TlsOptions
 
     try:
         url = urlsplit(broker)
