@@ -20,7 +20,7 @@ from agent.settings import HeadOfficeSettings, Settings
 from agent.store.delivery import JournalOutbox
 from agent.supervisor import Heart
 from sync.client import ClientOptions, TlsOptions
-from sync.messages import RulesRef
+from sync.messages import Message, RulesRef
 from sync.ports import HelloFacts, LinkEvent, Stopped
 from sync.publisher import LinkIdentity, StationLink
 from sync.records import format_time
@@ -177,12 +177,17 @@ class Uplink:
             rng=rng,
             feed=feed,
             group=None if feed is None else station.group,
+            requests=self._outbox.requests,
             failpoint=failpoint,
         )
 
     def wake(self) -> None:
         """The journal grew: look again."""
         self._link.wake()
+
+    def tell(self, name: str, message: Message) -> None:
+        """Publish a message of the pipeline when there is a connection."""
+        self._link.tell(name, message)
 
     def shell(self, heart: Heart) -> None:
         """Run the link until the end is asked for or this incarnation may not send any more."""

@@ -74,7 +74,7 @@ class Ears:
         self._client.on_message = lambda _c, _d, said: self.heard.append(said.topic.encode() + b" " + said.payload)
         self._client.connect("127.0.0.1", port)
         self._client.loop_start()
-        assert self._ready.wait(10)
+        assert self._ready.wait(90)
 
     def _on_connect(self, *_: object) -> None:
         self._client.subscribe("#", 1)

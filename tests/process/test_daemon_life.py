@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from drivers.simulator.server import ForecourtServer
-from tests.support.processes import Site, eventually
+from tests.support.processes import Site, eventually, slowed
 
 ENDS_WITHIN_S = 5
 REFUSED_WITHIN_S = 2
@@ -68,7 +68,7 @@ def test_sigterm_ends_the_daemon_cleanly_within_five_seconds(site: Site) -> None
     began = time.monotonic()
     agent.process.send_signal(signal.SIGTERM)
     assert agent.wait(ENDS_WITHIN_S, "the end after SIGTERM") == 0
-    assert time.monotonic() - began < ENDS_WITHIN_S
+    assert time.monotonic() - began < ENDS_WITHIN_S * slowed()
     assert not site.control.exists()
     away = site.command("status", "--json")
     assert (away.returncode, away.stdout) == (3, "")
@@ -116,7 +116,7 @@ def test_systemd_hears_ready_watchdog_and_stopping(site: Site) -> None:
     address = str(site.control.with_name("notify.sock"))
     with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as listener:
         listener.bind(address)
-        listener.settimeout(20)
+        listener.settimeout(90)
         agent = site.start_agent(ready=False, NOTIFY_SOCKET=address)
         assert listener.recv(1_000) == b"READY=1"
         assert site.answers(agent)
@@ -162,6 +162,6 @@ def test_a_pulled_cable_is_noticed_and_recovers_within_five_seconds(site: Site) 
 def pull_and_return(server: ForecourtServer, online: Callable[[], set[int]]) -> None:
     """The cable of point 2 is pulled and put back, each noticed within five seconds."""
     server.inject("cable-pulled", line="island-2", for_s=0)
-    eventually(lambda: online() == {1, 3, 4}, 5, "the pump on the pulled cable is offline")
+    eventually(lambda: online() == {1, 3, 4}, 5, "the pump on the pulled cable is offline", patience=slowed())
     server.clear("cable-pulled")
-    eventually(lambda: online() == {1, 2, 3, 4}, 5, "the pump is back")
+    eventually(lambda: online() == {1, 2, 3, 4}, 5, "the pump is back", patience=slowed())

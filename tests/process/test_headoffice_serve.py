@@ -31,7 +31,7 @@ from sync.topics import HO_STATE, down_filter, station_topic
 from tests.support.broker import Mosquitto
 from tests.support.headoffice_station import STATION, Stream, event, hello, sale_data, settled_data
 
-DEADLINE_S = 30.0
+DEADLINE_S = 120.0
 M = TypeVar("M", bound=Message)
 
 

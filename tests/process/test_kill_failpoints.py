@@ -35,10 +35,7 @@ EVERY = (
 )
 SOME = (
     "sync.after_puback",
-    "rules.",
     "sale.before_commit",
-    "sale.after_commit",
-    "link.after_commit",
     "tender.before_commit",
 )
 FAILPOINTS = EVERY if ALL else tuple(name for name in EVERY if name.startswith(SOME))
@@ -71,7 +68,10 @@ def test_the_agent_dies_by_sigkill_at(station: Station, failpoint: str) -> None:
     if failpoint.startswith("rules.before"):
         station.site.publish_rules(2)
     agent = station.site.start_agent(failpoint=failpoint, ready=False)
-    assert agent.wait(DIES_WITHIN_S, failpoint) == -signal.SIGKILL, agent.text[-3_000:]
+    try:
+        assert agent.wait(DIES_WITHIN_S, failpoint) == -signal.SIGKILL, agent.text[-3_000:]
+    finally:
+        agent.kill()  # the next place finds the database free, whatever became of this one
 
 
 def test_after_all_kills_every_millilitre_is_at_head_office_once(station: Station) -> None:
@@ -86,5 +86,5 @@ def test_after_all_kills_every_millilitre_is_at_head_office_once(station: Statio
     site.verify_station()
     site.verify_hq()
     (links,) = site.at_hq("SELECT count(*) FROM sale_link")
-    (settled,) = site.at_hq("SELECT count(*) FROM settlement WHERE rule_version = 2")
+    (settled,) = site.at_hq("SELECT count(*) FROM settlement WHERE rule_version = ?", 2 if ALL else 1)
     assert min(links[0], settled[0]) > 0

@@ -37,7 +37,7 @@ from sync.subscriber import GroupFeed
 from tests.support.broker import Mosquitto
 from tests.support.sync_model import INSTALL, STATION, TIME, ModelHeadOffice, ModelJournal
 
-DEADLINE_S = 25.0
+DEADLINE_S = 120.0
 E = TypeVar("E")
 KEY = new_key("ho-1")
 RULES = b'{"offers": ["gold-litre"]}'

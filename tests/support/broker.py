@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Self
 
-READY_WITHIN_S = 10.0
+READY_WITHIN_S = 60.0
 
 
 def free_port() -> int:

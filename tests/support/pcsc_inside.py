@@ -18,7 +18,7 @@ from pathlib import Path
 DAEMON = "/usr/sbin/pcscd"
 SOCKET = "/run/pcscd/pcscd.comm"
 FIRST_PORT = 0x8C7B
-WITHIN_S = 20.0
+WITHIN_S = 60.0
 
 
 def main(folder: str) -> None:

@@ -27,7 +27,7 @@ PRIVATE = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child")
 
 ATR = bytes.fromhex("3B8180018080")
 GET_ATR = 4
-WITHIN_S = 30.0
+WITHIN_S = 90.0
 
 
 @functools.cache

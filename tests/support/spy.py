@@ -16,7 +16,7 @@ from sync.envelope import decode_as, decode_batch
 from sync.messages import Ack
 from sync.topics import station_topic
 
-READY_WITHIN_S = 10.0
+READY_WITHIN_S = 60.0
 NAMES = ("up/hello", "up/l", "up/a", "up/t", "down/welcome", "down/ack")
 
 

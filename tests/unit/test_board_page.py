@@ -44,7 +44,7 @@ class Page:
     def __exit__(self, *_: object) -> None:
         assert self._node.stdin is not None
         self._node.stdin.close()
-        assert self._node.wait(20) == 0
+        assert self._node.wait(90) == 0
 
     def do(self, what: str, **more: Any) -> dict[str, Any]:
         """Do one thing and return what is seen then."""

@@ -41,7 +41,7 @@ class Daemon:
     def _answer(self, op: str, args: dict[str, Any], person: Person) -> dict[str, Any]:
         if op == "wait":
             self.inside.release()
-            assert self.go.wait(20)
+            assert self.go.wait(90)
         return success({"op": op, "args": args, "name": person.name, "role": person.role})
 
     def close(self) -> None:
@@ -64,7 +64,7 @@ def daemon(tmp_path: Path) -> Iterator[Daemon]:
 def raw(path: Path, data: bytes, lines: int = 1) -> list[dict[str, Any]]:
     """Answers to bytes as they are; fewer where the server hangs up."""
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(10)
+        connection.settimeout(60)
         connection.connect(str(path))
         connection.sendall(data)
         with connection.makefile("rb") as answers:
@@ -141,12 +141,12 @@ def test_many_may_ask_at_once_and_one_more_waits(daemon: Daemon) -> None:
     for thread in slow:
         thread.start()
     for _ in slow:
-        assert daemon.inside.acquire(timeout=10)
+        assert daemon.inside.acquire(timeout=60)
     ninth = threading.Thread(target=lambda: answers.append(ask(daemon.path, "late")))
     ninth.start()
     daemon.go.set()
     for thread in [*slow, ninth]:
-        thread.join(20)
+        thread.join(60)
     assert sorted(answer["op"] for answer in answers) == ["late", *["wait"] * MAX_CONNECTIONS]
 
 

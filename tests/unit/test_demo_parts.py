@@ -32,7 +32,7 @@ from drivers.simulator.card import APPLICATION, FILE, Card, link_message
 from drivers.simulator.customers import Scan
 from drivers.simulator.tapping import PATIENCE_MS, TapPlace
 
-DEADLINE_S = 20.0
+DEADLINE_S = 90.0
 
 
 def wait_for(condition: Callable[[], bool]) -> None:

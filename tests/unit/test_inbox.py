@@ -73,7 +73,7 @@ def test_a_full_inbox_makes_its_producer_wait_and_drops_nothing() -> None:
     assert not passed.wait(0.05)
     assert inbox.get(1) == "a"
     assert passed.wait(5)
-    thread.join(5)
+    thread.join(60)
     assert drain(inbox) == ["b", "c"]
 
 
@@ -100,7 +100,7 @@ def test_closing_wakes_everybody_refuses_new_items_and_keeps_the_old() -> None:
     inbox.close()
     consumer_inbox.close()
     for thread in [*producers, consumer]:
-        thread.join(5)
+        thread.join(60)
         assert not thread.is_alive()
     assert told == [False, False]
     assert woken == [None]
@@ -121,7 +121,7 @@ def test_many_producers_lose_nothing() -> None:
     found: list[tuple[int, int]] = []
     wait_for(lambda: _took(inbox, found) and len(found) == 800, "all items")
     for thread in producers:
-        thread.join(5)
+        thread.join(60)
     for who in range(4):
         assert [n for sender, n in found if sender == who] == list(range(200))
 

@@ -285,7 +285,7 @@ def test_a_command_ends_the_wait_of_an_idle_line(monkeypatch: pytest.MonkeyPatch
 
     thread = Thread(target=rest, daemon=True)
     thread.start()
-    assert resting.wait(5)
+    assert resting.wait(60)
     line.submit(Stop("s", 1))
-    thread.join(5)
+    thread.join(60)
     assert [reading for reading in seen if isinstance(reading, CommandResult)]

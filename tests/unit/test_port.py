@@ -65,7 +65,7 @@ def server() -> Iterator[socket.socket]:
         yield listening
 
 
-def until_lost(port: Port, limit_s: float = 5.0) -> PortLost:
+def until_lost(port: Port, limit_s: float = 30.0) -> PortLost:
     """Read until ``PortLost``; fails after ``limit_s``."""
     end_s = time.monotonic() + limit_s
     while time.monotonic() < end_s:
@@ -119,7 +119,7 @@ def test_read_returns_as_soon_as_anything_is_there(terminal: Terminal) -> None:
     os.write(terminal.master, b"abc")
     began_s = time.monotonic()
     assert port.read(100, 5.0) == b"abc"
-    assert time.monotonic() - began_s < 2.0
+    assert time.monotonic() - began_s < 4.0
     assert port.read(100, 0.0) == b""
     port.close()
 
@@ -274,7 +274,7 @@ def test_write_waits_for_a_slow_reader(server: socket.socket) -> None:
     reader = threading.Thread(target=drain)
     reader.start()
     port.write(bytes(size))
-    reader.join(20)
+    reader.join(60)
     assert sum(received) == size
     port.close()
     peer.close()
@@ -305,6 +305,6 @@ def test_a_waiting_read_ends_soon_when_another_thread_cancels() -> None:
         waiter = threading.Thread(target=wait)
         waiter.start()
         port.cancel()
-        waiter.join(10)
+        waiter.join(60)
         assert ended
         assert isinstance(port, Cancellable)

@@ -248,10 +248,10 @@ def test_process_sells_closes_and_ends_on_signals(tmp_path: Path) -> None:
         wait_for(quiet, "everybody gone", deadline_s=30)
         os.close(master.line)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(60)
     summary = json.loads((state / "truth.json").read_text(encoding="utf-8"))
     assert (summary["open"], summary["quiet"]) == (False, True)
     assert summary["sales"] == len(truth_lines(state, "sale")) >= 4

@@ -139,7 +139,7 @@ def test_a_hung_thread_stops_the_kicks_of_the_watchdog(systemd: Systemd) -> None
     release = threading.Event()
 
     def hanging(heart: Heart) -> None:
-        assert release.wait(30)
+        assert release.wait(90)
         beating(heart)
 
     supervisor.add("line-1", hanging)
@@ -208,7 +208,7 @@ def test_an_abstract_socket_of_systemd_is_reached(monkeypatch: pytest.MonkeyPatc
     name = f"forecourt-test-{time.monotonic_ns()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind("\0" + name)
-        listener.settimeout(5)
+        listener.settimeout(60)
         monkeypatch.setenv("NOTIFY_SOCKET", "@" + name)
         sd_notify("READY=1")
         assert listener.recv(100) == b"READY=1"

@@ -14,7 +14,7 @@ from drivers.readings import DeviceStatus, GaugeLimits, Quality, Reading, TankRe
 from drivers.registry import make_line
 from tests.support.tls_console import NOT_KNOWN, ConsolePort
 
-DEADLINE_S = 30.0
+DEADLINE_S = 90.0
 
 
 class Server:
