@@ -5,7 +5,6 @@ Scans, fuellings, settlements, refunds, voids, links given and taken, repeats of
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from typing import Any
 
@@ -13,7 +12,6 @@ import pytest
 from hypothesis import given, settings
 
 from agent.store.verify import verify
-from tests.support import template
 from tests.support.examples import tries
 from tests.support.head_office_says import member_of
 from tests.support.loyalty_cases import Dice, dice
@@ -21,6 +19,7 @@ from tests.support.loyalty_model.station import Programme
 from tests.support.loyalty_model.words import Counts, Table
 from tests.support.loyalty_station import CARDS, LoyaltyStation
 from tests.support.quiet import quiet_log
+from tests.support.walking import walked
 
 ZONE, STATION = "Asia/Shanghai", "SIM-0001"
 START_MS = 1_795_248_000_000 - 86_400_000
@@ -289,6 +288,10 @@ class Walk:
             assert counts[name] == _counted(member.uses, member.amounts), name
         assert counts[None] == _counted(self.model.station_uses, self.model.station_amounts)
 
+    def close(self) -> None:
+        """Let the database go."""
+        self.station.close()
+
     def finish(self) -> None:
         """The day is over: the station's own verification finds nothing."""
         report = verify(self.station.settings.store.path)
@@ -309,13 +312,4 @@ def _quiet_log():
 @settings(max_examples=tries(15))
 def test_a_station_keeps_what_the_model_keeps(roll):
     """After every step of a random day the database holds the balances, lots, growth and counts of the model."""
-    folder = template.new_folder()
-    template.copy_to(folder)
-    walk = Walk(roll, folder)
-    try:
-        for _ in range(STEPS):
-            walk.step()
-        walk.finish()
-    finally:
-        walk.station.close()
-        shutil.rmtree(folder)
+    walked(lambda folder: Walk(roll, folder), STEPS)

@@ -5,7 +5,6 @@ The real pipeline on a real database, with no devices: sales are booked and memb
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +16,6 @@ from agent.domain.identity import AuthLevel
 from agent.domain.instant import Now
 from agent.pipeline import leasing
 from agent.store.verify import verify
-from tests.support import template
 from tests.support.examples import tries
 from tests.support.loyalty_cases import Dice, dice
 from tests.support.loyalty_model.station import Programme
@@ -25,6 +23,7 @@ from tests.support.loyalty_model.words import Table
 from tests.support.quiet import quiet_log
 from tests.support.station_settings import STATION
 from tests.support.till import MEMBER, OTHER, Till, token
+from tests.support.walking import walked
 
 STEPS = 22
 FACTS: Table = {"tier": None, "tags": [], "birthday": None, "first_fill_used": False}
@@ -340,6 +339,10 @@ class Day:
             uses.setdefault(row["code"], []).append((row["sale"], row["value_minor"], row["left_minor"]))
         assert uses == {paper.code: paper.uses for paper in self.papers.values() if paper.uses}
 
+    def close(self) -> None:
+        """Let the database go."""
+        self.till.close()
+
     def finish(self) -> None:
         """The day is over: the station's own verification finds nothing."""
         report = verify(self.till.settings.store.path)
@@ -370,13 +373,4 @@ def _quiet_log():
 @settings(max_examples=tries(15))
 def test_a_till_keeps_what_the_model_keeps(roll):
     """After every step of a random day the database holds the points, leases, coupons and counts of the model."""
-    folder = template.new_folder()
-    template.copy_to(folder)
-    day = Day(roll, folder)
-    try:
-        for _ in range(STEPS):
-            day.step()
-        day.finish()
-    finally:
-        day.till.close()
-        shutil.rmtree(folder)
+    walked(lambda folder: Day(roll, folder), STEPS)
