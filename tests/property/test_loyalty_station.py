@@ -6,12 +6,14 @@ Scans, fuellings, settlements, refunds, voids, links given and taken, repeats of
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import closing
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 
 from agent.store.verify import verify
+from tests.support import template
 from tests.support.examples import tries
 from tests.support.head_office_says import member_of
 from tests.support.loyalty_cases import Dice, dice
@@ -19,7 +21,6 @@ from tests.support.loyalty_model.station import Programme
 from tests.support.loyalty_model.words import Counts, Table
 from tests.support.loyalty_station import CARDS, LoyaltyStation
 from tests.support.quiet import quiet_log
-from tests.support.walking import walked
 
 ZONE, STATION = "Asia/Shanghai", "SIM-0001"
 START_MS = 1_795_248_000_000 - 86_400_000
@@ -312,4 +313,7 @@ def _quiet_log():
 @settings(max_examples=tries(15))
 def test_a_station_keeps_what_the_model_keeps(roll):
     """After every step of a random day the database holds the balances, lots, growth and counts of the model."""
-    walked(lambda folder: Walk(roll, folder), STEPS)
+    with template.begun() as folder, closing(Walk(roll, folder)) as walk:
+        for _ in range(STEPS):
+            walk.step()
+        walk.finish()

@@ -6,6 +6,7 @@ The real pipeline on a real database, with no devices: sales are booked and memb
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +17,7 @@ from agent.domain.identity import AuthLevel
 from agent.domain.instant import Now
 from agent.pipeline import leasing
 from agent.store.verify import verify
+from tests.support import template
 from tests.support.examples import tries
 from tests.support.loyalty_cases import Dice, dice
 from tests.support.loyalty_model.station import Programme
@@ -23,7 +25,6 @@ from tests.support.loyalty_model.words import Table
 from tests.support.quiet import quiet_log
 from tests.support.station_settings import STATION
 from tests.support.till import MEMBER, OTHER, Till, token
-from tests.support.walking import walked
 
 STEPS = 22
 FACTS: Table = {"tier": None, "tags": [], "birthday": None, "first_fill_used": False}
@@ -373,4 +374,7 @@ def _quiet_log():
 @settings(max_examples=tries(15))
 def test_a_till_keeps_what_the_model_keeps(roll):
     """After every step of a random day the database holds the points, leases, coupons and counts of the model."""
-    walked(lambda folder: Day(roll, folder), STEPS)
+    with template.begun() as folder, closing(Day(roll, folder)) as day:
+        for _ in range(STEPS):
+            day.step()
+        day.finish()
