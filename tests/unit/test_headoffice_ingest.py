@@ -1,4 +1,4 @@
-"""Head office's ingest, batch by batch, on a real SQLite file: cursors, dead letters, second arrivals, forks."""
+"""Head office's ingest, batch by batch, on SQLite and on PostgreSQL: cursors, dead letters, second arrivals, forks."""
 
 from __future__ import annotations
 
@@ -43,9 +43,12 @@ OTHER = "f" * 32
 VECTORS = Path(__file__).parent.parent / "vectors"
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = template.head_office(tmp_path / "hq.sqlite")
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.long)])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    if request.param == "sqlite":
+        opened = template.head_office(tmp_path / "hq.sqlite")
+    else:
+        opened = Database(request.getfixturevalue("postgres_url"))
     yield opened
     opened.close()
 
