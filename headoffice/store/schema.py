@@ -435,7 +435,12 @@ member = Table(
     _text("body"),
     _big("op"),
     _flag("gone"),
+    _big("bucket"),
+    Index(None, "bucket"),
+    Index(None, "op", unique=True),
 )
+"""One member with its newest change. ``gone``: deleted, or merged into another one, whom ``body`` then names in ``to``."""
+
 member_index = Table(
     "member_index",
     metadata,
@@ -443,14 +448,17 @@ member_index = Table(
     Column("member", Text, ForeignKey("member.member"), nullable=False),
     Index(None, "member"),
 )
-member_op = Table(
-    "member_op",
+member_bucket = Table(
+    "member_bucket",
     metadata,
-    Column("op", BIG, primary_key=True, autoincrement=False),
-    _text("kind"),
-    _text("member"),
-    _text("body"),
+    Column("bucket", BIG, primary_key=True, autoincrement=False),
+    _big("op"),
+    _big("members"),
+    _blob("sum", null=True),
+    _blob("frame", null=True),
 )
+"""One of the 1,024 parts of the members: its last change; how it is summed up and packed, null where that is to be done."""
+
 document = Table(
     "document",
     metadata,
