@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from headoffice import commands
-from headoffice.documents import HEAD_RENEW_MS, KEYS, RULES, current_head
+from headoffice.documents import HEAD_RENEW_MS, KEYS, MANIFEST, RULES, current_head
 from headoffice.hello import answer_hello, take_state
 from headoffice.ingest import ingest, unasked
 from headoffice.keys import Keys
@@ -129,7 +129,7 @@ class Service:
         """Call about once a second: member changes, the head and commands, if another process changed the database."""
         with self._database.read() as connection:
             member_op = members.last_op(connection)
-            newest = tuple(documents.newest(connection, kind) for kind in (RULES, KEYS))
+            newest = tuple(documents.newest(connection, kind) for kind in (RULES, KEYS, MANIFEST))
         hashes = tuple(None if found is None else found.hash for found in newest)
         out = list(self._deltas(member_op, now_ms))
         last = self._head

@@ -11,7 +11,8 @@ from typing import Any
 from sqlalchemy import Connection, func, select, update
 
 from headoffice.store import schema
-from headoffice.store.facts import REINCARNATED, meter_key, totalizer_of
+from headoffice.store.facts import REINCARNATED
+from headoffice.store.intervals import meter_key, totalizer_of
 from sync.messages import NozzleEnd
 
 LIVE_WITHIN_MS = 10 * 60 * 1000

@@ -54,7 +54,9 @@ def greet(service: Service, now_ms: int, *, online: bool = True) -> list[Outgoin
     """The station connects: state and hello; returns what is said to it."""
     state = State(online, "connected", INSTALL, INCARNATION, 1, TIME)
     service.take(station_topic(STATION, "up/state"), event(state), now_ms)
-    return service.take(station_topic(STATION, "up/hello"), event(hello()), now_ms) if online else heard(service, now_ms)
+    return (
+        service.take(station_topic(STATION, "up/hello"), event(hello()), now_ms) if online else heard(service, now_ms)
+    )
 
 
 def heard(service: Service, now_ms: int) -> list[Outgoing]:
@@ -62,7 +64,9 @@ def heard(service: Service, now_ms: int) -> list[Outgoing]:
 
 
 def snapshot(valid_ms: int = HOUR_MS, **more: Any) -> Wanted:
-    return Wanted(**{"kind": "request_snapshot", "stations": [STATION], "args": {}, "by": "li", "valid_ms": valid_ms, **more})
+    return Wanted(
+        **{"kind": "request_snapshot", "stations": [STATION], "args": {}, "by": "li", "valid_ms": valid_ms, **more}
+    )
 
 
 def ordered(database: Database, keys: Keys, wanted: Wanted, now_ms: int = NOW_MS) -> str:
@@ -89,7 +93,9 @@ def status(database: Database, cmd_id: str) -> tuple[str, str | None, Any]:
     return row["status"], row["reason"], row["result"]
 
 
-def test_a_command_waits_for_the_hello_of_a_station_that_is_away(database: Database, keys: Keys, service: Service) -> None:
+def test_a_command_waits_for_the_hello_of_a_station_that_is_away(
+    database: Database, keys: Keys, service: Service
+) -> None:
     """[W-45] Nothing is said into the void; after the hello it comes behind the welcome, signed, once for each wish."""
     cmd_id = ordered(database, keys, snapshot())
     assert said(service.tick(NOW_MS), keys) == []
@@ -205,7 +211,11 @@ def test_nothing_is_signed_that_no_station_could_do(
     ("kind", "given", "args"),
     [
         ("set_price", {"grade": "92", "price": "7.9"}, ("92", 7_900, format_time(NOW_MS))),
-        ("set_price", {"grade": "92", "price": "8", "at": "2026-11-23T06:00:00+08:00"}, ("92", 8_000, "2026-11-22T22:00:00.000Z")),
+        (
+            "set_price",
+            {"grade": "92", "price": "8", "at": "2026-11-23T06:00:00+08:00"},
+            ("92", 8_000, "2026-11-22T22:00:00.000Z"),
+        ),
         ("close_out_leases", {"all": True}, ("all", None)),
         ("close_out_leases", {"member": "00000000000000aa"}, ("member", "00000000000000aa")),
         ("correct_link", {"sale": "S", "nobody": True, "reason": "r"}, ("S", None, "r")),
