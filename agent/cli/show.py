@@ -316,7 +316,14 @@ def sync(value: dict[str, Any]) -> None:
 def commands(value: list[dict[str, Any]]) -> None:
     """Print what head office ordered here, and what came of it."""
     rows = [
-        [c["received"], c["kind"], " ".join(f"{k}={v}" for k, v in c["args"].items()), c["by"], c["status"], c["reason"]]
+        [
+            c["received"],
+            c["kind"],
+            " ".join(f"{k}={v}" for k, v in c["args"].items()),
+            c["by"],
+            c["status"],
+            c["reason"],
+        ]
         for c in value
     ]
     print_table("Commands of head office", ["received", "command", "args", "by", "result", "reason"], rows)

@@ -1,4 +1,4 @@
-"""What people see of the link beside its streams: head office's commands and open requests. Read-only, plain sqlite3."""
+"""What people see of the link beside its streams: commands and open requests. Read-only, plain sqlite3."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ def requests(path: Path) -> list[dict[str, Any]]:
     """Return what this station has asked head office and has no answer to, oldest first."""
     with _open(path) as db:
         rows = db.execute(_REQUESTS, (MAX_ROWS,)).fetchall()
-    return [{"id": row["id"], "kind": row["kind"], "about": row["about"], "asked": utc(row["asked_ms"])} for row in rows]
+    return [
+        {"id": row["id"], "kind": row["kind"], "about": row["about"], "asked": utc(row["asked_ms"])} for row in rows
+    ]
 
 
 _COMMANDS = "SELECT * FROM command ORDER BY received_ms DESC, cmd_id DESC LIMIT ?"
