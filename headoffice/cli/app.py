@@ -17,6 +17,7 @@ from headoffice.cli import acting, handing, listing
 from headoffice.cli.codes import codes
 from headoffice.cli.options import DatabaseOption, JsonOption, StateOption, open_database
 from headoffice.cli.output import show_json
+from headoffice.cli.pki import pki
 from headoffice.errors import HeadOfficeError
 
 app = typer.Typer(
@@ -39,6 +40,7 @@ for name, group in (
     ("coupons", coupons),
     ("stations", stations),
     ("dead-letters", dead_letters),
+    ("pki", pki),
 ):
     app.add_typer(group, name=name)
 
