@@ -62,7 +62,7 @@ class ShippedBroker(Mosquitto):
         others: dict[str, tuple[Path, Path]] | None = None,
         plain: bool = False,
     ) -> None:
-        super().__init__(folder)
+        super().__init__(folder, protocol="5")
         self.folder = folder
         self.pki = pki
         self.ports: dict[str, int] = {}
