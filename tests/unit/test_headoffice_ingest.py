@@ -461,3 +461,14 @@ def test_the_worked_chain_is_accepted_hash_by_hash(database: Database, case: dic
         assert (ack.cum, ack.head_hash.hex(), ack.rejected) == (seq, row["hash"], ())
     assert reports.totals(database)["records"] == len(raws)
     assert verify(database).findings == ()
+
+
+def test_a_second_first_contact_before_any_sale_raises_an_alert(database: Database) -> None:
+    """Database and high-water file were lost before a nozzle sold anything: what moved since its first base is named."""
+    base = {"fuelling_point": 1, "nozzle": 1, "totalizer_unit_ml": 10, "reason": "first-contact"}
+    for life, totalizer in (("1", "0:500"), ("2", "0:500"), ("3", "0:2186")):
+        stream = Stream(incarnation=life * 32).begin()
+        stream.add("fc.meter.baseline.v1", {**base, "totalizer": totalizer})
+        assert own_alerts(database) == set()
+        take(database, stream, 1)
+    assert own_alerts(database) == {"baseline_differs"}
