@@ -21,7 +21,7 @@ GROUND := .ci/venv pyproject.toml requirements/demo.txt
 
 help:
 	@echo 'make demo [ARGS="--for 60s"]  a whole simulated station on this machine'
-	@echo 'make test [ARGS="-k scan"]    the whole test suite'
+	@echo 'make test [ARGS="-k scan"]    the test suite; the architecture tests are a part of make check'
 	@echo 'make prove                    what takes longer: loyalty properties 500 times each, random kills, hostile input, demos that must fail'
 	@echo 'make drivers [ARGS=--json]    every driver through its contract, and the level its tests prove'
 	@echo 'make check                    format, lint, types, imports, architecture (each also a target)'
@@ -43,17 +43,16 @@ demo: $(VENV)/.demo
 test: $(VENV)/.test
 	@$(BYTECODE)
 	@.ci/packages mosquitto=mosquitto age=age zstd=zstd sqlite3=sqlite3 cc=gcc cc=libc6-dev systemd-analyze=systemd $(CARD_READERS)
+	@.ci/postgresql
 	@.ci/peers
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 15 $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --ignore tests/architecture --durations 15 $(ARGS)
 
-# What takes longer than make test has time for: every property of the loyalty engine as often as it claims, random kills, demos that must fail.
-PROOFS = tests/property/test_rules_*.py tests/property/test_ledger_*.py tests/property/test_loyalty_*.py tests/property/test_lease_properties.py \
-	tests/property/test_tier_properties.py tests/process/test_kill_random.py tests/process/test_demo_station.py \
-	tests/scenario/test_scenario_hostile.py tests/scenario/test_scenario_crashes.py tests/process/test_kill_failpoints.py \
-	tests/simulation/test_simulation.py tests/property/test_shift_walks.py tests/process/test_third_party_driver.py
+# What takes longer than make test has time for: properties as often as they claim, kills at every place, demos that must fail.
+PROOFS = $(shell grep --recursive --files-with-matches --extended-regexp --include='test_*.py' 'support\.examples|mark\.long' tests)
 prove: $(VENV)/.test
 	@$(BYTECODE)
 	@.ci/packages mosquitto=mosquitto
+	@.ci/postgresql
 	FORECOURT_LONG=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --timeout 900 -m "" $(PROOFS) $(ARGS)
 
 drivers: $(VENV)/.test
@@ -85,6 +84,7 @@ simulate: $(VENV)/.test
 bench: $(VENV)/.test
 	@$(BYTECODE)
 	@.ci/packages mosquitto=mosquitto
+	@.ci/postgresql
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 mutants: $(VENV)/.test requirements/mutants.txt

@@ -45,6 +45,7 @@ from drivers.line import Line
 from drivers.readings import FuellingPointReading, Reading, TankReading
 from drivers.registry import make_line
 from sync import ports
+from sync.messages import Message
 
 _log = get_logger("daemon")
 
@@ -146,7 +147,7 @@ class Daemon:
             live=self._live,
             index_key=self._key,
             capabilities=of_points(device for line in self._lines.values() for device in line.devices),
-            outlets=Outlets(self._send, self._wake, self._begin_anew),
+            outlets=Outlets(self._send, self._wake, self._begin_anew, self._publish),
             pinned=self._pinned,
             keys=self._keyring,
         )
@@ -274,6 +275,10 @@ class Daemon:
     def _wake(self) -> None:
         if self._uplink is not None:
             self._uplink.wake()
+
+    def _publish(self, name: str, message: Message) -> None:
+        if self._uplink is not None:
+            self._uplink.tell(name, message)
 
     def _take_places(self) -> None:
         """Write the high-water file before the first record. Raises StationRefused where it cannot be written.

@@ -77,9 +77,10 @@ class Connected:
 
 @dataclass(frozen=True, slots=True)
 class Disconnected:
-    """MQTT is down or could not be reached; ``reason`` is a stable word of ``sync.client``."""
+    """MQTT is down or could not be reached; ``reason`` is a stable word of ``sync.client``, ``detail`` for people."""
 
     reason: str
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +136,23 @@ class HeadSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class Answered:
+    """Head office answered one of the station's own requests. ``status``: ok, refused or error; may come twice."""
+
+    req_id: str
+    status: str
+    reason: str | None
+    body: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class CommandCame:
+    """A command of head office as it arrived; nothing of it was looked at. ``jws``: what is said to be signed."""
+
+    jws: str
+
+
+@dataclass(frozen=True, slots=True)
 class SyncTrouble:
     """Something a person should see; noise is told once per kind and hour. ``evidence``: texts and numbers."""
 
@@ -157,6 +175,8 @@ LinkEvent = (
     | MembersPage
     | DocumentArrived
     | HeadSeen
+    | Answered
+    | CommandCame
     | SyncTrouble
     | Stopped
 )

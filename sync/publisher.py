@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import queue
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 from typing import TypeVar
 
 from sync import topics
+from sync.asking import Asking
 from sync.client import Arrived, ClientEvent, ClientOptions, Kick, LinkChange, LinkUp, MqttClient, PublishSettled, Will
 from sync.delivery import (
     ApplyAck,
@@ -36,9 +38,10 @@ from sync.envelope import (
 )
 from sync.group import MembersDelta
 from sync.messages import STREAMS, Ack, Batch, Hello, Message, Welcome
-from sync.notices import Head, HoState, Req, Res, State
+from sync.notices import Command, Head, HoState, Req, Res, State
 from sync.ports import (
     AckAccepted,
+    CommandCame,
     Connected,
     Disconnected,
     Inbox,
@@ -55,6 +58,7 @@ M = TypeVar("M", bound=Message)
 MAX_EVENTS = 256  # waiting MQTT events; a full queue slows the broker's sending, it does not grow
 MAX_EVENTS_PER_STEP = 64  # so that timeouts and live records are looked at between floods
 MAX_BATCHES_PER_STEP = 12  # three streams of four batches
+MAX_WAITING = 64  # messages of the pipeline that wait for a connection; the oldest goes first, its asker asks again
 TROUBLE_EVERY_S = 3_600.0
 LONGEST_WAIT_S = 1.0  # the heads of the outbox are looked at this often even if nobody wakes us
 
@@ -94,9 +98,13 @@ class StationLink:
         rng: Random,
         feed: GroupFeed | None = None,
         group: str | None = None,
+        requests: Callable[[], Sequence[Req]] = tuple,
         failpoint: Callable[[str], None] = no_failpoint,
     ) -> None:
-        """``clock``: monotonic seconds. Nothing is opened until the first step."""
+        """``clock``: monotonic seconds; ``requests``: what the station asks and nobody has answered yet.
+
+        Nothing is opened until the first step.
+        """
         assert (feed is None) == (group is None), "a feed belongs to a group"
         self._identity = identity
         self._outbox = outbox
@@ -106,11 +114,13 @@ class StationLink:
         self._rng = rng
         self._feed = feed
         self._group = group
+        self._asking = Asking(requests, rng)
         self._failpoint = failpoint
         self._connect_n = 0
         self._event_n = 0
         self._batch_mids: set[int] = set()
         self._told: dict[str, float] = {}
+        self._waiting: deque[tuple[str, Message]] = deque(maxlen=MAX_WAITING)
         self._events: queue.Queue[ClientEvent] = queue.Queue(MAX_EVENTS)
         self._client = MqttClient(_completed(client_options, identity, group, self._lost_will), self._events, rng)
         self._delivery = Delivery(
@@ -131,10 +141,23 @@ class StationLink:
         """Whether MQTT is up."""
         return self._client.connected
 
+    @property
+    def broker_ends_ms(self) -> int | None:
+        """When the broker's certificate ends, as it was last seen; UTC, ms."""
+        return self._client.broker_ends_ms
+
     def wake(self) -> None:
         """The journal grew or the pipeline persisted something. May be called from any thread; never blocks."""
         with contextlib.suppress(queue.Full):  # a full queue is reason enough to run
             self._events.put_nowait(Kick(0))
+
+    def tell(self, name: str, message: Message) -> None:
+        """Publish a message as soon as there is a connection; ``name``: its topic, as ``up/result``. Any thread.
+
+        Kept in memory only, and a broker may lose it: who needs it to arrive asks or tells again.
+        """
+        self._waiting.append((name, message))
+        self.wake()
 
     def run_once(self, timeout_s: float = LONGEST_WAIT_S) -> None:
         """Wait for the next event, timeout or wake-up, at most ``timeout_s``, then take one step."""
@@ -163,6 +186,9 @@ class StationLink:
         self._act(now, self._delivery.tick(now))
         if self._feed is not None:
             self._feed_act(now, self._feed.tick(now))
+        self._ask(self._asking.tick(now))
+        while self._client.connected and self._waiting:
+            self._publish(now, *self._waiting.popleft())
         self._send(now)
 
     def close(self) -> None:
@@ -174,7 +200,7 @@ class StationLink:
 
     def _wait_s(self, timeout_s: float) -> float:
         now = self._clock()
-        times = [self._client.next_poll(), self._delivery.next_deadline()]
+        times = [self._client.next_poll(), self._delivery.next_deadline(), self._asking.next_deadline()]
         times.append(None if self._feed is None else self._feed.next_deadline())
         soonest = min((moment for moment in times if moment is not None), default=now + timeout_s)
         return min(timeout_s, LONGEST_WAIT_S, soonest - now)
@@ -187,12 +213,14 @@ class StationLink:
             self._act(now, self._delivery.connected(now, self._connect_n))
             if self._feed is not None:
                 self._feed_act(now, self._feed.connected(now))
+            self._ask(self._asking.connected(now))
             return
         self._batch_mids.clear()
         self._delivery.disconnected()
+        self._asking.disconnected()
         if self._feed is not None:
             self._feed.disconnected()
-        self._inbox.deliver(Disconnected(change.reason))
+        self._inbox.deliver(Disconnected(change.reason, change.detail))
 
     def _take(self, now: float, event: ClientEvent) -> None:
         if isinstance(event, PublishSettled) and event.generation == self._client.generation:
@@ -219,8 +247,17 @@ class StationLink:
             self._welcome(now, _read(event, Welcome))
         elif where.name == "down/ack":
             self._act(now, self._delivery.ack(now, _read(event, Ack)))
-        elif where.name == "down/res" and self._feed is not None:
-            self._feed_act(now, self._feed.answer(now, _read(event, Res)))
+        elif where.name == "down/cmd":
+            self._inbox.deliver(CommandCame(_read(event, Command).jws))
+        elif where.name == "down/res":
+            self._answered(now, _read(event, Res))
+
+    def _answered(self, now: float, res: Res) -> None:
+        answered = self._asking.answer(now, res)
+        if answered is not None:
+            self._inbox.deliver(answered)
+        elif self._feed is not None:
+            self._feed_act(now, self._feed.answer(now, res))
 
     def _group_message(self, now: float, where: topics.GroupTopic, event: Arrived) -> None:
         if self._feed is None or where.group != self._group:
@@ -261,6 +298,10 @@ class StationLink:
                 self._publish(now, "up/req", output)
             else:
                 self._inbox.deliver(output)
+
+    def _ask(self, requests: Iterable[Req]) -> None:
+        for req in requests:
+            self._publish(self._clock(), "up/req", req)
 
     def _send(self, now: float) -> None:
         for _ in range(MAX_BATCHES_PER_STEP):

@@ -188,6 +188,25 @@ class Members:
 
 
 @dataclass(frozen=True, slots=True)
+class Exactly:
+    """An object with all of these members and no other: what stands in it is acted on."""
+
+    members: Mapping[str, Shape] = field(default_factory=dict)
+
+    def defect(self, value: object) -> str | None:
+        """See Shape."""
+        wrong = Members(self.members).defect(value)
+        if wrong is not None or not isinstance(value, dict):
+            return wrong
+        strange = [name for name in value if name not in self.members]
+        return f"{strange[0]!r:.80} is not known" if strange else None
+
+    def schema(self) -> dict[str, Any]:
+        """See Shape."""
+        return {**Members(self.members).schema(), "additionalProperties": False}
+
+
+@dataclass(frozen=True, slots=True)
 class MapOf:
     """An object of at most ``high`` members with free names and values of one shape."""
 

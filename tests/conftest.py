@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import settings
 
 from tests.support import quality
+
+if TYPE_CHECKING:
+    from tests.support.postgres import Postgres
 
 settings.register_profile("suite", deadline=None, print_blob=True)
 settings.load_profile("suite")
@@ -38,3 +45,31 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         chosen = [item for item in items if "contract" in item.path.parts or quality.proves(item)]
         config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
         items[:] = chosen
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server of this run's own, started by the first test that asks; a test that kills it starts it again."""
+    from tests.support.postgres import Postgres  # most runs need no server and no driver
+
+    with Postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres: Postgres) -> Iterator[str]:
+    """The URL of a new, migrated head-office database on PostgreSQL."""
+    with postgres.database() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def headoffice_location(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A new, migrated head-office database, on SQLite and on PostgreSQL in turn: what `--database` takes."""
+    if request.param == "sqlite":
+        from tests.support import template
+
+        template.head_office(tmp_path / "hq.sqlite").close()
+        yield str(tmp_path / "hq.sqlite")
+    else:
+        yield request.getfixturevalue("postgres_url")

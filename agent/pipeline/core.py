@@ -43,7 +43,9 @@ from agent.pipeline import (
     asking,
     card_keys,
     codes,
+    commanding,
     downlink,
+    fencing,
     gauging,
     handhelds,
     people,
@@ -89,6 +91,7 @@ from drivers.readings import (
     TankReading,
     TotalizerReading,
 )
+from sync import ports
 from sync.signing import PinnedKeys
 
 _log = get_logger("pipeline")
@@ -156,6 +159,7 @@ class Pipeline:
             rules=rulebook.load_active(tx, station.currency, station.exponent),
             keys=codes.load_active(tx, testing=station.mode == "training"),
             index_version=index_version(self._index_key),
+            fenced_ms=fencing.at_start(tx),
         )
         for sale, until_ms in tx.quotes.until():
             memory.locks[sale] = (now.mono_ms + self._settings.sales.holds_ms(until_ms, now.wall_ms), until_ms)
@@ -229,6 +233,8 @@ class Pipeline:
                 self._asked(item)
             case Posted():
                 self._posted(item)
+            case FromHeadOffice(ports.CommandCame(jws)):
+                self._commanded(jws)
             case FromHeadOffice(event):
                 step = self._step(read(self._clock))
                 downlink.handle(step, event)
@@ -365,6 +371,23 @@ class Pipeline:
         step.after.append(lambda: item.reply.give(answer))
         self._finish(step)
 
+    def _commanded(self, jws: str) -> None:
+        """Head office orders something: noted in a step of its own, so that one that ends this process is told."""
+        step = self._step(read(self._clock))
+        order = commanding.received(step, jws)
+        self._finish(step)
+        if order is None:
+            return
+        failpoint("command.begun")
+        step = self._step(read(self._clock))
+        try:
+            commanding.obey(step, order)
+        except RequestRefused as refused:
+            step.roll_back()
+            step = self._step(read(self._clock))
+            commanding.refuse(step, order, refused)
+        self._finish(step)
+
     # --- the end of a step ------------------------------------------------------------------------------------------
 
     def _stamp(self, now: Now) -> Stamp:
@@ -401,6 +424,8 @@ class Pipeline:
             self._outlets.send(command)
         if any(isinstance(command, Acknowledge) for command in step.commands):
             failpoint("sale.after_release")
+        for name, message in step.messages:
+            self._outlets.publish(name, message)
         for follow in step.after:
             follow()
         self._show_points(before, step)
@@ -436,4 +461,5 @@ _AFTER = (
     ("delivery", "delivery.after_commit"),
     ("shift", "shift.after_commit"),
     ("ack", "sync.after_ack_applied"),
+    ("command", "command.after_commit"),
 )

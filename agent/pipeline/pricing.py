@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from agent.domain.instant import Now
@@ -42,15 +43,36 @@ def refresh(step: Step) -> None:
 
 
 def set_price(step: Step, grade: str, unit_price_milli: int, effective_from_ms: int, person: str) -> dict[str, Any]:
-    """``prices set``: a new unit price from an instant on. Raises RequestRefused."""
+    """``prices set``: a new unit price from an instant on, at once where that is past. Raises RequestRefused."""
+    effective = max(effective_from_ms, step.now.wall_ms)
+    return _put(step, grade, unit_price_milli, effective, _Source("person", person, "supervisor"))
+
+
+def order_price(step: Step, grade: str, unit_price_milli: int, effective_from_ms: int, who: str) -> dict[str, Any]:
+    """Head office orders a unit price from an instant on. It stands there even where that is past: orders that come
+    late or in another order end at the same price, that of the latest instant. Raises RequestRefused.
+    """
+    return _put(step, grade, unit_price_milli, effective_from_ms, _Source("head-office", who, "head_office"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Where a price comes from, who wanted it, in which role."""
+
+    name: str
+    person: str
+    role: str
+
+
+def _put(step: Step, grade: str, unit_price_milli: int, effective: int, source: _Source) -> dict[str, Any]:
     if grade not in step.settings.grade:
         known = ", ".join(sorted(step.settings.grade))
         raise RequestRefused(f"there is no grade {grade!r}", hint=f"the grades are {known}", exit_code=2)
     if not 0 < unit_price_milli < 1_000_000:
         raise RequestRefused("a unit price lies between 0.001 and 999.999", hint='write it like "7.85"', exit_code=2)
-    effective = max(effective_from_ms, step.now.wall_ms)
-    step.tx.memory.add_price(grade, unit_price_milli, effective, "person", person)
-    step.audit(person, "supervisor", "price_set", f"grade {grade}", reason=f"{unit_price_milli} from {effective}")
+    step.tx.memory.add_price(grade, unit_price_milli, effective, source.name, source.person)
+    reason = f"{unit_price_milli} from {effective}"
+    step.audit(source.person, source.role, "price_set", f"grade {grade}", reason=reason)
     step.memory.look_at_ms = 0
     refresh(step)
     return {"grade": grade, "unit_price_milli": unit_price_milli, "effective_from_ms": effective}

@@ -176,6 +176,7 @@ def _end_leases(tx: Tx) -> None:
     """What was lent to the earlier incarnation is spent no more (W-52), and no quote may rest on it."""
     ended = leasing.void_all(tx, tx.memory.meta("incarnation") or "")
     tx.quotes.end_all(tx.stamp.wall_ms)
+    tx.requests.end_all()
     if ended:
         _audit(tx, "leases_void", "leases", f"{ended} leases were lent to the incarnation before")
 

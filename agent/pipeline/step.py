@@ -19,6 +19,7 @@ from agent.settings import Settings
 from agent.store.journal import Stamp, Written
 from agent.store.store import Store, Tx
 from drivers.commands import Command
+from sync.messages import Message
 from sync.signing import PinnedKeys
 
 
@@ -39,12 +40,14 @@ class RequestRefused(Exception):
 class Outlets:
     """Where a step's consequences go: commands to lines, the publisher that should look again, the end of this run.
 
-    ``begin_anew``: this incarnation has ended; called after the commit that says so.
+    ``begin_anew``: this incarnation has ended; called after the commit that says so. ``publish``: hands a message to
+    the link (``up/result``, the message); one that finds no connection is lost, so whoever needs it asks again.
     """
 
     send: Callable[[Command], None]
     wake_publisher: Callable[[], None]
     begin_anew: Callable[[], None] = lambda: None
+    publish: Callable[[str, Message], None] = lambda _name, _message: None
 
 
 class Step:
@@ -73,6 +76,7 @@ class Step:
         self.stamp = stamp
         self.after: list[Callable[[], None]] = []
         self.commands: list[Command] = []
+        self.messages: list[tuple[str, Message]] = []
         self.passed: list[str] = []
         self.notes: list[tuple[str, str]] = []
         self.touched: set[int] = set()  # fuelling points that may look different afterwards
@@ -140,6 +144,10 @@ class Step:
     def send(self, command: Command) -> None:
         """Give a command to its line after the commit."""
         self.commands.append(command)
+
+    def publish(self, name: str, message: Message) -> None:
+        """Give a message for head office to the link after the commit; ``name``: its topic, as ``up/result``."""
+        self.messages.append((name, message))
 
     def local(self, wall_ms: int) -> datetime:
         """Return wall time in the station's zone."""

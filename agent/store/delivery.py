@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -13,6 +14,7 @@ from agent.store.prepared import Prepared, raw
 from agent.store.rebirth import running_generation
 from agent.store.tables import JOURNAL, REJECTED, STREAM_HEAD
 from sync.messages import StreamPosition
+from sync.notices import Req
 from sync.ports import OutboxRow
 from sync.records import hash_0
 from sync.recordtypes import STREAMS
@@ -127,6 +129,11 @@ class JournalOutbox:
             row = rows.fetchone()
         return None if row is None else bytes(row[0])
 
+    def requests(self) -> list[Req]:
+        """Return what this station asks head office and has no answer to yet, oldest first."""
+        with closing(self._connection.execute(_REQUESTS)) as rows:
+            return [Req(req_id, kind, json.loads(body)) for req_id, kind, body in rows]
+
     def has_document(self, kind: str, digest: str) -> bool:
         """Return whether a document with this hash (hex) is kept."""
         statement = "SELECT 1 FROM document WHERE kind = ? AND hash = ?"
@@ -147,6 +154,7 @@ class JournalOutbox:
 
 
 _HEADS = "SELECT stream, seq, hash, acked, EXISTS (SELECT 1 FROM meta WHERE key = ?) FROM stream_head"
+_REQUESTS = "SELECT id, kind, body FROM request ORDER BY asked_ms, id"
 _GENERATION = "SELECT generation FROM incarnation WHERE incarnation = ?"
 _READ = "SELECT seq, body, hash FROM journal WHERE generation = ? AND stream = ? AND seq >= ? ORDER BY seq LIMIT ?"
 _HASH_AT = "SELECT hash FROM journal WHERE generation = ? AND stream = ? AND seq = ?"

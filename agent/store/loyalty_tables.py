@@ -22,6 +22,7 @@ LEASE = Table(
     Column("incarnation", String, nullable=False),
     Column("state", String, nullable=False),
     Column("ended_ms", Integer, nullable=True),
+    Column("sale", String, nullable=True),
     CheckConstraint("kind in ('points', 'budget')", name="lease_kind_known"),
     CheckConstraint("state in ('open', 'closing', 'closed', 'void')", name="lease_state_known"),
     CheckConstraint("spent between 0 and granted", name="lease_not_overspent"),
@@ -30,6 +31,7 @@ LEASE = Table(
 """What head office lets this incarnation spend of a member's points or a campaign's budget, and what is gone of it.
 
 ``subject``: the member's or the campaign's id. ``spent`` is the sum of its moves. ``incarnation``: to whom it was lent.
+``sale``: whose customer waited for it, null where it is kept for whoever comes.
 """
 
 LEASE_MOVE = Table(

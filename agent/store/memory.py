@@ -166,6 +166,13 @@ class MemoryTable:
         """Return when the next document not yet in force takes effect."""
         return _moment(_NEXT_DOCUMENT.first(self._raw, {"of_kind": kind}))
 
+    def waiting_documents(self, kind: str, above: int) -> list[int]:
+        """Return the versions that are kept and not in force yet, newer than ``above``."""
+        waits = (DOCUMENT.c.kind == kind) & _WAITS & (DOCUMENT.c.version > above)
+        return list(
+            self._connection.execute(select(DOCUMENT.c.version).where(waits).order_by(DOCUMENT.c.version)).scalars()
+        )
+
     def has_document(self, kind: str, digest: str) -> bool:
         """Return whether a document with this hash is kept."""
         here = (DOCUMENT.c.kind == kind) & (DOCUMENT.c.hash == digest)

@@ -18,6 +18,7 @@ from agent.store.alerts import AlertTable
 from agent.store.cards import CardTable
 from agent.store.claims import ClaimTable
 from agent.store.codes import CodeTable
+from agent.store.commands import CommandTable
 from agent.store.delivery import DeliveryTable
 from agent.store.engine import BEGIN, BUSY_TIMEOUT_MS, writer_engine
 from agent.store.enrolments import EnrolmentTable
@@ -32,6 +33,7 @@ from agent.store.migrate import upgrade
 from agent.store.people import PeopleTable
 from agent.store.prepared import Prepared, raw
 from agent.store.rebirth import IncarnationTable, running_generation
+from agent.store.requests import RequestTable
 from agent.store.sales import UNSETTLED, SaleTable
 from agent.store.shifts import ShiftTable
 from agent.store.spending import CouponTable, LeaseTable, QuoteTable
@@ -56,6 +58,7 @@ class Tx:
         self.gauges = GaugeTable(connection)
         self.claims = ClaimTable(connection)
         self.codes = CodeTable(connection)
+        self.commands = CommandTable(connection)
         self.handhelds = HandheldTable(connection)
         self.enrolments = EnrolmentTable(connection)
         self.people = PeopleTable(connection)
@@ -67,6 +70,7 @@ class Tx:
         self.coupons = CouponTable(connection)
         self.quotes = QuoteTable(connection)
         self.fraud = FraudTable(connection)
+        self.requests = RequestTable(connection)
 
     def restamp(self, stamp: journal.Stamp) -> None:
         """What is written from here on happens at ``stamp``."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import signal
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
@@ -17,7 +17,6 @@ from headoffice.cli.options import (
     JsonOption,
     KeysOption,
     StateOption,
-    database_location,
     keys_folder,
     open_database,
 )
@@ -52,13 +51,18 @@ def serve(
     ca: Annotated[Path | None, typer.Option("--ca", help="CA certificates for mqtts.")] = None,
     cert: Annotated[Path | None, typer.Option("--cert", help="Client certificate for mqtts.")] = None,
     key: Annotated[Path | None, typer.Option("--key", help="Private key of the client certificate.")] = None,
+    workers: Annotated[
+        int, typer.Option("--workers", min=1, max=64, help="Processes that share the stations; needs PostgreSQL.")
+    ] = 1,
     as_json: JsonOption = False,
 ) -> None:
     """Take what the stations send, until SIGTERM or Ctrl-C."""
     from agent.clock import clock_from_environment
     from agent.logs import configure
+    from headoffice.crew import run_crew
     from headoffice.keys import load_keys
     from headoffice.service import Service
+    from headoffice.shards import shards_of
     from headoffice.workers import Worker
     from sync.client import LinkUp
     from sync.topics import TopicError, check_station
@@ -80,14 +84,19 @@ def serve(
         if as_json:
             show_json({"event": "connected", "broker": where, "group": group})
         else:
-            typer.echo(f"serving group {group} at {where}, database {database_location(database, state)}")
+            typer.echo(f"serving group {group} at {where}, database {opened.name}")
 
-    worker = Worker(Service(opened, loaded, group), options, wall, told)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: stop.set())
-    worker.run(stop)
+    def work(stop: threading.Event) -> None:
+        with closing(open_database(database, state)) as own:
+            Worker(Service(own, loaded, group), options, wall, shards_of(own), told).run(stop)
+
+    is_shared = opened.is_shared
     opened.close()
+    if workers > 1 and not is_shared:
+        raise UsageError(
+            "a SQLite file has one worker", hint="several need PostgreSQL: --database postgresql://USER@HOST/NAME"
+        )
+    run_crew(workers, work)
 
 
 def _client_options(
@@ -97,8 +106,8 @@ def _client_options(
     password_file: Path | None,
     tls: tuple[Path | None, Path | None, Path | None],
 ) -> ClientOptions:
-    from headoffice.workers import UP_FILTER
-    from sync.client import ClientOptions, TlsOptions
+    from sync.client import ClientOptions
+    from sync.tls import TlsOptions
 
     try:
         url = urlsplit(broker)
@@ -114,7 +123,6 @@ def _client_options(
         client_id=client_id,
         host=url.hostname,
         port=port or DEFAULT_PORTS[url.scheme],
-        subscriptions=(UP_FILTER,),
         username=username,
         password_file=password_file,
         tls=None if ca is None else TlsOptions(ca, cert, key),
@@ -144,6 +152,9 @@ def keys(keys: KeysOption = None, state: StateOption = None, as_json: JsonOption
 
 def members_import(
     file: Annotated[Path, typer.Argument(help="A .csv or .jsonl file.")],
+    errors: Annotated[
+        Path | None, typer.Option("--errors", help="Write every wrong line to this file: line, column, reason.")
+    ] = None,
     database: DatabaseOption = None,
     keys: KeysOption = None,
     state: StateOption = None,
@@ -152,14 +163,17 @@ def members_import(
     """Import members; all or nothing, the same file twice changes nothing. No plain number is stored."""
     from headoffice import cards
     from headoffice.keys import load_keys
+    from headoffice.member_files import written_lines
     from headoffice.members import import_file
 
     folder = keys_folder(keys, state)
     loaded = load_keys(folder)
     maker = cards.load(folder, loaded.index_key)
     opened = open_database(database, state, migrate=True)
-    with progress("importing members") as tell:
-        done = import_file(opened, file, loaded.index_key, tell, maker=maker, index_next=loaded.index_next)
+    with progress() as tell, written_lines(errors) as bad_line:
+        done = import_file(
+            opened, file, loaded.index_key, tell, maker=maker, index_next=loaded.index_next, bad_line=bad_line
+        )
     show_fields({"read": done.read, "changed": done.changed, "last_op": done.last_op}, as_json=as_json)
 
 

@@ -23,7 +23,9 @@ def main() -> int:
             if found:
                 failed += 1
                 steps = draw(seed) if words.whole else _shortest(seed)
-                print(f"seed {seed}:", *(f"  {step.rule}" for step in steps), *_outcome(seed, steps), sep="\n", flush=True)
+                print(
+                    f"seed {seed}:", *(f"  {step.rule}" for step in steps), *_outcome(seed, steps), sep="\n", flush=True
+                )
     print(f"{words.count} stories, {failed} failed")
     return 1 if failed else 0
 

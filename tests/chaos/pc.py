@@ -250,7 +250,9 @@ class Pc:
         """Whether a meter that was ever read waits for head office, or a fuelling to be read out."""
         import json
 
-        memory = [json.loads(row["memory"]) for row in self.rows("SELECT memory FROM point_memory WHERE fuelling_point = 1")]
+        memory = [
+            json.loads(row["memory"]) for row in self.rows("SELECT memory FROM point_memory WHERE fuelling_point = 1")
+        ]
         return any(one["rebase"] or one["gaps"] for one in memory)
 
 

@@ -235,7 +235,9 @@ class World:
         assert callable(done)
         until_s = self.now_s + ENOUGH_S
         while not done():
-            assert self.now_s < until_s, f"seed {self.seed}: not within {ENOUGH_S} s: {what}\n" + "\n".join(self.happened)
+            assert self.now_s < until_s, f"seed {self.seed}: not within {ENOUGH_S} s: {what}\n" + "\n".join(
+                self.happened
+            )
             self.seconds(5)
 
     def close(self) -> None:

@@ -146,6 +146,7 @@ def begun_often(site: Site) -> None:
             connection.execute("INSERT INTO incarnation VALUES (?, ?, 'reincarnate', ?, NULL, '{}')", values)
 
 
+@pytest.mark.long
 def test_a_head_office_that_is_never_content_is_left_alone_in_the_end(site: Site) -> None:
     """[W-32] Asked for a sixth incarnation in an hour, sending stays stopped, an alert says so, and selling goes on."""
     office = Insistent(site.broker.port)

@@ -151,6 +151,7 @@ def test_a_doubled_sale_and_a_shaved_one_are_named(tmp_path: Path) -> None:
     assert any("ml at the pump" in problem and "nozzle" in problem for problem in found["problems"])
 
 
+@pytest.mark.long
 def test_the_first_interrupt_is_closing_time_and_a_killed_demo_leaves_nobody(tmp_path: Path) -> None:
     """Ctrl-C drains and counts; another demo, killed outright, has its processes ended by the guardian."""
     state = tmp_path / "s"

@@ -35,10 +35,7 @@ EVERY = (
 )
 SOME = (
     "sync.after_puback",
-    "rules.",
     "sale.before_commit",
-    "sale.after_commit",
-    "link.after_commit",
     "tender.before_commit",
 )
 FAILPOINTS = EVERY if ALL else tuple(name for name in EVERY if name.startswith(SOME))
@@ -89,5 +86,5 @@ def test_after_all_kills_every_millilitre_is_at_head_office_once(station: Statio
     site.verify_station()
     site.verify_hq()
     (links,) = site.at_hq("SELECT count(*) FROM sale_link")
-    (settled,) = site.at_hq("SELECT count(*) FROM settlement WHERE rule_version = 2")
+    (settled,) = site.at_hq("SELECT count(*) FROM settlement WHERE rule_version = ?", 2 if ALL else 1)
     assert min(links[0], settled[0]) > 0

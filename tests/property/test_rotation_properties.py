@@ -20,7 +20,7 @@ from headoffice import rotation
 from headoffice.errors import UsageError
 from headoffice.keys import load_keys, make_keys
 from headoffice.members import import_file, remove_member
-from headoffice.requests import PAGE_OPS_BYTES
+from headoffice.requests_members import PAGE_OPS_BYTES
 from headoffice.store import members as store
 from headoffice.store.database import Database
 from sync import ports

@@ -30,6 +30,7 @@ from agent.store.store import Store
 from agent.store.verify import verify
 from drivers.simulator.config import default_config
 from sync import ports
+from sync.messages import Message
 from sync.signing import PinnedKeys, new_key, public_jwks, sign
 from tests.support import template
 from tests.support.head_office_says import INDEX_KEY, KEYS
@@ -70,6 +71,7 @@ class Till:
         config = default_config("", islands=1)
         self.settings = station_settings(directory, config, Plan(settle=settle) if plan is None else plan)
         self.starts = 0
+        self.told: list[tuple[str, Message]] = []
         self.meters: dict[int, int] = {}
         self.start()
 
@@ -87,7 +89,9 @@ class Till:
             live=LiveBoard(started_ms=self.clock.wall_ms()),
             index_key=INDEX_KEY,
             capabilities={},
-            outlets=Outlets(lambda _command: None, lambda: None),
+            outlets=Outlets(
+                lambda _command: None, lambda: None, publish=lambda name, told: self.told.append((name, told))
+            ),
             pinned=self.pinned,
             keys=self.keys,
         )
