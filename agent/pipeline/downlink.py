@@ -98,7 +98,7 @@ def _acknowledged(step: Step, ack: ports.AckAccepted) -> None:
     step.tx.delivery.acknowledge(ack.stream, ack.cum, ack.head_hash)
     for letter in ack.rejected:
         if step.tx.delivery.reject(ack.stream, letter.seq, letter.reason, step.stamp.wall_ms):
-            told = rebirth.overlapped(step, letter.seq) if (ack.stream, letter.reason) == ("L", "overlap") else ""
+            told = rebirth.overlapped(step, letter) if (ack.stream, letter.reason) == ("L", "overlap") else ""
             detail = f"stream {ack.stream} seq {letter.seq}: {letter.reason}" + (f"; {told}" if told else "")
             alerting.device(step, SYNC, f"DEAD_LETTER_{ack.stream}_{letter.seq}", standing=True, detail=detail)
     step.passed.append("ack")
