@@ -284,7 +284,7 @@ class StationLink:
             elif isinstance(output, AuditBadAck):
                 self._inbox.deliver(SyncTrouble(f"bad_ack_{output.kind}", {"stream": output.stream, "cum": output.cum}))
             elif isinstance(output, StopIncarnation):
-                self._inbox.deliver(Stopped(output.reason))
+                self._inbox.deliver(Stopped(output.reason, output.told))
                 self.close()
 
     def _feed_act(self, now: float, outputs: Iterable[FeedOutput]) -> None:

@@ -72,7 +72,7 @@ class StoreSettings(Section):
 
     path: Path = Field(default=Path("/var/lib/forecourt/station.db"), strict=False)
     mark: Path = Field(default=Path("/var/lib/forecourt-mark/mark.json"), strict=False)
-    keep_delivered: Annotated[DurationMs, Field(ge=86_400_000)] = 35 * 86_400_000
+    keep_delivered: Annotated[DurationMs, Field(ge=35 * 86_400_000)] = 35 * 86_400_000
     reserve: SizeBytes = 64 * 1024 * 1024
     verify_at: MinutesOfDay = 210
 

@@ -36,9 +36,7 @@ def _open(station: VirtualStation) -> None:
 def _copied_to(there: VirtualStation, here: VirtualStation) -> None:
     """Every file of one PC onto another, which hears the same head office."""
     mark = here.settings.store.mark.read_bytes()
-    image = {
-        there.settings.store.path.with_name(file.name): content for file, content in database_image(here).items()
-    }
+    image = {there.settings.store.path.with_name(file.name): content for file, content in database_image(here).items()}
     lose_database(there)
     for file, content in image.items():
         file.write_bytes(content)

@@ -228,8 +228,9 @@ class VirtualLink:
         count = offer.last_seq - offer.first_seq + 1
         rows = self._outbox.read(offer.stream, offer.first_seq, count, MAX_BATCH_RECORD_BYTES)
         previous = self._outbox.hash_at(offer.stream, offer.first_seq - 1)
-        assert rows, "nothing is pruned here"
-        assert previous is not None
+        if not rows or previous is None:
+            self._act(now_s, self.delivery.missing(offer.stream, offer.first_seq))
+            return True
         batch = Batch(
             install_id=self._install,
             incarnation=self._incarnation,
@@ -259,7 +260,7 @@ class VirtualLink:
                 evidence: dict[str, Any] = {"stream": output.stream, "cum": output.cum}
                 self._deliver(ports.SyncTrouble(f"bad_ack_{output.kind}", evidence))
             elif isinstance(output, StopIncarnation):
-                self._deliver(ports.Stopped(output.reason))
+                self._deliver(ports.Stopped(output.reason, output.told))
 
     def _hello(self, now_s: float, connect_n: int) -> None:
         facts, heads = self._vitals.hello_facts(), self._outbox.heads()
