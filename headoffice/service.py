@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from headoffice.documents import HEAD_RENEW_MS, KEYS, RULES, current_head
-from headoffice.hello import answer_hello, take_state
+from headoffice.hello import answer_hello, take_profile, take_state
 from headoffice.ingest import ingest, unasked
 from headoffice.keys import Keys
 from headoffice.requests import answer_request
@@ -80,6 +80,8 @@ class Service:
             return self._answer(topic, "down/res", res, now_ms)
         if topic.name == "up/state":
             take_state(self._database, topic, payload, now_ms)
+        if topic.name == "up/profile":
+            take_profile(self._database, topic, payload, now_ms)
         return []
 
     def take_over(self) -> list[Outgoing]:

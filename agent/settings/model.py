@@ -67,6 +67,13 @@ class StationSettings(Section):
         return zoneinfo.ZoneInfo(self.timezone)
 
 
+class ProfileSettings(Section):
+    """[profile]: what the public is told beside [station]. ``opening_hours``: as OpenStreetMap writes them."""
+
+    address: Annotated[str, Field(max_length=255)] = ""
+    opening_hours: Annotated[str, Field(max_length=255)] = ""
+
+
 class StoreSettings(Section):
     """[store]"""
 
@@ -384,6 +391,7 @@ class Settings(Section):
     """The whole file; ``tables``: the strapping tables that it names, by tank, read when it is."""
 
     station: StationSettings
+    profile: ProfileSettings = ProfileSettings()
     store: StoreSettings = StoreSettings()
     line: tuple[LineSettings, ...] = ()
     fuelling_point: tuple[PointSettings, ...] = ()

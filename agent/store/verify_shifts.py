@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from agent.domain.shift import Account
-from agent.store.shift_facts import facts
 from agent.store.pruned import Pruned
+from agent.store.shift_facts import facts
 from agent.store.shifts import counted_of, marks_of
 from agent.store.verify_loyalty import Finding, Records
 
