@@ -29,6 +29,7 @@ from agent.store.rebirth import Heads, parent_of
 from agent.store.sales import sale_of
 from agent.store.store import Store, Tx
 from sync.messages import DeadLetter, Welcome
+from sync.records import hash_0
 from sync.recordtypes import INCARNATION_TYPE, TYPES
 
 _log = get_logger("rebirth")
@@ -36,7 +37,10 @@ _log = get_logger("rebirth")
 STOPPED = "stopped"
 INSTALL = "install_id"
 ENDS = "head_office_ends"
-"""Facts about the database: why it may not send, the hardware it ran on last, what head office told at the rebirth."""
+TOLD = "head_office_has"
+LOST = "records_lost"
+"""Facts about the database: why it may not send, the hardware it ran on last, what head office told at the rebirth; how
+far it had each stream when sending stopped, and which records nobody has any more."""
 
 HOUR_MS = 3_600_000
 MAX_PER_HOUR = 5
@@ -127,21 +131,36 @@ def _reincarnate(tx: Tx, store: Store, settings: Settings, how: _Rebirth) -> Non
         _first_record(tx, how.reason, how.mark.incarnation, streams)
     else:
         heads = {name: (seq, digest.hex()) for name, (seq, digest) in store.heads().items()}
-        acked = tx.incarnations.acked()
+        acked = _head_office_has(tx)
         incarnation = f"{how.random.getrandbits(128):032x}"
         generation = tx.incarnations.end(incarnation, how.reason, now_ms, how.install)
         tx.journal.generation = generation + 1
         failpoint("rebirth.ended")
         tx.journal.heads = tx.incarnations.restart_chains(store.station, incarnation)
         _first_record(tx, how.reason, store.incarnation, heads)
-        told = _send_again(tx, generation, acked)
+        told = _send_again(tx, _Ended(store.incarnation, generation, heads, acked))
     _end_leases(tx)
     _doubt_meters(tx, settings)
     tx.memory.forget_meta(STOPPED)
+    tx.memory.forget_meta(TOLD)
     tx.memory.forget_meta(ENDS)
     tx.memory.set_meta(AWAIT_ENDS, "1")
     tx.memory.set_meta(INSTALL, how.install)
     _audit(tx, "reincarnated", "database", f"{how.reason}{told}")
+
+
+def _head_office_has(tx: Tx) -> dict[str, tuple[int, bytes]]:
+    """Seq and hash up to where head office has each stream: as acknowledged, or less where it was restored (W-34)."""
+    has = tx.incarnations.acked()
+    for stream, seq in json.loads(tx.memory.meta(TOLD) or "{}").items():
+        digest = tx.delivery.hash_at(stream, seq) if seq else hash_0(*_chain(tx), stream)
+        if seq < has[stream][0] and digest is not None:
+            has[stream] = (seq, digest)
+    return has
+
+
+def _chain(tx: Tx) -> tuple[str, str]:
+    return tx.memory.meta("station") or "", tx.memory.meta("incarnation") or ""
 
 
 def _first_record(tx: Tx, reason: str, incarnation: str, streams: Heads) -> None:
@@ -153,8 +172,20 @@ def _first_record(tx: Tx, reason: str, incarnation: str, streams: Heads) -> None
     tx.journal.append(INCARNATION_TYPE, data)
 
 
-def _send_again(tx: Tx, generation: int, acked: Mapping[str, tuple[int, bytes]]) -> str:
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """The incarnation before: its name and number, where it ended, and up to where head office has it."""
+
+    incarnation: str
+    generation: int
+    heads: Heads
+    has: Mapping[str, tuple[int, bytes]]
+
+
+def _send_again(tx: Tx, ended: _Ended) -> str:
     """Journal again what head office may lack: same id, time and data, a new seq. Returns what was done, for people."""
+    generation, acked = ended.generation, ended.has
+    lost = _tell_lost(tx, ended)
     again, damaged = 0, []
     for stream in SENT_AGAIN:
         for old in tx.incarnations.not_acknowledged(generation, stream, acked[stream]):
@@ -172,7 +203,24 @@ def _send_again(tx: Tx, generation: int, acked: Mapping[str, tuple[int, bytes]])
     for place in damaged:
         _audit(tx, "record_damaged", place, "bytes and hash of the ended incarnation disagree; not sent again")
     left = 0 if thinned is None else thinned["count"]
-    return f": {again} records sent again, {left} readings thinned, {len(damaged)} damaged"
+    return f": {again} records sent again, {left} readings thinned, {len(damaged)} damaged{lost}"
+
+
+def _tell_lost(tx: Tx, ended: _Ended) -> str:
+    """Name the records that head office lacks and that are not kept here any more: a gap nobody can fill (W-34)."""
+    told = []
+    for stream, (has, _) in ended.has.items():
+        kept = tx.incarnations.first_kept(ended.generation, stream, has)
+        last = ended.heads[stream][0] if kept is None else kept - 1
+        if last > has:
+            gap = {"incarnation": ended.incarnation, "stream": stream, "from": has + 1, "to": last, "reason": "pruned"}
+            tx.journal.append("fc.gap.v1", gap)
+            told.append(f"stream {stream} from {has + 1} to {last}")
+    if not told:
+        return ""
+    text = f"{', '.join(told)} of {ended.incarnation}: head office has them no more, and they are kept here no more"
+    tx.memory.set_meta(LOST, text)
+    return f"; lost: {text}"
 
 
 def _end_leases(tx: Tx) -> None:
@@ -195,6 +243,20 @@ def _doubt_meters(tx: Tx, settings: Settings) -> None:
 def _audit(tx: Tx, action: str, subject: str, reason: str) -> None:
     who = {"who": "agent", "role": "agent", "action": action, "object": subject, "reason": reason, "result": "done"}
     tx.journal.append("fc.audit.v1", who)
+
+
+def note_told(step: Step, told: Mapping[str, int]) -> None:
+    """Sending stops: keep how far head office has each stream, so that the next incarnation sends what it lacks."""
+    if told:
+        step.tx.memory.set_meta(TOLD, json.dumps(dict(told), sort_keys=True))
+
+
+def lost(step: Step) -> str:
+    """Return once what the last rebirth found lost, for an alert; empty where nothing was."""
+    text = step.tx.memory.meta(LOST)
+    if text is not None:
+        step.tx.memory.forget_meta(LOST)
+    return text or ""
 
 
 # --- what head office says ------------------------------------------------------------------------------------------

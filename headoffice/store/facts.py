@@ -309,6 +309,20 @@ def _last_count(connection: Connection, number: int, station: str, point: int, n
     return max((meter_key(totalizer) for totalizer in connection.execute(earlier).scalars()), default="")
 
 
+def _write_gap(sheet: Sheet, _number: int, arrival: Arrival) -> None:
+    """A gap between counts stays in its record; one in a stream names records that nobody has any more (W-34)."""
+    data = arrival.record.data
+    if data.get("stream") is not None:
+        raise_own_alert(
+            sheet.connection,
+            station=arrival.key.station,
+            alert="records_lost",
+            subject=f"{data.get('incarnation')} {data['stream']}"[:64],
+            detail=f"seq {data.get('from')} to {data.get('to')}: {data.get('reason')}; this database was restored",
+            now_ms=arrival.received_ms,
+        )
+
+
 def _write_audit(sheet: Sheet, _number: int, arrival: Arrival) -> None:
     """A station's audit stays in its record; a member's wish to be forgotten is what people here must act on."""
     data = arrival.record.data
@@ -359,6 +373,7 @@ _WRITERS: dict[str, Callable[[Sheet, int, Arrival], None]] = {
     "fc.shift.v1": _write_shift,
     "fc.meter.baseline.v1": _write_baseline,
     "fc.audit.v1": _write_audit,
+    "fc.gap.v1": _write_gap,
     TANK_ALERT: _write_alert,
     "fc.device.alert.v1": _write_alert,
     "fc.security.alert.v1": _write_alert,
