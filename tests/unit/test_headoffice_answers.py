@@ -210,9 +210,7 @@ def ask(database: Database, kind: str, body: dict[str, Any], req_id: str = "r1")
     return answered(answer_request(database, up_topic("up/req"), event(Req(req_id, kind, body)), NOW_MS))
 
 
-def test_an_import_keeps_indexes_and_masks_and_no_plain_number(
-    on_sqlite: Database, keys: Keys, tmp_path: Path
-) -> None:
+def test_an_import_keeps_indexes_and_masks_and_no_plain_number(on_sqlite: Database, keys: Keys, tmp_path: Path) -> None:
     """[W-40] [W-41] A CSV row becomes keyed indexes, a mask and an op; the phone is nowhere in the database."""
     path = tmp_path / "m.csv"
     path.write_text(
@@ -445,7 +443,10 @@ def test_a_database_of_newer_software_is_refused_and_left_alone(on_sqlite: Datab
 @pytest.mark.parametrize(
     ("damage", "finding"),
     [
-        ("UPDATE record_bytes SET raw = (SELECT raw FROM record_bytes WHERE number = 1) WHERE number = 2", "their hash"),
+        (
+            "UPDATE record_bytes SET raw = (SELECT raw FROM record_bytes WHERE number = 1) WHERE number = 2",
+            "their hash",
+        ),
         ("UPDATE sale SET volume_ml = 1 WHERE record = 2", "its record says"),
         ("DELETE FROM record_hash WHERE seq = 2", "is missing"),
         ("UPDATE cursor SET cum = 9", "the cursor says"),
