@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import psycopg
@@ -42,12 +42,12 @@ def offices(postgres_url: str) -> Iterator[tuple[Database, Database]]:
         yield one, other
 
 
-def sales(count: int, *, incarnation: str = "0" * 32, station: str = STATION, copy_of: Stream | None = None) -> Stream:
-    """A stream of sales; ``copy_of``: the facts of that one again, as a reborn station sends them."""
+def sales(count: int, *, incarnation: str = "0" * 32, station: str = STATION, same_ids: bool = False) -> Stream:
+    """A stream of sales; ``same_ids``: the same facts in every incarnation, as a reborn station sends them."""
     stream = Stream(incarnation=incarnation, station=station).begin()
     for number in range(count):
-        ids = {} if copy_of is None else {"record_id": f"{4_000 + number:026d}"}
-        stream.add("fc.sale.v1", sale_data(number, f"0:{number * 10}", f"0:{number * 10 + 10}"), **ids)
+        name = f"{4_000 + number:026d}" if same_ids else None
+        stream.add("fc.sale.v1", sale_data(number, f"0:{number * 10}", f"0:{number * 10 + 10}"), record_id=name)
     return stream
 
 
@@ -96,8 +96,8 @@ def test_two_workers_that_take_the_same_first_batch_make_one_cursor(offices: tup
 
 def test_the_same_facts_of_two_incarnations_at_once_stand_once(offices: tuple[Database, Database]) -> None:
     """[W-24] One of them becomes the fact and the other its second arrival, whoever is faster; nobody is refused."""
-    old = sales(20, copy_of=Stream())
-    new = sales(20, incarnation=OTHER, copy_of=old)
+    old = sales(20, same_ids=True)
+    new = sales(20, incarnation=OTHER, same_ids=True)
     acks = at_once(lambda: take(offices[0], old), lambda: take(offices[1], new))
     assert [(ack.cum, ack.rejected) for ack in acks] == [(21, ()), (21, ())]
     totals = reports.totals(offices[0])
@@ -179,20 +179,20 @@ def test_what_never_succeeds_ends_and_stores_nothing(
 
 def test_a_server_without_fsync_is_refused(postgres: Postgres, postgres_url: str) -> None:
     """It could lose what was acknowledged when its machine fails."""
-    with ExitStack() as restored:
-        for value, after in (("off", ()), ("on", ())):
-            restored.callback(lambda *_: None, after)
-            postgres.execute(postgres_url, f"ALTER SYSTEM SET fsync = {value}")
-            postgres.execute(postgres_url, "SELECT pg_reload_conf()")
-            eventually(
-                lambda value=value: postgres.execute(postgres_url, "SHOW fsync") == [(value,)],  # type: ignore[misc]
-                WITHIN_S,
-                "the server took the setting",
-            )
-            if value == "off":
-                with pytest.raises(DatabaseProblem, match="fsync=off"):
-                    Database(postgres_url)
-        Database(postgres_url).close()
+    try:
+        set_fsync(postgres, postgres_url, "off")
+        with pytest.raises(DatabaseProblem, match="fsync=off"):
+            Database(postgres_url)
+    finally:
+        set_fsync(postgres, postgres_url, "on")
+    Database(postgres_url).close()
+
+
+def set_fsync(server: Postgres, url: str, value: str) -> None:
+    """Change it for the whole server and wait until it is so."""
+    server.execute(url, f"ALTER SYSTEM SET fsync = {value}")
+    server.execute(url, "SELECT pg_reload_conf()")
+    eventually(lambda: server.execute(url, "SHOW fsync") == [(value,)], WITHIN_S, "the server took the setting")
 
 
 def test_a_server_that_stays_away_is_told_as_such(postgres: Postgres, offices: tuple[Database, Database]) -> None:
