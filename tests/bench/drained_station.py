@@ -113,7 +113,9 @@ class Station:
 
     def _sale(self) -> Sale:
         self.sold += 1
-        sale = nth_sale(self.sold, self.rng, start_ms=self.clock.wall_ms() - self.sold * 60_000, business_day="2026-01-02")
+        sale = nth_sale(
+            self.sold, self.rng, start_ms=self.clock.wall_ms() - self.sold * 60_000, business_day="2026-01-02"
+        )
         start = Totalizer(9, self.sold * 1_000)
         return replace(sale, totalizer_start=start, totalizer_end=Totalizer(9, (self.sold + 1) * 1_000))
 

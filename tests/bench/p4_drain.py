@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import json
 import os
-import queue
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -69,14 +67,30 @@ def _rows(ours: Drained, bare: Drained) -> list[Row]:
     idle, busy = _p99(told["idle_ms"]), _p99(told["busy_ms"])
     spent = ", ".join(f"{name} {1e6 * cpu / RECORDS:.0f}" for name, cpu in {**ours.cpu_s, **bare.cpu_s}.items())
     drained = reaching(
-        "P4", f"{RECORDS:,} records drained", ours.per_s, bare.per_s, unit="records/s", peer_name="paho + COPY", at_least=0.5
+        "P4",
+        f"{RECORDS:,} records drained",
+        ours.per_s,
+        bare.per_s,
+        unit="records/s",
+        peer_name="paho + COPY",
+        at_least=0.5,
     )
     return [
         replace(drained, note=f"processor time per record in us: {spent}; a sale waits backlog / rate for its own ack"),
         within("P4", "draining station: peak memory", told["peak_mb"], unit="MB", at_most=256),
         within("P4", "an alert raised meanwhile, to its ack", told["alert_acked_ms"], unit="ms", at_most=2_000),
         replace(
-            Row("P4", "recording a sale meanwhile, p99", busy, "ms", idle, "idle", busy / idle, "<= 1.5x", busy <= 1.5 * idle),
+            Row(
+                "P4",
+                "recording a sale meanwhile, p99",
+                busy,
+                "ms",
+                idle,
+                "idle",
+                busy / idle,
+                "<= 1.5x",
+                busy <= 1.5 * idle,
+            ),
             note=f"{len(told['busy_ms'])} sales while draining, {len(told['idle_ms'])} before",
         ),
     ]
