@@ -6,7 +6,7 @@ Only Protocols and frozen events; no behaviour. Implemented by the agent's store
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from sync.group import HeadClaims
@@ -163,9 +163,13 @@ class SyncTrouble:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """Our incarnation may not send any more: ``fork``, ``reincarnate`` or ``behind_mark``."""
+    """Our incarnation may not send any more: ``fork``, ``reincarnate``, ``behind_mark`` or ``pruned``.
+
+    ``told``: by stream, up to where head office has it, where it shares our hash there; the others are left out.
+    """
 
     reason: str
+    told: Mapping[str, int] = field(default_factory=dict, compare=False)
 
 
 LinkEvent = (

@@ -311,7 +311,7 @@ class VirtualLink:
                 evidence: dict[str, Any] = {"stream": output.stream, "cum": output.cum}
                 self._deliver(ports.SyncTrouble(f"bad_ack_{output.kind}", evidence))
             elif isinstance(output, StopIncarnation):
-                self._deliver(ports.Stopped(output.reason))
+                self._deliver(ports.Stopped(output.reason, output.told))
 
     def _hello(self, now_s: float, connect_n: int) -> None:
         facts, heads = self._vitals.hello_facts(), self._outbox.heads()
