@@ -52,6 +52,7 @@ from agent.pipeline import (
     points,
     posting,
     pricing,
+    profiling,
     quoting,
     receiving,
     retention,
@@ -331,6 +332,7 @@ class Pipeline:
         else:
             receiving.settle(step)
             pricing.telemetry(step)
+            profiling.refresh(step)
             retention.look(step)
         self._finish(step)
 

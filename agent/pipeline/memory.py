@@ -105,7 +105,7 @@ class Memory:
     ``index_version``: what the key is called that members are recognised with.
     ``locked``: until when wrong PINs lock a person out, monotonic. ``refused_ms``: when a kind of bad order was last
     put on record, monotonic. ``shift_since_ms``: when the open shift was opened. ``fenced_ms``: since when nothing may
-    be redeemed here.
+    be redeemed here. ``told``: by stream, how far head office has this incarnation; empty before its first welcome.
     """
 
     desk: LinkDesk
@@ -140,6 +140,7 @@ class Memory:
     pairing: Pairing | None = None
     shift_since_ms: int | None = None
     fenced_ms: int | None = None
+    told: dict[str, int] = field(default_factory=dict)
 
     def draft(self) -> Memory:
         """Return a copy whose dictionaries may be changed."""
@@ -162,5 +163,6 @@ class Memory:
             backfills=dict(self.backfills),
             offered=dict(self.offered),
             locked=dict(self.locked),
+            told=dict(self.told),
             refused_ms=dict(self.refused_ms),
         )
