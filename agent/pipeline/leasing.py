@@ -96,7 +96,7 @@ def void_all(tx: Tx, incarnation: str) -> int:
 
 
 def campaigns(step: Step) -> tuple[CampaignBudget, ...]:
-    """Return what may be spent of each campaign: of several leases the live one with most left; fenced, nothing."""
+    """Return what may be spent of each campaign: of several leases the live one with most left; none if fenced."""
     best: dict[str, CampaignBudget] = {}
     if fencing.fenced(step):
         return ()

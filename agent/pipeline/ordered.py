@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from agent.pipeline import alerting, leasing, pricing, relinking, rulebook, snapshots
+from agent.pipeline import alerting, fencing, leasing, pricing, rebirth, relinking, rulebook, snapshots
 from agent.pipeline.step import RequestRefused, Step
 from agent.store.sales import Row
 from agent.store.spending import BUDGET, POINTS
@@ -103,6 +103,13 @@ def _correct_link(step: Step, claims: CommandClaims, _who: str) -> dict[str, Any
     return {"sale": told["sale"], "outcome": told["outcome"]}
 
 
+def _lift_fence(step: Step, claims: CommandClaims, who: str) -> dict[str, Any]:
+    """Two PCs hear what is said to one station: only the one that is meant may redeem again."""
+    if claims.args["install_id"] != step.tx.memory.meta(rebirth.INSTALL):
+        raise RequestRefused("another PC of this station is meant", hint="forecourt-hq stations names both")
+    return {"lifted": fencing.lift(step, who, f"command {claims.cmd_id}")}
+
+
 def _request_snapshot(step: Step, _claims: CommandClaims, _who: str) -> dict[str, Any]:
     return snapshots.snapshot(step)
 
@@ -120,4 +127,5 @@ EFFECTS: dict[str, Effect] = {
     "set_price": _set_price,
     "close_out_leases": _close_out_leases,
     "correct_link": _correct_link,
+    "lift_fence": _lift_fence,
 }

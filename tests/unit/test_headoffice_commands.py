@@ -208,6 +208,7 @@ def test_nothing_is_signed_that_no_station_could_do(
         ("correct_link", {"sale": "S", "nobody": True, "reason": "r"}, ("S", None, "r")),
         ("clear_dead_letters", {"stream": "L", "seq": [5]}, ("L", [5])),
         ("acknowledge_alert", {"subject": "tank:1", "alert": "low_product"}, ("tank:1", "low_product")),
+        ("lift_fence", {"install": "a1b2"}, ("a1b2",)),
         ("collect_diagnostics", {}, ()),
     ],
 )

@@ -13,7 +13,6 @@ from agent.inbox import Ticked
 from agent.settings.model import ProfileSettings
 from headoffice.hello import take_profile
 from headoffice.store import reports
-from headoffice.store.database import Database
 from sync.messages import MessageError
 from sync.profile import EVERY_S, Profile, ProfileTurn
 from tests.support import template
