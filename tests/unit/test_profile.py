@@ -99,7 +99,8 @@ def test_the_profile_is_geojson_with_place_hours_prices_and_points(till: Till) -
 def test_how_busy_it_is_counts_open_points_only(till: Till, states: list[str], busy: str, open_points: int) -> None:
     """A third in use is some, two thirds is busy; what is shut counts neither way."""
     for number, state in enumerate(states, 1):
-        till.pipeline._live.set_point(number, {"state": state})
+        shown = till.pipeline._live.points[number]
+        till.pipeline._live.set_point(number, {**shown, "state": state})
     properties = told(till)["properties"]
     assert (properties["busy"], properties["fuelling_points"]["open"]) == (busy, open_points)
 
