@@ -115,6 +115,7 @@ ANSWERS: Mapping[str, Shape] = {
         {"grade": NAME, "unit_price_milli": Int(1), "effective_at": TIME, "in_force_milli": OrNull(Int(1))}
     ),
     "close_out_leases": Members({"closed": _LEASES, "waiting": _LEASES, "closed_more": COUNT, "waiting_more": COUNT}),
+    "lift_fence": Members({"install_id": INSTALL_ID, "changed": Truth()}),
     "correct_link": Members({"sale": ULID, "outcome": NAME}),
 }
 """What a result's data holds where the status is ``done``."""

@@ -189,6 +189,11 @@ class Delivery:
         """Batches sent and not yet acknowledged."""
         return len(self._lanes[stream].in_flight)
 
+    @property
+    def credit(self) -> Credit:
+        """How fast head office lets this station send, as it said last."""
+        return self._credit
+
     def next_deadline(self) -> float | None:
         """When ``tick`` has something to do, on the clock of ``now``; None if nothing is running."""
         if self._stopped is not None or self._connect_n is None:

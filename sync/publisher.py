@@ -294,7 +294,8 @@ class StationLink:
                 self._publish(now, "up/hello", self._hello(output.connect_n))
             elif isinstance(output, ApplyAck):
                 self._failpoint("sync.before_ack_applied")
-                self._inbox.deliver(AckAccepted(output.stream, output.cum, output.head_hash, output.rejected))
+                credit = self._delivery.credit
+                self._inbox.deliver(AckAccepted(output.stream, output.cum, output.head_hash, output.rejected, credit))
             elif isinstance(output, RaiseSyncAlert):
                 self._inbox.deliver(SyncTrouble(output.kind, output.evidence))
             elif isinstance(output, AuditBadAck):

@@ -10,6 +10,7 @@ from agent.pipeline import alerting, card_keys, codes, enrolling, fencing, link_
 from agent.pipeline.step import Step
 from agent.store.members import Put
 from sync import ports
+from sync.messages import Credit
 
 _log = get_logger("sync")
 
@@ -89,6 +90,14 @@ def _shown(step: Step, event: ports.Connected | ports.Disconnected | ports.Welco
             step.after.append(lambda: _log.info("head office answers"))
             wall_ms = step.stamp.wall_ms
             step.after.append(lambda: live.set_link(welcomed_ms=wall_ms))
+            _credit(step, event.welcome.credit)
+
+
+def _credit(step: Step, credit: Credit | None) -> None:
+    """Show how fast this station may send."""
+    told = None if credit is None else credit.to_data()
+    if told is not None and step.live.link.get("credit") != told:
+        step.after.append(lambda: step.live.set_link(credit=told))
 
 
 def _acknowledged(step: Step, ack: ports.AckAccepted) -> None:
@@ -96,10 +105,11 @@ def _acknowledged(step: Step, ack: ports.AckAccepted) -> None:
     step.memory.told[ack.stream] = max(ack.cum, step.memory.told.get(ack.stream, 0))
     for letter in ack.rejected:
         if step.tx.delivery.reject(ack.stream, letter.seq, letter.reason, step.stamp.wall_ms):
-            told = rebirth.overlapped(step, letter.seq) if (ack.stream, letter.reason) == ("L", "overlap") else ""
+            told = rebirth.overlapped(step, letter) if (ack.stream, letter.reason) == ("L", "overlap") else ""
             detail = f"stream {ack.stream} seq {letter.seq}: {letter.reason}" + (f"; {told}" if told else "")
             alerting.device(step, SYNC, f"DEAD_LETTER_{ack.stream}_{letter.seq}", standing=True, detail=detail)
     step.passed.append("ack")
+    _credit(step, ack.credit)
 
 
 def _index_key(step: Step, versions: tuple[str, ...]) -> None:

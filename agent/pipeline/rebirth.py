@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from agent.domain import point_events as events
-from agent.domain.booking import AMOUNT_ESTIMATED, COVERS_SEVERAL
+from agent.domain.booking import AMOUNT_ESTIMATED, COVERS_SEVERAL, Meter
 from agent.domain.point_rebirth import REINCARNATED, reborn
 from agent.domain.point_state import durable
 from agent.domain.sale import Sale, SaleKind, Totalizer
@@ -28,7 +28,7 @@ from agent.store.journal import Stamp
 from agent.store.rebirth import Heads, parent_of
 from agent.store.sales import sale_of
 from agent.store.store import Store, Tx
-from sync.messages import Welcome
+from sync.messages import DeadLetter, Welcome
 from sync.records import hash_0
 from sync.recordtypes import INCARNATION_TYPE, TYPES
 
@@ -45,6 +45,9 @@ far it had each stream when sending stopped, and which records nobody has any mo
 HOUR_MS = 3_600_000
 MAX_PER_HOUR = 5
 """New incarnations in one hour; past that something is wrong that another one does not mend: sending stays stopped."""
+
+Span = tuple[Totalizer, Totalizer]
+"""From one count of a meter to another."""
 
 SENT_AGAIN = ("L", "A")
 """Facts and alerts are never dropped; telemetry is thinned to one record that says how much (W-01)."""
@@ -280,30 +283,52 @@ def welcomed(step: Step, welcome: Welcome) -> None:
     failpoint("rebirth.ends_noted")
 
 
-def overlapped(step: Step, seq: int) -> str:
+def overlapped(step: Step, letter: DeadLetter) -> str:
     """Head office put a sale aside because it has litres of it under other sales: book what it does not have.
 
-    This happens to sales that an old copy of the database booked before anybody could tell it that it was old.
+    This happens to sales that a copy of the database booked before anybody could tell it that it was one.
     Returns what was done for the alert, empty where the overlap has another cause.
     """
-    sale = _sale_at(step, seq)
-    if sale is None or sale.totalizer_start is None or sale.totalizer_end is None:
+    sale = _sale_at(step, letter.seq)
+    if sale is None or step.tx.sales.is_superseded(sale.id):
         return ""
-    ends: dict[str, str] = json.loads(step.tx.memory.meta(ENDS) or "{}")
-    text = ends.get(f"{sale.fuelling_point}:{sale.nozzle}")
-    if text is None or Totalizer.parse(text) <= sale.totalizer_start:
-        return ""
-    rest = _rest(step, sale, Totalizer.parse(text))
+    known = tuple((Totalizer.parse(start), Totalizer.parse(end)) for start, end in letter.known) or _told_end(
+        step, sale
+    )
     meter = step.memory.points[sale.fuelling_point].durable.meter(sale.nozzle)
-    at = sale.totalizer_end if rest is None or rest.totalizer_start is None else rest.totalizer_start
-    unit_ml = 0 if meter is None else meter.unit_ml
-    points.write_baseline(step, sale.fuelling_point, events.Baseline(sale.nozzle, at, unit_ml, REINCARNATED))
-    if rest is not None:
-        points.write_sale(step, rest, 1)
-    step.tx.sales.supersede(sale.id, None if rest is None else rest.id, step.stamp.wall_ms)
-    told = "known at head office" if rest is None else f"known at head office up to {text}, the rest is sale {rest.id}"
+    if meter is None or not known or sale.totalizer_start is None or sale.totalizer_end is None:
+        return ""
+    rests = [_rest(step, sale, meter, piece) for piece in _not_known(sale.totalizer_start, sale.totalizer_end, known)]
+    if any(not 0 < rest.volume_ml <= sale.volume_ml for rest in rests):
+        return ""
+    for at in (*(rest.totalizer_start for rest in rests), sale.totalizer_end):
+        assert at is not None
+        points.write_baseline(step, sale.fuelling_point, events.Baseline(sale.nozzle, at, meter.unit_ml, REINCARNATED))
+    for rest in rests:
+        points.write_sale(step, rest, len(rests))
+    step.tx.sales.supersede(sale.id, rests[-1].id if rests else None, step.stamp.wall_ms)
+    told = "known at head office" + ("" if not rests else f", the rest is sale {', '.join(rest.id for rest in rests)}")
     step.audit("agent", "agent", "sale_superseded", sale.id, reason=told)
     return told
+
+
+def _told_end(step: Step, sale: Sale) -> tuple[Span, ...]:
+    """What the first welcome of this incarnation said, where an ack does not say which litres are known."""
+    ends: dict[str, str] = json.loads(step.tx.memory.meta(ENDS) or "{}")
+    text = ends.get(f"{sale.fuelling_point}:{sale.nozzle}")
+    if text is None or sale.totalizer_start is None or Totalizer.parse(text) <= sale.totalizer_start:
+        return ()
+    return ((sale.totalizer_start, Totalizer.parse(text)),)
+
+
+def _not_known(start: Totalizer, end: Totalizer, known: tuple[Span, ...]) -> list[Span]:
+    """Return the pieces of ``start`` to ``end`` that lie outside what is known, in order of the meter."""
+    pieces = []
+    for first, last in sorted(known):
+        if first > start:
+            pieces.append((start, min(first, end)))
+        start = max(start, last)
+    return [*pieces, (start, end)] if start < end else pieces
 
 
 def _sale_at(step: Step, seq: int) -> Sale | None:
@@ -315,22 +340,18 @@ def _sale_at(step: Step, seq: int) -> Sale | None:
     return None if row is None else sale_of(row)
 
 
-def _rest(step: Step, sale: Sale, known: Totalizer) -> Sale | None:
-    """The part of a sale behind what head office knows, as a recovered sale of its own; ``None`` where it knows all."""
-    meter = step.memory.points[sale.fuelling_point].durable.meter(sale.nozzle)
-    assert sale.totalizer_end is not None
-    if meter is None or known >= sale.totalizer_end:
-        return None
-    volume_ml = (sale.totalizer_end.raw - known.raw) % meter.modulus * meter.unit_ml
-    if not 0 < volume_ml <= sale.volume_ml:
-        return None
+def _rest(step: Step, sale: Sale, meter: Meter, piece: Span) -> Sale:
+    """A piece of a sale that head office does not have, as a recovered sale of its own."""
+    start, end = piece
+    volume_ml = (end.raw - start.raw) % meter.modulus * meter.unit_ml
     return replace(
         sale,
         id=step.new_id(),
         kind=SaleKind.RECOVERED,
         volume_ml=volume_ml,
         amount_minor=amount_of(volume_ml, sale.unit_price_milli, sale.exponent),
-        totalizer_start=known,
+        totalizer_start=start,
+        totalizer_end=end,
         lifted_ms=None,
         attendant=None,
         flags=tuple(sorted({AMOUNT_ESTIMATED, COVERS_SEVERAL, REINCARNATED})),

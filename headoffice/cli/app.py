@@ -19,6 +19,7 @@ from headoffice.cli.fleet import fleet
 from headoffice.cli.commands import command
 from headoffice.cli.options import DatabaseOption, JsonOption, StateOption, open_database
 from headoffice.cli.output import show_json
+from headoffice.cli.pki import pki
 from headoffice.errors import HeadOfficeError
 
 app = typer.Typer(
@@ -42,6 +43,7 @@ for name, group in (
     ("coupons", coupons),
     ("stations", stations),
     ("dead-letters", dead_letters),
+    ("pki", pki),
 ):
     app.add_typer(group, name=name)
 

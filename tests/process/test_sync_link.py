@@ -35,7 +35,7 @@ from sync.profile import Profile
 from sync.publisher import LinkIdentity, StationLink
 from sync.signing import PinnedKeys, new_key, public_jwks, sign
 from sync.subscriber import GroupFeed
-from tests.support.broker import Mosquitto
+from tests.support.broker import PROTOCOL, Mosquitto
 from tests.support.sync_model import INSTALL, STATION, TIME, ModelHeadOffice, ModelJournal
 
 DEADLINE_S = 120.0
@@ -190,13 +190,13 @@ def _until(found: Callable[[], bool], *turns: Callable[[], None]) -> None:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[tuple[Mosquitto, Office, ModelJournal]]:
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Mosquitto, Office, ModelJournal]]:
     """A broker, a connected model head office and a journal with records on every stream."""
     journal = ModelJournal()
     for stream, number in (("L", 450), ("A", 20), ("T", 120)):
         for _ in range(number):
             journal.append(stream)
-    with Mosquitto(tmp_path / "broker") as broker:
+    with Mosquitto(tmp_path / "broker", protocol=getattr(request, "param", PROTOCOL)) as broker:
         office = Office(broker.port, ModelHeadOffice())
         _until(lambda: office.client.connected, office.turn)
         yield broker, office, journal
@@ -207,6 +207,7 @@ def _same(office: Office, journal: ModelJournal) -> bool:
     return all(office.model.raws(name) == [row.raw for row in rows] for name, rows in journal.rows.items())
 
 
+@pytest.mark.parametrize("world", ["5", "3.1.1"], indirect=True)
 def test_a_backlog_arrives_whole_and_new_records_follow(world: tuple[Mosquitto, Office, ModelJournal]) -> None:
     """Hello, welcome, batches and acks carry every record once and in order; state says connected, then stopped
     [W-03] [W-10] [W-11] [W-13] [W-20].
@@ -303,6 +304,7 @@ def test_a_fork_stops_the_link(world: tuple[Mosquitto, Office, ModelJournal]) ->
     assert station.all(AckAccepted) == []
 
 
+@pytest.mark.parametrize("world", ["5", "3.1.1"], indirect=True)
 def test_a_retained_head_brings_rules_and_members(world: tuple[Mosquitto, Office, ModelJournal]) -> None:
     """A station that comes up gets the signed head, fetches the document by hash and the missing members [W-40] [W-42]."""
     broker, office, journal = world
