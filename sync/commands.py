@@ -110,7 +110,6 @@ ANSWERS: Mapping[str, Shape] = {
     ),
     "acknowledge_alert": Members({"subject": NAME, "alert": NAME, "changed": Truth()}),
     "clear_dead_letters": Members({"cleared": COUNT}),
-    "lift_fence": Members({"lifted": Truth()}),
     "set_price": Members(
         {"grade": NAME, "unit_price_milli": Int(1), "effective_at": TIME, "in_force_milli": OrNull(Int(1))}
     ),

@@ -55,6 +55,7 @@ from agent.pipeline import (
     profiling,
     quoting,
     receiving,
+    resending,
     retention,
     reviewing,
     rollback,
@@ -330,6 +331,7 @@ class Pipeline:
             self._watch_clock(step, now)
             pricing.refresh(step)
             retention.slice_due(step)
+            resending.slice_due(step)
             self._scrub(step)
         else:
             receiving.settle(step)

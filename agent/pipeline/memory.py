@@ -145,6 +145,7 @@ class Memory:
     shift_since_ms: int | None = None
     fenced_ms: int | None = None
     told: dict[str, int] = field(default_factory=dict)
+    resends: bool = False
 
     def draft(self) -> Memory:
         """Return a copy whose dictionaries may be changed."""

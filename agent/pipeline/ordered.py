@@ -111,13 +111,6 @@ def _correct_link(step: Step, claims: CommandClaims, _who: str) -> dict[str, Any
     return {"sale": told["sale"], "outcome": told["outcome"]}
 
 
-def _lift_fence(step: Step, claims: CommandClaims, who: str) -> dict[str, Any]:
-    """Two PCs hear what is said to one station: only the one that is meant may redeem again."""
-    if claims.args["install_id"] != step.tx.memory.meta(rebirth.INSTALL):
-        raise RequestRefused("another PC of this station is meant", hint="forecourt-hq stations names both")
-    return {"lifted": fencing.lift(step, who, f"command {claims.cmd_id}")}
-
-
 def _request_snapshot(step: Step, _claims: CommandClaims, _who: str) -> dict[str, Any]:
     return snapshots.snapshot(step)
 
@@ -136,5 +129,4 @@ EFFECTS: dict[str, Effect] = {
     "close_out_leases": _close_out_leases,
     "lift_fence": _lift_fence,
     "correct_link": _correct_link,
-    "lift_fence": _lift_fence,
 }

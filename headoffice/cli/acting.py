@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
 import typer
@@ -255,17 +255,18 @@ def stations_unfence(
     from headoffice.store.presence import lift_fence
 
     opened, now_ms = open_database(database, state), clock_from_environment().wall_ms()
-    signing = None if keys is None and state is None else load_keys(keys_folder(keys, state))
-    with opened.write() as connection:
-        lifted = lift_fence(connection, station, install_id, now_ms)
-    if not lifted:
-        raise UsageError(f"installation {install_id} of {station} is not fenced", hint="see `forecourt-hq stations`")
-    ordered: list[dict[str, Any]] = []
-    if signing is not None:
+    told: str | None = None
+    if keys is None and state is None:
+        with opened.write() as connection:
+            if not lift_fence(connection, station, install_id, now_ms):
+                problem = f"installation {install_id} of {station} is not fenced"
+                raise UsageError(problem, hint="see `forecourt-hq stations`")
+    else:
         args = {"install_id": install_id}
         wanted = commands.Wanted("lift_fence", (station,), args, getpass.getuser(), FENCE_VALID_MS)
-        ordered = commands.order(opened, signing, wanted, now_ms=now_ms, random=SystemRandom())
-    told = ordered[0]["cmd_id"] if ordered else None
+        signing = load_keys(keys_folder(keys, state))
+        (ordered,) = commands.order(opened, signing, wanted, now_ms=now_ms, random=SystemRandom())
+        told = ordered["cmd_id"]
     show_fields({"station": station, "unfenced": install_id, "cmd_id": told}, as_json=as_json)
 
 

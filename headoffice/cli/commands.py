@@ -62,7 +62,6 @@ def send(
     sale: Annotated[str | None, typer.Option("--sale", help="correct-link: the sale's id.")] = None,
     nobody: Annotated[bool, typer.Option("--nobody", help="correct-link: the sale has no member.")] = False,
     reason: Annotated[str | None, typer.Option("--reason", help="correct-link: why.")] = None,
-    install: Annotated[str | None, typer.Option("--install", help="lift-fence: the installation meant.")] = None,
     wait: Annotated[int, typer.Option("--wait", min=0, help="Wait so many seconds for the results.")] = 0,
     database: DatabaseOption = None,
     keys: KeysOption = None,
@@ -94,7 +93,6 @@ def send(
         "sale": sale,
         "nobody": nobody or None,
         "reason": reason,
-        "install": install,
     }
     args = args_of(name, {option: value for option, value in given.items() if value is not None}, clock.wall_ms())
     if not station:
@@ -168,8 +166,6 @@ def args_of(kind: str, given: Mapping[str, Any], now_ms: int) -> dict[str, Any]:
         args = {"sale": _needed(left, "sale"), "member": _whose(left), "reason": _needed(left, "reason")}
     elif kind == "clear_dead_letters":
         args = {"stream": _needed(left, "stream"), "seqs": _needed(left, "seq")}
-    elif kind == "lift_fence":
-        args = {"install_id": _needed(left, "install")}
     elif kind == "acknowledge_alert":
         args = {"subject": _needed(left, "subject"), "alert": _needed(left, "alert")}
     elif kind == "lift_fence":

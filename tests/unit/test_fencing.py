@@ -7,10 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from agent.inbox import FromHeadOffice
-from agent.pipeline import rebirth
 from sync import ports
 from sync.messages import STREAMS, StreamWelcome, Welcome
-from tests.support.head_office_orders import claims, order
 from tests.support.till import Till, asked, lend, loyal_till, token
 
 
@@ -73,15 +71,3 @@ def test_the_fence_outlives_a_restart_and_a_new_incarnation(till: Till) -> None:
     assert alerts(till) == []
     actions = [entry["action"] for entry in till.records("fc.audit.v1") if "fence" in entry["action"]]
     assert list(dict.fromkeys(actions)) == ["fenced", "fence_lifted"]
-
-
-def test_a_command_lifts_the_fence_of_the_pc_that_is_meant(till: Till) -> None:
-    """[W-33] [W-45] Both PCs of a copied station hear one command: the one that it does not name stays fenced."""
-    till.do(lambda step: step.tx.memory.set_meta(rebirth.INSTALL, "new-pc"))
-    welcome(till, fenced=True)
-    refused = order(till, claims(till, "lift_fence", 1, args={"install_id": "old-pc"}))
-    assert refused is not None
-    assert (refused.status, alerts(till)) == ("refused", ["FENCED"])
-    done = order(till, claims(till, "lift_fence", 2, args={"install_id": "new-pc"}))
-    assert done is not None
-    assert (done.status, dict(done.data), alerts(till)) == ("done", {"lifted": True}, [])
