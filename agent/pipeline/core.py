@@ -55,6 +55,7 @@ from agent.pipeline import (
     profiling,
     quoting,
     receiving,
+    resending,
     retention,
     reviewing,
     rollback,
@@ -63,6 +64,7 @@ from agent.pipeline import (
     settling,
     shifts,
     sources,
+    telemetry,
     watching,
 )
 from agent.pipeline.memory import Memory
@@ -161,6 +163,7 @@ class Pipeline:
             keys=codes.load_active(tx, testing=station.mode == "training"),
             index_version=index_version(self._index_key),
             fenced_ms=fencing.at_start(tx),
+            thinning=telemetry.at_start(tx),
         )
         for sale, until_ms in tx.quotes.until():
             memory.locks[sale] = (now.mono_ms + self._settings.sales.holds_ms(until_ms, now.wall_ms), until_ms)
@@ -328,10 +331,11 @@ class Pipeline:
             self._watch_clock(step, now)
             pricing.refresh(step)
             retention.slice_due(step)
+            resending.slice_due(step)
             self._scrub(step)
         else:
             receiving.settle(step)
-            pricing.telemetry(step)
+            telemetry.tell(step)
             profiling.refresh(step)
             retention.look(step)
         self._finish(step)

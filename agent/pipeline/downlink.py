@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from agent.logs import get_logger
-from agent.pipeline import alerting, card_keys, codes, enrolling, fencing, link_alerts, rebirth, rulebook
+from agent.pipeline import alerting, card_keys, codes, enrolling, fencing, link_alerts, rebirth, resending, rulebook
 from agent.pipeline.step import Step
 from agent.store.members import Put
 from sync import ports
@@ -49,6 +49,7 @@ def handle(step: Step, event: ports.LinkEvent) -> None:
         case ports.WelcomeSeen(welcome):
             rebirth.welcomed(step, welcome)
             fencing.welcomed(step, welcome)
+            resending.welcomed(step, welcome)
             step.memory.told = {name: at.cum for name, at in welcome.streams.items()}
             _shown(step, event)
         case ports.Connected():
@@ -72,6 +73,7 @@ def go_on(step: Step) -> None:
     """At the start: where a new incarnation has begun the old stop is over."""
     if step.tx.memory.meta(rebirth.STOPPED) is None:
         alerting.device(step, SYNC, SENDING_STOPPED, standing=False)
+    resending.at_start(step)
     lost = rebirth.lost(step)
     if lost:
         alerting.device(step, SYNC, RECORDS_LOST, standing=True, detail=lost)
