@@ -1,0 +1,122 @@
+"""What records do to points, leases and coupons, beside their own rows: in the transaction of the batch, once per fact.
+
+Knows the data of the record types that spend or earn. Knows no chain and no message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, select, update
+
+from headoffice.store import balances, coupon_marks, pools, presence_lives, schema
+from headoffice.store.alerts import raise_own_alert
+from headoffice.store.arrivals import Arrival
+from headoffice.store.points_schema import point_lot
+
+Data = Mapping[str, Any]
+
+POSTING_TYPES = ("fc.sale.settled.v1", "fc.sale.corrected.v1", "fc.points.v1")
+
+
+def take(connection: Connection, number: int, arrival: Arrival, member: str | None) -> None:
+    """Book what a record with postings spent, gave back and made; ``member``: whose it is where a leg names nobody."""
+    data = arrival.record.data
+    _keep_lots(connection, data)
+    _alert(connection, arrival, pools.note_uses(connection, number, *_where(arrival), _uses(data, member)))
+    for coupon in _coupons(data):
+        _alert(connection, arrival, coupon_marks.used(connection, arrival.key.station, data["sale"], coupon))
+    for name in _members(data, member):
+        balances.due(connection, balances.became(connection, name), None)
+
+
+def again(connection: Connection, arrival: Arrival) -> None:
+    """A record arrived a second time, after a rebirth in a newer place: told balances are to say that (W-31, W-44)."""
+    data, key = arrival.record.data, arrival.key
+    if arrival.record.type not in POSTING_TYPES:
+        return
+    member = data["member"] if "member" in data else member_of_sale(connection, key.station, data["sale"])
+    place = balances.Place(key.station, key.incarnation, arrival.record.seq)
+    for name in _members(data, member):
+        balances.due(connection, balances.became(connection, name), place)
+
+
+def lease(connection: Connection, number: int, arrival: Arrival) -> None:
+    """A station says that it received a lease, or what of it was spent when it ended."""
+    data, key, seq = arrival.record.data, arrival.key, arrival.record.seq
+    if data["event"] == "closed_out":
+        closing = pools.Closing(data["lease"], key.incarnation, seq, data["spent"] or 0)
+        doubt = pools.close_out(connection, number, closing, arrival.received_ms)
+        _alert(connection, arrival, [doubt] if doubt else [])
+    elif data["event"] == "received" and {"kind", "subject"} <= set(data):
+        place = (key.station, key.incarnation, seq)
+        if pools.adopt(connection, data["lease"], data["kind"], data["subject"], place, data["remaining"] or 0):
+            _alert(connection, arrival, [f"lease {data['lease']} was not known here: taken over as its station says"])
+
+
+def incarnation(connection: Connection, _number: int, arrival: Arrival) -> None:
+    """A station begins anew: what was lent to its other lives is void, unless this one is a clone's (W-33, W-52)."""
+    station, name = _where(arrival)
+    presence_lives.begin(connection, station, name)
+    if not presence_lives.is_fenced(connection, station, name):
+        pools.void_others(connection, station, name, arrival.received_ms)
+
+
+def member_of_sale(connection: Connection, station: str, sale: str) -> str | None:
+    """Return whose settlement a sale was."""
+    table = schema.settlement
+    question = select(table.c.member).where(table.c.station == station, table.c.sale == sale)
+    return connection.execute(question).scalar_one_or_none()
+
+
+def _where(arrival: Arrival) -> tuple[str, str]:
+    return arrival.key.station, arrival.key.incarnation
+
+
+def _uses(data: Data, member: str | None) -> list[pools.Use]:
+    sale = data.get("sale")
+    found = [
+        pools.Use(use["lease"], pools.POINTS, member, sale, use["points"])
+        for use in data.get("points_leases", ())
+        if member is not None and use["lease"] is not None and use["points"] != 0
+    ]
+    found += [
+        pools.Use(use["lease"], pools.BUDGET, use["campaign"], sale, use["amount_minor"])
+        for use in data.get("budgets", ())
+        if use["amount_minor"] != 0
+    ]
+    return found
+
+
+def _coupons(data: Data) -> list[Data]:
+    """Return what coupons gave; a correction names codes only, which came back."""
+    return [coupon for coupon in data.get("coupons", ()) if isinstance(coupon, Mapping)]
+
+
+def _members(data: Data, member: str | None) -> list[str]:
+    named = {leg.get("member", member) for leg in data["postings"] if leg["account"].startswith("member:")}
+    return sorted(name for name in named if name is not None)
+
+
+def _keep_lots(connection: Connection, data: Data) -> None:
+    """The terms of new lots stand in the record that made them; the first that tells them counts, a review ends later."""
+    for lot in data.get("lots", ()):
+        terms = {name: lot[name] for name in ("earned_ms", "usable_from_ms", "expires_on")}
+        known = connection.execute(select(point_lot.c.usable_from_ms).where(point_lot.c.lot == lot["lot"])).first()
+        if known is None:
+            connection.execute(schema.insert_into(point_lot), {"lot": lot["lot"], **terms})
+        elif known.usable_from_ms is None:
+            connection.execute(update(point_lot).where(point_lot.c.lot == lot["lot"]).values(**terms))
+
+
+def _alert(connection: Connection, arrival: Arrival, doubts: list[str]) -> None:
+    for doubt in doubts:
+        raise_own_alert(
+            connection,
+            station=arrival.key.station,
+            alert="lease_doubtful",
+            subject=str(arrival.record.data.get("lease") or arrival.record.data.get("sale")),
+            detail=doubt,
+            now_ms=arrival.received_ms,
+        )
