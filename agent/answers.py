@@ -176,6 +176,7 @@ class Answers:
             "incarnations": self._queries.incarnations(),
             "awaits_ends": "await_ends" in meta,
             "stopped": stopped,
+            "fenced_since": utc(_stored(meta, "fenced_ms")),
             "streams": self._queries.streams(),
             "dead_letters": self._queries.rejected(),
         }

@@ -29,7 +29,6 @@ def answer_hello(database: Database, topic: StationTopic, payload: bytes, now_ms
         note(database, topic, defect, f"source {event.source[:80]}, shard {topic.shard}", now_ms)
         return None
     with database.write() as connection:
-        is_fenced = _fence_a_clone(connection, topic.station, hello, now_ms)
         presence.heard(
             connection,
             topic.station,
@@ -39,6 +38,10 @@ def answer_hello(database: Database, topic: StationTopic, payload: bytes, now_ms
             connect_n=hello.connect_n,
         )
         presence.store_hello(connection, topic.station, hello.to_data(), now_ms)
+        is_fenced = _is_fenced(connection, topic.station, hello, now_ms)
+        is_copied = is_fenced and presence.begun_by_other(
+            connection, topic.station, hello.incarnation, hello.install_id
+        )
         known = {
             name: _stream(connection, StreamKey(topic.station, hello.incarnation, name), hello.streams[name])
             for name in STREAMS
@@ -51,7 +54,7 @@ def answer_hello(database: Database, topic: StationTopic, payload: bytes, now_ms
         time=format_time(now_ms),
         streams=known,
         credit=CREDIT,
-        reincarnate=must_reincarnate(hello, known),
+        reincarnate=is_copied or must_reincarnate(hello, known),
         fenced=is_fenced,
         nozzles=nozzles,
     )
@@ -85,11 +88,18 @@ def _stream(connection: Transaction, key: StreamKey, position: StreamPosition) -
     return welcome_stream(position, said.cum, said.head_hash, known)
 
 
-def _fence_a_clone(connection: Transaction, station: str, hello: Hello, now_ms: int) -> bool:
+def _is_fenced(connection: Transaction, station: str, hello: Hello, now_ms: int) -> bool:
+    """One installation of a station redeems: the one seen first, until it was silent for 10 minutes (W-33).
+
+    A copied station says hello in an incarnation of its own, so what is compared is the station, not the chain.
+    """
     if presence.fenced(connection, station, hello.install_id):
         return True
-    rival = presence.live_rival(connection, station, hello.incarnation, hello.install_id, now_ms)
-    if rival is None:
+    holder = presence.holder(connection, station)
+    if holder == hello.install_id:
+        return False
+    if holder is None or not presence.is_live(connection, station, holder, now_ms):
+        presence.set_holder(connection, station, hello.install_id)
         return False
     presence.put_fence(connection, station, hello.install_id, now_ms)
     raise_own_alert(
@@ -97,7 +107,7 @@ def _fence_a_clone(connection: Transaction, station: str, hello: Hello, now_ms: 
         station=station,
         alert="clone",
         subject=hello.install_id,
-        detail=f"incarnation {hello.incarnation} is live as {rival}; fenced until an operator lifts it",
+        detail=f"{station} is live as {holder}; {hello.install_id} is fenced until an operator lifts it",
         now_ms=now_ms,
     )
     return True

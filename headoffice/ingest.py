@@ -13,6 +13,7 @@ from headoffice.store import facts, presence, streams
 from headoffice.store.alerts import raise_own_alert
 from headoffice.store.database import Database, Transaction
 from headoffice.store.streams import Cursor, StreamKey
+from headoffice.store.takeover import standing
 from sync.envelope import EnvelopeError, decode_batch
 from sync.judging import Consistent, Refused, build_ack, judge_batch, listable, origin_defect
 from sync.messages import MAX_REJECTED, Accepted, Ack, Batch, Credit, DeadLetter, Rejected, hash_0
@@ -94,6 +95,22 @@ def told(connection: Transaction, key: StreamKey, cursor: Cursor | None) -> Told
     if cum == cursor.cum:
         return Told(cum, cursor.head_hash, rejected)
     return Told(cum, streams.known_hashes(connection, key, cum, cum)[cum], rejected)
+
+
+def unasked(connection: Transaction, key: StreamKey) -> Ack:
+    """The ack that a station gets unasked from a new holder of its shard: what is beyond ``cum`` is to come again."""
+    cursor, install_id = standing(connection, key)
+    said = told(connection, key, cursor)
+    return Ack(
+        install_id=install_id,
+        incarnation=key.incarnation,
+        stream=key.stream,
+        cum=said.cum,
+        head_hash=said.head_hash,
+        credit=CREDIT,
+        rejected=said.rejected,
+        gap=True,
+    )
 
 
 def _take(connection: Transaction, key: StreamKey, batch: Batch, judged: Refused | Consistent, received_ms: int) -> Ack:

@@ -5,20 +5,22 @@ Knows topics and who answers what. Knows no broker, no thread and no clock.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from headoffice.documents import HEAD_RENEW_MS, KEYS, RULES, current_head
 from headoffice.hello import answer_hello, take_state
-from headoffice.ingest import ingest
+from headoffice.ingest import ingest, unasked
 from headoffice.keys import Keys
 from headoffice.requests import answer_request
 from headoffice.requests_members import PAGE_OPS_BYTES
 from headoffice.store import documents, members
 from headoffice.store.alerts import raise_own_alert
 from headoffice.store.database import Database
-from sync.envelope import HEAD_OFFICE_SOURCE, encode
+from headoffice.store.streams import StreamKey
+from headoffice.store.takeover import recent_streams
+from sync.envelope import HEAD_OFFICE_SOURCE, EnvelopeError, decode_as, encode
 from sync.group import MembersDelta
 from sync.messages import Message, format_time
 from sync.notices import Head, HoState
@@ -79,6 +81,31 @@ class Service:
         if topic.name == "up/state":
             take_state(self._database, topic, payload, now_ms)
         return []
+
+    def take_over(self) -> list[Outgoing]:
+        """Begin to speak for head office: changes that another worker did not broadcast any more are in the head."""
+        with self._database.read() as connection:
+            self._delta_op = members.last_op(connection)
+        return []
+
+    def recent(self, shards: frozenset[int], now_ms: int) -> list[StreamKey]:
+        """The streams of these shards in which something came lately; see ``nudge``."""
+        with self._database.read() as connection:
+            return recent_streams(connection, shards, now_ms)
+
+    def nudge(self, some: Sequence[StreamKey], now_ms: int) -> list[Outgoing]:
+        """What tells stations how far their streams came, so that they send again at once what was lost on the way."""
+        with self._database.read() as connection:
+            acks = [(key.station, unasked(connection, key)) for key in some]
+        return [Outgoing(station_topic(station, "down/ack"), self._event(ack, now_ms)) for station, ack in acks]
+
+    @staticmethod
+    def says_online(payload: bytes) -> bool:
+        """Whether a state of head office, perhaps somebody's last will, says that it is there."""
+        try:
+            return decode_as(payload, HoState)[1].online
+        except EnvelopeError:
+            return False
 
     def greeting(self, now_ms: int) -> list[Outgoing]:
         """What is published after every connect: head office is there, and the signed head."""

@@ -1,22 +1,38 @@
-"""The thread shell of head office: one MQTT subscriber, one queue, one loop that hands messages to the service.
+"""The thread shell of head office: an MQTT subscriber, one queue, one loop that hands messages to the service.
 
-Knows the connection and when to tick. Batches that do not fit are dropped and counted: stations send them again.
+Knows connections, whose shards are whose and when to tick. What it cannot take is dropped: stations send it again.
 """
 
 from __future__ import annotations
 
 import queue
+import secrets
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from random import Random
+from typing import TypeVar
 
 from agent.clock import Clock, SystemClock
 from agent.logs import get_logger
+from headoffice.errors import DatabaseProblem
+from headoffice.link import Link
 from headoffice.service import Outgoing, Service
-from sync.client import Arrived, ClientEvent, ClientOptions, LinkChange, LinkUp, MqttClient, Will
-from sync.topics import HO_STATE
+from headoffice.shards import Shards
+from headoffice.store.streams import StreamKey
+from sync.client import (
+    Arrived,
+    ClientEvent,
+    ClientOptions,
+    LinkChange,
+    LinkUp,
+    Subscribed,
+    Unsubscribed,
+    Will,
+)
+from sync.topics import HO_STATE, shard_filter, shard_in, shard_of
+
+T = TypeVar("T")
 
 UP_FILTER = "fc/v1/+/s/+/up/#"
 """Every station on every shard: plain, never shared (W-27); with SQLite one worker serves them all."""
@@ -24,82 +40,226 @@ UP_FILTER = "fc/v1/+/s/+/up/#"
 MAX_EVENTS = 512
 """Messages waiting: 32 MiB of the largest batches; a full queue slows the network loop, so the broker waits."""
 
-MAX_OUTGOING = 1_000
-"""Answers waiting for the broker; beyond it the oldest is dropped, since a lost ack is harmless (W-21)."""
-
 TICK_MS = 1_000
 WAIT_S = 0.25
 """How long the loop sleeps without an event: bounds the time to notice a stop."""
 
+DEAF_AFTER_MS = 5_000
+"""A worker that has no broker for so long leaves its shards to those that have one."""
+
+NUDGES = 20
+"""Stations nudged at once; the next when most of these have gone out."""
+
 
 class Worker:
-    """Serves one group until ``stop`` is set; ``on_change`` is told every change of the link, from this thread."""
+    """Serves one group until ``stop`` is set; ``on_change`` is told every change of the link, from this thread.
+
+    Where workers share a server, each has a connection under a name of its own, and the one that leads has a second
+    one: only that one carries the last will, so that a worker's death does not say that head office is away.
+    """
 
     def __init__(
         self,
         service: Service,
         options: ClientOptions,
         wall: Clock,
+        shards: Shards,
         on_change: Callable[[LinkChange], None] = lambda _change: None,
     ) -> None:
         self._service = service
         self._wall = wall
         self._mono = SystemClock()
+        self._shards = shards
         self._on_change = on_change
         self._log = get_logger("headoffice.worker")
         self._events: queue.Queue[ClientEvent] = queue.Queue(MAX_EVENTS)
-        self._outgoing: deque[Outgoing] = deque()
-        self._client = MqttClient(replace(options, will=self._gone), self._events, Random())
-        self._ticked_ms = 0
-        self.dropped = 0
+        self._leading = replace(options, client_id=f"{options.client_id}-leader", will=self._gone)
+        if shards.is_shared:
+            name = f"{options.client_id}-{secrets.token_hex(3)}"
+            options = replace(options, client_id=name, subscriptions=(HO_STATE,))
+        else:
+            options = replace(options, subscriptions=(UP_FILTER,), will=self._gone)
+        self._link = Link(options, self._events)
+        self._voice = None if shards.is_shared else self._link
+        self._listening: frozenset[int] = frozenset()
+        self._leaving: dict[int, tuple[int, ...]] = {}
+        self._asked: dict[int, frozenset[int]] = {}
+        self._tenure = 0
+        self._nudges: deque[StreamKey] = deque()
+        self._heard_ms: int | None = None
+        self._ticked_ms: int | None = None
+        self._taken = 0
 
     def run(self, stop: threading.Event) -> None:
-        """Work until ``stop`` is set, then say goodbye. Errors of the database end it: the supervisor starts anew."""
+        """Work until ``stop`` is set, then say goodbye. Where the database is a file, its errors end it."""
         try:
             while not stop.is_set():
                 self.step(WAIT_S)
         finally:
-            self._client.close(self._gone())
+            is_last = self._shards.leave()
+            if self._voice is not None and self._voice is not self._link:
+                self._voice.close()
+            self._link.close(self._gone() if is_last else None)
 
     def step(self, wait_s: float) -> None:
         """One round: the link, at most one message, what is due by time, and what can be sent."""
-        for change in self._client.poll(self._mono.mono_ms() / 1000):
-            self._changed(change)
+        self._poll(self._mono.mono_ms())
         try:
             event = self._events.get(timeout=wait_s)  # a full publish window opens with an event, too
         except queue.Empty:
             event = None
         if isinstance(event, Arrived):
-            self._queue(self._service.take(event.topic, event.payload, self._wall.wall_ms()))
+            self._arrived(event)
+        elif isinstance(event, Subscribed):
+            self._subscribed(event)
+        elif isinstance(event, Unsubscribed):
+            self._shards.let_go(self._leaving.pop(event.mid, ()))
         now_ms = self._mono.mono_ms()
-        if self._client.connected and now_ms - self._ticked_ms >= TICK_MS:
+        if self._ticked_ms is None or now_ms - self._ticked_ms >= TICK_MS:
             self._ticked_ms = now_ms
-            self._queue(self._service.tick(self._wall.wall_ms()))
-        self._flush()
+            self._tick(now_ms)
+        self._nudge()
+        self._link.flush()
+        if self._voice is not None:
+            self._voice.flush()
 
     def _gone(self) -> Will:
-        """What the broker says when this process dies, and what it says itself when it goes."""
+        """What the broker says when head office dies, and what it says itself when it goes."""
         return Will(HO_STATE, self._service.state(False, self._wall.wall_ms()))
 
-    def _changed(self, change: LinkChange) -> None:
-        if isinstance(change, LinkUp):
-            self._log.info("connected", protocol=change.protocol)
-            self._queue(self._service.greeting(self._wall.wall_ms()))
+    # --- connections ------------------------------------------------------------------------------------------------
+
+    def _poll(self, now_ms: int) -> None:
+        for change in self._link.poll(now_ms / 1000):
+            if isinstance(change, LinkUp):
+                self._log.info("connected", protocol=change.protocol)
+                self._ticked_ms = None
+                self._wake(self._listening)
+            else:
+                self._log.warning("not connected", reason=change.reason, detail=change.detail)
+                self._down()
+            if self._voice is self._link:
+                self._greet(change)
+            self._on_change(change)
+        if self._link.client.connected:
+            self._heard_ms = now_ms
+        if self._voice is not None and self._voice is not self._link:
+            for change in self._voice.poll(now_ms / 1000):
+                self._greet(change)
+
+    def _greet(self, change: LinkChange) -> None:
+        if isinstance(change, LinkUp) and self._voice is not None:
+            self._voice.put(self._asking(lambda: self._service.greeting(self._wall.wall_ms())))
+
+    def _down(self) -> None:
+        """Nothing more arrives: what was to be let go is let go now."""
+        self._asked.clear()
+        self._nudges.clear()
+        while self._leaving:
+            self._shards.let_go(self._leaving.popitem()[1])
+
+    # --- messages ---------------------------------------------------------------------------------------------------
+
+    def _arrived(self, event: Arrived) -> None:
+        if event.topic == HO_STATE:
+            self._state_heard(event)
+        elif self._shards.holds(shard_in(event.topic)):
+            self._taken += 1
+            now_ms = self._wall.wall_ms()
+            self._link.put(self._asking(lambda: self._service.take(event.topic, event.payload, now_ms)))
+
+    def _state_heard(self, event: Arrived) -> None:
+        """Somebody's last will says that head office is away: whoever leads now says that it is not."""
+        if self._service.says_online(event.payload):
+            return
+        if not self._shards.leads:
+            self._ticked_ms = None
+        elif self._voice is not None:
+            self._voice.put([Outgoing(HO_STATE, self._service.state(True, self._wall.wall_ms()), retain=True)])
+
+    # --- shards -----------------------------------------------------------------------------------------------------
+
+    def _tick(self, now_ms: int) -> None:
+        is_deaf = self._heard_ms is None or now_ms - self._heard_ms >= DEAF_AFTER_MS
+        if is_deaf:
+            self._shards.leave()
         else:
-            self._log.warning("not connected", reason=change.reason, detail=change.detail)
-            self._outgoing.clear()
-        self._on_change(change)
+            self._share()
+        if self._shards.leads:
+            self._lead()
+        elif self._voice is not None:
+            self._voice.close()
+            self._voice = None
 
-    def _queue(self, messages: list[Outgoing]) -> None:
-        for message in messages:
-            if len(self._outgoing) >= MAX_OUTGOING:
-                self._outgoing.popleft()
-                self.dropped += 1
-            self._outgoing.append(message)
+    def _share(self) -> None:
+        surplus = self._shards.beat(self._wall.wall_ms(), self._taken)
+        if not self._shards.is_shared:
+            return
+        client = self._link.client
+        if self._shards.tenure != self._tenure:  # what came while nothing was held was not answered
+            self._tenure = self._shards.tenure
+            client.unsubscribe(_filters(self._listening))
+            self._listening = frozenset()
+            self._leaving.clear()
+        leaving = {shard for shards in self._leaving.values() for shard in shards}
+        going = frozenset(surplus) - leaving
+        if going:
+            mid = client.unsubscribe(_filters(going))
+            if mid is None:
+                self._shards.let_go(tuple(going))
+            else:
+                self._leaving[mid] = tuple(going)
+        wanted = self._shards.held - leaving - going
+        gained = wanted - self._listening
+        if gained:
+            mid = client.subscribe(_filters(gained))
+            if mid is not None:
+                self._asked[mid] = gained
+        if wanted != self._listening:
+            self._log.info("serving", shards=len(wanted), gained=len(gained), let_go=len(going))
+        self._listening = wanted
 
-    def _flush(self) -> None:
-        while self._outgoing:
-            first = self._outgoing[0]
-            if self._client.publish(first.topic, first.payload, retain=first.retain) is None:
-                return
-            self._outgoing.popleft()
+    def _subscribed(self, event: Subscribed) -> None:
+        gained = self._asked.pop(event.mid, frozenset())
+        if event.refused:
+            self._link.client.drop(self._mono.mono_ms() / 1000, "subscribe_refused")
+        else:
+            self._wake(gained)
+
+    def _wake(self, shards: frozenset[int]) -> None:
+        """What stations said while nobody listened is lost: those that sent lately are told what is here."""
+        if not (shards and self._shards.is_shared):
+            return
+        now_ms = self._wall.wall_ms()
+        self._link.put([Outgoing(HO_STATE, self._service.state(True, now_ms), retain=True)])
+        self._nudges.extend(self._asking(lambda: self._service.recent(shards, now_ms)))
+
+    def _nudge(self) -> None:
+        if self._nudges and self._link.waiting < NUDGES:
+            some = [self._nudges.popleft() for _ in range(min(NUDGES, len(self._nudges)))]
+            held = [key for key in some if shard_of(key.station) in self._listening]
+            self._link.put(self._asking(lambda: self._service.nudge(held, self._wall.wall_ms())))
+
+    # --- the one that leads -----------------------------------------------------------------------------------------
+
+    def _lead(self) -> None:
+        if self._voice is None:
+            self._asking(self._service.take_over)
+            self._voice = Link(self._leading, self._events)
+        elif self._voice.client.connected:
+            self._voice.put(self._asking(lambda: self._service.tick(self._wall.wall_ms())))
+
+    def _asking(self, question: Callable[[], list[T]]) -> list[T]:
+        """Where workers share a server, a database that does not answer ends their tenure, not the worker."""
+        try:
+            return question()
+        except DatabaseProblem as error:
+            if not self._shards.is_shared:
+                raise
+            self._log.warning("the database does not answer", detail=str(error))
+            self._shards.leave()
+            return []
+
+
+def _filters(shards: Iterable[int]) -> list[str]:
+    return [shard_filter(shard) for shard in sorted(shards)]

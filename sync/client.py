@@ -10,7 +10,7 @@ import queue
 import socket
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -27,7 +27,8 @@ MAX_MQTT_QUEUED = 64  # beyond it `publish` says no: the journal is the queue, n
 MAX_ENQUEUE_WAIT_S = 5.0  # a full event queue slows the network loop this long, then a message is dropped and counted
 ENQUEUE_SLICE_S = 0.1  # so that closing is noticed while waiting
 STABLE_AFTER_S = 30.0  # a connection that lived this long starts the next back-off from the beginning
-TAKEOVER_WITHIN_S = 60.0  # W-33: two takeovers within this time ...
+MAX_TAKEOVERS = 2  # W-33: so many takeovers ...
+TAKEOVER_WITHIN_S = 60.0  # ... within this time ...
 TAKEOVER_PAUSE_S = 60.0  # ... are answered by staying away this long
 LOOP_STOP_WAIT_S = 1.0  # the loop ends as soon as its socket is gone; a hung one is a daemon thread and left behind
 _SESSION_TAKEN_OVER = 142
@@ -123,7 +124,24 @@ class Kick:
     generation: int
 
 
-ClientEvent = Arrived | PublishSettled | Kick
+@dataclass(frozen=True, slots=True)
+class Subscribed:
+    """The broker answered a ``subscribe`` of its owner; messages follow if it was not ``refused``."""
+
+    generation: int
+    mid: int
+    refused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Unsubscribed:
+    """Nothing comes any more for an ``unsubscribe``: what came before it was told before it."""
+
+    generation: int
+    mid: int
+
+
+ClientEvent = Arrived | PublishSettled | Subscribed | Unsubscribed | Kick
 LinkChange = LinkUp | LinkDown
 
 
@@ -141,7 +159,7 @@ class MqttClient:
     """Keeps one connection alive for its owner, who calls ``poll`` after every event and at ``next_poll``.
 
     MQTT 5 is tried first at every connect; a broker that refuses it, or just closes, is asked again with MQTT 3.1.1 at
-    once. Only ``poll``, ``publish`` and ``close`` may be called, all from one thread.
+    once. Everything is called from one thread.
     """
 
     def __init__(self, options: ClientOptions, events: queue.Queue[ClientEvent], rng: Random) -> None:
@@ -161,6 +179,7 @@ class MqttClient:
         self._up_since: float | None = None
         self._takeovers: list[float] = []
         self._changes: list[LinkChange] = []
+        self._filters = list(options.subscriptions)
         self.generation = 0
         self.dropped = 0
 
@@ -198,6 +217,20 @@ class MqttClient:
         info = self._paho.publish(topic, payload, qos=QOS, retain=retain)
         return info.mid if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS else None
 
+    def subscribe(self, filters: Sequence[str]) -> int | None:
+        """Listen to more from now on, after reconnects too; the id of the ``Subscribed`` to come, None if down."""
+        self._filters += [topic for topic in filters if topic not in self._filters]
+        if not filters or self._stage != "up" or self._paho is None:
+            return None
+        return self._paho.subscribe([(topic, QOS) for topic in filters])[1]
+
+    def unsubscribe(self, filters: Sequence[str]) -> int | None:
+        """Listen to less from now on; the id of the ``Unsubscribed`` to come, None if there is no connection."""
+        self._filters = [topic for topic in self._filters if topic not in filters]
+        if not filters or self._stage != "up" or self._paho is None:
+            return None
+        return self._paho.unsubscribe(list(filters))[1]
+
     def drop(self, now: float, reason: str) -> None:
         """Give the connection up, as if it had died; the next ``poll`` connects again after the back-off."""
         if self._stage != "down":
@@ -229,6 +262,7 @@ class MqttClient:
                 clean_start=paho.MQTT_CLEAN_START_FIRST_ONLY,
             )
         except OSError as error:
+            self._takeovers.clear()
             self._fail(now, *_reason_of(error))
             return
         self._paho = client
@@ -271,9 +305,16 @@ class MqttClient:
             answers.connack_unsupported = reason.is_failure and str(reason) == "Unsupported protocol version"
             self._offer(Kick(generation))
 
-        def on_subscribe(_client: paho.Client, _data: Any, _mid: int, reasons: Any, _properties: Any) -> None:
-            answers.suback_refused = any(reason.is_failure for reason in reasons)
-            self._offer(Kick(generation))
+        def on_subscribe(_client: paho.Client, _data: Any, mid: int, reasons: Any, _properties: Any) -> None:
+            refused = any(reason.is_failure for reason in reasons)
+            if answers.suback_refused is None:  # the first one answers what was asked for while connecting
+                answers.suback_refused = refused
+                self._offer(Kick(generation))
+            else:
+                self._put(Subscribed(generation, mid, refused))
+
+        def on_unsubscribe(_client: paho.Client, _data: Any, mid: int, _reasons: Any, _properties: Any) -> None:
+            self._put(Unsubscribed(generation, mid))
 
         def on_disconnect(_client: paho.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
             if answers.down is None:  # the broker's own word comes first, the closed socket after it
@@ -290,6 +331,7 @@ class MqttClient:
         client.on_socket_open = on_socket_open
         client.on_connect = on_connect
         client.on_subscribe = on_subscribe
+        client.on_unsubscribe = on_unsubscribe
         client.on_disconnect = on_disconnect
         client.on_publish = on_publish
         client.on_message = on_message
@@ -338,9 +380,22 @@ class MqttClient:
     def _closed(self, now: float, reason: str) -> None:
         if self._stage == "connecting" and self._answers.connack is None and self._older(now):
             return
-        if reason == "session_taken_over":
-            self._takeovers = [moment for moment in self._takeovers if now < moment + TAKEOVER_WITHIN_S] + [now]
-        self._fail(now, reason)
+        self._fail(now, reason, at_least_s=self._gives_way_s(now, reason))
+
+    def _gives_way_s(self, now: float, reason: str) -> float:
+        """How long to stay away for another client of our name, who must have its turn as well.
+
+        Only MQTT 5 has a word for a takeover, and mosquitto up to 2.0.11 just shuts the connection all the same. So a
+        working one that is shut counts too, unless the broker turns out to be gone; but a guess costs no more than the
+        longest pause anyway.
+        """
+        is_named = reason == "session_taken_over"
+        if not is_named and not (reason == "closed" and self._stage == "up"):
+            return 0.0
+        self._takeovers = [moment for moment in self._takeovers if now < moment + TAKEOVER_WITHIN_S] + [now]
+        if len(self._takeovers) < MAX_TAKEOVERS:
+            return 0.0
+        return TAKEOVER_PAUSE_S if is_named else min(TAKEOVER_PAUSE_S, self._options.backoff_cap_s)
 
     def _older(self, now: float) -> bool:
         """Ask again with MQTT 3.1.1 at once, unless that was it."""
@@ -353,11 +408,12 @@ class MqttClient:
 
     def _subscribe(self, now: float) -> None:
         assert self._paho is not None, "connected without a client"
-        if not self._options.subscriptions:
+        if not self._filters:
+            self._answers.suback_refused = False
             self._up(now)
             return
         self._stage = "subscribing"
-        rc, _ = self._paho.subscribe([(topic, QOS) for topic in self._options.subscriptions])
+        rc, _ = self._paho.subscribe([(topic, QOS) for topic in self._filters])
         if rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             self._fail(now, "closed")
 
@@ -374,7 +430,7 @@ class MqttClient:
         name = "MQTT 5" if self._protocol == MQTTProtocolVersion.MQTTv5 else "MQTT 3.1.1"
         self._changes.append(LinkUp(self.generation, name))
 
-    def _fail(self, now: float, reason: str, detail: str = "") -> None:
+    def _fail(self, now: float, reason: str, detail: str = "", *, at_least_s: float = 0.0) -> None:
         if self._up_since is not None and now >= self._up_since + STABLE_AFTER_S:
             self._attempts = 0
         self._up_since = None
@@ -383,10 +439,8 @@ class MqttClient:
         delay = connect_delay_s(
             self._attempts, self._options.backoff_low_s, self._options.backoff_cap_s, self._rng.random()
         )
-        if reason == "session_taken_over" and len(self._takeovers) >= 2:
-            delay = max(delay, TAKEOVER_PAUSE_S)
         self._attempts += 1
-        self._next_attempt = now + delay
+        self._next_attempt = now + max(delay, at_least_s)
         self._changes.append(LinkDown(self.generation, reason, detail))
 
     def _tear_down(self, *, politely: bool = False) -> None:

@@ -17,6 +17,8 @@ def status(value: dict[str, Any], *, clear: bool = False) -> None:
     link = "online" if sync_state["online"] else f"offline ({sync_state['reason'] or 'not connected'})"
     if sync_state["stopped"]:
         link = f"SENDING STOPPED: {sync_state['stopped']}"
+    if sync_state["fenced_since"]:
+        link += f", FENCED since {sync_state['fenced_since']}: nothing is redeemed"
     waiting = sum(stream["waiting"] for stream in sync_state["streams"].values())
     print(f"{value['station']} {value['name']}  {value['time']}  clock {value['clock']}  version {value['version']}")
     unsettled, mode = value["unsettled_sales"], value["mode"]
@@ -288,6 +290,9 @@ def sync(value: dict[str, Any]) -> None:
     print(f"{value['broker']} {state}  {value['protocol'] or ''}".rstrip())
     if value["stopped"]:
         print(f"sending has stopped ({value['stopped']}): this database needs a new incarnation; selling goes on")
+    if value["fenced_since"]:
+        told = "head office hears another PC as this station; nothing is redeemed here until a person lifts the fence"
+        print(f"fenced since {value['fenced_since']}: {told}")
     if value["awaits_ends"]:
         why = value["incarnations"][0]["reason"]
         print(f"new incarnation ({why}): waits for head office to tell where its sales end; selling goes on")

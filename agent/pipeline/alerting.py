@@ -25,6 +25,9 @@ STORAGE_SUBJECT = "storage"
 SILENT_AFTER_MS = 60_000
 """A gauge not heard from for so long is silent for the tanks it serves."""
 
+SYNC_SUBJECT = "sync"
+"""What alerts about the link to head office are about."""
+
 _SECURITY = frozenset({"CLOCK_BACKWARD", "PIN_LOCKED"})
 SEVERITIES = {
     "POINT_OFFLINE": "alarm",
@@ -39,6 +42,8 @@ SEVERITIES = {
     "VERIFY_FAILED": "critical",
     "PIN_LOCKED": "alarm",
     "INDEX_KEY_OLD": "critical",
+    "FENCED": "alarm",
+    "RECORDS_LOST": "critical",
     "BOARD_DOWN": "alarm",
     "BOARD_CERTIFICATE_ENDS": "warning",
 }
@@ -270,7 +275,7 @@ def _keep_device(step: Step, after: machine.DeviceAlerts, events: tuple[DeviceAl
 
 
 def _record_type(event: DeviceAlertEvent) -> str:
-    if event.subject == "sync":
+    if event.subject == SYNC_SUBJECT:
         return "fc.sync.alert.v1"
     return "fc.security.alert.v1" if event.alert in _SECURITY else "fc.device.alert.v1"
 

@@ -45,6 +45,7 @@ from agent.pipeline import (
     codes,
     commanding,
     downlink,
+    fencing,
     gauging,
     handhelds,
     people,
@@ -158,6 +159,7 @@ class Pipeline:
             rules=rulebook.load_active(tx, station.currency, station.exponent),
             keys=codes.load_active(tx, testing=station.mode == "training"),
             index_version=index_version(self._index_key),
+            fenced_ms=fencing.at_start(tx),
         )
         for sale, until_ms in tx.quotes.until():
             memory.locks[sale] = (now.mono_ms + self._settings.sales.holds_ms(until_ms, now.wall_ms), until_ms)

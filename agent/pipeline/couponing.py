@@ -13,6 +13,7 @@ from agent.domain.coupons import Claims, Coupon, CouponError, CouponUsed
 from agent.domain.rules.facts import PresentedCoupon
 from agent.domain.rules.model import Kind, RuleSet
 from agent.domain.rules.verdict import CouponUse
+from agent.pipeline import fencing
 from agent.pipeline.step import RequestRefused, Step
 from agent.store.spending import COUPON_HOLD
 from sync.signing import SignatureRefused, open_signed
@@ -33,8 +34,13 @@ def presented(step: Step, sale: str, given: Sequence[str], rules: RuleSet) -> tu
     """Return what the engine may believe of the coupons a customer shows, tokens or codes known here.
 
     Raises RequestRefused for a bad signature, a code that is not known here, an offer that is no coupon, one that
-    another sale's quote holds, and one that is shown twice.
+    another sale's quote holds, one that is shown twice, and any at a station that is fenced.
     """
+    if given and fencing.fenced(step):
+        raise RequestRefused(
+            "this station takes no coupons now: head office hears another PC under its name",
+            hint="settle without it; what to do about the alarm FENCED: docs/supervisor.md",
+        )
     found = [_presented(step, sale, text, rules) for text in given]
     codes = [coupon.code for coupon in found]
     for code in codes:

@@ -6,14 +6,14 @@ import json
 from typing import Any
 
 from agent.logs import get_logger
-from agent.pipeline import alerting, card_keys, codes, enrolling, rebirth, rulebook
+from agent.pipeline import alerting, card_keys, codes, enrolling, fencing, rebirth, rulebook
 from agent.pipeline.step import Step
 from agent.store.members import Put
 from sync import ports
 
 _log = get_logger("sync")
 
-SYNC = "sync"
+SYNC = alerting.SYNC_SUBJECT
 SENDING_STOPPED = "SENDING_STOPPED"
 INDEX_KEY_OLD = "INDEX_KEY_OLD"
 
@@ -45,6 +45,7 @@ def handle(step: Step, event: ports.LinkEvent) -> None:
             stop(step, reason)
         case ports.WelcomeSeen(welcome):
             rebirth.welcomed(step, welcome)
+            fencing.welcomed(step, welcome)
             _shown(step, event)
         case ports.Connected() | ports.Disconnected():
             _shown(step, event)

@@ -12,6 +12,7 @@ from agent.domain import leases
 from agent.domain.leases import Lease, LeaseEvent, LeaseState, Reservation, Taken
 from agent.domain.rules.facts import CampaignBudget
 from agent.failpoints import failpoint
+from agent.pipeline import fencing
 from agent.pipeline.step import Step
 from agent.store.sales import Row
 from agent.store.spending import BUDGET, POINTS
@@ -95,8 +96,10 @@ def void_all(tx: Tx, incarnation: str) -> int:
 
 
 def campaigns(step: Step) -> tuple[CampaignBudget, ...]:
-    """Return what may be spent of each campaign: of several leases the live one with the most left."""
+    """Return what may be spent of each campaign: of several leases the live one with the most left; fenced, nothing."""
     best: dict[str, CampaignBudget] = {}
+    if fencing.fenced(step):
+        return ()
     for row in step.tx.leases.running(BUDGET):
         budget = _lease(step, row).campaign(step.stamp.wall_ms)
         known = best.get(budget.campaign)
@@ -106,7 +109,9 @@ def campaigns(step: Step) -> tuple[CampaignBudget, ...]:
 
 
 def points_usable(step: Step, member: str) -> int | None:
-    """Return the points of a member that leases let this station spend now; ``None`` where no lease is live."""
+    """Return the points of a member that leases let this station spend now; ``None`` where no lease is live, or fenced."""
+    if fencing.fenced(step):
+        return None
     found = [_lease(step, row).points(step.stamp.wall_ms) for row in step.tx.leases.running(POINTS, member)]
     live = [points for points in found if points is not None]
     return sum(live) if live else None

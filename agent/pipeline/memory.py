@@ -103,8 +103,9 @@ class Memory:
     scan that lower prices were looked up for last. ``privacy``: ``None`` until it was first looked for.
     ``scrub``: something was erased, and the database's log may still hold it, as after every start.
     ``index_version``: what the key is called that members are recognised with.
-    ``refused_ms``: when a kind of bad order was last put on record, monotonic. ``locked``: until when wrong PINs lock a person out, monotonic.
-    ``shift_since_ms``: when the open shift was opened.
+    ``locked``: until when wrong PINs lock a person out, monotonic. ``refused_ms``: when a kind of bad order was last
+    put on record, monotonic. ``shift_since_ms``: when the open shift was opened. ``fenced_ms``: since when nothing may
+    be redeemed here.
     """
 
     desk: LinkDesk
@@ -138,6 +139,7 @@ class Memory:
     locked: dict[str, int] = field(default_factory=dict)
     pairing: Pairing | None = None
     shift_since_ms: int | None = None
+    fenced_ms: int | None = None
 
     def draft(self) -> Memory:
         """Return a copy whose dictionaries may be changed."""

@@ -18,7 +18,7 @@ from agent.domain.rules.model import Kind
 from agent.domain.rules.verdict import Evaluation, OfferVerdict, Verdict
 from agent.domain.sale import SaleState
 from agent.failpoints import failpoint
-from agent.pipeline import couponing, leasing, rulebook, scanning, settling
+from agent.pipeline import couponing, fencing, leasing, rulebook, scanning, settling
 from agent.pipeline.step import RequestRefused, Step
 from agent.pipeline.wishes import NOTHING, Wish
 from agent.store.sales import Row
@@ -240,11 +240,16 @@ def unlock(step: Step, sale: str, by: str) -> dict[str, Any]:
     return {"sale": sale, "state": SaleState.PAYABLE.value}
 
 
+_REDEEMING = (LEASE_HOLD, COUPON_HOLD, POINTS_HOLD)
+
+
 def release_due(step: Step) -> None:
-    """End every quote whose time is over, by the monotonic clock or by the wall."""
+    """End every quote whose time is over, by the monotonic clock or by the wall; fenced, every one that redeems."""
     for sale, (mono_ms, wall_ms) in list(step.memory.locks.items()):
         if mono_ms <= step.now.mono_ms or wall_ms <= step.stamp.wall_ms:
             _release(step, sale, "agent", "its time is over")
+        elif fencing.fenced(step) and any(step.tx.quotes.of_sale(sale, kind) for kind in _REDEEMING):
+            _release(step, sale, "agent", "fenced: nothing is redeemed here")
 
 
 def _release(step: Step, sale: str, by: str, why: str) -> None:

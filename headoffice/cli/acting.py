@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import signal
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
@@ -51,13 +51,18 @@ def serve(
     ca: Annotated[Path | None, typer.Option("--ca", help="CA certificates for mqtts.")] = None,
     cert: Annotated[Path | None, typer.Option("--cert", help="Client certificate for mqtts.")] = None,
     key: Annotated[Path | None, typer.Option("--key", help="Private key of the client certificate.")] = None,
+    workers: Annotated[
+        int, typer.Option("--workers", min=1, max=64, help="Processes that share the stations; needs PostgreSQL.")
+    ] = 1,
     as_json: JsonOption = False,
 ) -> None:
     """Take what the stations send, until SIGTERM or Ctrl-C."""
     from agent.clock import clock_from_environment
     from agent.logs import configure
+    from headoffice.crew import run_crew
     from headoffice.keys import load_keys
     from headoffice.service import Service
+    from headoffice.shards import shards_of
     from headoffice.workers import Worker
     from sync.client import LinkUp
     from sync.topics import TopicError, check_station
@@ -81,12 +86,17 @@ def serve(
         else:
             typer.echo(f"serving group {group} at {where}, database {opened.name}")
 
-    worker = Worker(Service(opened, loaded, group), options, wall, told)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: stop.set())
-    worker.run(stop)
+    def work(stop: threading.Event) -> None:
+        with closing(open_database(database, state)) as own:
+            Worker(Service(own, loaded, group), options, wall, shards_of(own), told).run(stop)
+
+    is_shared = opened.is_shared
     opened.close()
+    if workers > 1 and not is_shared:
+        raise UsageError(
+            "a SQLite file has one worker", hint="several need PostgreSQL: --database postgresql://USER@HOST/NAME"
+        )
+    run_crew(workers, work)
 
 
 def _client_options(
@@ -96,7 +106,6 @@ def _client_options(
     password_file: Path | None,
     tls: tuple[Path | None, Path | None, Path | None],
 ) -> ClientOptions:
-    from headoffice.workers import UP_FILTER
     from sync.client import ClientOptions, TlsOptions
 
     try:
@@ -113,7 +122,6 @@ def _client_options(
         client_id=client_id,
         host=url.hostname,
         port=port or DEFAULT_PORTS[url.scheme],
-        subscriptions=(UP_FILTER,),
         username=username,
         password_file=password_file,
         tls=None if ca is None else TlsOptions(ca, cert, key),

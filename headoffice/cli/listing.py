@@ -72,6 +72,23 @@ def stations(
     show_rows(rows, columns, as_json=as_json, empty="no station was ever heard")
 
 
+def workers(database: DatabaseOption = None, state: StateOption = None, as_json: JsonOption = False) -> None:
+    """List the workers that share this head office: where they run, which shards they hold, who leads."""
+    from headoffice.store import session
+
+    opened = open_database(database, state)
+    if not opened.is_shared:
+        show_rows([], (), as_json=as_json, empty="a SQLite file has one worker; it shares nothing")
+        return
+    with opened.read() as connection:
+        rows = session.listed(connection)
+    if not as_json:
+        for row in rows:
+            row["shards"] = len(row["shards"])
+    columns = ("number", "name", "shards", "leads", "taken", "started_ms", "beat_ms")
+    show_rows(rows, columns, as_json=as_json, empty="no worker serves")
+
+
 def sales(
     station: StationOption = None,
     limit: LimitOption = 50,

@@ -74,6 +74,16 @@ class Database:
                 hint="check the path, the free space and that it is a head-office database",
             ) from error
 
+    @property
+    def url(self) -> URL:
+        """Where it is; for the sessions by which several workers share it."""
+        return self._url
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether several workers, on several machines, may serve it at once: not a SQLite file."""
+        return not self._is_sqlite
+
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """Give a connection in a transaction that may write; commit at the end, roll back on any error.

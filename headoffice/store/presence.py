@@ -49,23 +49,40 @@ def heard(
         )
 
 
-def live_rival(connection: Connection, station: str, incarnation: str, install_id: str, now_ms: int) -> str | None:
-    """Return another installation of the same incarnation that is live and was seen earlier; None if there is none."""
-    table = schema.install
-    own = connection.execute(
-        select(table.c.first_heard_ms).where(
-            table.c.station == station, table.c.incarnation == incarnation, table.c.install_id == install_id
-        )
+def holder(connection: Connection, station: str) -> str | None:
+    """Return the installation of a station that redeems; None before the first one said hello."""
+    table = schema.station
+    found: str | None = connection.execute(
+        select(table.c.holder).where(table.c.station == station)
     ).scalar_one_or_none()
-    statement = select(table.c.install_id).where(
-        table.c.station == station,
-        table.c.incarnation == incarnation,
-        table.c.install_id != install_id,
-        table.c.last_heard_ms >= now_ms - LIVE_WITHIN_MS,
-    )
-    if own is not None:
-        statement = statement.where(table.c.first_heard_ms < own)
-    return connection.execute(statement.order_by(table.c.first_heard_ms).limit(1)).scalar_one_or_none()
+    return found
+
+
+def set_holder(connection: Connection, station: str, install_id: str) -> None:
+    """From now on this installation is the one that redeems."""
+    table = schema.station
+    connection.execute(update(table).where(table.c.station == station).values(holder=install_id))
+
+
+def is_live(connection: Connection, station: str, install_id: str, now_ms: int) -> bool:
+    """Whether an installation was heard in the last 10 minutes, in whatever incarnation and whatever its state says."""
+    table = schema.install
+    last = connection.execute(
+        select(func.max(table.c.last_heard_ms)).where(table.c.station == station, table.c.install_id == install_id)
+    ).scalar_one()
+    return last is not None and last >= now_ms - LIVE_WITHIN_MS
+
+
+def begun_by_other(connection: Connection, station: str, incarnation: str, install_id: str) -> bool:
+    """Whether an incarnation was first heard from another installation: this one writes a chain that is not its own."""
+    table = schema.install
+    first = connection.execute(
+        select(table.c.install_id)
+        .where(table.c.station == station, table.c.incarnation == incarnation)
+        .order_by(table.c.first_heard_ms, table.c.install_id != install_id)
+        .limit(1)
+    ).scalar_one_or_none()
+    return first is not None and first != install_id
 
 
 def put_fence(connection: Connection, station: str, install_id: str, now_ms: int) -> None:
@@ -78,13 +95,15 @@ def put_fence(connection: Connection, station: str, install_id: str, now_ms: int
 
 
 def lift_fence(connection: Connection, station: str, install_id: str, now_ms: int) -> bool:
-    """Lift a fence; return whether there was one."""
+    """Lift a fence: from now on this installation is the one that redeems. Returns whether there was one."""
     table = schema.fence
     changed = connection.execute(
         update(table)
         .where(table.c.station == station, table.c.install_id == install_id, table.c.lifted_ms.is_(None))
         .values(lifted_ms=now_ms)
     )
+    if changed.rowcount:
+        set_holder(connection, station, install_id)
     return changed.rowcount > 0
 
 

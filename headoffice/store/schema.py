@@ -92,6 +92,9 @@ station = Table(
     _text("state", null=True),
     _text("hello", null=True),
     _big("hello_ms", null=True),
+    _text("holder", null=True),
+    _text("profile", null=True),
+    _big("profile_ms", null=True),
 )
 install = Table(
     "install",
@@ -433,4 +436,13 @@ head = Table(
     _text("jws"),
     _text("kid"),
     _big("made_ms"),
+)
+worker = Table(
+    "worker",
+    metadata,
+    Column("number", BIG, primary_key=True, autoincrement=False),
+    _text("name"),
+    _big("started_ms"),
+    _big("beat_ms"),
+    _big("taken"),
 )

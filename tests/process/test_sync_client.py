@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from amqtt.broker import Broker as AmqttBroker
@@ -37,7 +37,9 @@ E = TypeVar("E")
 class Driven:
     """A client with its queue, polled until something happened."""
 
-    def __init__(self, name: str, port: int, *, will: Will | None = None, topics: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, name: str, port: int, *, will: Will | None = None, topics: tuple[str, ...] = (), longest_s: float = 0.2
+    ) -> None:
         self.events: queue.Queue[ClientEvent] = queue.Queue(100)
         self.seen: list[ClientEvent | LinkChange] = []
         options = ClientOptions(
@@ -49,7 +51,7 @@ class Driven:
             keepalive_s=1,
             connect_timeout_s=3.0,
             backoff_low_s=0.05,
-            backoff_cap_s=0.2,
+            backoff_cap_s=longest_s,
         )
         self.client = MqttClient(options, self.events, Random(1))
 
@@ -70,8 +72,8 @@ class Driven:
 
 
 @contextlib.contextmanager
-def driven(name: str, port: int, *, will: Will | None = None, topics: tuple[str, ...] = ()) -> Iterator[Driven]:
-    one = Driven(name, port, will=will, topics=topics)
+def driven(name: str, port: int, **more: Any) -> Iterator[Driven]:
+    one = Driven(name, port, **more)
     try:
         yield one
     finally:
@@ -234,6 +236,78 @@ def test_a_taken_over_session_is_named_and_answered_by_staying_away() -> None:
         pause = one.client.next_poll()
         assert pause is not None
         assert pause > time.monotonic() + 50
+
+
+class _OnlyMqtt3:
+    """A cable to a broker that drops whoever greets it with MQTT 5, as an old broker does."""
+
+    def __init__(self, broker_port: int) -> None:
+        self._broker_port = broker_port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._open: list[socket.socket] = [self._listener]
+        self.port = int(self._listener.getsockname()[1])
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        for one in self._open:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                greeting = client.recv(4_096)
+                level = greeting[greeting.index(b"MQTT") + 4]
+                if level != 4:
+                    client.close()
+                    continue
+                broker = socket.create_connection(("127.0.0.1", self._broker_port))
+                broker.sendall(greeting)
+                self._open += [client, broker]
+                for source, target in ((client, broker), (broker, client)):
+                    threading.Thread(target=_carry, args=(source, target), daemon=True).start()
+
+
+def _carry(source: socket.socket, target: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(65_536):
+            target.sendall(data)
+    with contextlib.suppress(OSError):
+        target.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize("protocol", ["MQTT 5", "MQTT 3.1.1"])
+def test_two_clients_of_one_name_take_turns_of_a_minute(broker: Mosquitto, protocol: str) -> None:
+    """Twins at a real broker throw each other out twice at most, then one stays away and the other works [W-33]."""
+    cable = _OnlyMqtt3(broker.port)
+    port = broker.port if protocol == "MQTT 5" else cable.port
+    try:
+        with driven("twin", port, longest_s=300.0) as one, driven("twin", port, longest_s=300.0) as two:
+            one.up()
+
+            def pauses() -> bool:
+                """Let the other one live as well."""
+                two.seen.extend(two.client.poll(time.monotonic()))
+                return any(_stays_away(twin) for twin in (one, two))
+
+            one.until(pauses)
+            away, there = (one, two) if _stays_away(one) else (two, one)
+            there.up()
+            downs = len(there.all(LinkDown))
+            there.client.publish("fc/x", b"alone")
+            there.until(lambda: bool(there.all(PublishSettled)))
+            assert len(away.all(LinkDown)) == 2
+            assert len(there.all(LinkDown)) == downs <= 2
+            assert {event.protocol for event in away.all(LinkUp)} == {protocol}
+    finally:
+        cable.close()
+
+
+def _stays_away(one: Driven) -> bool:
+    due = one.client.next_poll()
+    return not one.client.connected and due is not None and due > time.monotonic() + 30
 
 
 def test_a_forbidden_subscription_is_not_taken_for_success() -> None:

@@ -22,6 +22,7 @@ SYNC = {
     "online": True,
     "protocol": "1.0",
     "stopped": None,
+    "fenced_since": None,
     "streams": {},
     "dead_letters": [],
     "awaits_ends": False,

@@ -143,6 +143,43 @@ def test_a_replaced_pc_is_not_a_clone_once_the_old_one_is_silent(database: Datab
     assert not greet(database, hello(install_id="new-pc"), NOW_MS + 11 * MINUTE_MS).fenced
 
 
+def test_a_copied_station_is_fenced_although_its_incarnation_is_its_own(database: Database) -> None:
+    """[W-33] A copy on other hardware says hello in a new incarnation: it is fenced all the same, and an alert says so."""
+    greet(database, hello())
+    copy = hello(Stream(incarnation="e" * 32), install_id="copy")
+    welcome = greet(database, copy, NOW_MS + MINUTE_MS)
+    assert (welcome.fenced, welcome.reincarnate) == (True, False)
+    (row,) = reports.own_alerts(database, station=STATION, limit=9)
+    assert (row["alert"], row["subject"]) == ("clone", "copy")
+
+
+def test_a_fenced_installation_must_leave_the_chain_of_the_other(database: Database) -> None:
+    """[W-33] A copy that says hello in the incarnation of the first is asked for a new one, the first is not."""
+    greet(database, hello())
+    assert greet(database, hello(install_id="copy"), NOW_MS + 1).reincarnate
+    assert not greet(database, hello(), NOW_MS + 2).reincarnate
+
+
+def test_a_retired_pc_that_comes_back_is_the_clone(database: Database) -> None:
+    """[W-33] Once another installation has taken over from a silent one, that one does not take redemption back."""
+    greet(database, hello())
+    replaced = hello(Stream(incarnation="e" * 32), install_id="new-pc")
+    assert not greet(database, replaced, NOW_MS + 11 * MINUTE_MS).fenced
+    assert greet(database, hello(), NOW_MS + 12 * MINUTE_MS).fenced
+    assert not greet(database, replaced, NOW_MS + 13 * MINUTE_MS).fenced
+
+
+def test_the_installation_let_in_by_an_operator_is_the_one_that_redeems(database: Database) -> None:
+    """[W-33] Never two at once: where the other one still runs, it is fenced at its next hello."""
+    greet(database, hello())
+    copy = hello(Stream(incarnation="e" * 32), install_id="copy")
+    greet(database, copy, NOW_MS + MINUTE_MS)
+    with database.write() as connection:
+        assert presence.lift_fence(connection, STATION, "copy", NOW_MS + 2 * MINUTE_MS)
+    assert not greet(database, copy, NOW_MS + 3 * MINUTE_MS).fenced
+    assert greet(database, hello(), NOW_MS + 4 * MINUTE_MS).fenced
+
+
 def test_an_older_state_of_the_same_incarnation_is_ignored(database: Database) -> None:
     """A lower connect_n within one (install_id, incarnation) is old news."""
     for online, connect_n in ((True, 5), (False, 4)):
