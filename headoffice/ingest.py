@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agent.failpoints import failpoint
-from headoffice.store import facts, presence, streams
+from headoffice.store import facts, point_facts, presence, streams
 from headoffice.store.alerts import raise_own_alert
 from headoffice.store.database import Database, Transaction
 from headoffice.store.streams import Cursor, StreamKey
@@ -226,6 +226,7 @@ def keep(connection: Transaction, arrival: facts.Arrival) -> tuple[str, Rejected
             same=found.same,
             received_ms=arrival.received_ms,
         )
+        point_facts.again(connection, arrival)
         if not found.same:
             detail = f"{key.incarnation} {key.stream} {seq} differs from record number {found.of}"
             _alert(connection, arrival, "other_content", f"{arrival.record.type} {arrival.record.id}", detail)

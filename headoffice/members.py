@@ -28,6 +28,7 @@ from headoffice.errors import ImportProblem
 from headoffice.store import members as store
 from headoffice.store.database import Database, Transaction
 from headoffice.store.enrolments import became, forget, is_provisional
+from headoffice.telling import imported
 from sync.messages import RecordError, canonical
 
 COLUMNS = (
@@ -111,7 +112,7 @@ def _put(connection: Transaction, body: dict[str, Any], op: int) -> int:
     replaced = sorted({one for one in enrolled if one != body["member"] and is_provisional(connection, one)})
     for name in replaced:
         store.give_up(connection, name)
-    op += int(store.put(connection, body, op + 1))
+    op += int(store.put(connection, imported(connection, body), op + 1))
     for name in replaced:
         op += 1
         store.merge(connection, name, body["member"], op)

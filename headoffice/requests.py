@@ -11,13 +11,14 @@ from headoffice.ingest import note
 from headoffice.keys import Keys
 from headoffice.requests_asked import Answerer, Asked
 from headoffice.requests_members import MEMBERS
+from headoffice.requests_points import POINTS
 from headoffice.store import documents
-from headoffice.store.database import Database
+from headoffice.store.database import Database, Transaction
 from sync.envelope import EnvelopeError, decode_as, station_source
 from sync.notices import Req, Res
 from sync.topics import StationTopic
 
-KINDS: dict[str, Answerer] = {**MEMBERS}
+KINDS: dict[str, Answerer] = {**MEMBERS, **POINTS}
 """Who answers which kind; any other kind is refused as ``not_offered``."""
 
 
@@ -37,7 +38,8 @@ def answer_request(
         defect = "wrong_source" if topic.right_shard else "wrong_shard"
         note(database, topic, defect, f"source {event.source[:80]}, shard {topic.shard}", now_ms)
         return None
-    with database.write() as connection:
+
+    def answer(connection: Transaction) -> Res:
         answered = documents.first_answer(connection, topic.station, req.req_id)
         if answered is not None:
             return Res.from_data(json.loads(answered))
@@ -45,4 +47,6 @@ def answer_request(
         answerer = KINDS.get(req.kind)
         res = asked.refused("not_offered") if answerer is None else answerer(asked)
         documents.store_answer(connection, topic.station, req.req_id, json.dumps(res.to_data()), now_ms)
-    return res
+        return res
+
+    return database.transact(answer)

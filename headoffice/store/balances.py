@@ -106,7 +106,8 @@ def standing(connection: Connection, member: str) -> Standing:
         .where(table.c.member.in_(names))
         .order_by(table.c.record, table.c.place)
     ).all()
-    own, places = [], {}
+    own: list[OwnPosting] = []
+    places: dict[tuple[str, str], int] = {}
     for number, row in enumerate(rows, 1):
         places[row.station, row.incarnation] = max(places.get((row.station, row.incarnation), 0), row.seq)
         if row.account in ACCOUNTS:
@@ -156,12 +157,12 @@ def note_place(connection: Connection, member: str, place: Place) -> None:
         values = {"member": member, "station": place.station, "incarnation": place.incarnation, "seq": place.seq}
         connection.execute(member_place.insert().values(**values))
     elif _order(connection, place) > _order(connection, Place(row.station, row.incarnation, row.seq)):
-        connection.execute(
-            update(member_place).where(here).values(incarnation=place.incarnation, seq=place.seq)
-        )
+        connection.execute(update(member_place).where(here).values(incarnation=place.incarnation, seq=place.seq))
 
 
-def body_with_balance(connection: Connection, body: dict[str, Any], imported: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+def body_with_balance(
+    connection: Connection, body: dict[str, Any], imported: Iterable[Mapping[str, Any]]
+) -> dict[str, Any]:
     """Return the wire's object of a member with the balance that includes what stations posted.
 
     ``imported``: the lots of the file, kept apart from what is told. A member whom no record touched is told as they
@@ -227,8 +228,35 @@ def forget(connection: Connection, member: str) -> None:
 
 
 def due(connection: Connection, member: str, place: Place | None) -> None:
-    """A member's balance changed: it is to be told. ``place``: of a second arrival, None for what stands in postings."""
-    values = {"member": member, "station": None, "incarnation": None, "seq": None}
+    """A member's balance changed: it is to be told. ``place``: of a second arrival, else None."""
+    values: dict[str, Any] = {"member": member, "station": None, "incarnation": None, "seq": None}
     if place is not None:
         values |= {"station": place.station, "incarnation": place.incarnation, "seq": place.seq}
     connection.execute(schema.insert_into(tell_due), values)
+
+
+def any_due(connection: Connection) -> bool:
+    """Return whether a balance is to be told."""
+    return connection.execute(select(tell_due.c.number).limit(1)).first() is not None
+
+
+def take_due(connection: Connection, limit: int) -> dict[str, list[Place]]:
+    """Take the oldest members whose balance is to be told, with the places of second arrivals; they are due no more."""
+    first = connection.execute(
+        select(tell_due.c.member).distinct().where(tell_due.c.number.in_(_oldest(limit)))
+    ).scalars()
+    rows = connection.execute(
+        select(tell_due).where(tell_due.c.member.in_(list(first))).order_by(tell_due.c.number)
+    ).all()
+    found: dict[str, list[Place]] = {}
+    for row in rows:
+        places = found.setdefault(became(connection, row.member), [])
+        if row.station is not None:
+            places.append(Place(row.station, row.incarnation, row.seq))
+    # by number: what another session adds meanwhile stays due
+    connection.execute(delete(tell_due).where(tell_due.c.number.in_([row.number for row in rows])))
+    return found
+
+
+def _oldest(limit: int) -> Any:
+    return select(tell_due.c.number).order_by(tell_due.c.number).limit(limit).scalar_subquery()

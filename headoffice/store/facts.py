@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, bindparam, select
 
-from headoffice.store import card_uses, enrolments, schema
+from headoffice.store import card_uses, enrolments, point_facts, schema
 from headoffice.store.alerts import raise_own_alert
 from headoffice.store.streams import StreamKey
 from sync.messages import Record, Rejected, parse_time
@@ -229,21 +229,21 @@ def _write_settlement(connection: Connection, number: int, arrival: Arrival) -> 
     data = arrival.record.data
     _insert(connection, schema.settlement, number, arrival)
     _write_postings(connection, number, arrival, data["postings"], data["member"])
+    point_facts.take(connection, number, arrival, data["member"])
 
 
 def _write_correction(connection: Connection, number: int, arrival: Arrival) -> None:
     data = arrival.record.data
     _insert(connection, schema.correction, number, arrival)
-    table = schema.settlement
-    member = connection.execute(
-        select(table.c.member).where(table.c.station == arrival.key.station, table.c.sale == data["sale"])
-    ).scalar_one_or_none()
+    member = point_facts.member_of_sale(connection, arrival.key.station, data["sale"])
     _write_postings(connection, number, arrival, data["postings"], member)
+    point_facts.take(connection, number, arrival, member)
 
 
 def _write_points(connection: Connection, number: int, arrival: Arrival) -> None:
     data = arrival.record.data
     _write_postings(connection, number, arrival, data["postings"], data["member"])
+    point_facts.take(connection, number, arrival, data["member"])
 
 
 def _write_alert(connection: Connection, number: int, arrival: Arrival) -> None:
@@ -348,6 +348,8 @@ _WRITERS: dict[str, Callable[[Connection, int, Arrival], None]] = {
     "fc.sale.settled.v1": _write_settlement,
     "fc.sale.corrected.v1": _write_correction,
     "fc.points.v1": _write_points,
+    "fc.lease.v1": point_facts.lease,
+    "fc.incarnation.v1": point_facts.incarnation,
     "fc.member.enrolled.v1": _write_enrolment,
     "fc.tank.delivery.v1": _plain(schema.delivery),
     "fc.shift.v1": _write_shift,

@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, func, select
 
+from headoffice.store import balances, pools
 from headoffice.store.schema import member, member_index, member_op
 
 PUT, DEL, ALIAS = "PUT", "DEL", "ALIAS"
@@ -92,6 +93,27 @@ def put(connection: Connection, body: dict[str, Any], op: int) -> bool:
     return True
 
 
+def body(connection: Connection, name: str) -> dict[str, Any] | None:
+    """Return what is told of a member, ``None`` where there is none or they are gone."""
+    row = connection.execute(select(member.c.body, member.c.gone).where(member.c.member == name)).one_or_none()
+    return None if row is None or row.gone else dict(json.loads(row.body))
+
+
+def tell(connection: Connection, body: dict[str, Any], op: int) -> bool:
+    """Store the body of a member whose balance changed, as op ``op``; older bodies of theirs leave the log.
+
+    Returns False, and changes nothing, where it is what is told already. Indexes stay as they are.
+    """
+    name, text = body["member"], encode(body)
+    here = member.c.member == name
+    if connection.execute(select(member.c.body).where(here)).scalar() == text:
+        return False
+    connection.execute(member.update().where(here).values(body=text, op=op))
+    connection.execute(delete(member_op).where(member_op.c.member == name, member_op.c.kind == PUT))
+    connection.execute(member_op.insert().values(op=op, kind=PUT, member=name, body=text))
+    return True
+
+
 def remove(connection: Connection, name: str, op: int) -> bool:
     """Delete a member as op ``op``: body and indexes are erased at once; return False if there is none.
 
@@ -105,6 +127,7 @@ def remove(connection: Connection, name: str, op: int) -> bool:
     text = encode({"member": name})
     connection.execute(member.update().where(member.c.member == name).values(body=text, op=op, gone=True))
     connection.execute(member_op.insert().values(op=op, kind=DEL, member=name, body=text))
+    balances.forget(connection, name)
     return True
 
 
@@ -117,6 +140,8 @@ def merge(connection: Connection, name: str, to: str, op: int) -> None:
         connection.execute(member.insert().values(member=name, **values))
     body = encode({"member": name, "to": to})
     connection.execute(member_op.insert().values(op=op, kind=ALIAS, member=name, body=body))
+    balances.merged(connection, name, to)
+    pools.became(connection, name, to)
 
 
 def merged_into(connection: Connection, name: str) -> str | None:

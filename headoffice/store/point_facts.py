@@ -6,14 +6,16 @@ Knows the data of the record types that spend or earn. Knows no chain and no mes
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, select, update
 
-from headoffice.store import balances, coupon_marks, pools, presence_lives, schema
+from headoffice.store import balances, coupon_marks, lives, pools, schema
 from headoffice.store.alerts import raise_own_alert
-from headoffice.store.arrivals import Arrival
 from headoffice.store.points_schema import point_lot
+
+if TYPE_CHECKING:
+    from headoffice.store.facts import Arrival
 
 Data = Mapping[str, Any]
 
@@ -25,8 +27,7 @@ def take(connection: Connection, number: int, arrival: Arrival, member: str | No
     data = arrival.record.data
     _keep_lots(connection, data)
     _alert(connection, arrival, pools.note_uses(connection, number, *_where(arrival), _uses(data, member)))
-    for coupon in _coupons(data):
-        _alert(connection, arrival, coupon_marks.used(connection, arrival.key.station, data["sale"], coupon))
+    _coupons(connection, arrival)
     for name in _members(data, member):
         balances.due(connection, balances.became(connection, name), None)
 
@@ -58,8 +59,8 @@ def lease(connection: Connection, number: int, arrival: Arrival) -> None:
 def incarnation(connection: Connection, _number: int, arrival: Arrival) -> None:
     """A station begins anew: what was lent to its other lives is void, unless this one is a clone's (W-33, W-52)."""
     station, name = _where(arrival)
-    presence_lives.begin(connection, station, name)
-    if not presence_lives.is_fenced(connection, station, name):
+    lives.begin(connection, station, name)
+    if not lives.is_fenced(connection, station, name):
         pools.void_others(connection, station, name, arrival.received_ms)
 
 
@@ -89,9 +90,14 @@ def _uses(data: Data, member: str | None) -> list[pools.Use]:
     return found
 
 
-def _coupons(data: Data) -> list[Data]:
-    """Return what coupons gave; a correction names codes only, which came back."""
-    return [coupon for coupon in data.get("coupons", ()) if isinstance(coupon, Mapping)]
+def _coupons(connection: Connection, arrival: Arrival) -> None:
+    """A settlement tells what coupons gave; a correction names the codes that came back."""
+    data, station = arrival.record.data, arrival.key.station
+    told = data.get("coupons", ())
+    coupon_marks.came_back(connection, station, data.get("sale", ""), [code for code in told if isinstance(code, str)])
+    for coupon in told:
+        if isinstance(coupon, Mapping):
+            _alert(connection, arrival, coupon_marks.used(connection, station, data["sale"], coupon))
 
 
 def _members(data: Data, member: str | None) -> list[str]:
@@ -100,14 +106,11 @@ def _members(data: Data, member: str | None) -> list[str]:
 
 
 def _keep_lots(connection: Connection, data: Data) -> None:
-    """The terms of new lots stand in the record that made them; the first that tells them counts, a review ends later."""
+    """The terms of a lot stand in the record that made it, and in those that changed them; the last one counts."""
     for lot in data.get("lots", ()):
         terms = {name: lot[name] for name in ("earned_ms", "usable_from_ms", "expires_on")}
-        known = connection.execute(select(point_lot.c.usable_from_ms).where(point_lot.c.lot == lot["lot"])).first()
-        if known is None:
+        if connection.execute(update(point_lot).where(point_lot.c.lot == lot["lot"]).values(**terms)).rowcount == 0:
             connection.execute(schema.insert_into(point_lot), {"lot": lot["lot"], **terms})
-        elif known.usable_from_ms is None:
-            connection.execute(update(point_lot).where(point_lot.c.lot == lot["lot"]).values(**terms))
 
 
 def _alert(connection: Connection, arrival: Arrival, doubts: list[str]) -> None:

@@ -42,7 +42,7 @@ pool = Table(
     _big("made_ms"),
     PrimaryKeyConstraint("kind", "subject"),
 )
-"""What is lent from: a member's points (``amount`` 0: they are counted) or a campaign's budget. Locked by every grant."""
+"""What is lent from: a member's points (``amount`` 0: they are counted) or a campaign's budget. Each grant locks it."""
 
 lease = Table(
     "lease",
@@ -67,7 +67,7 @@ lease = Table(
     UniqueConstraint("station", "req_id"),
     Index(None, "kind", "subject"),
 )
-"""A lease. ``spent`` by the records that came, ``overrun`` what they took beyond it; ``said``: confirmed or released."""
+"""A lease. ``spent`` by the records that came, ``overrun`` beyond it; ``said``: confirmed or released."""
 
 lease_move = Table(
     "lease_move",

@@ -116,7 +116,7 @@ def _sum(column: Any) -> Any:
 # --- lending ----------------------------------------------------------------------------------------------------------
 
 
-def grant(connection: Connection, wanted: Wanted) -> Mapping[str, Any]:
+def grant(connection: Connection, wanted: Wanted) -> dict[str, Any]:
     """Lend as much of what is wanted as is free; the row of the lease. A repeat of the req_id gets the same lease.
 
     Raises TooLittle where less than the ``least`` useful amount is free.
@@ -124,7 +124,7 @@ def grant(connection: Connection, wanted: Wanted) -> Mapping[str, Any]:
     here = (lease.c.station == wanted.station) & (lease.c.req_id == wanted.req_id)
     known = connection.execute(select(lease).where(here)).mappings().one_or_none()
     if known is not None:
-        return known
+        return dict(known)
     subject = balances.became(connection, wanted.subject) if wanted.kind == POINTS else wanted.subject
     lock(connection, wanted.kind, subject, wanted.now_ms)
     now = figures(connection, wanted.kind, subject)
@@ -169,7 +169,7 @@ def lock(connection: Connection, kind: str, subject: str, now_ms: int) -> None:
 
 
 def set_budget(connection: Connection, campaign: str, amount_minor: int, now_ms: int) -> Figures:
-    """Give a campaign its budget, whole: what was spent and lent counts against it. Raises LeaseError for too little."""
+    """Give a campaign its budget, whole: what is spent and lent counts. Raises LeaseError for too little."""
     lock(connection, BUDGET, campaign, now_ms)
     here = (pool.c.kind == BUDGET) & (pool.c.subject == campaign)
     connection.execute(pool.update().where(here).values(amount=amount_minor))
@@ -262,7 +262,9 @@ def close_out(connection: Connection, record: int, closing: Closing, now_ms: int
     return ""
 
 
-def adopt(connection: Connection, lease_id: str, kind: str, subject: str, place: tuple[str, str, int], left: int) -> bool:
+def adopt(
+    connection: Connection, lease_id: str, kind: str, subject: str, place: tuple[str, str, int], left: int
+) -> bool:
     """Take over a lease that a station holds and this database has lost; ``place``: station, incarnation, seq.
 
     Returns False where it is known. It holds what the station says is left of it.
@@ -310,12 +312,14 @@ def _adopt(
 
 def void_others(connection: Connection, station: str, incarnation: str, now_ms: int) -> int:
     """A station has a new incarnation: leases of its others are spent no more; returns how many that ends (W-52)."""
-    here = (lease.c.station == station) & (lease.c.incarnation != incarnation) & (lease.c.state == LeaseState.OPEN.value)
+    here = (
+        (lease.c.station == station) & (lease.c.incarnation != incarnation) & (lease.c.state == LeaseState.OPEN.value)
+    )
     done = connection.execute(lease.update().where(here).values(state=LeaseState.VOID.value, ended_ms=now_ms))
     return done.rowcount
 
 
-def write_off(connection: Connection, lease_id: str, now_ms: int) -> Mapping[str, Any]:
+def write_off(connection: Connection, lease_id: str, now_ms: int) -> dict[str, Any]:
     """A person decided that the rest of a void lease was not spent: it is free again. Raises LeaseError."""
     row = _locked(connection, lease_id)
     if row is None:
@@ -326,7 +330,7 @@ def write_off(connection: Connection, lease_id: str, now_ms: int) -> Mapping[str
     return found
 
 
-def say(connection: Connection, station: str, lease_id: str, word: str) -> Mapping[str, Any] | None:
+def say(connection: Connection, station: str, lease_id: str, word: str) -> dict[str, Any] | None:
     """Note what a station says of its reservation; returns the lease, None where the station has none of that id."""
     row = _locked(connection, lease_id)
     if row is None or row["station"] != station:
@@ -344,8 +348,10 @@ def became(connection: Connection, member: str, to: str) -> None:
 # --- rows and the pure engine -----------------------------------------------------------------------------------------
 
 
-def _locked(connection: Connection, lease_id: str) -> Mapping[str, Any] | None:
-    return connection.execute(select(lease).where(lease.c.id == lease_id).with_for_update()).mappings().one_or_none()
+def _locked(connection: Connection, lease_id: str) -> dict[str, Any] | None:
+    question = select(lease).where(lease.c.id == lease_id).with_for_update()
+    row = connection.execute(question).mappings().one_or_none()
+    return None if row is None else dict(row)
 
 
 def _pool(connection: Connection, row: Mapping[str, Any], sale: str | None) -> Pool:
@@ -353,7 +359,9 @@ def _pool(connection: Connection, row: Mapping[str, Any], sale: str | None) -> P
     own = 0
     if sale is not None:
         here = (lease_move.c.lease == row["id"]) & (lease_move.c.sale == sale)
-        own = max(0, min(row["spent"], int(connection.execute(select(_sum(lease_move.c.amount)).where(here)).scalar_one())))
+        own = max(
+            0, min(row["spent"], int(connection.execute(select(_sum(lease_move.c.amount)).where(here)).scalar_one()))
+        )
     taken = (Taken(_OTHERS, row["spent"] - own), Taken(sale or _OTHERS, own))
     return Pool(row["subject"], 0, (granted(row, taken),), row["overrun"])
 
