@@ -1,4 +1,4 @@
-"""Tells stations what members have by now: the imported points and every posting, with the records that includes (W-44).
+"""Tells stations what members have by now: imported points and every posting, and which records that includes (W-44).
 
 Knows whose balance changed and how it is told. Knows no broker and no clock: the caller says when.
 """

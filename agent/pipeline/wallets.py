@@ -29,8 +29,11 @@ def points_usable(step: Step, ref: int, member: str) -> int | None:
     At most what the leases and the usable lots allow, less what quotes of other sales hold.
     """
     leased = leasing.points_usable(step, member)
-    if leased is None:
-        return None
+    return None if leased is None else min(leased, points_there(step, ref))
+
+
+def points_there(step: Step, ref: int) -> int:
+    """Return how many points a member has that may be spent now, less what quotes hold, whoever lends them."""
     now_ms = step.stamp.wall_ms
     there = ledger.usable_points(lots_of(step, ref), now_ms, step.local(now_ms).date())
-    return max(0, min(leased, there - step.tx.quotes.held(POINTS_HOLD, str(ref))))
+    return max(0, there - step.tx.quotes.held(POINTS_HOLD, str(ref)))

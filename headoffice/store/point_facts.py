@@ -51,8 +51,8 @@ def lease(connection: Connection, number: int, arrival: Arrival) -> None:
         doubt = pools.close_out(connection, number, closing, arrival.received_ms)
         _alert(connection, arrival, [doubt] if doubt else [])
     elif data["event"] == "received" and {"kind", "subject"} <= set(data):
-        place = (key.station, key.incarnation, seq)
-        if pools.adopt(connection, data["lease"], data["kind"], data["subject"], place, data["remaining"] or 0):
+        lent = pools.Use(data["lease"], data["kind"], data["subject"], None, data["remaining"] or 0)
+        if pools.adopt(connection, lent, *_where(arrival), seq):
             _alert(connection, arrival, [f"lease {data['lease']} was not known here: taken over as its station says"])
 
 

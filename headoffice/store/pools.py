@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, func, select
@@ -262,18 +262,16 @@ def close_out(connection: Connection, record: int, closing: Closing, now_ms: int
     return ""
 
 
-def adopt(
-    connection: Connection, lease_id: str, kind: str, subject: str, place: tuple[str, str, int], left: int
-) -> bool:
-    """Take over a lease that a station holds and this database has lost; ``place``: station, incarnation, seq.
+def adopt(connection: Connection, use: Use, station: str, incarnation: str, seq: int) -> bool:
+    """Take over a lease that a station received at ``seq`` and this database has lost; ``use``: what is left of what.
 
-    Returns False where it is known. It holds what the station says is left of it.
+    Returns False where it is known.
     """
-    if _locked(connection, lease_id) is not None:
+    assert use.lease is not None, "a station names what it received"
+    if _locked(connection, use.lease) is not None:
         return False
-    station, incarnation, seq = place
-    use = Use(lease_id, kind, subject, None, 0)
-    _adopt(connection, use, station, incarnation, amount=left, state=LeaseState.OPEN, after_seq=seq - 1)
+    lent = replace(use, amount=0)
+    _adopt(connection, lent, station, incarnation, amount=use.amount, state=LeaseState.OPEN, after_seq=seq - 1)
     return True
 
 
