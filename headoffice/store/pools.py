@@ -343,6 +343,21 @@ def became(connection: Connection, member: str, to: str) -> None:
     connection.execute(lease.update().where(here).values(subject=to))
 
 
+def listed(
+    connection: Connection, *, station: str | None = None, every: bool = False, limit: int
+) -> list[dict[str, Any]]:
+    """Return leases, newest first: those that still hold something, or ``every`` one."""
+    question = select(lease).order_by(lease.c.granted_ms.desc(), lease.c.id).limit(limit)
+    if station is not None:
+        question = question.where(lease.c.station == station)
+    if not every:
+        question = question.where(lease.c.state != LeaseState.CLOSED.value)
+    return [
+        {**row, "outstanding": row["amount"] - row["spent"] - row["reclaimed"]}
+        for row in connection.execute(question).mappings()
+    ]
+
+
 # --- rows and the pure engine -----------------------------------------------------------------------------------------
 
 

@@ -55,7 +55,7 @@ def _leases() -> None:
         sa.Column("number", BIG, autoincrement=True, nullable=False),
         *_texts("station", "incarnation"),
         sa.PrimaryKeyConstraint("number", name="pk_life"),
-        sa.UniqueConstraint("station", "incarnation", name="uq_life_station"),
+        sa.UniqueConstraint("station", "incarnation", name="uq_life_station_incarnation"),
     )
     op.create_table(
         "pool",
@@ -74,7 +74,7 @@ def _leases() -> None:
         *_bigs("granted_ms", "expires_ms"),
         *_bigs("ended_ms", null=True),
         sa.PrimaryKeyConstraint("id", name="pk_lease"),
-        sa.UniqueConstraint("station", "req_id", name="uq_lease_station"),
+        sa.UniqueConstraint("station", "req_id", name="uq_lease_station_req_id"),
     )
     op.create_index("ix_lease_kind_subject", "lease", ["kind", "subject"])
     op.create_table(
