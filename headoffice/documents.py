@@ -16,20 +16,29 @@ from agent.domain.rules.lint import lint
 from agent.domain.rules.load import parse
 from headoffice.errors import DocumentProblem, RulesDoubtful
 from headoffice.keys import Keys
+from headoffice.store import buckets, members
 from headoffice.store import documents as store
-from headoffice.store import members
 from headoffice.store.database import Database, Transaction
 from headoffice.store.documents import Document
 from sync.group import MAX_DOCUMENT_BYTES, DocumentRef, HeadClaims, document_hash
 from sync.messages import RecordError, canonical, format_time
 
-RULES, KEYS = "rules", "keys"
+RULES, KEYS, MANIFEST = "rules", "keys", "manifest"
 DAY_MS = 86_400_000
 HEAD_VALID_MS = 400 * DAY_MS
 """Longer than any station stays offline: an expired head would keep it from new rules when it returns."""
 
 HEAD_RENEW_MS = DAY_MS
 """A head is signed again every day, so that one that was replayed is told by its version."""
+
+MANIFEST_EVERY_MS = 60_000
+"""A new manifest of the members makes a new head for the whole group: no sooner than so after the one before."""
+
+MANIFESTS_KEPT = 4
+"""The newest manifests; a station that asks for an older one looks at the head again."""
+
+MAX_STALE_BUCKETS = 64
+"""Buckets summed up within one answer: more (after an import was cut short) are done by and by."""
 
 MAX_SHOWN_PROBLEMS = 20
 """Faults of a rule set shown at once; more say nothing new."""
@@ -109,9 +118,30 @@ def current_head(database: Database, keys: Keys, group: str, now_ms: int) -> str
     return head.jws
 
 
+def fresh_manifest(connection: Transaction, now_ms: int) -> Document | None:
+    """Return the manifest that the next head vouches for; made anew where members changed since the one before.
+
+    ``None`` while there are no members, and where so many buckets are to be summed up that the caller asks again.
+    """
+    known = store.newest(connection, MANIFEST)
+    last_op = members.last_op(connection)
+    if known is not None and (known.version == last_op or now_ms - known.published_ms < MANIFEST_EVERY_MS):
+        return known
+    stale = buckets.stale(connection)
+    buckets.refresh(connection, stale[:MAX_STALE_BUCKETS])
+    if last_op == 0 or len(stale) > MAX_STALE_BUCKETS:
+        return None
+    body = buckets.manifest(connection, last_op).to_bytes()
+    made = Document(MANIFEST, last_op, document_hash(body).hex(), "", body, now_ms)
+    store.add(connection, made, now_ms)
+    store.keep_newest(connection, MANIFEST, MANIFESTS_KEPT)
+    return made
+
+
 def _head(connection: Transaction, group: str, version: int, not_before: str, not_after: str) -> HeadClaims:
     rules = store.newest(connection, RULES)
     key_set = store.newest(connection, KEYS)
+    manifest = store.newest(connection, MANIFEST)
     return HeadClaims(
         group=group,
         version=version,
@@ -120,4 +150,5 @@ def _head(connection: Transaction, group: str, version: int, not_before: str, no
         not_after=not_after,
         rules=None if rules is None else DocumentRef(rules.version, bytes.fromhex(rules.hash), rules.effective_from),
         keys=None if key_set is None else DocumentRef(key_set.version, bytes.fromhex(key_set.hash)),
+        manifest_hash=None if manifest is None else bytes.fromhex(manifest.hash),
     )

@@ -1,61 +1,40 @@
-"""Reads member files and turns people into what stations may know: opaque id, keyed indexes, mask, tier, tags, points.
+"""Members are imported from a file, all of them or none, and deleted one by one.
 
-Plain phone, card and plate numbers exist only between the line of the file and the index; they are not stored.
+Knows files and rows of the database; what a line may say is in ``member_files``. A file is read and judged before the
+first row is written, so that the database is held for as short as it can be, and every wrong line is told at once.
 """
 
 from __future__ import annotations
 
-import csv
 import json
-import re
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
-from datetime import date
+import pickle
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from agent.domain.identity import (
-    IndexKind,
-    blind_index,
-    mask_card,
-    mask_name,
-    mask_phone,
-    normalise_phone,
-    normalise_plate,
-)
-from headoffice.cards import KEY, UID, CardMaker
+from headoffice.cards import CardMaker
 from headoffice.errors import ImportProblem
+from headoffice.member_files import BadLine, read_members
+from headoffice.store import balances, buckets
 from headoffice.store import members as store
 from headoffice.store.database import Database, Transaction
 from headoffice.store.enrolments import became, forget, is_provisional
-from headoffice.telling import imported
-from sync.messages import RecordError, canonical
+from headoffice.store.many_members import Fresh, put_many
 
-COLUMNS = (
-    "member",
-    "phone",
-    "cards",
-    "plates",
-    "name",
-    "tier",
-    "growth",
-    "tags",
-    "points",
-    "expires_on",
-    "birthday_md",
-    "card_uid",
-    "card_key",
-)
-LISTS = ("cards", "plates", "tags", "card_uid", "card_key")
-MAX_LIST = 16
-"""Cards, plates or tags of one member: keeps an op far below the 48 KiB of a page."""
-MAX_TEXT = 64
-MAX_POINTS = 10**12
+SHOWN = 20
+"""Wrong lines that stand in the message; all of them are told one by one."""
 
-_MEMBER = re.compile(r"[0-9a-f]{16}")
-_DIGITS = re.compile(r"[0-9]{6,32}")
-_NUMBER = re.compile(r"0|[1-9][0-9]{0,12}")
-_BIRTHDAY = re.compile(r"(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])")
+AT_ONCE = 500
+"""Members stored with one statement of each kind."""
+
+SUMMED_AT_ONCE = 32
+"""Buckets summed up in one transaction: others may write in between."""
+
+Progress = Callable[[str, int, int], None]
+"""Told (what is being done, how much is done, of how much)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,43 +46,143 @@ class Imported:
     last_op: int
 
 
+class _Bad:
+    """The wrong lines of a file: the first are kept for the message, all are told."""
+
+    def __init__(self, name: str, told: Callable[[BadLine], None]) -> None:
+        self.count = 0
+        self._name = name
+        self._told = told
+        self._first: list[BadLine] = []
+
+    def add(self, line: BadLine) -> None:
+        self.count += 1
+        self._told(line)
+        if len(self._first) < SHOWN:
+            self._first.append(line)
+
+    def refuse(self) -> None:
+        """Raise ImportProblem where there are any."""
+        if not self._first:
+            return
+        first = self._first[0]
+        hint = f"{first.hint}; nothing was imported" if first.hint else "nothing was imported"
+        if self.count == 1:
+            raise ImportProblem(f"{self._name} {first}", hint=hint)
+        shown = "".join(f"\n  {line}" for line in self._first)
+        more = f"\n  and {self.count - len(self._first)} more" if self.count > len(self._first) else ""
+        hint = "nothing was imported; --errors FILE writes all of them with their columns"
+        raise ImportProblem(
+            f"{self._name}: {self.count} lines are wrong, from line {first.number} on{shown}{more}", hint=hint
+        )
+
+
 def import_file(
     database: Database,
     path: Path,
     index_key: bytes,
-    progress: Callable[[int], None] = lambda _count: None,
+    progress: Progress = lambda _what, _done, _of: None,
     *,
     maker: CardMaker | None = None,
     index_next: bytes | None = None,
+    bad_line: Callable[[BadLine], None] = lambda _line: None,
 ) -> Imported:
     """Import a ``.csv`` or ``.jsonl`` file in one transaction: all or nothing; the same file twice changes nothing.
 
     A member of the file replaces the stored one as a whole; members not in the file stay. ``maker``: closes the keys of
-    signing cards, ``None`` for a file without any; ``index_next``: the key that takes the place of ``index_key`` soon.
-    Raises ImportProblem.
+    signing cards, ``None`` for a file without any; ``index_next``: the key that takes the place of ``index_key`` soon;
+    ``bad_line`` is told every line that cannot be taken. Raises ImportProblem.
     """
-    cards = CardMaker(index_key) if maker is None else maker
-    read = changed = 0
+    bad = _Bad(path.name, bad_line)
+    with tempfile.TemporaryFile() as judged:
+        read = _judge(path, index_key if maker is None else maker, index_next, judged, bad, progress)
+        bad.refuse()
+        judged.seek(0)
+        with database.write() as connection:
+            first = store.next_op(connection) - 1
+            last, changed = _store(connection, judged, first, bad, lambda done: progress("storing members", done, read))
+            bad.refuse()
+    sum_up(database, progress)
+    return Imported(read, changed, last)
+
+
+def sum_up(database: Database, progress: Progress = lambda _what, _done, _of: None) -> None:
+    """Sum up every bucket in which something changed, so that no station waits for it."""
+    with database.read() as connection:
+        todo = buckets.stale(connection)
+    for at in range(0, len(todo), SUMMED_AT_ONCE):
+        with database.write() as connection:
+            buckets.refresh(connection, todo[at : at + SUMMED_AT_ONCE])
+        progress("summing up buckets", min(at + SUMMED_AT_ONCE, len(todo)), len(todo))
+
+
+def remove_member(database: Database, member: str) -> bool:
+    """Delete a member everywhere: a DEL op travels to the stations; False if there is no such member."""
     with database.write() as connection:
-        op = store.last_op(connection)
-        for line, row in _rows(path):
-            body = _body(row, index_key, cards, f"{path.name} line {line}")
-            if index_next is not None:
-                again = _body(row, index_next, replace(cards, index_key=index_next), f"{path.name} line {line}")
-                body["indexes_next"] = again["indexes"]
-            try:
-                last = _put(connection, body, op)
-            except store.IndexTaken as error:
-                hint = "remove it from one of the two members and import again; nothing was imported"
-                raise ImportProblem(f"{path.name} line {line}: {error}", hint=hint) from error
-            except store.MergedAway as error:
-                hint = f"write {error.to} in its place, or leave the line out; nothing was imported"
-                raise ImportProblem(f"{path.name} line {line}: {error}", hint=hint) from error
+        forget(connection, member)
+        return store.remove(connection, member, store.next_op(connection))
+
+
+def _judge(
+    path: Path, maker: CardMaker | bytes, index_next: bytes | None, into: IO[bytes], bad: _Bad, progress: Progress
+) -> int:
+    """Write every good line to ``into``, as it will be stored; return how many members there are."""
+    read = 0
+    size = path.stat().st_size if path.exists() else 0
+    maker = CardMaker(maker) if isinstance(maker, bytes) else maker
+    for line in read_members(path, maker, index_next, lambda done: progress("reading the file", done, size)):
+        if isinstance(line, BadLine):
+            bad.add(line)
+            continue
+        read += 1
+        if bad.count == 0:
+            body = line.body
+            fresh = Fresh(line.number, body["member"], store.encode(body), store.indexes_of(body))
+            pickle.dump(fresh, into, pickle.HIGHEST_PROTOCOL)
+    return read
+
+
+def _store(
+    connection: Transaction, judged: IO[bytes], first: int, bad: _Bad, told: Callable[[int], None]
+) -> tuple[int, int]:
+    """Store what was judged; return (the newest op, how many members changed)."""
+    op, changed, done = first, 0, 0
+    rows = _judged(judged)
+    while some := list(islice(rows, AT_ONCE)):
+        count = put_many(connection, some, op + 1)
+        if count is None:
+            op, count = _one_by_one(connection, some, op, bad)
+        else:
+            op += count
+        changed += count
+        done += len(some)
+        told(done)
+    return op, changed
+
+
+def _judged(file: IO[bytes]) -> Iterator[Fresh]:
+    """Read back what this process wrote to its own unnamed file a moment ago."""
+    while True:
+        try:
+            yield pickle.load(file)  # noqa: S301 - nobody else can write there
+        except EOFError:
+            return
+
+
+def _one_by_one(connection: Transaction, some: list[Fresh], op: int, bad: _Bad) -> tuple[int, int]:
+    """Store members among which some meet each other, or somebody whom a station enrolled."""
+    changed = 0
+    for fresh in some:
+        try:
+            last = _put(connection, json.loads(fresh.text), op)
+        except store.IndexTaken as error:
+            bad.add(BadLine(fresh.line, "phone, cards, plates", str(error), "remove it from one of the two members"))
+        except store.MergedAway as error:
+            bad.add(BadLine(fresh.line, "member", str(error), f"write {error.to} in its place, or leave the line out"))
+        else:
             changed += int(last > op)
             op = last
-            read += 1
-            progress(read)
-    return Imported(read, changed, op)
+    return op, changed
 
 
 def _put(connection: Transaction, body: dict[str, Any], op: int) -> int:
@@ -112,163 +191,9 @@ def _put(connection: Transaction, body: dict[str, Any], op: int) -> int:
     replaced = sorted({one for one in enrolled if one != body["member"] and is_provisional(connection, one)})
     for name in replaced:
         store.give_up(connection, name)
-    op += int(store.put(connection, imported(connection, body), op + 1))
+    op += int(store.put(connection, balances.told(connection, body), op + 1))
     for name in replaced:
         op += 1
         store.merge(connection, name, body["member"], op)
         became(connection, name, body["member"])
     return op
-
-
-def remove_member(database: Database, member: str) -> bool:
-    """Delete a member everywhere: a DEL op travels to the stations; False if there is no such member."""
-    with database.write() as connection:
-        forget(connection, member)
-        return store.remove(connection, member, store.last_op(connection) + 1)
-
-
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    readers: dict[str, Callable[[Iterable[str], str], Iterator[tuple[int, dict[str, Any]]]]] = {
-        ".csv": _csv_rows,
-        ".jsonl": _json_rows,
-    }
-    reader = readers.get(path.suffix)
-    if reader is None:
-        raise ImportProblem(f"{path.name}: neither .csv nor .jsonl", hint="name the file after what it holds")
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            yield from reader(file, path.name)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ImportProblem(f"cannot read {path}: {error}", hint="the file must be UTF-8 text") from error
-
-
-def _csv_rows(lines: Iterable[str], name: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    reader = csv.DictReader(lines, strict=True)
-    try:
-        unknown = sorted(set(reader.fieldnames or ()) - set(COLUMNS))
-        if unknown or "member" not in (reader.fieldnames or ()):
-            raise ImportProblem(
-                f"{name}: the first line must name the columns; wrong: {', '.join(unknown) or 'member is missing'}",
-                hint=f"columns: {', '.join(COLUMNS)}; only member is required",
-            )
-        for row in reader:
-            if None in row or None in row.values():
-                raise ImportProblem(f"{name} line {reader.line_num}: not as many values as columns")
-            yield reader.line_num, {key: _csv_value(key, text.strip()) for key, text in row.items() if text.strip()}
-    except csv.Error as error:
-        raise ImportProblem(f"{name} line {reader.line_num}: {error}") from error
-
-
-def _csv_value(column: str, text: str) -> Any:
-    if column in LISTS:
-        return [part.strip() for part in text.split(";") if part.strip()]
-    return int(text) if column in ("points", "growth") and _NUMBER.fullmatch(text) else text
-
-
-def _json_rows(lines: Iterable[str], name: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise ImportProblem(f"{name} line {number}: not JSON: {error}") from error
-        if not isinstance(row, dict) or set(row) - set(COLUMNS):
-            raise ImportProblem(f"{name} line {number}: an object with members of {', '.join(COLUMNS)} is expected")
-        yield number, {key: value for key, value in row.items() if value is not None}
-
-
-def _body(row: dict[str, Any], index_key: bytes, maker: CardMaker, where: str) -> dict[str, Any]:
-    """The wire's object of one member (W-40). ``as_of`` null: the points include no record of any station."""
-    member = row.get("member")
-    if not isinstance(member, str) or not _MEMBER.fullmatch(member):
-        raise ImportProblem(f"{where}: member must be 16 lower-case hex digits")
-    phone, cards, plates = _identities(row, where)
-    values = [(IndexKind.PHONE, phone)] if phone else []
-    values += [(IndexKind.CARD, card) for card in cards] + [(IndexKind.PLATE, plate) for plate in plates]
-    told = {column: _list(row, column, where) for column in (UID, KEY) if column in row}
-    uid_indexes, card_key = maker.read(told, member, where)
-    points = _number(row, "points", where)
-    expires_on = _day(row, where)
-    body = {
-        "member": member,
-        "to": None,
-        "indexes": [blind_index(index_key, kind, value).hex() for kind, value in values] + uid_indexes,
-        "tier": _text(row, "tier", where),
-        "growth": _number(row, "growth", where),
-        "tags": sorted(set(_list(row, "tags", where))),
-        "lots": [{"points": points, "usable_from": None, "expires_on": expires_on}] if points else [],
-        "as_of": None,
-        "mask": _mask(_text(row, "name", where), phone, cards),
-        "birthday_md": _birthday(row, where),
-        "tank_l": None,
-        "card_key": card_key,
-        "flags": [],
-    }
-    try:
-        canonical(body)
-    except RecordError as error:
-        raise ImportProblem(f"{where}: {error}") from error
-    return body
-
-
-def _identities(row: dict[str, Any], where: str) -> tuple[str | None, list[str], list[str]]:
-    phone = None
-    told = _text(row, "phone", where)
-    if told is not None:
-        phone = normalise_phone(told)
-        if phone is None:
-            raise ImportProblem(f"{where}: phone is not a mobile number", hint="Chinese mobile, or leave it empty")
-    cards = _list(row, "cards", where)
-    if not all(_DIGITS.fullmatch(card) for card in cards):
-        raise ImportProblem(f"{where}: a card number must be 6 to 32 digits")
-    plates = [normalise_plate(plate) for plate in _list(row, "plates", where)]
-    return phone, sorted(set(cards)), sorted(set(plates))
-
-
-def _mask(name: str | None, phone: str | None, cards: list[str]) -> str | None:
-    """What an attendant reads aloud. Masking a mask changes nothing, so files may hold masks already."""
-    parts = [mask_name(name)] if name else []
-    if phone:
-        parts.append(mask_phone(phone))
-    elif cards:
-        parts.append(mask_card(cards[0]))
-    return " ".join(parts) or None
-
-
-def _text(row: dict[str, Any], column: str, where: str) -> str | None:
-    value = row.get(column)
-    if value is not None and not (isinstance(value, str) and 1 <= len(value) <= MAX_TEXT):
-        raise ImportProblem(f"{where}: {column} must be a text of 1 to {MAX_TEXT} characters")
-    return value
-
-
-def _list(row: dict[str, Any], column: str, where: str) -> list[str]:
-    value = row.get(column, [])
-    if not isinstance(value, list) or len(value) > MAX_LIST:
-        raise ImportProblem(f"{where}: {column} must be a list of at most {MAX_LIST}")
-    if not all(isinstance(item, str) and 1 <= len(item) <= MAX_TEXT for item in value):
-        raise ImportProblem(f"{where}: {column} must hold texts of 1 to {MAX_TEXT} characters")
-    return value
-
-
-def _number(row: dict[str, Any], column: str, where: str) -> int | None:
-    value = row.get(column)
-    if value is not None and (type(value) is not int or not 0 <= value <= MAX_POINTS):
-        raise ImportProblem(f"{where}: {column} must be a whole number from 0 to {MAX_POINTS}")
-    return value
-
-
-def _day(row: dict[str, Any], where: str) -> str | None:
-    value = _text(row, "expires_on", where)
-    try:
-        return None if value is None else date.fromisoformat(value).isoformat()
-    except ValueError as error:
-        raise ImportProblem(f"{where}: expires_on must be a day like 2027-12-31") from error
-
-
-def _birthday(row: dict[str, Any], where: str) -> str | None:
-    value = _text(row, "birthday_md", where)
-    if value is not None and not _BIRTHDAY.fullmatch(value):
-        raise ImportProblem(f"{where}: birthday_md must be MM-DD; the year is never stored")
-    return value

@@ -10,7 +10,7 @@ import json
 from headoffice.ingest import note
 from headoffice.keys import Keys
 from headoffice.requests_asked import Answerer, Asked
-from headoffice.requests_members import MEMBERS
+from headoffice.requests_members import MEMBERS, is_kept
 from headoffice.requests_points import POINTS
 from headoffice.store import documents
 from headoffice.store.database import Database, Transaction
@@ -46,7 +46,8 @@ def answer_request(
         asked = Asked(connection, topic.station, req, now_ms, keys)
         answerer = KINDS.get(req.kind)
         res = asked.refused("not_offered") if answerer is None else answerer(asked)
-        documents.store_answer(connection, topic.station, req.req_id, json.dumps(res.to_data()), now_ms)
+        if is_kept(req.body):
+            documents.store_answer(connection, topic.station, req.req_id, json.dumps(res.to_data()), now_ms)
         return res
 
     return database.transact(answer)

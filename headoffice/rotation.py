@@ -61,7 +61,7 @@ def finish(database: Database, folder: Path, *, without_them: bool = False) -> i
             hint="members import their numbers again; --without-them gives up recognising those",
         )
     with database.write() as connection:
-        op = store.last_op(connection)
+        op = store.next_op(connection) - 1
         first = op
         for body in store.bodies(connection):
             if now.next_version is None and "indexes_next" not in body:

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from headoffice.documents import HEAD_RENEW_MS, KEYS, RULES, current_head
+from headoffice import commands
+from headoffice.documents import HEAD_RENEW_MS, KEYS, MANIFEST, RULES, current_head
 from headoffice.hello import answer_hello, take_state
 from headoffice.ingest import ingest, unasked
 from headoffice.keys import Keys
@@ -24,7 +25,7 @@ from headoffice.telling import tell_balances
 from sync.envelope import HEAD_OFFICE_SOURCE, EnvelopeError, decode_as, encode
 from sync.group import MembersDelta
 from sync.messages import Message, format_time
-from sync.notices import Head, HoState
+from sync.notices import Command, Head, HoState
 from sync.topics import HO_STATE, STREAM_OF_TOPIC, StationTopic, TopicError, group_topic, parse, station_topic
 
 MAX_DELTA_OPS = 2_000
@@ -79,13 +80,25 @@ class Service:
         if topic.name in STREAM_OF_TOPIC:
             return self._answer(topic, "down/ack", ingest(self._database, topic, payload, now_ms), now_ms)
         if topic.name == "up/hello":
-            return self._answer(topic, "down/welcome", answer_hello(self._database, topic, payload, now_ms), now_ms)
+            return self._hello(topic, payload, now_ms)
         if topic.name == "up/req":
             res = answer_request(self._database, topic, payload, now_ms, self._keys)
             return self._answer(topic, "down/res", res, now_ms)
         if topic.name == "up/state":
             take_state(self._database, topic, payload, now_ms)
+        elif topic.name == "up/result":
+            commands.take_result(self._database, topic, payload, now_ms)
         return []
+
+    def _hello(self, topic: StationTopic, payload: bytes, now_ms: int) -> list[Outgoing]:
+        """The welcome, and behind it the commands that waited for it."""
+        welcome = answer_hello(self._database, topic, payload, now_ms)
+        waiting = [] if welcome is None else commands.after_hello(self._database, topic.station, now_ms)
+        said = [self._command(topic.station, command, now_ms) for command in waiting]
+        return [*self._answer(topic, "down/welcome", welcome, now_ms), *said]
+
+    def _command(self, station: str, command: Command, now_ms: int) -> Outgoing:
+        return Outgoing(station_topic(station, "down/cmd"), self._event(command, now_ms))
 
     def take_over(self) -> list[Outgoing]:
         """Begin to speak for head office: changes that another worker did not broadcast any more are in the head."""
@@ -118,13 +131,13 @@ class Service:
         return [Outgoing(HO_STATE, self.state(True, now_ms), retain=True), *self.tick(now_ms)]
 
     def tick(self, now_ms: int) -> list[Outgoing]:
-        """Call about once a second: what is due by time, and what another process changed in the database."""
+        """Call about once a second: balances, member changes, the head, commands; another process may have changed them."""
         if not 0 <= now_ms - self._told_ms < TELL_EVERY_MS:
             self._told_ms = now_ms
             tell_balances(self._database)
         with self._database.read() as connection:
             member_op = members.last_op(connection)
-            newest = tuple(documents.newest(connection, kind) for kind in (RULES, KEYS))
+            newest = tuple(documents.newest(connection, kind) for kind in (RULES, KEYS, MANIFEST))
         hashes = tuple(None if found is None else found.hash for found in newest)
         out = list(self._deltas(member_op, now_ms))
         last = self._head
@@ -132,7 +145,8 @@ class Service:
             self._head = _Published(member_op, hashes, now_ms)
             jws = current_head(self._database, self._keys, self._group, now_ms)
             out.append(Outgoing(group_topic(self._group, "head"), self._event(Head(jws), now_ms), retain=True))
-        return out
+        due = commands.by_time(self._database, now_ms)
+        return out + [self._command(station, command, now_ms) for station, command in due]
 
     def state(self, online: bool, now_ms: int) -> bytes:
         """The payload of head office's own retained state, also its last will."""

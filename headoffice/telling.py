@@ -5,8 +5,6 @@ Knows whose balance changed and how it is told. Knows no broker and no clock: th
 
 from __future__ import annotations
 
-from typing import Any
-
 from headoffice.store import balances, members
 from headoffice.store.database import Database, Transaction
 
@@ -38,12 +36,4 @@ def _tell_one(connection: Transaction, name: str) -> int:
     if body is None:
         return 0
     told = balances.body_with_balance(connection, body, balances.base(connection, name))
-    return int(members.tell(connection, told, members.last_op(connection) + 1))
-
-
-def imported(connection: Transaction, body: dict[str, Any]) -> dict[str, Any]:
-    """Return what is told of a member who was just read from a file: with what stations posted, where they did."""
-    name = str(body["member"])
-    if not balances.is_touched(connection, name):
-        return body
-    return balances.body_with_balance(connection, body, body["lots"])
+    return int(members.tell(connection, told, members.next_op(connection)))

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from agent.clock import Clock, SystemClock
 from agent.logs import get_logger
-from headoffice.errors import DatabaseProblem
+from headoffice.errors import DatabaseAway, DatabaseProblem
 from headoffice.link import Link
 from headoffice.service import Outgoing, Service
 from headoffice.shards import Shards
@@ -253,7 +253,7 @@ class Worker:
         """Where workers share a server, a database that does not answer ends their tenure, not the worker."""
         try:
             return question()
-        except DatabaseProblem as error:
+        except (DatabaseAway, DatabaseProblem) as error:
             if not self._shards.is_shared:
                 raise
             self._log.warning("the database does not answer", detail=str(error))

@@ -1,4 +1,4 @@
-"""Commands of head office to one station: the claims that are signed, the closed list of kinds, what each answers (W-45).
+"""Commands of head office to one station: the signed claims, the closed list of kinds, what each answers (W-45).
 
 Pure. Knows shapes and validity times; does not know what a command does at a station, topics or a database.
 """
@@ -121,7 +121,7 @@ ANSWERS: Mapping[str, Shape] = {
 class CommandClaims:
     """What head office signs. ``by``: who there wants it; ``digest``: tells other content under the same ``cmd_id``.
 
-    A kind or args that this software does not know are read all the same: they are refused by name, not left unanswered.
+    A kind or args that this software does not know are read all the same: refused by name, not left unanswered.
     """
 
     station: str
@@ -181,7 +181,7 @@ class CommandClaims:
 
 
 def open_command(jws: str, pinned: PinnedKeys) -> CommandClaims:
-    """The claims of a command that a pinned key has signed, whatever the time is. Raises SignatureRefused, MessageError."""
+    """The claims of a command that a pinned key has signed, at any time. Raises SignatureRefused, MessageError."""
     return CommandClaims.from_claims(open_signed(jws, pinned, None))
 
 

@@ -35,6 +35,8 @@ from sync.shapes import (
 
 MAX_PAGE_BYTES = 48 * 1024  # W-40: what `ops` of one page or delta may weigh
 MAX_PAGE_OPS = 4_096  # far above what fits 48 KiB; bounds the list before it is read
+PART_BYTES = 36_000  # of a packed bucket in one answer: base64 of it and the event stay below 48 KiB
+MAX_PARTS = 512
 MAX_DOCUMENT_BYTES = 512 * 1024  # base64 of it and the envelope stay below the 1 MiB that is read at all
 DOCUMENT_KINDS = ("rules", "keys", "manifest")
 
@@ -120,26 +122,110 @@ class MembersDelta:
 
 @dataclass(frozen=True, slots=True)
 class MembersAnswer:
-    """Body of the answer to ``up/req`` kind members {have_op}; ``more``: ask again with the last op."""
+    """Body of the answer to ``up/req`` kind members {have_op}; ``more``: ask again with the last op.
+
+    ``far``: so much changed that buckets weigh less than pages: ask for the manifest.
+    """
 
     from_op: int
     ops: tuple[Mapping[str, Any], ...]
     more: bool
     index_versions: tuple[str, ...] = ()
+    far: bool = False
 
-    SHAPE: ClassVar[Shape] = Members({"from_op": COUNT, "ops": Items(OP, MAX_PAGE_OPS), "more": Truth()}, _VERSIONS)
+    SHAPE: ClassVar[Shape] = Members(
+        {"from_op": COUNT, "ops": Items(OP, MAX_PAGE_OPS), "more": Truth()}, {**_VERSIONS, "far": Truth()}
+    )
 
     def to_body(self) -> dict[str, Any]:
         """The JSON object for ``Res.body``."""
         told = {"from_op": self.from_op, "ops": [dict(op) for op in self.ops], "more": self.more}
-        return {**told, **_told_versions(self.index_versions)}
+        return {**told, **_told_versions(self.index_versions), **({"far": True} if self.far else {})}
 
     @classmethod
     def from_body(cls, body: object) -> Self:
         """Read ``Res.body``. Raises MessageError."""
         found = checked(cls.SHAPE, body, "members page")
         versions = tuple(found.get("index_versions", ()))
-        return cls(found["from_op"], tuple(_rising(found, "members page")), found["more"], versions)
+        ops = tuple(_rising(found, "members page"))
+        return cls(found["from_op"], ops, found["more"], versions, found.get("far", False))
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestTold:
+    """Body of the answer to ``up/req`` kind members {have_op, manifest: true}: which manifest the next head names.
+
+    ``hash`` ``None``: it is being made, ask again in a while.
+    """
+
+    hash: bytes | None
+
+    SHAPE: ClassVar[Shape] = Members({"manifest": OrNull(HASH_HEX)})
+
+    def to_body(self) -> dict[str, Any]:
+        """The JSON object for ``Res.body``."""
+        return {"manifest": None if self.hash is None else self.hash.hex()}
+
+    @classmethod
+    def from_body(cls, body: object) -> Self:
+        """Read ``Res.body``. Raises MessageError."""
+        told = checked(cls.SHAPE, body, "manifest")["manifest"]
+        return cls(None if told is None else bytes.fromhex(told))
+
+
+@dataclass(frozen=True, slots=True)
+class BucketPart:
+    """Body of the answer to ``up/req`` kind members {bucket, part}: ``data`` is part ``part`` of ``parts``.
+
+    ``op``: the change after which it was read; ``changed``: the last change in this bucket. Parts belong together where
+    ``changed`` is the same.
+    """
+
+    bucket: int
+    op: int
+    changed: int
+    part: int
+    parts: int
+    data: bytes
+    index_versions: tuple[str, ...] = ()
+
+    SHAPE: ClassVar[Shape] = Members(
+        {
+            "bucket": COUNT,
+            "op": COUNT,
+            "changed": COUNT,
+            "part": COUNT,
+            "parts": POSITIVE,
+            "data_base64": Text(0, 2 * PART_BYTES),
+        },
+        _VERSIONS,
+    )
+
+    def to_body(self) -> dict[str, Any]:
+        """The JSON object for ``Res.body``."""
+        numbers = {
+            "bucket": self.bucket,
+            "op": self.op,
+            "changed": self.changed,
+            "part": self.part,
+            "parts": self.parts,
+        }
+        data = base64.b64encode(self.data).decode("ascii")
+        return {**numbers, "data_base64": data, **_told_versions(self.index_versions)}
+
+    @classmethod
+    def from_body(cls, body: object) -> Self:
+        """Read ``Res.body``. Raises MessageError."""
+        found = checked(cls.SHAPE, body, "bucket")
+        try:
+            data = base64.b64decode(found["data_base64"], validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise MessageError(f"bucket: data_base64: {error}") from error
+        part, parts = found["part"], found["parts"]
+        if part >= parts or parts > MAX_PARTS:
+            raise MessageError(f"bucket: part {part} of {parts}")
+        versions = tuple(found.get("index_versions", ()))
+        return cls(found["bucket"], found["op"], found["changed"], part, parts, data, versions)
 
 
 def _told_versions(versions: tuple[str, ...]) -> dict[str, Any]:

@@ -77,9 +77,10 @@ class Connected:
 
 @dataclass(frozen=True, slots=True)
 class Disconnected:
-    """MQTT is down or could not be reached; ``reason`` is a stable word of ``sync.client``."""
+    """MQTT is down or could not be reached; ``reason`` is a stable word of ``sync.client``, ``detail`` for people."""
 
     reason: str
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)

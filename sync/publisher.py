@@ -141,6 +141,11 @@ class StationLink:
         """Whether MQTT is up."""
         return self._client.connected
 
+    @property
+    def broker_ends_ms(self) -> int | None:
+        """When the broker's certificate ends, as it was last seen; UTC, ms."""
+        return self._client.broker_ends_ms
+
     def wake(self) -> None:
         """The journal grew or the pipeline persisted something. May be called from any thread; never blocks."""
         with contextlib.suppress(queue.Full):  # a full queue is reason enough to run
@@ -215,7 +220,7 @@ class StationLink:
         self._asking.disconnected()
         if self._feed is not None:
             self._feed.disconnected()
-        self._inbox.deliver(Disconnected(change.reason))
+        self._inbox.deliver(Disconnected(change.reason, change.detail))
 
     def _take(self, now: float, event: ClientEvent) -> None:
         if isinstance(event, PublishSettled) and event.generation == self._client.generation:

@@ -46,6 +46,9 @@ SEVERITIES = {
     "RECORDS_LOST": "critical",
     "BOARD_DOWN": "alarm",
     "BOARD_CERTIFICATE_ENDS": "warning",
+    "CERTIFICATE_ENDS_3D": "alarm",
+    "CERTIFICATE_ENDED": "critical",
+    "CERTIFICATE_FILES": "alarm",
 }
 
 
@@ -267,7 +270,7 @@ def _keep_device(step: Step, after: machine.DeviceAlerts, events: tuple[DeviceAl
         )
         known = after.standing.get((event.subject, event.alert))
         state = "NORMAL" if known is None else known.state.value
-        severity = SEVERITIES.get(event.alert, "warning")
+        severity = "alarm" if event.alert.startswith("LINK_") else SEVERITIES.get(event.alert, "warning")
         detail = event.evidence or ""
         shown = _Shown(event.subject, event.alert, event.state, state, severity, (None, None, ""), detail)
         _row(step, shown, person=event.person)

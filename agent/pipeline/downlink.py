@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from agent.logs import get_logger
-from agent.pipeline import alerting, card_keys, codes, enrolling, fencing, online, rebirth, rulebook
+from agent.pipeline import alerting, card_keys, codes, enrolling, fencing, link_alerts, online, rebirth, rulebook
 from agent.pipeline.step import Step
 from agent.store.members import Put
 from sync import ports
@@ -49,7 +49,11 @@ def handle(step: Step, event: ports.LinkEvent) -> None:
             rebirth.welcomed(step, welcome)
             fencing.welcomed(step, welcome)
             _shown(step, event)
-        case ports.Connected() | ports.Disconnected():
+        case ports.Connected():
+            link_alerts.up(step)
+            _shown(step, event)
+        case ports.Disconnected(reason, detail):
+            link_alerts.down(step, reason, detail)
             _shown(step, event)
 
 

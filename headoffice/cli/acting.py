@@ -106,7 +106,8 @@ def _client_options(
     password_file: Path | None,
     tls: tuple[Path | None, Path | None, Path | None],
 ) -> ClientOptions:
-    from sync.client import ClientOptions, TlsOptions
+    from sync.client import ClientOptions
+    from sync.tls import TlsOptions
 
     try:
         url = urlsplit(broker)
@@ -151,6 +152,9 @@ def keys(keys: KeysOption = None, state: StateOption = None, as_json: JsonOption
 
 def members_import(
     file: Annotated[Path, typer.Argument(help="A .csv or .jsonl file.")],
+    errors: Annotated[
+        Path | None, typer.Option("--errors", help="Write every wrong line to this file: line, column, reason.")
+    ] = None,
     database: DatabaseOption = None,
     keys: KeysOption = None,
     state: StateOption = None,
@@ -159,14 +163,17 @@ def members_import(
     """Import members; all or nothing, the same file twice changes nothing. No plain number is stored."""
     from headoffice import cards
     from headoffice.keys import load_keys
+    from headoffice.member_files import written_lines
     from headoffice.members import import_file
 
     folder = keys_folder(keys, state)
     loaded = load_keys(folder)
     maker = cards.load(folder, loaded.index_key)
     opened = open_database(database, state, migrate=True)
-    with progress("importing members") as tell:
-        done = import_file(opened, file, loaded.index_key, tell, maker=maker, index_next=loaded.index_next)
+    with progress() as tell, written_lines(errors) as bad_line:
+        done = import_file(
+            opened, file, loaded.index_key, tell, maker=maker, index_next=loaded.index_next, bad_line=bad_line
+        )
     show_fields({"read": done.read, "changed": done.changed, "last_op": done.last_op}, as_json=as_json)
 
 

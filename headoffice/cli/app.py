@@ -15,6 +15,8 @@ from agent import crashes
 from agent.domain.redaction import redact
 from headoffice.cli import acting, handing, listing
 from headoffice.cli.codes import codes
+from headoffice.cli.fleet import fleet
+from headoffice.cli.commands import command
 from headoffice.cli.options import DatabaseOption, JsonOption, StateOption, open_database
 from headoffice.cli.output import show_json
 from headoffice.errors import HeadOfficeError
@@ -36,6 +38,7 @@ for name, group in (
     ("members", members),
     ("rules", rules),
     ("codes", codes),
+    ("command", command),
     ("coupons", coupons),
     ("stations", stations),
     ("dead-letters", dead_letters),
@@ -55,6 +58,7 @@ stations.callback()(listing.stations)
 stations.command("unfence")(acting.stations_unfence)
 dead_letters.command("list")(listing.dead_letters)
 dead_letters.command("replay")(acting.dead_letters_replay)
+app.command("fleet")(fleet)
 app.command("workers")(listing.workers)
 app.command("sales")(listing.sales)
 app.command("alerts")(listing.alerts)
@@ -74,6 +78,7 @@ def verify(database: DatabaseOption = None, state: StateOption = None, as_json: 
                 "verified": not found.findings,
                 "chains": found.chains,
                 "records": found.records,
+                "dropped": found.dropped,
                 "findings": list(found.findings),
             }
         )
@@ -82,6 +87,8 @@ def verify(database: DatabaseOption = None, state: StateOption = None, as_json: 
             print(finding)
         word = "verified" if not found.findings else "NOT verified"
         print(f"{word}: {found.records} records in {found.chains} chains, {len(found.findings)} findings")
+        if found.dropped:
+            print(f"{found.dropped} records were not recomputed: their months were dropped")
     if found.findings:
         raise typer.Exit(1)
 

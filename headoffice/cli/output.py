@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -15,11 +16,14 @@ Row = dict[str, Any]
 class Progress(Protocol):
     """Told how far a long step is."""
 
-    def __call__(self, done: int) -> None:
-        """``done``: things finished so far."""
+    def __call__(self, what: str, done: int, of: int, /) -> None:
+        """``what`` is being done, and ``done`` of ``of`` is finished."""
 
 
-PROGRESS_EVERY = 1_000
+SHOWN_AFTER_S = 2.0
+"""What is over by then needs no bar."""
+
+SHOWN_EVERY_S = 0.1
 
 
 def show_json(value: Any) -> None:
@@ -71,17 +75,28 @@ def _cell(value: Any, name: str) -> str:
 
 
 @contextmanager
-def progress(what: str) -> Iterator[Progress]:
-    """Show a counter on a terminal while a long step runs; silent when piped."""
+def progress() -> Iterator[Progress]:
+    """Show a bar on a terminal while a long step runs, after two seconds of it; silent when piped."""
     if not sys.stderr.isatty():
-        yield lambda _done: None
+        yield lambda _what, _done, _of: None
         return
     from rich.console import Console
+    from rich.progress import Progress as Bar
 
-    with Console(stderr=True).status(what) as status:
+    begun = time.monotonic()
+    shown = 0.0
+    with ExitStack() as stack:
+        bar = Bar(console=Console(stderr=True), transient=True, auto_refresh=False)
+        task = bar.add_task("")
 
-        def tell(done: int) -> None:
-            if done % PROGRESS_EVERY == 0:
-                status.update(f"{what}: {done}")
+        def tell(what: str, done: int, of: int) -> None:
+            nonlocal shown
+            now = time.monotonic()
+            if now - begun < SHOWN_AFTER_S or now - shown < SHOWN_EVERY_S:
+                return
+            if not shown:
+                stack.enter_context(bar)
+            shown = now
+            bar.update(task, description=what, completed=done, total=max(1, of), refresh=True)
 
         yield tell

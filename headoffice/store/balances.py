@@ -7,7 +7,7 @@ Works inside the caller's transaction. A merged member counts as who they became
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -118,7 +118,8 @@ def standing(connection: Connection, member: str) -> Standing:
 
 
 def _lots_made(connection: Connection, names: set[str]) -> list[Lot]:
-    found = connection.execute(select(point_lot).where(point_lot.c.lot.in_(sorted(names)))).all()
+    terms = select(point_lot).where(point_lot.c.lot.in_(sorted(names))).order_by(point_lot.c.record, point_lot.c.place)
+    found = {row.lot: row for row in connection.execute(terms)}
     return [
         Lot(
             row.lot,
@@ -128,7 +129,7 @@ def _lots_made(connection: Connection, names: set[str]) -> list[Lot]:
             None if row.expires_on is None else date.fromisoformat(row.expires_on),
             "sale",
         )
-        for row in found
+        for row in found.values()
     ]
 
 
@@ -201,12 +202,20 @@ def _instant(ms: int) -> str:
     return f"{datetime.fromtimestamp(ms // 1000, UTC):%Y-%m-%dT%H:%M:%S}.{ms % 1000:03d}Z"
 
 
-def is_touched(connection: Connection, member: str) -> bool:
-    """Return whether what is told of a member includes, or is to include, postings of stations."""
-    if connection.execute(select(member_base.c.member).where(member_base.c.member == member)).first() is not None:
-        return True
+def told(connection: Connection, body: dict[str, Any]) -> dict[str, Any]:
+    """Return what is told of a member who was just read from a file: with what stations posted, where they did."""
+    if not touched(connection, [body["member"]]):
+        return body
+    return body_with_balance(connection, body, body["lots"])
+
+
+def touched(connection: Connection, names: Sequence[str]) -> set[str]:
+    """Return those of whom what is told includes, or is to include, postings of stations."""
     table = schema.posting
-    return connection.execute(select(table.c.record).where(table.c.member == member).limit(1)).first() is not None
+    kept = connection.execute(select(member_base.c.member).where(member_base.c.member.in_(names))).scalars()
+    posted = connection.execute(select(table.c.member).distinct().where(table.c.member.in_(names))).scalars()
+    merged_into = connection.execute(select(member_alias.c.became).where(member_alias.c.became.in_(names))).scalars()
+    return {*kept, *posted, *merged_into}
 
 
 def merged(connection: Connection, member: str, to: str) -> None:

@@ -51,9 +51,10 @@ class Database:
                 f"there is no head-office database at {self._url.database}",
                 hint="start `forecourt-hq serve` or `forecourt-hq members import` once, or give --database or --state",
             )
-        kind = sqlite if self._is_sqlite else postgresql
+        self._kind = sqlite if self._is_sqlite else postgresql
+        self._months: set[int] = set()
         self._writer, self._reader = (
-            kind.open_engine(self._url, read_only=read_only).execution_options(compiled_cache=COMPILED)
+            self._kind.open_engine(self._url, read_only=read_only).execution_options(compiled_cache=COMPILED)
             for read_only in (False, True)
         )
         try:
@@ -120,6 +121,16 @@ class Database:
                     raise refused from error
         raise AssertionError("the last try returns or raises")
 
+    def make_room(self, at_ms: int) -> None:
+        """See to it that what is received at ``at_ms`` has a place, and in the next month; cheap when asked again.
+
+        Raises what ``write()`` raises.
+        """
+        month = postgresql.month_of(at_ms)[0]
+        if month not in self._months:
+            self.transact(lambda connection: self._kind.make_month(connection, at_ms))
+            self._months.add(month)
+
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Give a read-only connection that sees one state of the database."""
@@ -161,7 +172,7 @@ class Database:
         known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
         with connection.begin():
             if not self._is_sqlite:
-                postgresql.lock_migrations(connection)
+                postgresql.lock_schema(connection)
             if _version(connection) in {None, *known}:
                 command.upgrade(config, "head")
 

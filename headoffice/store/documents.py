@@ -18,13 +18,14 @@ KEEP_REQUESTS = 500
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """``kind`` rules or keys; ``hash``: SHA-256 hex of ``body``; ``effective_from``: time text of the wire."""
+    """``kind`` rules, keys or manifest; ``hash``: SHA-256 hex of ``body``; ``effective_from``: time text of the wire."""
 
     kind: str
     version: int
     hash: str
     effective_from: str
     body: bytes
+    published_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,16 @@ def by_hash(connection: Connection, value: str) -> Document | None:
 
 def _first(connection: Connection, statement: Select[Any]) -> Document | None:
     row = connection.execute(statement.limit(1)).first()
-    return None if row is None else Document(row.kind, row.version, row.hash, row.effective_from, row.body)
+    if row is None:
+        return None
+    return Document(row.kind, row.version, row.hash, row.effective_from, bytes(row.body), row.published_ms)
+
+
+def keep_newest(connection: Connection, kind: str, count: int) -> None:
+    """Forget all but the newest documents of a kind."""
+    kept = select(document.c.version).where(document.c.kind == kind).order_by(document.c.version.desc()).limit(count)
+    versions = list(connection.execute(kept).scalars())
+    connection.execute(delete(document).where((document.c.kind == kind) & document.c.version.not_in(versions)))
 
 
 def add(connection: Connection, new: Document, now_ms: int) -> None:

@@ -28,10 +28,10 @@ def take(connection: Connection, number: int, station: str, data: Mapping[str, A
         )
         became = None
     elif owner is None:
-        members.put(connection, _confirmed(connection, data, phone), members.last_op(connection) + 1)
+        members.put(connection, _confirmed(connection, data, phone), members.next_op(connection))
         became = member
     else:
-        members.merge(connection, member, owner, members.last_op(connection) + 1)
+        members.merge(connection, member, owner, members.next_op(connection))
         became = owner
     contact = data["contact"] if isinstance(data["contact"], str) else None
     values = {"record": number, "station": station, "member": member, "mask": data["mask"], "by": data["by"]}

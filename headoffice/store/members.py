@@ -1,7 +1,7 @@
-"""Members as head office hands them out: the newest body, blind indexes, and the log of changes with its global op id.
+"""Members as head office hands them out: each with its newest body, its blind indexes and the global op id of that change.
 
-Works inside the caller's transaction. Bodies are the wire's objects (W-40) without ``op`` and
-``kind``; no plain numbers here.
+Works inside the caller's transaction. Bodies are the wire's objects (W-40) without ``op`` and ``kind``; no plain numbers
+here. An older change of the same member is nowhere kept: who is behind is told the newest of each, in their order.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, delete, func, select, text
 
-from headoffice.store import balances, pools
-from headoffice.store.schema import member, member_index, member_op
+from headoffice.store import balances, buckets, pools
+from headoffice.store.schema import member, member_index
+from sync.buckets import bucket_of
 
 PUT, DEL, ALIAS = "PUT", "DEL", "ALIAS"
 MAX_OPS_READ = 1_000
@@ -69,7 +70,17 @@ def bodies(connection: Connection) -> list[dict[str, Any]]:
 
 def last_op(connection: Connection) -> int:
     """The newest op id; 0 before the first."""
-    return int(connection.execute(select(func.coalesce(func.max(member_op.c.op), 0))).scalar_one())
+    return int(connection.execute(select(func.coalesce(func.max(member.c.op), 0))).scalar_one())
+
+
+def next_op(connection: Connection) -> int:
+    """The op id of the change that is made now; until the end of the transaction no other session makes one."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(_TURN)
+    return last_op(connection) + 1
+
+
+_TURN = text("SELECT pg_advisory_xact_lock(hashtext('forecourt member op'))")
 
 
 def put(connection: Connection, body: dict[str, Any], op: int) -> bool:
@@ -77,19 +88,14 @@ def put(connection: Connection, body: dict[str, Any], op: int) -> bool:
 
     Raises IndexTaken, and MergedAway for an id that is another member's by now.
     """
-    name, text = body["member"], encode(body)
-    merged = merged_into(connection, name)
-    if merged is not None:
-        raise MergedAway(merged)
+    name, told = body["member"], encode(body)
     row = connection.execute(select(member.c.body, member.c.gone).where(member.c.member == name)).one_or_none()
-    if row is not None and row.body == text and not row.gone:
+    if row is not None and row.gone and (merged := _told_to(row.body)) is not None:
+        raise MergedAway(merged)
+    if row is not None and row.body == told and not row.gone:
         return False
-    if row is None:
-        connection.execute(member.insert().values(member=name, body=text, op=op, gone=False))
-    else:
-        connection.execute(member.update().where(member.c.member == name).values(body=text, op=op, gone=False))
-    _replace_indexes(connection, name, (*body["indexes"], *body.get("indexes_next", ())))
-    connection.execute(member_op.insert().values(op=op, kind=PUT, member=name, body=text))
+    _write(connection, name, told, op, gone=False)
+    _replace_indexes(connection, name, indexes_of(body))
     return True
 
 
@@ -100,55 +106,56 @@ def body(connection: Connection, name: str) -> dict[str, Any] | None:
 
 
 def tell(connection: Connection, body: dict[str, Any], op: int) -> bool:
-    """Store the body of a member whose balance changed, as op ``op``; older bodies of theirs leave the log.
+    """Store the body of a member whose balance changed, as op ``op``; their indexes stay as they are.
 
-    Returns False, and changes nothing, where it is what is told already. Indexes stay as they are.
+    Returns False, and changes nothing, where it is what is told already.
     """
-    name, text = body["member"], encode(body)
-    here = member.c.member == name
-    if connection.execute(select(member.c.body).where(here)).scalar() == text:
+    name, told = body["member"], encode(body)
+    if connection.execute(select(member.c.body).where(member.c.member == name)).scalar() == told:
         return False
-    connection.execute(member.update().where(here).values(body=text, op=op))
-    connection.execute(delete(member_op).where(member_op.c.member == name, member_op.c.kind == PUT))
-    connection.execute(member_op.insert().values(op=op, kind=PUT, member=name, body=text))
+    _write(connection, name, told, op, gone=False)
     return True
 
 
 def remove(connection: Connection, name: str, op: int) -> bool:
-    """Delete a member as op ``op``: body and indexes are erased at once; return False if there is none.
-
-    Older ops of the member are erased from the log as well, so a station that is behind never receives them.
-    """
-    row = connection.execute(select(member.c.gone).where(member.c.member == name)).one_or_none()
-    if row is None or row.gone:
+    """Delete a member as op ``op``: body and indexes are erased at once; return False if there is none."""
+    if not known(connection, name):
         return False
     connection.execute(delete(member_index).where(member_index.c.member == name))
-    connection.execute(delete(member_op).where(member_op.c.member == name))
-    text = encode({"member": name})
-    connection.execute(member.update().where(member.c.member == name).values(body=text, op=op, gone=True))
-    connection.execute(member_op.insert().values(op=op, kind=DEL, member=name, body=text))
+    _write(connection, name, encode({"member": name}), op, gone=True)
     balances.forget(connection, name)
     return True
 
 
 def merge(connection: Connection, name: str, to: str, op: int) -> None:
-    """Tell as op ``op`` that a member is another one, whose indexes, tier and balance stand; older ops of it go."""
+    """Tell as op ``op`` that a member is another one, whose indexes, tier and balance stand."""
     connection.execute(delete(member_index).where(member_index.c.member == name))
-    connection.execute(delete(member_op).where(member_op.c.member == name))
-    values = {"body": encode({"member": name}), "op": op, "gone": True}
-    if connection.execute(member.update().where(member.c.member == name).values(**values)).rowcount == 0:
-        connection.execute(member.insert().values(member=name, **values))
-    body = encode({"member": name, "to": to})
-    connection.execute(member_op.insert().values(op=op, kind=ALIAS, member=name, body=body))
+    _write(connection, name, encode({"member": name, "to": to}), op, gone=True)
     balances.merged(connection, name, to)
     pools.became(connection, name, to)
 
 
 def merged_into(connection: Connection, name: str) -> str | None:
     """Return whom a member was merged into, ``None`` where they were not."""
-    here = (member_op.c.member == name) & (member_op.c.kind == ALIAS)
-    body = connection.execute(select(member_op.c.body).where(here)).scalar()
-    return None if body is None else str(json.loads(body)["to"])
+    body = connection.execute(select(member.c.body).where((member.c.member == name) & member.c.gone)).scalar()
+    return None if body is None else _told_to(body)
+
+
+def indexes_of(body: dict[str, Any]) -> tuple[str, ...]:
+    """Return everything by which a member is recognised."""
+    return (*body["indexes"], *body.get("indexes_next", ()))
+
+
+def _told_to(body: str) -> str | None:
+    found: str | None = json.loads(body).get("to")
+    return found
+
+
+def _write(connection: Connection, name: str, body: str, op: int, *, gone: bool) -> None:
+    values = {"body": body, "op": op, "gone": gone}
+    if connection.execute(member.update().where(member.c.member == name).values(**values)).rowcount == 0:
+        connection.execute(member.insert().values(member=name, bucket=bucket_of(name), **values))
+    buckets.touched(connection, [(name, op)])
 
 
 def owner(connection: Connection, index: str) -> str | None:
@@ -178,17 +185,29 @@ def _replace_indexes(connection: Connection, name: str, indexes: Iterable[str]) 
 def ops_after(connection: Connection, have_op: int, max_bytes: int) -> list[Op]:
     """The oldest ops after ``have_op`` whose wire texts together have at most ``max_bytes``; at least one if any."""
     rows = connection.execute(
-        select(member_op.c.op, member_op.c.kind, member_op.c.body)
-        .where(member_op.c.op > have_op)
-        .order_by(member_op.c.op)
+        select(member.c.op, member.c.body, member.c.gone)
+        .where(member.c.op > have_op)
+        .order_by(member.c.op)
         .limit(MAX_OPS_READ)
     )
     found: list[Op] = []
     size = 0
     for row in rows:
-        text = f'{{"op":{row.op},"kind":"{row.kind}",{row.body[1:]}'
-        size += len(text.encode()) + 1
+        told = f'{{"op":{row.op},"kind":"{_kind(row.body, gone=row.gone)}",{row.body[1:]}'
+        size += len(told.encode()) + 1
         if found and size > max_bytes:
             break
-        found.append(Op(row.op, text))
+        found.append(Op(row.op, told))
     return found
+
+
+def behind(connection: Connection, have_op: int, at_most: int) -> int:
+    """Return how many members changed after ``have_op``, up to ``at_most``."""
+    some = select(member.c.op).where(member.c.op > have_op).limit(at_most).subquery()
+    return int(connection.execute(select(func.count()).select_from(some)).scalar_one())
+
+
+def _kind(body: str, *, gone: bool) -> str:
+    if not gone:
+        return PUT
+    return DEL if _told_to(body) is None else ALIAS

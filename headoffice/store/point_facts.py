@@ -8,44 +8,47 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, select
 
-from headoffice.store import balances, coupon_marks, lives, pools, schema
+from headoffice.store import coupon_marks, lives, pools, schema
 from headoffice.store.alerts import raise_own_alert
-from headoffice.store.points_schema import point_lot
+from headoffice.store.points_schema import point_lot, tell_due
+from headoffice.store.sheet import Sheet
 
 if TYPE_CHECKING:
     from headoffice.store.facts import Arrival
 
 Data = Mapping[str, Any]
 
+MAX_MEMBER_CHARS = 64
 POSTING_TYPES = ("fc.sale.settled.v1", "fc.sale.corrected.v1", "fc.points.v1")
 
 
-def take(connection: Connection, number: int, arrival: Arrival, member: str | None) -> None:
+def take(sheet: Sheet, number: int, arrival: Arrival, member: str | None) -> None:
     """Book what a record with postings spent, gave back and made; ``member``: whose it is where a leg names nobody."""
-    data = arrival.record.data
-    _keep_lots(connection, data)
+    data, connection = arrival.record.data, sheet.connection
+    for place, lot in enumerate(data.get("lots", ())):
+        sheet.add(point_lot, {"record": number, "place": place, **lot})
     _alert(connection, arrival, pools.note_uses(connection, number, *_where(arrival), _uses(data, member)))
     _coupons(connection, arrival)
     for name in _members(data, member):
-        balances.due(connection, balances.became(connection, name), None)
+        sheet.add(tell_due, {"member": name})
 
 
-def again(connection: Connection, arrival: Arrival) -> None:
+def again(sheet: Sheet, arrival: Arrival) -> None:
     """A record arrived a second time, after a rebirth in a newer place: told balances are to say that (W-31, W-44)."""
     data, key = arrival.record.data, arrival.key
     if arrival.record.type not in POSTING_TYPES:
         return
-    member = data["member"] if "member" in data else member_of_sale(connection, key.station, data["sale"])
-    place = balances.Place(key.station, key.incarnation, arrival.record.seq)
+    member = data["member"] if "member" in data else member_of_sale(sheet, key.station, data["sale"])
+    place = {"station": key.station, "incarnation": key.incarnation, "seq": arrival.record.seq}
     for name in _members(data, member):
-        balances.due(connection, balances.became(connection, name), place)
+        sheet.add(tell_due, {"member": name, **place})
 
 
-def lease(connection: Connection, number: int, arrival: Arrival) -> None:
+def lease(sheet: Sheet, number: int, arrival: Arrival) -> None:
     """A station says that it received a lease, or what of it was spent when it ended."""
-    data, key, seq = arrival.record.data, arrival.key, arrival.record.seq
+    data, key, seq, connection = arrival.record.data, arrival.key, arrival.record.seq, sheet.connection
     if data["event"] == "closed_out":
         closing = pools.Closing(data["lease"], key.incarnation, seq, data["spent"] or 0)
         doubt = pools.close_out(connection, number, closing, arrival.received_ms)
@@ -56,19 +59,20 @@ def lease(connection: Connection, number: int, arrival: Arrival) -> None:
             _alert(connection, arrival, [f"lease {data['lease']} was not known here: taken over as its station says"])
 
 
-def incarnation(connection: Connection, _number: int, arrival: Arrival) -> None:
+def incarnation(sheet: Sheet, _number: int, arrival: Arrival) -> None:
     """A station begins anew: what was lent to its other lives is void, unless this one is a clone's (W-33, W-52)."""
+    connection = sheet.connection
     station, name = _where(arrival)
     lives.begin(connection, station, name)
     if not lives.is_fenced(connection, station, name):
         pools.void_others(connection, station, name, arrival.received_ms)
 
 
-def member_of_sale(connection: Connection, station: str, sale: str) -> str | None:
+def member_of_sale(sheet: Sheet, station: str, sale: str) -> str | None:
     """Return whose settlement a sale was."""
     table = schema.settlement
     question = select(table.c.member).where(table.c.station == station, table.c.sale == sale)
-    return connection.execute(question).scalar_one_or_none()
+    return sheet.read().execute(question).scalar_one_or_none()
 
 
 def _where(arrival: Arrival) -> tuple[str, str]:
@@ -101,16 +105,8 @@ def _coupons(connection: Connection, arrival: Arrival) -> None:
 
 
 def _members(data: Data, member: str | None) -> list[str]:
-    named = {leg.get("member", member) for leg in data["postings"] if leg["account"].startswith("member:")}
-    return sorted(name for name in named if name is not None)
-
-
-def _keep_lots(connection: Connection, data: Data) -> None:
-    """The terms of a lot stand in the record that made it, and in those that changed them; the last one counts."""
-    for lot in data.get("lots", ()):
-        terms = {name: lot[name] for name in ("earned_ms", "usable_from_ms", "expires_on")}
-        if connection.execute(update(point_lot).where(point_lot.c.lot == lot["lot"]).values(**terms)).rowcount == 0:
-            connection.execute(schema.insert_into(point_lot), {"lot": lot["lot"], **terms})
+    named = [leg.get("member", member) for leg in data["postings"] if leg["account"].startswith("member:")]
+    return sorted({name for name in named if isinstance(name, str) and len(name) <= MAX_MEMBER_CHARS})
 
 
 def _alert(connection: Connection, arrival: Arrival, doubts: list[str]) -> None:

@@ -88,12 +88,16 @@ lease_move = Table(
 point_lot = Table(
     "point_lot",
     metadata,
-    Column("lot", Text, primary_key=True),
+    _big("record"),
+    _big("place"),
+    _text("lot"),
     _big("earned_ms"),
     _big("usable_from_ms", null=True),
     _text("expires_on", null=True),
+    PrimaryKeyConstraint("record", "place"),
+    Index(None, "lot"),
 )
-"""The terms of a lot that a station made."""
+"""The terms of a lot, as the records say that made it or changed it; the last one counts."""
 
 member_alias = Table(
     "member_alias",

@@ -11,7 +11,8 @@ from typing import Any
 from sqlalchemy import Connection, func, select, update
 
 from headoffice.store import schema
-from headoffice.store.facts import REINCARNATED, meter_key, totalizer_of
+from headoffice.store.facts import REINCARNATED
+from headoffice.store.intervals import meter_key, totalizer_of
 from sync.messages import NozzleEnd
 
 LIVE_WITHIN_MS = 10 * 60 * 1000
@@ -47,6 +48,12 @@ def heard(
                 station=station, incarnation=incarnation, install_id=install_id, first_heard_ms=now_ms, **values
             )
         )
+
+
+def is_known(connection: Connection, station: str) -> bool:
+    """Whether a station was ever heard."""
+    table = schema.station
+    return connection.execute(select(table.c.station).where(table.c.station == station)).first() is not None
 
 
 def holder(connection: Connection, station: str) -> str | None:

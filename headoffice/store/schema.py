@@ -49,6 +49,11 @@ def first_of(table: Table, column: str, *keys: str) -> Select[Any]:
     return select(table.c[column]).where(*(table.c[key] == bindparam(key) for key in keys)).limit(1)
 
 
+def storable(text: str) -> str:
+    """Return what somebody sent as a text that every database takes: no NUL, no half of a pair."""
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+
+
 metadata = MetaData(naming_convention=NAMING)
 
 
@@ -146,12 +151,22 @@ record = Table(
     _text("type"),
     _text("time", null=True),
     _text("flags"),
-    _blob("raw"),
     _big("received_ms"),
     UniqueConstraint("station", "id"),
     UniqueConstraint(*PLACE),
     Index(None, "type", "number"),
 )
+record_bytes = Table(
+    "record_bytes",
+    metadata,
+    _big("number"),
+    _big("received_ms"),
+    _blob("raw"),
+    PrimaryKeyConstraint("number", "received_ms"),
+    postgresql_partition_by="RANGE (received_ms)",
+)
+"""The bytes of ``record``, most of what grows for ever: PostgreSQL parts them by month. A key that must be unique for
+ever cannot be parted; so the keys stay whole, in ``record`` and the tables drawn from it."""
 duplicate = Table(
     "duplicate",
     metadata,
@@ -392,6 +407,27 @@ request = Table(
     _big("answered_ms"),
     UniqueConstraint("station", "req_id"),
 )
+command = Table(
+    "command",
+    metadata,
+    Column("cmd_id", Text, primary_key=True),
+    _text("station"),
+    _text("kind"),
+    _text("args"),
+    _text("made_by"),
+    _big("made_ms"),
+    _big("not_after_ms"),
+    _text("jws"),
+    _text("status"),
+    _big("sends"),
+    _big("sent_ms", null=True),
+    _big("next_ms"),
+    _text("reason", null=True),
+    _text("result", null=True),
+    _big("answered_ms", null=True),
+    Index(None, "station", "status"),
+    Index(None, "status", "next_ms"),
+)
 member = Table(
     "member",
     metadata,
@@ -399,7 +435,12 @@ member = Table(
     _text("body"),
     _big("op"),
     _flag("gone"),
+    _big("bucket"),
+    Index(None, "bucket"),
+    Index(None, "op", unique=True),
 )
+"""One member with its newest change. ``gone``: deleted, or merged into another one, whom ``body`` then names in ``to``."""
+
 member_index = Table(
     "member_index",
     metadata,
@@ -407,14 +448,17 @@ member_index = Table(
     Column("member", Text, ForeignKey("member.member"), nullable=False),
     Index(None, "member"),
 )
-member_op = Table(
-    "member_op",
+member_bucket = Table(
+    "member_bucket",
     metadata,
-    Column("op", BIG, primary_key=True, autoincrement=False),
-    _text("kind"),
-    _text("member"),
-    _text("body"),
+    Column("bucket", BIG, primary_key=True, autoincrement=False),
+    _big("op"),
+    _big("members"),
+    _blob("sum", null=True),
+    _blob("frame", null=True),
 )
+"""One of the 1,024 parts of the members: its last change; how it is summed up and packed, null where that is to be done."""
+
 document = Table(
     "document",
     metadata,

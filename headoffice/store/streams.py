@@ -11,6 +11,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, select
 
 from headoffice.store import schema
+from headoffice.store.sheet import Sheet
 from sync.messages import DeadLetter, Rejected
 
 FACT, DUPLICATE, DEAD = "fact", "duplicate", "dead"
@@ -90,37 +91,23 @@ def known_hashes(connection: Connection, key: StreamKey, first: int, last: int) 
     return {row.seq: bytes.fromhex(row.hash) for row in rows}
 
 
-def add_hash(connection: Connection, key: StreamKey, seq: int, value: bytes, kept_as: str) -> None:
+def add_hash(sheet: Sheet, key: StreamKey, seq: int, value: bytes, kept_as: str) -> None:
     """Store the hash of one seq for ever."""
-    values = {**key._asdict(), "seq": seq, "hash": value.hex(), "kept_as": kept_as}
-    connection.execute(schema.insert_into(schema.record_hash), values)
+    sheet.add(schema.record_hash, {**key._asdict(), "seq": seq, "hash": value.hex(), "kept_as": kept_as})
 
 
-def add_dead_letter(
-    connection: Connection, key: StreamKey, seq: int, raw: bytes, *, why: Rejected, received_ms: int
-) -> None:
+def add_dead_letter(sheet: Sheet, key: StreamKey, seq: int, raw: bytes, *, why: Rejected, received_ms: int) -> None:
     """Put one record aside, raw, with its reason (W-23)."""
-    connection.execute(
-        schema.dead_letter.insert().values(
-            **key._asdict(), seq=seq, reason=why.reason, detail=why.detail, raw=raw, received_ms=received_ms
-        )
-    )
+    row = {**key._asdict(), "seq": seq, "reason": why.reason, "detail": schema.storable(why.detail), "raw": raw}
+    sheet.add(schema.dead_letter, {**row, "received_ms": received_ms})
 
 
 def add_duplicate(
-    connection: Connection, key: StreamKey, seq: int, raw: bytes, *, duplicate_of: int, same: bool, received_ms: int
+    sheet: Sheet, key: StreamKey, seq: int, raw: bytes, *, duplicate_of: int, same: bool, received_ms: int
 ) -> None:
     """Store a second arrival of a fact: it keeps its place in the chain and has no effect (W-24)."""
-    connection.execute(
-        schema.duplicate.insert().values(
-            **key._asdict(),
-            seq=seq,
-            duplicate_of=duplicate_of,
-            same_content=same,
-            raw=raw,
-            received_ms=received_ms,
-        )
-    )
+    row = {**key._asdict(), "seq": seq, "duplicate_of": duplicate_of, "same_content": same, "raw": raw}
+    sheet.add(schema.duplicate, {**row, "received_ms": received_ms})
 
 
 def add_quarantined(

@@ -93,8 +93,12 @@ def check_rows(database: Database, stream: Stream, fates: list[str]) -> None:
     """Every seq once, in exactly the table its fate says, with its own bytes."""
     kept = {}
     with database.read() as connection:
-        for table, word in ((schema.record, "fact"), (schema.duplicate, "duplicate"), (schema.dead_letter, None)):
-            for row in connection.execute(select(table)):
+        whole = select(schema.record.c.seq, schema.record_bytes.c.raw).join_from(
+            schema.record, schema.record_bytes, schema.record_bytes.c.number == schema.record.c.number
+        )
+        kinds = ((whole, "fact"), (select(schema.duplicate), "duplicate"), (select(schema.dead_letter), None))
+        for rows, word in kinds:
+            for row in connection.execute(rows):
                 assert row.seq not in kept
                 kept[row.seq] = (word or row.reason, row.raw)
     assert kept == {seq: (fates[seq - 1], stream.raws[seq - 1]) for seq in range(1, len(stream.raws) + 1)}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 import tempfile
 from atexit import register
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -45,6 +47,17 @@ def copy_to(folder: Path, station: str = STATION) -> None:
     """Begin a day."""
     shutil.copy(template() / "hq.db", folder / "hq.db")
     shutil.copy(template() / "station.db" if station == STATION else _other(station), folder / "station.db")
+
+
+@contextmanager
+def begun() -> Iterator[Path]:
+    """A folder in which a day can begin; afterwards it is gone."""
+    folder = new_folder()
+    try:
+        copy_to(folder)
+        yield folder
+    finally:
+        shutil.rmtree(folder)
 
 
 def head_office(path: Path) -> Database:

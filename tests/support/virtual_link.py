@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Protocol
 
 from agent.clock import Clock
 from agent.failpoints import failpoint
@@ -46,6 +46,19 @@ class Packet:
     up: bool
     name: str
     payload: bytes
+
+
+class Pipe(Protocol):
+    """What a link needs of its broker: whether it may be connected, and somebody who takes its messages."""
+
+    @property
+    def up(self) -> bool:
+        """Whether this client may be connected now."""
+        ...
+
+    def carry(self, now_s: float, name: str, payload: bytes, *, up: bool) -> None:
+        """Take one message."""
+        ...
 
 
 @dataclass
@@ -112,7 +125,7 @@ def link_of(
     *,
     clock: Clock,
     boot: str,
-    broker: Broker,
+    broker: Pipe,
     deliver: Callable[[ports.LinkEvent], None],
     rng: Random,
     install: str = INSTALL,
@@ -144,7 +157,7 @@ class VirtualLink:
         vitals: StationVitals,
         incarnation: str,
         boot: str,
-        broker: Broker,
+        broker: Pipe,
         deliver: Callable[[ports.LinkEvent], None],
         rng: Random,
         install: str = INSTALL,
@@ -228,8 +241,9 @@ class VirtualLink:
         count = offer.last_seq - offer.first_seq + 1
         rows = self._outbox.read(offer.stream, offer.first_seq, count, MAX_BATCH_RECORD_BYTES)
         previous = self._outbox.hash_at(offer.stream, offer.first_seq - 1)
-        assert rows, "nothing is pruned here"
-        assert previous is not None
+        if not rows or rows[0].seq != offer.first_seq or previous is None:
+            self._act(now_s, self.delivery.missing(offer.stream, offer.first_seq))
+            return True
         batch = Batch(
             install_id=self._install,
             incarnation=self._incarnation,

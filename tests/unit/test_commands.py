@@ -225,11 +225,11 @@ def test_head_office_corrects_a_link(till: Till) -> None:
     given = claims(till, "correct_link", 1, args={"sale": sale, "member": OTHER, "reason": "complaint 7"})
     told = order(till, given)
     assert told is not None
-    assert (told.status, told.data["outcome"]) == ("done", "corrected")
+    assert (told.status, told.data["outcome"]) == ("done", "CORRECTED")
     assert order(till, given) == told
     taken = order(till, claims(till, "correct_link", 2, args={"sale": sale, "member": None, "reason": "no card"}))
     assert taken is not None
-    assert taken.data["outcome"] == "removed"
+    assert taken.data["outcome"] == "REMOVED"
     by = [(r["by"], r["role"], r["reason"]) for r in till.records("fc.sale.corrected.v1") if r["what"] == "link"]
     assert by == [("head-office", "head_office", "complaint 7"), ("head-office", "head_office", "no card")]
     assert "member" not in json.loads(till.rows("SELECT args FROM command")[0]["args"])

@@ -433,7 +433,7 @@ def test_a_database_of_newer_software_is_refused_and_left_alone(database: Databa
 @pytest.mark.parametrize(
     ("damage", "finding"),
     [
-        ("UPDATE record SET raw = CAST(replace(raw, '10000', '10001') AS BLOB) WHERE seq = 2", "their hash"),
+        ("UPDATE record_bytes SET raw = CAST(replace(raw, '10000', '10001') AS BLOB) WHERE number = 2", "their hash"),
         ("UPDATE sale SET volume_ml = 1 WHERE record = 2", "its record says"),
         ("DELETE FROM record_hash WHERE seq = 2", "is missing"),
         ("UPDATE cursor SET cum = 9", "the cursor says"),

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0013"
-down_revision = "0014"
+down_revision = "0016"
 branch_labels = None
 depends_on = None
 
@@ -93,12 +93,14 @@ def _leases() -> None:
 def _members() -> None:
     op.create_table(
         "point_lot",
+        *_bigs("record", "place"),
         *_texts("lot"),
         *_bigs("earned_ms"),
         *_bigs("usable_from_ms", null=True),
         *_texts("expires_on", null=True),
-        sa.PrimaryKeyConstraint("lot", name="pk_point_lot"),
+        sa.PrimaryKeyConstraint("record", "place", name="pk_point_lot"),
     )
+    op.create_index("ix_point_lot_lot", "point_lot", ["lot"])
     op.create_table(
         "member_alias", *_texts("member", "became"), sa.PrimaryKeyConstraint("member", name="pk_member_alias")
     )
@@ -129,26 +131,30 @@ def _fill() -> None:
             " WHERE type = 'fc.incarnation.v1' GROUP BY station, incarnation ORDER BY min(number)"
         )
     )
-    merged = db.execute(sa.text("SELECT body FROM member_op WHERE kind = 'ALIAS' ORDER BY op")).scalars().all()
-    became: dict[str, str] = {}
-    for body in map(json.loads, merged):
-        became = {name: body["to"] if to == body["member"] else to for name, to in became.items()}
-        became[body["member"]] = body["to"]
+    merged = db.execute(sa.text("SELECT member, body FROM member WHERE gone")).all()
+    became = {row.member: json.loads(row.body).get("to") for row in merged}
     for name, to in became.items():
-        db.execute(sa.text("INSERT INTO member_alias (member, became) VALUES (:name, :to)"), {"name": name, "to": to})
-    lots: dict[str, dict[str, object]] = {}
+        while became.get(to):
+            to = became[to]
+        if to is not None:
+            values = {"name": name, "to": to}
+            db.execute(sa.text("INSERT INTO member_alias (member, became) VALUES (:name, :to)"), values)
     wanted = "'fc.sale.settled.v1', 'fc.sale.corrected.v1', 'fc.points.v1'"
-    for raw in db.execute(sa.text(f"SELECT raw FROM record WHERE type IN ({wanted})")).scalars():  # noqa: S608
-        for lot in json.loads(raw)["data"].get("lots", []):
-            lots.setdefault(lot["lot"], lot)
-    for lot in lots.values():
-        db.execute(
-            sa.text(
-                "INSERT INTO point_lot (lot, earned_ms, usable_from_ms, expires_on)"
-                " VALUES (:lot, :earned_ms, :usable_from_ms, :expires_on)"
-            ),
-            lot,
+    rows = db.execute(
+        sa.text(
+            "SELECT r.number, b.raw FROM record r JOIN record_bytes b ON b.number = r.number"  # noqa: S608
+            f" WHERE r.type IN ({wanted})"
         )
+    )
+    for number, raw in rows.tuples().all():
+        for place, lot in enumerate(json.loads(bytes(raw))["data"].get("lots", [])):
+            db.execute(
+                sa.text(
+                    "INSERT INTO point_lot (record, place, lot, earned_ms, usable_from_ms, expires_on)"
+                    " VALUES (:record, :place, :lot, :earned_ms, :usable_from_ms, :expires_on)"
+                ),
+                {**lot, "record": number, "place": place},
+            )
     db.execute(
         sa.text(
             "INSERT INTO tell_due (member, station, incarnation, seq)"
