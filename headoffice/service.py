@@ -131,7 +131,7 @@ class Service:
         return [Outgoing(HO_STATE, self.state(True, now_ms), retain=True), *self.tick(now_ms)]
 
     def tick(self, now_ms: int) -> list[Outgoing]:
-        """Call about once a second: balances, member changes, the head, commands; another process may have changed them."""
+        """Call about once a second: balances, members, the head, commands, whoever changed them."""
         if not 0 <= now_ms - self._told_ms < TELL_EVERY_MS:
             self._told_ms = now_ms
             tell_balances(self._database)

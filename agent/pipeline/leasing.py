@@ -123,14 +123,15 @@ def points_usable(step: Step, member: str) -> int | None:
 
 
 def points_from(step: Step, member: str, points: int) -> Amounts:
-    """Return which leases of a member give how much of ``points``, the oldest first."""
+    """Return which leases of a member give how much of ``points``, the oldest first; a floor amount none gives."""
     taken, left = [], points
     for row in step.tx.leases.running(POINTS, member):
         here = min(left, _lease(step, row).points(step.stamp.wall_ms) or 0)
         if here > 0:
             taken.append((row["id"], here))
             left -= here
-    assert left == 0, "the quote never grants more than the leases hold"
+    is_floor = not taken and left <= step.settings.loyalty.floor_points
+    assert left == 0 or is_floor, "the quote never grants more than the leases hold"
     return taken
 
 

@@ -17,6 +17,7 @@ from headoffice.cli import acting, handing, listing
 from headoffice.cli.codes import codes
 from headoffice.cli.fleet import fleet
 from headoffice.cli.commands import command
+from headoffice.cli.lending import budgets, leases
 from headoffice.cli.options import DatabaseOption, JsonOption, StateOption, open_database
 from headoffice.cli.output import show_json
 from headoffice.errors import HeadOfficeError
@@ -40,6 +41,8 @@ for name, group in (
     ("codes", codes),
     ("command", command),
     ("coupons", coupons),
+    ("leases", leases),
+    ("budgets", budgets),
     ("stations", stations),
     ("dead-letters", dead_letters),
 ):

@@ -352,10 +352,19 @@ def listed(
         question = question.where(lease.c.station == station)
     if not every:
         question = question.where(lease.c.state != LeaseState.CLOSED.value)
-    return [
-        {**row, "outstanding": row["amount"] - row["spent"] - row["reclaimed"]}
-        for row in connection.execute(question).mappings()
-    ]
+    return [dict(row) for row in connection.execute(question).mappings()]
+
+
+def one(connection: Connection, lease_id: str) -> dict[str, Any] | None:
+    """Return a lease, None where there is none of that id."""
+    row = connection.execute(select(lease).where(lease.c.id == lease_id)).mappings().one_or_none()
+    return None if row is None else dict(row)
+
+
+def budgets(connection: Connection) -> list[tuple[str, int]]:
+    """Return campaigns and the budgets they were given."""
+    question = select(pool.c.subject, pool.c.amount).where(pool.c.kind == BUDGET).order_by(pool.c.subject)
+    return [(row.subject, row.amount) for row in connection.execute(question)]
 
 
 # --- rows and the pure engine -----------------------------------------------------------------------------------------

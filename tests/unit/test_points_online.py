@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from atexit import register
 from collections.abc import Iterator
@@ -10,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from agent.inbox import Asked, Person
 from agent.store.verify import verify as verify_station
+from headoffice.cli.app import app as hq
 from headoffice.keys import Keys, make_keys
-from headoffice.store import pools, reports
+from headoffice.store import exposure, pools, reports
 from headoffice.store.verify import verify
 from sync.notices import Req
 from sync.signing import PinnedKeys
@@ -37,7 +40,8 @@ class Office:
     """Head office and its stations."""
 
     def __init__(self, folder: Path) -> None:
-        self.database = template.head_office(folder / "hq.sqlite")
+        self.path = folder / "hq.sqlite"
+        self.database = template.head_office(self.path)
         self.keys = one_set_of_keys()
         self.lines: list[Line] = []
 
@@ -317,7 +321,7 @@ def test_a_budget_is_never_lent_beyond_what_there_is(office: Office) -> None:
 def test_two_stations_offline_cannot_spend_what_one_member_has_once(office: Office) -> None:
     """[W-50] 100 points lent to one; the other, offline, takes none of the 80 it wants, and online only what is free."""
     with office.database.write() as connection:
-        connection.exec_driver_sql("DELETE FROM member_op")
+        connection.exec_driver_sql("DELETE FROM member_place")
         connection.exec_driver_sql("DELETE FROM member")
     office_member(office.database, 10_000, expires_on=EXPIRES)
     first, second = office.station(), office.station("SIM-0002")
@@ -396,3 +400,79 @@ def test_a_head_office_that_was_restored_takes_leases_over(office: Office) -> No
     line.till.settle(sale)
     line.drain()
     assert office.points().lent == 0
+
+
+def test_a_floor_amount_is_spent_without_a_lease_only_where_it_is_allowed(office: Office) -> None:
+    """[W-51] Off by default; where it is on, so much a day and member, and head office tells what that may cost."""
+    line = office.station()
+    line.online(False)
+    sale = line.till.fuelled(40_000)
+    assert asked(data(begin(line, "sales.quote", sale=sale, points=500))) == [("REJECTED", "BALANCE_STALE", 0)]
+    loyalty = line.till.settings.loyalty.model_copy(update={"floor_points": 300})
+    line.till.settings = line.till.settings.model_copy(update={"loyalty": loyalty})
+    line.till.restart()
+    assert line.till.settle(sale, points=500, accept=True)["points_redeemed"] == 300
+    assert line.till.settle(line.till.fuelled(40_000), points=500)["ok"] is False
+    line.drain()
+    earned = line.till.one("SELECT points_earned FROM settlement")
+    assert office.points().balance == 5_230 - 300 + earned
+    office.station("SIM-0002")
+    line.tell()
+    with office.database.read() as connection:
+        found = exposure.worst_case(connection, 5_000)
+    assert (found.stations, found.members, found.unleased) == (2, 1, 300)
+    assert found.points == 10_000 - (5_230 - 300 + earned)
+
+
+def run_hq(office: Office, *words: str) -> Any:
+    """What `forecourt-hq ... --json` prints; the refusal where it ends with another code."""
+    ran = CliRunner().invoke(hq, [*words, "--database", str(office.path), "--json"])
+    if ran.exit_code:
+        return ran.exception
+    return json.loads(ran.stdout)
+
+
+def test_head_office_lists_shows_and_writes_off_what_is_lent(office: Office) -> None:
+    """`leases` and `budgets` tell what is lent, of what, and what is free; only a void lease is written off."""
+    line = office.station()
+    sale = line.till.fuelled()
+    begin(line, "sales.quote", sale=sale, points=2_000, lock=True)
+    line.ask_all()
+    (row,) = run_hq(office, "leases", "list")
+    assert (row["station"], row["amount"], row["outstanding"], row["sale"]) == ("SIM-0001", 2_000, 2_000, sale)
+    shown = run_hq(office, "leases", "show", row["lease"])
+    assert shown["pool"] == {"balance": 5_230, "free": 3_230, "lent": 2_000, "short": 0, "overrun": 0}
+    assert "have its station close it out" in str(run_hq(office, "leases", "write-off", row["lease"]))
+    line.till.reborn()
+    line.drain()
+    assert run_hq(office, "leases", "write-off", row["lease"])["state"] == "closed"
+    assert run_hq(office, "leases", "list") == []
+    set_to = run_hq(office, "budgets", "set", "autumn", "50000")
+    assert [set_to] == run_hq(office, "budgets", "list")
+    assert (set_to["amount_minor"], set_to["free_minor"], set_to["spent_minor"]) == (50_000, 50_000, 0)
+    assert run_hq(office, "leases", "worst-case", "--floor", "100")["worst_case_points_a_day"] == 0
+
+
+@pytest.mark.parametrize(
+    ("damage", "finding"),
+    [
+        ("UPDATE lease SET spent = spent - 1", "2000 were taken, it says 1999"),
+        ("DELETE FROM lease_move", "its records took 2000, 0 are noted"),
+        ("UPDATE member SET body = replace(body, '\"points\":', '\"points\":1')", "points are told"),
+    ],
+)
+def test_verify_finds_a_pool_that_does_not_follow_from_its_records(tmp_path: Path, damage: str, finding: str) -> None:
+    """Every lease and every told balance is recomputed from the records."""
+    office = Office(tmp_path)
+    office.member()
+    line = office.station()
+    begin(line, "sales.settle", sale=line.till.fuelled(), tenders=CASH, points=2_000)
+    line.ask_all()
+    line.drain()
+    line.tell()
+    assert verify(office.database).findings == ()
+    with office.database.write() as connection:
+        connection.exec_driver_sql(damage)
+    assert any(finding in said for said in verify(office.database).findings)
+    with pytest.raises(AssertionError):
+        office.close()

@@ -133,11 +133,12 @@ def _fill() -> None:
     )
     merged = db.execute(sa.text("SELECT member, body FROM member WHERE gone")).all()
     became = {row.member: json.loads(row.body).get("to") for row in merged}
-    for name, to in became.items():
-        while became.get(to):
-            to = became[to]
-        if to is not None:
-            values = {"name": name, "to": to}
+    for name, merged_into in became.items():
+        last = merged_into
+        while became.get(last):
+            last = became[last]
+        if last is not None:
+            values = {"name": name, "to": last}
             db.execute(sa.text("INSERT INTO member_alias (member, became) VALUES (:name, :to)"), values)
     wanted = "'fc.sale.settled.v1', 'fc.sale.corrected.v1', 'fc.points.v1'"
     rows = db.execute(
