@@ -6,27 +6,37 @@ What the wire carries it may lose, repeat and reorder: nothing arrives but by ``
 from __future__ import annotations
 
 import json
+import shutil
+from atexit import register
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from agent.inbox import FromHeadOffice
+from agent.pipeline import wallets
 from agent.store.delivery import JournalOutbox
+from agent.store.verify import verify as verify_station
 from headoffice.hello import answer_hello
 from headoffice.ingest import ingest
-from headoffice.keys import Keys
+from headoffice.keys import Keys, make_keys
 from headoffice.requests import answer_request
-from headoffice.store import members
+from headoffice.store import members, pools
 from headoffice.store.database import Database
+from headoffice.store.verify import verify
 from headoffice.telling import tell_balances
 from sync import ports
 from sync.envelope import encode, encode_batch, station_source
-from sync.messages import Batch, hash_0
+from sync.messages import Batch, Hello, StreamPosition, hash_0
 from sync.notices import Req, Res
+from sync.signing import PinnedKeys
 from sync.topics import BATCH_TOPICS
+from tests.support import template
 from tests.support.headoffice_station import TIME, answered, up_topic
-from tests.support.till import MEMBER, Till
+from tests.support.till import MEMBER, OFFERS, Till
 
 INSTALL = "a" * 32
+EXPIRES = "2026-09-30"
 
 
 def office_member(database: Database, points: int, member: str = MEMBER, expires_on: str | None = None) -> None:
@@ -90,8 +100,6 @@ class Line:
 
     def hello(self) -> None:
         """The station says hello and hears the welcome."""
-        from sync.messages import Hello, StreamPosition
-
         till = self.till
         heads = {name: StreamPosition(0, hash_0(self.station, till.store.incarnation, name), 0) for name in "LAT"}
         hello = Hello(till.store.incarnation, INSTALL, "test", 1, "b", 1, TIME, "ntp", heads)
@@ -134,19 +142,67 @@ class Line:
             self.op = ops[-1]["op"]
 
 
+@cache
+def one_set_of_keys() -> Keys:
+    """Keys of head office, made once: nothing here changes them."""
+    folder = template.new_folder()
+    register(shutil.rmtree, folder, ignore_errors=True)
+    return make_keys(folder)
+
+
+class Office:
+    """Head office and its stations."""
+
+    def __init__(self, folder: Path, url: str | None = None) -> None:
+        """``url``: of an empty database elsewhere, which its maker drops."""
+        self.path = folder / "hq.sqlite"
+        self.database = template.head_office(self.path) if url is None else Database(url)
+        self.keys = one_set_of_keys()
+        self.lines: list[Line] = []
+
+    def station(self, name: str = "SIM-0001", offers: Sequence[Any] = OFFERS) -> Line:
+        """One more station, known to head office."""
+        folder = template.new_folder()
+        template.copy_to(folder, name)
+        till = Till(folder, pinned=PinnedKeys.from_jwks(self.keys.pinned), station=name, seed=len(self.lines))
+        till.rules(*offers)
+        line = Line(till, self.database, self.keys)
+        self.lines.append(line)
+        line.drain()
+        line.tell()
+        line.online()
+        return line
+
+    def member(self, points: int = 5_230) -> None:
+        """A member was imported."""
+        office_member(self.database, points, expires_on=EXPIRES)
+
+    def points(self) -> pools.Figures:
+        """How the member's pool stands."""
+        with self.database.read() as connection:
+            return pools.figures(connection, pools.POINTS, MEMBER)
+
+    def budget(self) -> pools.Figures:
+        """How the campaign's pool stands."""
+        with self.database.read() as connection:
+            return pools.figures(connection, pools.BUDGET, "autumn")
+
+    def close(self) -> None:
+        """End; nothing may be off at any end."""
+        found = verify(self.database).findings
+        self.database.close()
+        for line in self.lines:
+            found += verify_station(line.till.store.path).findings
+            line.till.close()
+            shutil.rmtree(line.till.directory)
+        assert found == ()
+
+
 def points_on(till: Till, member: str = MEMBER) -> int:
     """What a station believes that a member has."""
-    from agent.pipeline import wallets
 
     def look(step: Any) -> int:
         row = step.tx.members.by_id(member)
         return 0 if row is None else sum(lot.points for lot in wallets.lots_of(step, row["ref"]))
 
     return int(till.do(look))
-
-
-def folder(base: Path, name: str) -> Path:
-    """A folder for one more station."""
-    made = base / name
-    made.mkdir()
-    return made

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
-from atexit import register
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,73 +11,12 @@ import pytest
 from typer.testing import CliRunner
 
 from agent.inbox import Asked, Person
-from agent.store.verify import verify as verify_station
 from headoffice.cli.app import app as hq
-from headoffice.keys import Keys, make_keys
 from headoffice.store import exposure, pools, reports
 from headoffice.store.verify import verify
 from sync.notices import Req
-from sync.signing import PinnedKeys
-from tests.support import template
-from tests.support.lending_office import Line, office_member, points_on
-from tests.support.till import CASH, MEMBER, OFFERS, Till, asked
-
-EXPIRES = "2026-09-30"
-
-
-@cache
-def one_set_of_keys() -> Keys:
-    """Keys of head office, made once: nothing here changes them."""
-    folder = template.new_folder()
-    register(shutil.rmtree, folder, ignore_errors=True)
-    return make_keys(folder)
-
-
-class Office:
-    """Head office and its stations."""
-
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / "hq.sqlite"
-        self.database = template.head_office(self.path)
-        self.keys = one_set_of_keys()
-        self.lines: list[Line] = []
-
-    def station(self, name: str = "SIM-0001") -> Line:
-        """One more station, known to head office."""
-        folder = template.new_folder()
-        template.copy_to(folder, name)
-        till = Till(folder, pinned=PinnedKeys.from_jwks(self.keys.pinned), station=name, seed=len(self.lines))
-        till.rules(*OFFERS)
-        line = Line(till, self.database, self.keys)
-        self.lines.append(line)
-        line.drain()
-        line.tell()
-        line.online()
-        return line
-
-    def member(self, points: int = 5_230) -> None:
-        """A member was imported."""
-        office_member(self.database, points, expires_on=EXPIRES)
-
-    def points(self) -> pools.Figures:
-        """How the member's pool stands."""
-        with self.database.read() as connection:
-            return pools.figures(connection, pools.POINTS, MEMBER)
-
-    def budget(self) -> pools.Figures:
-        """How the campaign's pool stands."""
-        with self.database.read() as connection:
-            return pools.figures(connection, pools.BUDGET, "autumn")
-
-    def close(self) -> None:
-        """End; nothing may be off at any end."""
-        found = verify(self.database).findings
-        self.database.close()
-        for line in self.lines:
-            found += verify_station(line.till.store.path).findings
-            line.till.close()
-            shutil.rmtree(line.till.directory)
-        assert found == ()
+from tests.support.lending_office import EXPIRES, Line, Office, office_member, points_on
+from tests.support.till import CASH, MEMBER, asked
 
 
 @pytest.fixture
