@@ -269,6 +269,7 @@ class Daemon:
             first_connect_n=max(known, self._connect_n + CONNECTS_PER_START),
             newest_ms=lambda: self._store.newest_ms,
             pinned=self._pinned,
+            profile=lambda: self._live.profile,
             rng=Random(self._rng.getrandbits(64)),
         )
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from random import Random
+from typing import Any
 from urllib.parse import urlsplit
 
 from agent.clock import Clock
@@ -215,8 +216,10 @@ class Uplink:
         first_connect_n: int,
         newest_ms: Callable[[], int],
         pinned: PinnedKeys | None,
+        profile: Callable[[], Mapping[str, Any] | None],
         rng: Random,
     ) -> None:
+        """``profile``: what the public may know of the station now."""
         station = settings.station
         self._outbox = JournalOutbox(database, station.id, incarnation)
         self._inbox = InboxAdapter(inbox)
@@ -246,6 +249,7 @@ class Uplink:
             feed=feed,
             group=None if feed is None else station.group,
             requests=self._outbox.requests,
+            profile=profile,
             failpoint=failpoint,
         )
 

@@ -61,6 +61,8 @@ def order(database: Database, keys: Keys, wanted: Wanted, *, now_ms: int, random
     with database.write() as connection:
         for station in dict.fromkeys(wanted.stations):
             _check_station(connection, station)
+            if wanted.kind == "lift_fence":
+                _lift_fence(connection, station, wanted.args["install_id"], now_ms)
             claims = CommandClaims(
                 station=station,
                 cmd_id=ulid(now_ms, random),
@@ -152,6 +154,12 @@ def _own_alert(connection: Transaction, station: str, alert: str, detail: str, n
 def _said(connection: Transaction, cmd_id: str, now_ms: int) -> Command:
     jws = store.said(connection, cmd_id, now_ms, pause_ms=FIRST_PAUSE_MS, most_ms=LONGEST_PAUSE_MS)
     return Command(jws)
+
+
+def _lift_fence(connection: Transaction, station: str, install_id: str, now_ms: int) -> None:
+    """Lift it here as well, or the next welcome would put it up again."""
+    if not presence.lift_fence(connection, station, install_id, now_ms):
+        raise UsageError(f"installation {install_id} of {station} is not fenced", hint="see `forecourt-hq stations`")
 
 
 def _check(wanted: Wanted) -> None:

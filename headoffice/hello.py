@@ -14,6 +14,7 @@ from sync.envelope import EnvelopeError, decode_as, station_source
 from sync.judging import must_reincarnate, welcome_stream
 from sync.messages import MAX_NOZZLES, STREAMS, Hello, StreamPosition, StreamWelcome, Welcome, format_time, hash_0
 from sync.notices import State
+from sync.profile import Profile
 from sync.topics import StationTopic
 
 
@@ -74,6 +75,21 @@ def take_state(database: Database, topic: StationTopic, payload: bytes, now_ms: 
         stored = presence.stored_state(connection, topic.station)
         if state.supersedes(None if stored is None else State.from_data(stored)):
             presence.store_state(connection, topic.station, state.to_data(), now_ms)
+
+
+def take_profile(database: Database, topic: StationTopic, payload: bytes, now_ms: int) -> None:
+    """Keep what a station tells the public, the latest; one that is no such Feature, or is another's, is noted."""
+    try:
+        event, profile = decode_as(payload, Profile)
+    except EnvelopeError as error:
+        note(database, topic, f"unreadable_{error.code}", str(error), now_ms)
+        return
+    is_its_own = event.source == station_source(topic.station) and profile.feature["id"] == topic.station
+    if not topic.right_shard or not is_its_own:
+        note(database, topic, "wrong_source", f"profile of {profile.feature['id']}, shard {topic.shard}", now_ms)
+        return
+    with database.write() as connection:
+        presence.store_profile(connection, topic.station, profile.to_data(), now_ms)
 
 
 def _stream(connection: Transaction, key: StreamKey, position: StreamPosition) -> StreamWelcome:

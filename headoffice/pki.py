@@ -31,6 +31,9 @@ ISSUED = "issued"
 
 STATION, HEAD_OFFICE, BROKER = "station", "head-office", "broker"
 ROLES = (STATION, HEAD_OFFICE, BROKER)
+LOCAL = ("localhost", "127.0.0.1")
+"""Head office may reach the broker on its own machine."""
+
 CA_DAYS = 3_650
 LEAF_DAYS = 730
 EARLY = timedelta(days=1)
@@ -86,9 +89,7 @@ class Authority:
             (self.folder / ISSUED).mkdir(parents=True, exist_ok=True)
             self.folder.chmod(0o700)
             key = ec.generate_private_key(ec.SECP256R1())
-            name = x509.Name(
-                [x509.NameAttribute(NameOID.COMMON_NAME, f"Forecourt {x509.random_serial_number():x}"[:26])]
-            )
+            name = _named(f"Forecourt authority of {now:%Y-%m-%d %H:%M:%S}")
             usage = _usage(key_cert_sign=True, crl_sign=True)
             signed = (
                 _builder(name, name, key.public_key(), (now - EARLY, now + timedelta(days=days)))
@@ -116,6 +117,18 @@ class Authority:
             _write(self.key(name), _key_pem(key), _PRIVATE)
             _write(self.certificate(name), _pem(signed), _PUBLIC)
         return entry
+
+    def for_bundle(self, name: str, now: datetime, *, group: str) -> tuple[Path, Path]:
+        """Return certificate and key of a station, made where it has no good one. Raises UsageError.
+
+        Where the key was taken away already, the station has it: only a revoked certificate makes room for another.
+        """
+        if not any(row.name == name and state == "good" for row, state in standing(self.issued(), now)):
+            self.issue(name, STATION, now, group=group)
+        if not self.key(name).exists():
+            hint = f"its PC has the key; `pki revoke {name}` first, where that PC is lost"
+            raise UsageError(f"the private key of {name} is not here any more", hint=hint)
+        return self.certificate(name), self.key(name)
 
     def renew(self, name: str, now: datetime, *, days: int = LEAF_DAYS) -> Issued:
         """Sign the same key again with a later end: its owner needs the certificate only. Raises UsageError."""
@@ -231,6 +244,18 @@ class _Opened:
             names = x509.SubjectAlternativeName([_host(host) for host in entry.hosts])
             builder = builder.add_extension(names, critical=False)
         return entry, builder.sign(self.key, hashes.SHA256())
+
+
+def standing(rows: Sequence[Issued], now: datetime) -> list[tuple[Issued, str]]:
+    """Return every certificate, newest first, as ``good``, ``ended``, ``revoked`` or ``replaced`` by a later one."""
+    newest = {row.name: row.serial for row in rows}
+
+    def state(row: Issued) -> str:
+        if row.revoked_at is not None:
+            return "revoked"
+        return "replaced" if newest[row.name] != row.serial else "good" if row.ends > now else "ended"
+
+    return [(row, state(row)) for row in reversed(rows)]
 
 
 def acl(rows: Sequence[Issued], now: datetime) -> str:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from headoffice import commands
 from headoffice.documents import HEAD_RENEW_MS, KEYS, MANIFEST, RULES, current_head
-from headoffice.hello import answer_hello, take_state
+from headoffice.hello import answer_hello, take_profile, take_state
 from headoffice.ingest import ingest, unasked
 from headoffice.keys import Keys
 from headoffice.requests import answer_request
@@ -86,6 +86,8 @@ class Service:
             return self._answer(topic, "down/res", res, now_ms)
         if topic.name == "up/state":
             take_state(self._database, topic, payload, now_ms)
+        elif topic.name == "up/profile":
+            take_profile(self._database, topic, payload, now_ms)
         elif topic.name == "up/result":
             commands.take_result(self._database, topic, payload, now_ms)
         return []

@@ -1,4 +1,4 @@
-"""The only file that imports paho: one MQTT connection at a time, rebuilt from scratch whenever it is in doubt.
+"""A station's and a worker's connection by paho: one at a time, rebuilt from scratch whenever it is in doubt.
 
 Callbacks only enqueue. Knows protocols, TLS and back-off; does not know a single message of the contract.
 """

@@ -370,12 +370,33 @@ class Batch:
         return self.first_seq + len(self.records) - 1
 
 
+MAX_KNOWN = 8
+"""Spans told of one overlap; where there are more, none is told and a person looks."""
+
+_KNOWN = Items(Members({"from": TOTALIZER, "to": TOTALIZER}), MAX_KNOWN)
+
+
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """One record head office put aside: its seq and a code of REJECT_REASONS."""
+    """One record head office put aside: its seq and a code of REJECT_REASONS.
+
+    ``known``: of an ``overlap``, between which totalizers (``epoch:raw``, from and to) other sales have its litres, in
+    order; empty where head office does not say.
+    """
 
     seq: int
     reason: str
+    known: tuple[tuple[str, str], ...] = ()
+
+    def to_data(self) -> dict[str, Any]:
+        """As it stands in ``rejected``."""
+        data: dict[str, Any] = {"seq": self.seq, "reason": self.reason}
+        return data | ({"known": [{"from": start, "to": end} for start, end in self.known]} if self.known else {})
+
+    @classmethod
+    def from_data(cls, data: Any) -> Self:
+        """The inverse, of data that has its shape."""
+        return cls(data["seq"], data["reason"], tuple((span["from"], span["to"]) for span in data.get("known", ())))
 
 
 @dataclass(frozen=True, slots=True)
@@ -402,7 +423,7 @@ class Ack:
             "cum": COUNT,
             "head_hash": HASH_HEX,
             "credit": Credit.SHAPE,
-            "rejected": Items(Members({"seq": POSITIVE, "reason": Text(1, 64)}), MAX_REJECTED),
+            "rejected": Items(Members({"seq": POSITIVE, "reason": Text(1, 64)}, {"known": _KNOWN}), MAX_REJECTED),
             "gap": Truth(),
             "fork": Truth(),
             "refused": OrNull(Text(1, 64)),
@@ -418,7 +439,7 @@ class Ack:
             "cum": self.cum,
             "head_hash": self.head_hash.hex(),
             "credit": self.credit.to_data(),
-            "rejected": [{"seq": dead.seq, "reason": dead.reason} for dead in self.rejected],
+            "rejected": [dead.to_data() for dead in self.rejected],
             "gap": self.gap,
             "fork": self.fork,
             "refused": self.refused,
@@ -435,7 +456,7 @@ class Ack:
             cum=body["cum"],
             head_hash=bytes.fromhex(body["head_hash"]),
             credit=_credit(body["credit"]),
-            rejected=tuple(DeadLetter(dead["seq"], dead["reason"]) for dead in body["rejected"]),
+            rejected=tuple(DeadLetter.from_data(dead) for dead in body["rejected"]),
             gap=body["gap"],
             fork=body["fork"],
             refused=body["refused"],

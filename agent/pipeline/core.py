@@ -53,6 +53,7 @@ from agent.pipeline import (
     points,
     posting,
     pricing,
+    profiling,
     quoting,
     receiving,
     retention,
@@ -334,6 +335,7 @@ class Pipeline:
         else:
             receiving.settle(step)
             pricing.telemetry(step)
+            profiling.refresh(step)
             retention.look(step)
         self._finish(step)
         self._go_on()

@@ -118,7 +118,7 @@ class Memory:
     ``index_version``: what the key is called that members are recognised with.
     ``locked``: until when wrong PINs lock a person out, monotonic. ``refused_ms``: when a kind of bad order was last
     put on record, monotonic. ``shift_since_ms``: when the open shift was opened. ``fenced_ms``: since when nothing may
-    be redeemed here.
+    be redeemed here. ``told``: by stream, how far head office has this incarnation; empty before its first welcome.
     """
 
     desk: LinkDesk
@@ -157,6 +157,7 @@ class Memory:
     coupons: dict[tuple[str, str], str] = field(default_factory=dict)
     refused_until: dict[str, int] = field(default_factory=dict)
     online_at_ms: int = 0
+    told: dict[str, int] = field(default_factory=dict)
 
     def draft(self) -> Memory:
         """Return a copy whose dictionaries may be changed."""
@@ -182,5 +183,6 @@ class Memory:
             parked=dict(self.parked),
             coupons=dict(self.coupons),
             refused_until=dict(self.refused_until),
+            told=dict(self.told),
             refused_ms=dict(self.refused_ms),
         )

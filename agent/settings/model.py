@@ -67,12 +67,19 @@ class StationSettings(Section):
         return zoneinfo.ZoneInfo(self.timezone)
 
 
+class ProfileSettings(Section):
+    """[profile]: what the public is told beside [station]. ``opening_hours``: as OpenStreetMap writes them."""
+
+    address: Annotated[str, Field(max_length=255)] = ""
+    opening_hours: Annotated[str, Field(max_length=255)] = ""
+
+
 class StoreSettings(Section):
     """[store]"""
 
     path: Path = Field(default=Path("/var/lib/forecourt/station.db"), strict=False)
     mark: Path = Field(default=Path("/var/lib/forecourt-mark/mark.json"), strict=False)
-    keep_delivered: Annotated[DurationMs, Field(ge=86_400_000)] = 35 * 86_400_000
+    keep_delivered: Annotated[DurationMs, Field(ge=35 * 86_400_000)] = 35 * 86_400_000
     reserve: SizeBytes = 64 * 1024 * 1024
     verify_at: MinutesOfDay = 210
 
@@ -396,6 +403,7 @@ class Settings(Section):
     """The whole file; ``tables``: the strapping tables that it names, by tank, read when it is."""
 
     station: StationSettings
+    profile: ProfileSettings = ProfileSettings()
     store: StoreSettings = StoreSettings()
     line: tuple[LineSettings, ...] = ()
     fuelling_point: tuple[PointSettings, ...] = ()

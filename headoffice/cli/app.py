@@ -20,6 +20,7 @@ from headoffice.cli.commands import command
 from headoffice.cli.lending import budgets, leases
 from headoffice.cli.options import DatabaseOption, JsonOption, StateOption, open_database
 from headoffice.cli.output import show_json
+from headoffice.cli.pki import pki
 from headoffice.errors import HeadOfficeError
 
 app = typer.Typer(
@@ -45,6 +46,7 @@ for name, group in (
     ("budgets", budgets),
     ("stations", stations),
     ("dead-letters", dead_letters),
+    ("pki", pki),
 ):
     app.add_typer(group, name=name)
 

@@ -58,6 +58,7 @@ def send(
     ] = None,
     campaign: Annotated[str | None, typer.Option("--campaign", help="close-out-leases: the campaign's.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="close-out-leases: every lease.")] = False,
+    install: Annotated[str | None, typer.Option("--install", help="lift-fence: the fenced installation.")] = None,
     sale: Annotated[str | None, typer.Option("--sale", help="correct-link: the sale's id.")] = None,
     nobody: Annotated[bool, typer.Option("--nobody", help="correct-link: the sale has no member.")] = False,
     reason: Annotated[str | None, typer.Option("--reason", help="correct-link: why.")] = None,
@@ -88,6 +89,7 @@ def send(
         "member": member,
         "campaign": campaign,
         "all": everything or None,
+        "install": install,
         "sale": sale,
         "nobody": nobody or None,
         "reason": reason,
@@ -166,6 +168,8 @@ def args_of(kind: str, given: Mapping[str, Any], now_ms: int) -> dict[str, Any]:
         args = {"stream": _needed(left, "stream"), "seqs": _needed(left, "seq")}
     elif kind == "acknowledge_alert":
         args = {"subject": _needed(left, "subject"), "alert": _needed(left, "alert")}
+    elif kind == "lift_fence":
+        args = {"install_id": _needed(left, "install")}
     else:
         args = {}
     if left:

@@ -88,6 +88,7 @@ class Fleet:
             if now_s - told_s >= TELL_EVERY_S:
                 told_s = now_s
                 tell(self.progress)
+        self._care(self._clock())
         self._crowd.close()
         return self.progress
 

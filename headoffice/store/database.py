@@ -97,7 +97,10 @@ class Database:
             with self._writer.begin() as connection:
                 yield connection
         except DBAPIError as error:
-            raise self._refused(error) from error
+            refused = self._refused(error)
+            if refused is None:
+                raise
+            raise refused from error
 
     def transact(self, work: Callable[[Connection], T]) -> T:
         """Do ``work`` in a transaction of ``write()`` and return what it returns once that is committed.
@@ -118,6 +121,8 @@ class Database:
                 else:
                     again = not self._is_sqlite and postgresql.is_transient(error)
                 if not again or attempt == TRIES:
+                    if refused is None:
+                        raise
                     raise refused from error
         raise AssertionError("the last try returns or raises")
 
@@ -138,7 +143,10 @@ class Database:
             with self._reader.begin() as connection:
                 yield connection
         except DBAPIError as error:
-            raise self._meaning(error) or error from error
+            meaning = self._meaning(error)
+            if meaning is None:
+                raise
+            raise meaning from error
 
     def close(self) -> None:
         """Close all connections."""
@@ -148,14 +156,14 @@ class Database:
     def _meaning(self, error: DBAPIError) -> HeadOfficeError | None:
         return None if self._is_sqlite else postgresql.explain(error, self.name)
 
-    def _refused(self, error: DBAPIError) -> Exception:
-        """What a failed write is for the caller: our words where the world is at fault, else the error itself."""
+    def _refused(self, error: DBAPIError) -> HeadOfficeError | None:
+        """What a failed write means where the world is at fault."""
         if isinstance(error, OperationalError) and self._is_sqlite:
             return DatabaseProblem(
                 f"the database refuses to write: {error.orig}",
                 hint="check free space and permissions, and that no other program holds the database",
             )
-        return self._meaning(error) or error
+        return self._meaning(error)
 
     def _migrate(self, connection: Connection) -> None:
         """Bring the tables up to date, all steps in one transaction; a database of newer software is left alone."""

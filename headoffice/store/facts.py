@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Table, select
+from sqlalchemy import Connection, Table, select
 
 from headoffice.store import card_uses, enrolments, intervals, point_facts, schema
 from headoffice.store.alerts import raise_own_alert
@@ -271,35 +271,52 @@ def _write_shift(sheet: Sheet, number: int, arrival: Arrival) -> None:
 
 
 def _write_baseline(sheet: Sheet, number: int, arrival: Arrival) -> None:
-    """A baseline that is not where the last accepted sale ended means litres nobody booked, or a changed meter.
+    """A baseline that is not where the count last stood means litres nobody booked, or a changed meter.
 
     One of a new incarnation does not: the station asks for the end in its welcome and books what lies between.
     """
     data = arrival.record.data
     _insert(sheet, schema.baseline, number, arrival)
-    table = schema.sale_interval
-    last = (
-        sheet.read()
-        .execute(
-            select(table.c.end_key)
-            .where(
-                table.c.station == arrival.key.station,
-                table.c.fuelling_point == data["fuelling_point"],
-                table.c.nozzle == data["nozzle"],
-            )
-            .order_by(table.c.end_key.desc())
-            .limit(1)
-        )
-        .scalar_one_or_none()
-    )
-    is_asked_for = data["reason"] == REINCARNATED
-    if last is not None and not is_asked_for and last != meter_key(data["totalizer"]):
+    if data["reason"] == REINCARNATED:
+        return
+    last = _last_count(sheet.read(), number, arrival.key.station, data["fuelling_point"], data["nozzle"])
+    if last and last != meter_key(data["totalizer"]):
         raise_own_alert(
             sheet.connection,
             station=arrival.key.station,
             alert="baseline_differs",
             subject=f"fuelling point {data['fuelling_point']} nozzle {data['nozzle']}",
-            detail=f"baseline {data['totalizer']}, last accepted sale ended at {totalizer_of(last)}",
+            detail=f"baseline {data['totalizer']}, the count last stood at {totalizer_of(last)}",
+            now_ms=arrival.received_ms,
+        )
+
+
+def _last_count(connection: Connection, number: int, station: str, point: int, nozzle: int) -> str:
+    """The greatest end of an accepted sale or, before the first, base of a nozzle as a meter key; empty = none yet."""
+    table, base = schema.sale_interval, schema.baseline
+    last = connection.execute(
+        select(table.c.end_key)
+        .where(table.c.station == station, table.c.fuelling_point == point, table.c.nozzle == nozzle)
+        .order_by(table.c.end_key.desc())
+        .limit(1)
+    ).scalar_one_or_none()
+    if last is not None:
+        return str(last)
+    same = (base.c.station == station, base.c.fuelling_point == point, base.c.nozzle == nozzle)
+    earlier = select(base.c.totalizer).where(*same, base.c.record != number, base.c.reason != REINCARNATED)
+    return max((meter_key(totalizer) for totalizer in connection.execute(earlier).scalars()), default="")
+
+
+def _write_gap(sheet: Sheet, _number: int, arrival: Arrival) -> None:
+    """A gap between counts stays in its record; one in a stream names records that nobody has any more (W-34)."""
+    data = arrival.record.data
+    if data.get("stream") is not None:
+        raise_own_alert(
+            sheet.connection,
+            station=arrival.key.station,
+            alert="records_lost",
+            subject=f"{data.get('incarnation')} {data['stream']}"[:64],
+            detail=f"seq {data.get('from')} to {data.get('to')}: {data.get('reason')}; this database was restored",
             now_ms=arrival.received_ms,
         )
 
@@ -356,6 +373,7 @@ _WRITERS: dict[str, Callable[[Sheet, int, Arrival], None]] = {
     "fc.shift.v1": _write_shift,
     "fc.meter.baseline.v1": _write_baseline,
     "fc.audit.v1": _write_audit,
+    "fc.gap.v1": _write_gap,
     TANK_ALERT: _write_alert,
     "fc.device.alert.v1": _write_alert,
     "fc.security.alert.v1": _write_alert,

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import Connection, bindparam, select
 
 from headoffice.store import schema
 from headoffice.store.sheet import Nozzle, Sheet
-from sync.messages import Rejected
+from sync.messages import MAX_KNOWN, Rejected
 
 KEY_DIGITS = 19
 """A totalizer's epoch and raw have at most 19 digits each; padded to that, text order is meter order."""
@@ -33,6 +33,20 @@ _NEWEST = (
 
 _LAST_BEFORE = _NEWEST.where(_TABLE.c.start_key < bindparam("end"))
 """The one that starts last before ``end``."""
+
+_WITHIN = (
+    select(_TABLE.c.start_key, _TABLE.c.end_key)
+    .where(
+        _TABLE.c.station == bindparam("station"),
+        _TABLE.c.fuelling_point == bindparam("fuelling_point"),
+        _TABLE.c.nozzle == bindparam("nozzle"),
+        _TABLE.c.end_key > _TABLE.c.start_key,
+        _TABLE.c.start_key < bindparam("end"),
+        _TABLE.c.end_key > bindparam("start"),
+    )
+    .order_by(_TABLE.c.start_key)
+)
+"""Those that have litres between ``start`` and ``end``."""
 
 
 def meter_key(totalizer: str) -> str:
@@ -66,6 +80,21 @@ def examine(sheet: Sheet, nozzle: Nozzle, sub: int | None, start: str, end: str)
         return None
     stored = f"{totalizer_of(before.start_key)} to {totalizer_of(before.end_key)}"
     return Rejected("overlap", f"{totalizer_of(start)} to {totalizer_of(end)} overlaps {stored}")
+
+
+def known_within(connection: Connection, nozzle: Nozzle, start: str, end: str) -> tuple[tuple[str, str], ...]:
+    """Between which totalizers accepted sales have litres of ``start`` to ``end``, merged and in order; empty if in too
+    many pieces for an ack.
+    """
+    spans: list[list[str]] = []
+    for row in connection.execute(_WITHIN, {**nozzle._asdict(), "start": meter_key(start), "end": meter_key(end)}):
+        if spans and spans[-1][1] == row.start_key:
+            spans[-1][1] = row.end_key
+        else:
+            spans.append([row.start_key, row.end_key])
+        if len(spans) > MAX_KNOWN:
+            return ()
+    return tuple((totalizer_of(first), totalizer_of(last)) for first, last in spans)
 
 
 def add(sheet: Sheet, nozzle: Nozzle, row: Mapping[str, Any]) -> None:

@@ -41,6 +41,7 @@ _REFUSALS = {
     "25006": ("the server only reads", "it is a standby: give the address of the primary"),
     "28": ("the server does not let this user in", "check user and password in the URL, PGPASSWORD or ~/.pgpass"),
     "3D": ("there is no such database", "create it first: createdb -E UTF8 NAME"),
+    "40": ("other sessions were faster every time", "try again"),
     "42501": ("this user may not do that", "let the user own the database: ALTER DATABASE ... OWNER TO ..."),
     "53": ("the server has no room left", "free space on its disk, or connections"),
     "57": ("the server broke the statement off", "look at its log"),

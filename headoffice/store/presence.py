@@ -168,10 +168,18 @@ def stored_state(connection: Connection, station: str) -> dict[str, Any] | None:
 
 def store_state(connection: Connection, station: str, state: dict[str, Any], now_ms: int) -> None:
     """Keep the last state of a station. A retained state may be old: it is no sign of life."""
+    _keep(connection, station, now_ms, state=json.dumps(state, sort_keys=True))
+
+
+def store_profile(connection: Connection, station: str, feature: dict[str, Any], now_ms: int) -> None:
+    """Keep what a station tells the public; retained as the state is, so no sign of life either."""
+    _keep(connection, station, now_ms, profile=json.dumps(feature, sort_keys=True), profile_ms=now_ms)
+
+
+def _keep(connection: Connection, station: str, now_ms: int, **values: Any) -> None:
     table = schema.station
-    text = json.dumps(state, sort_keys=True)
-    changed = connection.execute(update(table).where(table.c.station == station).values(state=text))
+    changed = connection.execute(update(table).where(table.c.station == station).values(**values))
     if changed.rowcount == 0:
         connection.execute(
-            table.insert().values(station=station, first_heard_ms=now_ms, last_heard_ms=now_ms, state=text)
+            table.insert().values(station=station, first_heard_ms=now_ms, last_heard_ms=now_ms, **values)
         )

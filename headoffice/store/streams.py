@@ -5,13 +5,14 @@ Works inside a transaction that the caller holds; decides nothing. Hashes are 32
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, select
 
-from headoffice.store import schema
-from headoffice.store.sheet import Sheet
+from headoffice.store import intervals, schema
+from headoffice.store.sheet import Nozzle, Sheet
 from sync.messages import DeadLetter, Rejected
 
 FACT, DUPLICATE, DEAD = "fact", "duplicate", "dead"
@@ -152,7 +153,7 @@ def dead_letters_between(
     """Return the oldest ``limit`` dead letters with ``after`` < seq <= ``up_to``, as an ack lists them."""
     table = schema.dead_letter
     rows = connection.execute(
-        select(table.c.seq, table.c.reason)
+        select(table.c.seq, table.c.reason, table.c.raw)
         .where(
             table.c.station == key.station,
             table.c.incarnation == key.incarnation,
@@ -163,4 +164,13 @@ def dead_letters_between(
         .order_by(table.c.seq)
         .limit(limit)
     )
-    return tuple(DeadLetter(row.seq, row.reason) for row in rows)
+    return tuple(DeadLetter(row.seq, row.reason, _known(connection, key.station, row)) for row in rows.all())
+
+
+def _known(connection: Connection, station: str, row: Any) -> tuple[tuple[str, str], ...]:
+    """Which litres of an overlapping sale other sales have, so that its station can book the others (W-24)."""
+    data = json.loads(row.raw)["data"] if row.reason == "overlap" else {}
+    start, end = data.get("totalizer_start"), data.get("totalizer_end")
+    if start is None or end is None or start == end:
+        return ()
+    return intervals.known_within(connection, Nozzle(station, data["fuelling_point"], data["nozzle"]), start, end)

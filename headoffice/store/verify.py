@@ -137,9 +137,17 @@ def _check_sales(connection: Connection) -> Iterator[str]:
         .where(record.c.type == "fc.sale.v1")
     )
     for row in connection.execute(statement.execution_options(yield_per=ROWS_AT_ONCE)):
-        data = json.loads(row.raw)["data"]
-        if (row.volume_ml, row.amount_minor) != (data["volume_ml"], data["amount_minor"]):
+        if (row.volume_ml, row.amount_minor) != _litres_and_money(row.raw):
             yield f"record number {row.number}: the sale row does not say what its record says"
+
+
+def _litres_and_money(raw: bytes) -> tuple[int, int] | None:
+    """What a sale's record says; None for bytes that are none any more."""
+    try:
+        data = json.loads(raw)["data"]
+        return data["volume_ml"], data["amount_minor"]
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _check_intervals(connection: Connection) -> Iterator[str]:

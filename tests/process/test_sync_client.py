@@ -83,7 +83,7 @@ def driven(name: str, port: int, **more: Any) -> Iterator[Driven]:
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[Mosquitto]:
     """A running mosquitto without persistence."""
-    with Mosquitto(tmp_path / "broker") as running:
+    with Mosquitto(tmp_path / "broker", protocol="5") as running:
         yield running
 
 

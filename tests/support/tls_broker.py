@@ -62,7 +62,7 @@ class ShippedBroker(Mosquitto):
         others: dict[str, tuple[Path, Path]] | None = None,
         plain: bool = False,
     ) -> None:
-        super().__init__(folder)
+        super().__init__(folder, protocol="5")
         self.folder = folder
         self.pki = pki
         self.ports: dict[str, int] = {}
@@ -115,13 +115,21 @@ class Caller:
         client_id: str = "anybody",
         topics: Sequence[str] = (),
         host: str = HERE,
+        keepalive_s: int = 30,
     ) -> None:
         self.events: queue.Queue[ClientEvent] = queue.Queue(200)
         self.changes: list[LinkChange] = []
         self.arrived: list[tuple[str, bytes]] = []
         self.settled: dict[int, str | None] = {}
         options = ClientOptions(
-            client_id, host, port, tuple(topics), tls=files, backoff_low_s=0.05, backoff_cap_s=0.1, connect_timeout_s=10
+            client_id,
+            host,
+            port,
+            tuple(topics),
+            tls=files,
+            keepalive_s=keepalive_s,
+            backoff_low_s=0.05,
+            backoff_cap_s=0.1,
         )
         self.client = MqttClient(options, self.events, Random(1))
 

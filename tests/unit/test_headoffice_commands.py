@@ -16,7 +16,7 @@ from headoffice.errors import UsageError
 from headoffice.keys import Keys, make_keys
 from headoffice.service import Outgoing, Service
 from headoffice.store import commands as store
-from headoffice.store import reports
+from headoffice.store import presence, reports
 from headoffice.store.database import Database
 from sync.commands import CommandClaims, open_command
 from sync.envelope import decode_as
@@ -151,6 +151,19 @@ def test_a_station_whose_clock_is_behind_is_asked_again(database: Database, keys
     assert len(said(service.tick(NOW_MS + FIRST_PAUSE_MS), keys)) == 1
 
 
+def test_a_fence_is_lifted_here_and_there_by_one_word(database: Database, keys: Keys, service: Service) -> None:
+    """[W-33] [W-45] The same transaction that signs the command lifts head office's own fence; one that is not there is told."""
+    wanted = snapshot(kind="lift_fence", args={"install_id": INSTALL})
+    with pytest.raises(UsageError, match="is not fenced"):
+        ordered(database, keys, wanted)
+    with database.write() as connection:
+        presence.put_fence(connection, STATION, INSTALL, NOW_MS)
+    ordered(database, keys, wanted)
+    with database.read() as connection:
+        assert not presence.fenced(connection, STATION, INSTALL)
+    assert [claims.kind for claims in said(greet(service, NOW_MS), keys)] == ["lift_fence"]
+
+
 def test_results_that_belong_to_no_command_are_alerts_of_head_office(
     database: Database, keys: Keys, service: Service
 ) -> None:
@@ -208,6 +221,7 @@ def test_nothing_is_signed_that_no_station_could_do(
         ("correct_link", {"sale": "S", "nobody": True, "reason": "r"}, ("S", None, "r")),
         ("clear_dead_letters", {"stream": "L", "seq": [5]}, ("L", [5])),
         ("acknowledge_alert", {"subject": "tank:1", "alert": "low_product"}, ("tank:1", "low_product")),
+        ("lift_fence", {"install": "a1b2"}, ("a1b2",)),
         ("collect_diagnostics", {}, ()),
     ],
 )
