@@ -166,6 +166,7 @@ class Uplink:
                 has_document=self.vitals.has_document,
                 new_id=lambda: f"{rng.getrandbits(128):032x}",
                 rng=rng,
+                cache=self._outbox,
             )
         self._link = StationLink(
             LinkIdentity(station.id, install, incarnation, software, boot),

@@ -26,6 +26,7 @@ SYNC = {
     "streams": {},
     "dead_letters": [],
     "awaits_ends": False,
+    "members": {"op": 0, "waits_for_manifest": False, "audited_at": None, "filling": None},
 }
 
 
