@@ -49,11 +49,14 @@ test: $(VENV)/.test
 
 # What takes longer than make test has time for: properties as often as they claim, kills at every place, demos that must fail.
 PROOFS = $(shell grep --recursive --files-with-matches --extended-regexp --include='test_*.py' 'support\.examples|mark\.long' tests)
+# The link once more where the broker turns MQTT 5 away.
+OLDER = tests/process/test_sync_link.py tests/process/test_headoffice_serve.py tests/process/test_broker_killed.py
 prove: $(VENV)/.test
 	@$(BYTECODE)
 	@.ci/packages mosquitto=mosquitto
 	@.ci/postgresql
 	FORECOURT_LONG=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --timeout 900 -m "" $(PROOFS) $(ARGS)
+	FORECOURT_LONG=1 FORECOURT_MQTT=3.1.1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --timeout 900 -m "" $(OLDER) $(ARGS)
 
 drivers: $(VENV)/.test
 	@.ci/packages $(CARD_READERS)

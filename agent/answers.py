@@ -20,6 +20,7 @@ from agent.reports.fraud import SUPERVISED
 from agent.reports.questions import Reports
 from agent.settings import Settings
 from agent.store.explained import as_json as explained
+from agent.store import link_queries
 from agent.store.handheld_queries import paired
 from agent.store.member_queries import MemberQueries
 from agent.store.queries import NotFound, Queries, utc
@@ -82,6 +83,7 @@ class Answers:
             "members.of-sale": lambda a: {"member": members.member_of(str(a.get("sale", "")).upper())},
             "journal": self._journal,
             "sync": lambda _: self._sync(),
+            "sync.commands": lambda a: link_queries.commands(settings.store.path, limit=_limit(a)),
             "prices": lambda _: self._queries.prices(),
             "prices.points": lambda _: self._price_points(),
             "prices.history": lambda a: self._queries.price_history(point=_whole(a, "point"), limit=_limit(a)),
@@ -180,6 +182,9 @@ class Answers:
             "stopped": stopped,
             "fenced_since": utc(_stored(meta, "fenced_ms")),
             "streams": self._queries.streams(),
+            "credit": link.get("credit"),
+            "requests": link_queries.requests(self._settings.store.path),
+            "last_command": next(iter(link_queries.commands(self._settings.store.path, limit=1)), None),
             "dead_letters": self._queries.rejected(),
             "members": self._members(meta),
         }

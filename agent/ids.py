@@ -6,6 +6,8 @@ from typing import Protocol
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = tuple(high + low for high in _ALPHABET for low in _ALPHABET)
+_VALUES = {character: value for value, character in enumerate(_ALPHABET)}
+_LENGTH = 26
 _TIME_BITS = 48
 _RANDOM_BITS = 80
 
@@ -23,3 +25,17 @@ def ulid(wall_ms: int, random: RandomBits) -> str:
     assert 0 <= wall_ms < 1 << _TIME_BITS
     value = (wall_ms << _RANDOM_BITS) | random.getrandbits(_RANDOM_BITS)
     return "".join([_PAIRS[(value >> shift) & 1023] for shift in range(120, -1, -10)])
+
+
+def ulid_ms(text: str) -> int | None:
+    """Return the time in a ULID, Unix milliseconds; ``None`` for a text that is none."""
+    try:
+        digits = [_VALUES[character] for character in text]
+    except KeyError:
+        return None
+    if len(digits) != _LENGTH:
+        return None
+    value = 0
+    for digit in digits:
+        value = value << 5 | digit
+    return value >> _RANDOM_BITS

@@ -3,10 +3,10 @@
 HeadOfficeError
 +-- UsageError         the operator's input or configuration is wrong: exit code 2
 |   +-- DatabaseProblem  the database file is missing, newer than this software, or does not keep its promises
+|   |   +-- DatabaseAway   its server cannot be reached now: exit code 3
 |   +-- KeyProblem       a key file is missing, readable by others, or not a key
 |   +-- DocumentProblem  a rule set is not valid, or its version goes back
 |   +-- ImportProblem    a line of a member file cannot be read
-+-- DatabaseAway         the database server cannot be reached, now: exit code 3
 +-- RulesDoubtful      a rule set could be published and is questionable: exit code 1, nothing was published
 """
 
@@ -31,7 +31,7 @@ class DatabaseProblem(UsageError):
     """The database cannot be used as it is. Examples: no such file; migrated by newer software; WAL refused."""
 
 
-class DatabaseAway(HeadOfficeError):
+class DatabaseAway(DatabaseProblem):
     """The server of the database does not answer; nothing was acknowledged. Examples: it restarts; the cable is out."""
 
     exit_code = 3

@@ -12,6 +12,7 @@ from agent.failpoints import failpoint
 from headoffice.store import facts, presence, streams
 from headoffice.store.alerts import raise_own_alert
 from headoffice.store.database import Database, Transaction
+from headoffice.store.sheet import Sheet
 from headoffice.store.streams import Cursor, StreamKey
 from headoffice.store.takeover import standing
 from sync.envelope import EnvelopeError, decode_batch
@@ -73,6 +74,7 @@ def ingest(database: Database, topic: StationTopic, payload: bytes, received_ms:
         failpoint("hq.before_commit")
         return ack
 
+    database.make_room(received_ms)
     ack = database.transact(take)
     failpoint("hq.after_commit")
     return ack
@@ -80,10 +82,8 @@ def ingest(database: Database, topic: StationTopic, payload: bytes, received_ms:
 
 def note(database: Database, topic: StationTopic, alert: str, detail: str, now_ms: int) -> None:
     """Raise an alert of head office about a message that is not answered, in a transaction of its own."""
-    with database.write() as connection:
-        raise_own_alert(
-            connection, station=topic.station, alert=alert, subject=topic.name, detail=detail, now_ms=now_ms
-        )
+    about = {"station": topic.station, "alert": alert, "subject": topic.name, "detail": detail}
+    database.transact(lambda connection: raise_own_alert(connection, **about, now_ms=now_ms))
 
 
 def told(connection: Transaction, key: StreamKey, cursor: Cursor | None) -> Told:
@@ -126,19 +126,15 @@ def _take(connection: Transaction, key: StreamKey, batch: Batch, judged: Refused
         _quarantine(connection, run, forked_at)
         return _ack(connection, key, batch, cursor, fork=True)
     if cursor is None:
-        streams.make_cursor(connection, key, hash_0(*key), batch.install_id, received_ms)
-    for row in run.rows(cum + 1) if batch.last_seq > cum else ():
-        _store(connection, run, *row)
+        cursor = streams.make_cursor(connection, key, hash_0(*key), batch.install_id, received_ms)
     if batch.last_seq > cum:
+        _store_from(connection, run, cum + 1)
+        head = run.hashes[-1]
         streams.advance_cursor(
-            connection,
-            key,
-            cum=batch.last_seq,
-            head_hash=run.hashes[-1],
-            install_id=batch.install_id,
-            now_ms=received_ms,
+            connection, key, cum=batch.last_seq, head_hash=head, install_id=batch.install_id, now_ms=received_ms
         )
-    return _ack(connection, key, batch, streams.lock_cursor(connection, key))
+        cursor = Cursor(batch.last_seq, head, cursor.acked)
+    return _ack(connection, key, batch, cursor)
 
 
 def _ack(
@@ -196,50 +192,48 @@ def _quarantine(connection: Transaction, run: _Run, forked_at: int) -> None:
     )
 
 
-def _store(connection: Transaction, run: _Run, seq: int, value: bytes, raw: bytes) -> None:
-    """Give one new record its place: a fact, a second arrival or a dead letter; its hash is kept in any case."""
-    verdict = run.verdicts[seq - run.batch.first_seq]
-    if isinstance(verdict, Accepted):
-        arrival = facts.Arrival(run.key, verdict.record, raw, verdict.flags, run.received_ms)
-        kept_as, why = keep(connection, arrival)
-    else:
-        kept_as, why = streams.DEAD, verdict
-    if why is not None:
-        streams.add_dead_letter(connection, run.key, seq, raw, why=why, received_ms=run.received_ms)
-    streams.add_hash(connection, run.key, seq, value, kept_as)
+def _store_from(connection: Transaction, run: _Run, first: int) -> None:
+    """Give every record from seq ``first`` on its place: a fact, a second arrival, a dead letter. Its hash stays."""
+    rows = run.rows(first)
+    verdicts = run.verdicts[first - run.batch.first_seq :]
+    sheet = Sheet(connection, len(rows))
+    facts.expect(sheet, run.key.station, (one.record for one in verdicts if isinstance(one, Accepted)))
+    for (seq, value, raw), verdict in zip(rows, verdicts, strict=True):
+        if isinstance(verdict, Accepted):
+            kept_as, why = keep(sheet, facts.arrived(run.key, verdict, raw, run.received_ms))
+        else:
+            kept_as, why = streams.DEAD, verdict
+        if why is not None:
+            streams.add_dead_letter(sheet, run.key, seq, raw, why=why, received_ms=run.received_ms)
+        streams.add_hash(sheet, run.key, seq, value, kept_as)
+    sheet.flush()
 
 
-def keep(connection: Transaction, arrival: facts.Arrival) -> tuple[str, Rejected | None]:
+def keep(sheet: Sheet, arrival: facts.Arrival) -> tuple[str, Rejected | None]:
     """Store an understood record as a fact or as a second arrival; return how, or DEAD and why it may not stand."""
-    found = facts.examine(connection, arrival)
+    found = facts.examine(sheet, arrival)
     key, seq = arrival.key, arrival.record.seq
     if isinstance(found, Rejected):
-        _alert(connection, arrival, found.reason, f"{arrival.record.type} {arrival.record.id}", found.detail)
+        _alert(sheet, arrival, found.reason, f"{arrival.record.type} {arrival.record.id}", found.detail)
         return streams.DEAD, found
     if found is not None:
         streams.add_duplicate(
-            connection,
-            key,
-            seq,
-            arrival.raw,
-            duplicate_of=found.of,
-            same=found.same,
-            received_ms=arrival.received_ms,
+            sheet, key, seq, arrival.raw, duplicate_of=found.of, same=found.same, received_ms=arrival.received_ms
         )
         if not found.same:
             detail = f"{key.incarnation} {key.stream} {seq} differs from record number {found.of}"
-            _alert(connection, arrival, "other_content", f"{arrival.record.type} {arrival.record.id}", detail)
+            _alert(sheet, arrival, "other_content", f"{arrival.record.type} {arrival.record.id}", detail)
         return streams.DUPLICATE, None
-    facts.write(connection, arrival)
+    facts.write(sheet, arrival)
     for flag in arrival.flags:
         if flag in ("first_not_incarnation", "late_incarnation"):
-            _alert(connection, arrival, flag, key.incarnation, f"{arrival.record.type} at seq {seq}")
+            _alert(sheet, arrival, flag, key.incarnation, f"{arrival.record.type} at seq {seq}")
     return streams.FACT, None
 
 
-def _alert(connection: Transaction, arrival: facts.Arrival, alert: str, subject: str, detail: str) -> None:
+def _alert(sheet: Sheet, arrival: facts.Arrival, alert: str, subject: str, detail: str) -> None:
     raise_own_alert(
-        connection,
+        sheet.connection,
         station=arrival.key.station,
         alert=alert,
         subject=subject,

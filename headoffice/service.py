@@ -6,11 +6,12 @@ Knows topics and who answers what. Knows no broker, no thread and no clock.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+from headoffice import commands
 from headoffice.documents import HEAD_RENEW_MS, KEYS, MANIFEST, RULES, current_head
-from headoffice.hello import answer_hello, take_state
+from headoffice.hello import answer_hello, take_profile, take_state
 from headoffice.ingest import ingest, unasked
 from headoffice.keys import Keys
 from headoffice.requests import answer_request
@@ -22,9 +23,12 @@ from headoffice.store.streams import StreamKey
 from headoffice.store.takeover import recent_streams
 from sync.envelope import HEAD_OFFICE_SOURCE, EnvelopeError, decode_as, encode
 from sync.group import MembersDelta
-from sync.messages import Message, format_time
-from sync.notices import Head, HoState
+from sync.messages import Ack, Credit, Message, Welcome, format_time
+from sync.notices import Command, Head, HoState
 from sync.topics import HO_STATE, STREAM_OF_TOPIC, StationTopic, TopicError, group_topic, parse, station_topic
+
+BUSY = Credit(window=1)
+"""What stations may send while many messages wait: a broker drops what is more than it queues for one subscriber."""
 
 MAX_DELTA_OPS = 2_000
 """Changes broadcast at once; after a larger import the head tells stations to ask for pages at their own pace."""
@@ -48,13 +52,17 @@ class _Published(NamedTuple):
 
 
 class Service:
-    """Head office for one station group on one database. One thread only."""
+    """Head office for one station group on one database. One thread only.
+
+    ``is_busy``: set by the caller where more messages wait than are soon taken; stations are told to send less at once.
+    """
 
     def __init__(self, database: Database, keys: Keys, group: str) -> None:
         self._database = database
         self._keys = keys
         self._group = group
         self._sent = 0
+        self.is_busy = False
         self._head: _Published | None = None
         with database.read() as connection:
             self._delta_op = members.last_op(connection)
@@ -74,13 +82,27 @@ class Service:
         if topic.name in STREAM_OF_TOPIC:
             return self._answer(topic, "down/ack", ingest(self._database, topic, payload, now_ms), now_ms)
         if topic.name == "up/hello":
-            return self._answer(topic, "down/welcome", answer_hello(self._database, topic, payload, now_ms), now_ms)
+            return self._hello(topic, payload, now_ms)
         if topic.name == "up/req":
             res = answer_request(self._database, topic, payload, now_ms, self._keys)
             return self._answer(topic, "down/res", res, now_ms)
         if topic.name == "up/state":
             take_state(self._database, topic, payload, now_ms)
+        elif topic.name == "up/profile":
+            take_profile(self._database, topic, payload, now_ms)
+        elif topic.name == "up/result":
+            commands.take_result(self._database, topic, payload, now_ms)
         return []
+
+    def _hello(self, topic: StationTopic, payload: bytes, now_ms: int) -> list[Outgoing]:
+        """The welcome, and behind it the commands that waited for it."""
+        welcome = answer_hello(self._database, topic, payload, now_ms)
+        waiting = [] if welcome is None else commands.after_hello(self._database, topic.station, now_ms)
+        said = [self._command(topic.station, command, now_ms) for command in waiting]
+        return [*self._answer(topic, "down/welcome", welcome, now_ms), *said]
+
+    def _command(self, station: str, command: Command, now_ms: int) -> Outgoing:
+        return Outgoing(station_topic(station, "down/cmd"), self._event(command, now_ms))
 
     def take_over(self) -> list[Outgoing]:
         """Begin to speak for head office: changes that another worker did not broadcast any more are in the head."""
@@ -113,7 +135,7 @@ class Service:
         return [Outgoing(HO_STATE, self.state(True, now_ms), retain=True), *self.tick(now_ms)]
 
     def tick(self, now_ms: int) -> list[Outgoing]:
-        """Call about once a second: member changes and the head, if another process changed the database."""
+        """Call about once a second: member changes, the head and commands, if another process changed the database."""
         with self._database.read() as connection:
             member_op = members.last_op(connection)
             newest = tuple(documents.newest(connection, kind) for kind in (RULES, KEYS, MANIFEST))
@@ -124,7 +146,8 @@ class Service:
             self._head = _Published(member_op, hashes, now_ms)
             jws = current_head(self._database, self._keys, self._group, now_ms)
             out.append(Outgoing(group_topic(self._group, "head"), self._event(Head(jws), now_ms), retain=True))
-        return out
+        due = commands.by_time(self._database, now_ms)
+        return out + [self._command(station, command, now_ms) for station, command in due]
 
     def state(self, online: bool, now_ms: int) -> bytes:
         """The payload of head office's own retained state, also its last will."""
@@ -144,6 +167,8 @@ class Service:
     def _answer(self, topic: StationTopic, name: str, answer: Message | None, now_ms: int) -> list[Outgoing]:
         if answer is None:
             return []
+        if self.is_busy and isinstance(answer, Ack | Welcome):
+            answer = replace(answer, credit=BUSY)
         return [Outgoing(station_topic(topic.station, name), self._event(answer, now_ms))]
 
     def _event(self, message: Any, now_ms: int) -> bytes:

@@ -10,7 +10,7 @@ import socket
 from typing import Protocol
 
 from agent.logs import get_logger
-from headoffice.errors import DatabaseProblem
+from headoffice.errors import DatabaseAway, DatabaseProblem
 from headoffice.sharing import plan
 from headoffice.store.database import Database
 from headoffice.store.session import ShardSession
@@ -105,7 +105,7 @@ class SharedShards:
         if self._session is not None and not self._session.is_quiet():
             try:
                 self._session.view()
-            except DatabaseProblem as error:
+            except (DatabaseAway, DatabaseProblem) as error:
                 self._lost(error)
         return shard in self._held
 
@@ -113,7 +113,7 @@ class SharedShards:
         """See Shards. A session that is gone is opened anew; until then nothing is held."""
         try:
             return self._beat(now_ms, taken)
-        except DatabaseProblem as error:
+        except (DatabaseAway, DatabaseProblem) as error:
             self._lost(error)
             return ()
 
@@ -123,7 +123,7 @@ class SharedShards:
         try:
             if self._session is not None:
                 self._session.let_go(shards)
-        except DatabaseProblem as error:
+        except (DatabaseAway, DatabaseProblem) as error:
             self._lost(error)
 
     def leave(self) -> bool:
@@ -148,6 +148,6 @@ class SharedShards:
             session.tell(now_ms, taken)
         return wanted.let_go
 
-    def _lost(self, error: DatabaseProblem) -> None:
+    def _lost(self, error: Exception) -> None:
         self._log.warning("no session with the database: nothing is answered", detail=str(error))
         self.leave()

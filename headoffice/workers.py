@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from agent.clock import Clock, SystemClock
 from agent.logs import get_logger
-from headoffice.errors import DatabaseProblem
+from headoffice.errors import DatabaseAway, DatabaseProblem
 from headoffice.link import Link
 from headoffice.service import Outgoing, Service
 from headoffice.shards import Shards
@@ -39,6 +39,9 @@ UP_FILTER = "fc/v1/+/s/+/up/#"
 
 MAX_EVENTS = 512
 """Messages waiting: 32 MiB of the largest batches; a full queue slows the network loop, so the broker waits."""
+
+BUSY_EVENTS = 128
+"""So many waiting messages are no station's window any more: everybody is asked to send less at once."""
 
 TICK_MS = 1_000
 WAIT_S = 0.25
@@ -165,6 +168,7 @@ class Worker:
             self._state_heard(event)
         elif self._shards.holds(shard_in(event.topic)):
             self._taken += 1
+            self._service.is_busy = self._events.qsize() >= BUSY_EVENTS
             now_ms = self._wall.wall_ms()
             self._link.put(self._asking(lambda: self._service.take(event.topic, event.payload, now_ms)))
 
@@ -253,7 +257,7 @@ class Worker:
         """Where workers share a server, a database that does not answer ends their tenure, not the worker."""
         try:
             return question()
-        except DatabaseProblem as error:
+        except (DatabaseAway, DatabaseProblem) as error:
             if not self._shards.is_shared:
                 raise
             self._log.warning("the database does not answer", detail=str(error))

@@ -14,10 +14,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sync.commands import ANSWERS, KINDS, CommandClaims
 from sync.envelope import HEAD_OFFICE_SOURCE, MAX_BATCH_PAYLOAD_BYTES, MAX_BATCH_RECORDS, MAX_PAYLOAD_BYTES
 from sync.group import MAX_DOCUMENT_BYTES, HeadClaims, MembersAnswer, MembersDelta
 from sync.messages import MAX_RECORD_BYTES, MAX_REJECTED, REFUSED_CODES, REJECT_REASONS, Ack, Batch, Hello, Welcome
 from sync.notices import Command, Head, HoState, Req, Res, Result, State
+from sync.profile import Profile
 from sync.recordtypes import STREAMS, TYPES
 from sync.shapes import (
     BOOT,
@@ -40,7 +42,6 @@ from sync.topics import BATCH_TOPICS, HO_STATE, ROOT, SHARDS
 ASYNCAPI = "3.0.0"
 CONTRACT = "1.0.0"  # FC-SYNC/1; types carry their own major version (W-05)
 CONTENT_TYPE = "application/cloudevents+json"
-PROFILE_TYPE = "fc.profile.v1"
 STATION_SOURCE_PATTERN = "^/stations/[A-Za-z0-9_-]{1,32}$"
 POSTING_MEMBER = Text(16, 16, "[0-9a-f]{16}")
 PUT_MUST = ("indexes", "tier", "tags", "lots")  # what a member change of kind PUT may not leave out
@@ -154,9 +155,10 @@ CHANNELS: tuple[_Channel, ...] = (
         "profile",
         "up/profile",
         True,
-        PROFILE_TYPE,
-        PROFILE_TYPE,
-        "What the public may know of the station, a GeoJSON Feature. Reserved: only GeoJSON's own members are fixed.",
+        Profile.TYPE,
+        Profile.TYPE,
+        "What the public may know of the station, a GeoJSON Feature: after every connect and change, at most once a "
+        "minute. Unit prices in 1/1000 per litre.",
         retain=True,
     ),
     _Channel(
@@ -183,9 +185,10 @@ CHANNELS: tuple[_Channel, ...] = (
         False,
         Command.TYPE,
         Command.TYPE,
-        f"A signed command for one station: JWS compact, {ALGORITHM}. From a closed list, idempotent by cmd_id.",
+        f"A signed command for one station: JWS compact, {ALGORITHM}, over claims.command. From a closed list, done "
+        "once for each cmd_id; said again until a result has come.",
     ),
-    _Channel("result", "up/result", True, Result.TYPE, Result.TYPE, "What came of a command."),
+    _Channel("result", "up/result", True, Result.TYPE, Result.TYPE, "What came of a command; a repeat gets the first."),
     _Channel(
         "membersDelta",
         "members/delta",
@@ -307,9 +310,8 @@ def _message(channel: _Channel) -> dict[str, Any]:
 
 def _schemas() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "event", _event()
-    for kind in (Hello, Welcome, Ack, State, Req, Res, Command, Result, Head, HoState):
+    for kind in (Hello, Welcome, Ack, State, Profile, Req, Res, Command, Result, Head, HoState):
         yield f"data.{kind.TYPE}", kind.SHAPE.schema()
-    yield f"data.{PROFILE_TYPE}", _profile()
     yield f"data.{MembersDelta.TYPE}", _with_ops(MembersDelta.SHAPE)
     for stream in STREAMS:
         yield f"data.{Batch.TYPE}.{stream}", _batch_data(stream)
@@ -320,6 +322,10 @@ def _schemas() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "body.document.request", Members({"hash": HASH_HEX}, {"kind": Text(1, 128)}).schema()
     yield "body.document.answer", hash_and_body.schema()
     yield "claims.head", HeadClaims.SHAPE.schema()
+    yield "claims.command", _command_claims()
+    for name, args in KINDS.items():
+        yield f"command.{name}.args", args.schema()
+        yield f"command.{name}.result", ANSWERS[name].schema()
     yield "memberChange", _member_change()
     for stream in STREAMS:
         names = [name for name, row in TYPES.items() if row.stream == stream]
@@ -402,6 +408,13 @@ def _with_ops(shape: Shape) -> dict[str, Any]:
     return found
 
 
+def _command_claims() -> dict[str, Any]:
+    found = CommandClaims.SHAPE.schema()
+    found["description"] = "What a command's JWS is signed over; args and result by kind: command.{kind}.args, .result."
+    found["properties"]["kind"] = {"enum": list(KINDS)}
+    return found
+
+
 def _member_change() -> dict[str, Any]:
     found: dict[str, Any] = MembersDelta.SHAPE.schema()["properties"]["ops"]["items"]
     found["allOf"] = [
@@ -412,18 +425,6 @@ def _member_change() -> dict[str, Any]:
         },
     ]
     return found
-
-
-def _profile() -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": {
-            "type": {"const": "Feature"},
-            "geometry": {"anyOf": [{"type": "null"}, {"type": "object"}]},
-            "properties": {"anyOf": [{"type": "null"}, {"type": "object"}]},
-        },
-        "required": ["type", "geometry", "properties"],
-    }
 
 
 # --- YAML, just enough of it: block mappings and sequences, JSON scalars, folded texts -------------------------------

@@ -1,4 +1,4 @@
-"""The only file that imports paho: one MQTT connection at a time, rebuilt from scratch whenever it is in doubt.
+"""A station's and a worker's connection by paho: one at a time, rebuilt from scratch whenever it is in doubt.
 
 Callbacks only enqueue. Knows protocols, TLS and back-off; does not know a single message of the contract.
 """
@@ -10,7 +10,7 @@ import queue
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -18,8 +18,41 @@ from typing import Any
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
+from sync import tls
 from sync.backoff import connect_delay_s
+from sync.connection import (
+    Arrived,
+    ClientEvent,
+    ClientOptions,
+    Kick,
+    LinkChange,
+    LinkDown,
+    LinkUp,
+    PublishSettled,
+    Subscribed,
+    Unsubscribed,
+    Will,
+    no_will,
+)
+
+__all__ = [
+    "Arrived",
+    "ClientEvent",
+    "ClientOptions",
+    "Kick",
+    "LinkChange",
+    "LinkDown",
+    "LinkUp",
+    "MqttClient",
+    "PublishSettled",
+    "Subscribed",
+    "Unsubscribed",
+    "Will",
+    "no_will",
+]
 
 QOS = 1
 MAX_MQTT_IN_FLIGHT = 20  # messages handed to the broker at once; far above three streams of four batches
@@ -31,118 +64,12 @@ MAX_TAKEOVERS = 2  # W-33: so many takeovers ...
 TAKEOVER_WITHIN_S = 60.0  # ... within this time ...
 TAKEOVER_PAUSE_S = 60.0  # ... are answered by staying away this long
 LOOP_STOP_WAIT_S = 1.0  # the loop ends as soon as its socket is gone; a hung one is a daemon thread and left behind
+MESSAGE_EXPIRY_S = 300  # everything of the contract is said again by then; retained messages never expire
+MAX_MQTT_PACKET = 1_200_000  # a whole document of 512 KiB in an answer, with room; more is not sent to us
 _SESSION_TAKEN_OVER = 142
 _REFUSED_FROM = 128
-
-
-@dataclass(frozen=True, slots=True)
-class TlsOptions:
-    """Files of a TLS connection; ``cert`` and ``key`` for a client certificate. TLS 1.2 at least, host name checked."""
-
-    ca: Path
-    cert: Path | None = None
-    key: Path | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Will:
-    """What the broker publishes, retained, when this connection dies without a word."""
-
-    topic: str
-    payload: bytes
-
-
-def no_will() -> Will | None:
-    """For a client that leaves nothing behind."""
-    return None
-
-
-@dataclass(frozen=True, slots=True)
-class ClientOptions:
-    """One end of a connection. ``will`` is asked before every attempt; ``subscriptions`` are topic filters, QoS 1.
-
-    ``password_file``: read at every attempt, trailing white space removed. Times in seconds.
-    """
-
-    client_id: str
-    host: str
-    port: int
-    subscriptions: tuple[str, ...] = ()
-    will: Callable[[], Will | None] = no_will
-    username: str | None = None
-    password_file: Path | None = None
-    tls: TlsOptions | None = None
-    keepalive_s: int = 30
-    connect_timeout_s: float = 10.0
-    backoff_low_s: float = 1.0
-    backoff_cap_s: float = 300.0
-
-
-@dataclass(frozen=True, slots=True)
-class LinkUp:
-    """Connected and every subscription granted. ``protocol`` is ``MQTT 5`` or ``MQTT 3.1.1``."""
-
-    generation: int
-    protocol: str
-
-
-@dataclass(frozen=True, slots=True)
-class LinkDown:
-    """Not connected any more, or an attempt failed. Stable words: ``refused``, ``closed``, ``timeout``, ``network``,
-    ``host_unknown``, ``not_authorised``, ``subscribe_refused``, ``session_taken_over``, ``loop_died``, ``credentials``,
-    ``tls_expired``, ``tls_not_yet_valid``, ``tls_wrong_host``, ``tls_unknown_ca``, ``tls``.
-    """
-
-    generation: int
-    reason: str
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Arrived:
-    """A message came in."""
-
-    generation: int
-    topic: str
-    payload: bytes
-    retain: bool
-
-
-@dataclass(frozen=True, slots=True)
-class PublishSettled:
-    """The broker answered a publish; ``refused`` names the MQTT 5 reason. Proves nothing about head office."""
-
-    generation: int
-    mid: int
-    refused: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Kick:
-    """Nothing but a reason to call ``poll``."""
-
-    generation: int
-
-
-@dataclass(frozen=True, slots=True)
-class Subscribed:
-    """The broker answered a ``subscribe`` of its owner; messages follow if it was not ``refused``."""
-
-    generation: int
-    mid: int
-    refused: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Unsubscribed:
-    """Nothing comes any more for an ``unsubscribe``: what came before it was told before it."""
-
-    generation: int
-    mid: int
-
-
-ClientEvent = Arrived | PublishSettled | Subscribed | Unsubscribed | Kick
-LinkChange = LinkUp | LinkDown
+_BROKER_WORDS = {135: "not_authorised", 149: "packet_too_large", 151: "quota_exceeded"}
+"""What MQTT 5 brokers say when they end a connection and a person can do something about it."""
 
 
 @dataclass(slots=True)
@@ -153,6 +80,8 @@ class _Answers:
     connack_unsupported: bool = False
     suback_refused: bool | None = None
     down: str | None = None
+    detail: str = ""
+    receive_maximum: int = MAX_MQTT_IN_FLIGHT
 
 
 class MqttClient:
@@ -178,10 +107,13 @@ class MqttClient:
         self._next_attempt: float | None = None
         self._up_since: float | None = None
         self._takeovers: list[float] = []
+        self._in_flight = MAX_MQTT_IN_FLIGHT
         self._changes: list[LinkChange] = []
         self._filters = list(options.subscriptions)
         self.generation = 0
         self.dropped = 0
+        self.broker_ends_ms: int | None = None
+        """When the certificate of the broker ends, as it was last seen; UTC, ms."""
 
     @property
     def connected(self) -> bool:
@@ -214,7 +146,7 @@ class MqttClient:
         """
         if self._stage != "up" or self._paho is None:
             return None
-        info = self._paho.publish(topic, payload, qos=QOS, retain=retain)
+        info = self._paho.publish(topic, payload, qos=QOS, retain=retain, properties=self._expiry(retain))
         return info.mid if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS else None
 
     def subscribe(self, filters: Sequence[str]) -> int | None:
@@ -260,10 +192,11 @@ class MqttClient:
                 self._options.port,
                 keepalive=self._options.keepalive_s,
                 clean_start=paho.MQTT_CLEAN_START_FIRST_ONLY,
+                properties=self._limits(),
             )
         except OSError as error:
             self._takeovers.clear()
-            self._fail(now, *_reason_of(error))
+            self._fail(now, *_reason_of(error, over_tls=self._options.tls is not None))
             return
         self._paho = client
         client.loop_start()
@@ -284,12 +217,12 @@ class MqttClient:
             reconnect_on_failure=False,
         )
         client.connect_timeout = options.connect_timeout_s
-        client.max_inflight_messages = MAX_MQTT_IN_FLIGHT
+        client.max_inflight_messages = self._in_flight
         client.max_queued_messages = MAX_MQTT_QUEUED
         if options.username is not None:
             client.username_pw_set(options.username, _password(options.password_file))
         if options.tls is not None:
-            client.tls_set_context(_tls_context(options.tls))
+            client.tls_set_context(tls.context(options.tls))
         will = options.will()
         if will is not None:
             client.will_set(will.topic, will.payload, qos=QOS, retain=True)
@@ -299,8 +232,10 @@ class MqttClient:
     def _wire(self, client: paho.Client, answers: _Answers, generation: int) -> None:
         def on_socket_open(_client: paho.Client, _data: Any, sock: Any) -> None:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._handshaken(sock)
 
-        def on_connect(_client: paho.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        def on_connect(_client: paho.Client, _data: Any, _flags: Any, reason: Any, properties: Any) -> None:
+            answers.receive_maximum = getattr(properties, "ReceiveMaximum", MAX_MQTT_IN_FLIGHT)
             answers.connack = "" if not reason.is_failure else str(reason)
             answers.connack_unsupported = reason.is_failure and str(reason) == "Unsupported protocol version"
             self._offer(Kick(generation))
@@ -316,9 +251,11 @@ class MqttClient:
         def on_unsubscribe(_client: paho.Client, _data: Any, mid: int, _reasons: Any, _properties: Any) -> None:
             self._put(Unsubscribed(generation, mid))
 
-        def on_disconnect(_client: paho.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        def on_disconnect(_client: paho.Client, _data: Any, flags: Any, reason: Any, _properties: Any) -> None:
             if answers.down is None:  # the broker's own word comes first, the closed socket after it
-                answers.down = "session_taken_over" if reason.value == _SESSION_TAKEN_OVER else "closed"
+                taken = reason.value == _SESSION_TAKEN_OVER
+                answers.detail = str(reason) if flags.is_disconnect_packet_from_server else ""
+                answers.down = "session_taken_over" if taken else _BROKER_WORDS.get(reason.value, "closed")
             self._offer(Kick(generation))
 
         def on_publish(_client: paho.Client, _data: Any, mid: int, reason: Any, _properties: Any) -> None:
@@ -335,6 +272,33 @@ class MqttClient:
         client.on_disconnect = on_disconnect
         client.on_publish = on_publish
         client.on_message = on_message
+
+    def _handshaken(self, sock: Any) -> None:
+        """Before a byte of MQTT leaves. Raises ssl.SSLCertVerificationError."""
+        if self._options.tls is None:
+            return
+        try:
+            tls.judge_dates(self._options.tls, sock)
+        except OSError:
+            sock.close()
+            raise
+        self.broker_ends_ms = tls.peer_ends_ms(sock)
+
+    def _limits(self) -> Properties | None:
+        """What MQTT 5 lets us say of ourselves: so much at once, and nothing larger."""
+        if self._protocol != MQTTProtocolVersion.MQTTv5:
+            return None
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties.ReceiveMaximum = MAX_MQTT_IN_FLIGHT
+        properties.MaximumPacketSize = MAX_MQTT_PACKET
+        return properties
+
+    def _expiry(self, retain: bool) -> Properties | None:
+        if retain or self._protocol != MQTTProtocolVersion.MQTTv5:
+            return None
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        properties.MessageExpiryInterval = MESSAGE_EXPIRY_S
+        return properties
 
     def _offer(self, event: ClientEvent) -> None:
         """Without waiting: some callbacks hold a lock that ``publish`` needs. A lost one costs a poll interval."""
@@ -361,11 +325,11 @@ class MqttClient:
         if answers.connack:
             self._refused(now, answers)
         elif answers.down is not None:
-            self._closed(now, answers.down)
+            self._closed(now, answers.down, answers.detail)
         elif self._thread is None or not self._thread.is_alive():
             self._closed(now, "loop_died")
         elif self._stage == "connecting" and answers.connack == "":
-            self._subscribe(now)
+            self._accepted(now, answers.receive_maximum)
         elif self._stage == "subscribing" and answers.suback_refused is not None:
             self._subscribed(now, answers.suback_refused)
         elif self._stage_deadline is not None and now >= self._stage_deadline:
@@ -377,10 +341,14 @@ class MqttClient:
         word = "not_authorised" if "uthor" in str(answers.connack) or "password" in str(answers.connack) else "refused"
         self._fail(now, word, str(answers.connack))
 
-    def _closed(self, now: float, reason: str) -> None:
-        if self._stage == "connecting" and self._answers.connack is None and self._older(now):
-            return
-        self._fail(now, reason, at_least_s=self._gives_way_s(now, reason))
+    def _closed(self, now: float, reason: str, detail: str = "") -> None:
+        if self._stage == "connecting" and self._answers.connack is None:
+            if self._older(now):
+                return
+            options = self._options
+            why = tls.why_refused(options.host, options.port, options.tls, options.connect_timeout_s)
+            reason, detail = why or (reason, detail)
+        self._fail(now, reason, detail, at_least_s=self._gives_way_s(now, reason))
 
     def _gives_way_s(self, now: float, reason: str) -> float:
         """How long to stay away for another client of our name, who must have its turn as well.
@@ -405,6 +373,15 @@ class MqttClient:
         self._protocol = MQTTProtocolVersion.MQTTv311
         self._attempt(now)
         return True
+
+    def _accepted(self, now: float, receive_maximum: int) -> None:
+        """Go on, or connect once more with a smaller window: a broker ends a connection that hands it too much."""
+        if receive_maximum >= self._in_flight:
+            self._subscribe(now)
+            return
+        self._in_flight = receive_maximum
+        self._tear_down(politely=True)
+        self._attempt(now)
 
     def _subscribe(self, now: float) -> None:
         assert self._paho is not None, "connected without a client"
@@ -478,23 +455,14 @@ def _password(file: Path | None) -> str | None:
     return None if file is None else file.read_text(encoding="utf-8").rstrip()
 
 
-def _tls_context(options: TlsOptions) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=str(options.ca))
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if options.cert is not None:
-        context.load_cert_chain(str(options.cert), None if options.key is None else str(options.key))
-    return context
-
-
-_CERTIFICATE_WORDS = {9: "tls_not_yet_valid", 10: "tls_expired", 62: "tls_wrong_host", 64: "tls_wrong_host"}
-
-
-def _reason_of(error: OSError) -> tuple[str, str]:
-    """(stable word, text for a person) of a failed attempt; OpenSSL's X509_V_ERR numbers tell certificates apart."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return _CERTIFICATE_WORDS.get(error.verify_code, "tls_unknown_ca"), error.verify_message
+def _reason_of(error: OSError, *, over_tls: bool) -> tuple[str, str]:
+    """(stable word, text for a person) of a failed attempt."""
+    if isinstance(error, tls.FilesUnusable):
+        return "credentials", str(error)
     if isinstance(error, ssl.SSLError):
-        return "tls", str(error)
+        return tls.word_of(error)
+    if over_tls and isinstance(error, ConnectionResetError | BrokenPipeError):
+        return tls.PLAIN_PORT, "the other side hung up on the handshake: no TLS at this port?"
     if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
         return "credentials", f"{error.filename}: {error.strerror}"
     if isinstance(error, socket.gaierror):

@@ -1,4 +1,4 @@
-"""Commands of head office to one station: the claims that are signed, the closed list of kinds, what each answers (W-45).
+"""Commands of head office to one station: the signed claims, the closed list of kinds, what each answers (W-45).
 
 Pure. Knows shapes and validity times; does not know what a command does at a station, topics or a database.
 """
@@ -17,6 +17,7 @@ from sync.shapes import (
     COUNT,
     HASH_HEX,
     INCARNATION,
+    INSTALL_ID,
     NAME,
     SHORT,
     STATION,
@@ -58,6 +59,7 @@ KINDS: Mapping[str, Shape] = {
     "clear_dead_letters": Exactly({"stream": STREAM, "seqs": Items(Int(1), MAX_LISTED)}),
     "set_price": Exactly({"grade": Text(1, 32), "unit_price_milli": Int(1, 999_999), "effective_at": TIME}),
     "close_out_leases": Exactly({"which": Word((ALL, ONE, OF_MEMBER, OF_CAMPAIGN)), "name": OrNull(NAME)}),
+    "lift_fence": Exactly({"install_id": INSTALL_ID}),
     "correct_link": Exactly({"sale": ULID, "member": OrNull(SURROGATE), "reason": Text(1, 200)}),
 }
 """Every command there is, and its args: no shell line, no path, no expression. ``member`` null: the sale has none.
@@ -112,6 +114,7 @@ ANSWERS: Mapping[str, Shape] = {
         {"grade": NAME, "unit_price_milli": Int(1), "effective_at": TIME, "in_force_milli": OrNull(Int(1))}
     ),
     "close_out_leases": Members({"closed": _LEASES, "waiting": _LEASES, "closed_more": COUNT, "waiting_more": COUNT}),
+    "lift_fence": Members({"install_id": INSTALL_ID, "changed": Truth()}),
     "correct_link": Members({"sale": ULID, "outcome": NAME}),
 }
 """What a result's data holds where the status is ``done``."""
@@ -121,7 +124,7 @@ ANSWERS: Mapping[str, Shape] = {
 class CommandClaims:
     """What head office signs. ``by``: who there wants it; ``digest``: tells other content under the same ``cmd_id``.
 
-    A kind or args that this software does not know are read all the same: they are refused by name, not left unanswered.
+    A kind or args that this software does not know are read all the same: refused by name, not left unanswered.
     """
 
     station: str
@@ -181,7 +184,7 @@ class CommandClaims:
 
 
 def open_command(jws: str, pinned: PinnedKeys) -> CommandClaims:
-    """The claims of a command that a pinned key has signed, whatever the time is. Raises SignatureRefused, MessageError."""
+    """The claims of a command that a pinned key has signed, at any time. Raises SignatureRefused, MessageError."""
     return CommandClaims.from_claims(open_signed(jws, pinned, None))
 
 

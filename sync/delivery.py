@@ -47,7 +47,7 @@ class ApplyAck:
 
 @dataclass(frozen=True, slots=True)
 class RaiseSyncAlert:
-    """A person should know: ``refused``, ``pruned`` or ``hash_missing``, with texts and numbers as evidence."""
+    """A person should know: ``refused`` or ``hash_missing``, with texts and numbers as evidence."""
 
     kind: str
     evidence: Mapping[str, str | int]
@@ -55,9 +55,10 @@ class RaiseSyncAlert:
 
 @dataclass(frozen=True, slots=True)
 class StopIncarnation:
-    """Our incarnation must not send any more: ``fork``, ``reincarnate`` or ``behind_mark`` (W-25, W-32)."""
+    """Our incarnation must not send any more: ``fork``, ``reincarnate``, ``behind_mark`` or ``pruned``."""
 
     reason: str
+    told: Mapping[str, int] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +186,11 @@ class Delivery:
         """Batches sent and not yet acknowledged."""
         return len(self._lanes[stream].in_flight)
 
+    @property
+    def credit(self) -> Credit:
+        """How fast head office lets this station send, as it said last."""
+        return self._credit
+
     def next_deadline(self) -> float | None:
         """When ``tick`` has something to do, on the clock of ``now``; None if nothing is running."""
         if self._stopped is not None or self._connect_n is None:
@@ -263,7 +269,10 @@ class Delivery:
         if verdict == "reincarnate":
             return self._asked_to_reincarnate(now)
         if verdict is not None:
-            return self._stop(verdict)
+            known = {
+                name: at.cum for name, at in welcome.streams.items() if self._hash_at(name, at.cum) == at.head_hash
+            }
+            return self._stop(verdict, known)
         self._reincarnations = 0
         self._greet_at = None
         self._welcomed = True
@@ -362,12 +371,12 @@ class Delivery:
             lane.deadline = self._later(now, lane.timeout_s)
 
     def missing(self, stream: str, first_seq: int) -> list[Output]:
-        """The outbox no longer has ``first_seq`` though head office wants it: hold it until a welcome (W-34)."""
-        lane = self._lanes[stream]
-        if lane.held:
-            return []
-        lane.held = True
-        return [RaiseSyncAlert("pruned", {"stream": stream, "first_seq": first_seq, "last_seq": lane.last_seq})]
+        """The outbox no longer has ``first_seq``, which head office wants: it was restored from an old backup (W-34).
+
+        A chain cannot leap: this incarnation ends, the next one names what is lost and sends what is kept.
+        """
+        assert first_seq <= self._lanes[stream].last_seq, "nobody asks for what was never written"
+        return self._stop("pruned", {name: lane.known for name, lane in self._lanes.items()})
 
     # --- inside -------------------------------------------------------------------------------------------------
 
@@ -403,10 +412,10 @@ class Delivery:
             return self._stop("reincarnate")
         return self._say_hello_again(now)
 
-    def _stop(self, reason: str) -> list[Output]:
+    def _stop(self, reason: str, told: Mapping[str, int] | None = None) -> list[Output]:
         self._stopped = reason
         self._welcomed = False
-        return [StopIncarnation(reason)]
+        return [StopIncarnation(reason, told or {})]
 
     def _bad_ack(self, now: float, kind: str, ack: Ack) -> list[Output]:
         self.counters.bad_acks += 1

@@ -6,11 +6,11 @@ Only Protocols and frozen events; no behaviour. Implemented by the agent's store
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from sync.group import HeadClaims
-from sync.messages import DeadLetter, RulesRef, StreamPosition, Welcome
+from sync.messages import Credit, DeadLetter, RulesRef, StreamPosition, Welcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +77,10 @@ class Connected:
 
 @dataclass(frozen=True, slots=True)
 class Disconnected:
-    """MQTT is down or could not be reached; ``reason`` is a stable word of ``sync.client``."""
+    """MQTT is down or could not be reached; ``reason`` is a stable word of ``sync.client``, ``detail`` for people."""
 
     reason: str
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +95,14 @@ class AckAccepted:
     """Persist: ``stream`` is delivered up to ``cum``. May repeat or be lower than persisted; take the maximum.
 
     ``rejected``: every dead letter since the told ``acked``; store each seq once, in the same transaction, and raise
-    ``fc.sync.alert.v1`` for the new ones.
+    ``fc.sync.alert.v1`` for the new ones. ``credit``: how fast this station may send now, for people.
     """
 
     stream: str
     cum: int
     head_hash: bytes
     rejected: tuple[DeadLetter, ...]
+    credit: Credit | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,9 +187,13 @@ class SyncTrouble:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """Our incarnation may not send any more: ``fork``, ``reincarnate`` or ``behind_mark``."""
+    """Our incarnation may not send any more: ``fork``, ``reincarnate``, ``behind_mark`` or ``pruned``.
+
+    ``told``: by stream, up to where head office has it, where it shares our hash there; the others are left out.
+    """
 
     reason: str
+    told: Mapping[str, int] = field(default_factory=dict, compare=False)
 
 
 LinkEvent = (

@@ -9,10 +9,10 @@ from __future__ import annotations
 import contextlib
 import queue
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sync import topics
 from sync.asking import Asking
@@ -51,6 +51,7 @@ from sync.ports import (
     Vitals,
     WelcomeSeen,
 )
+from sync.profile import Profile, ProfileTurn
 from sync.subscriber import FeedOutput, GroupFeed
 
 M = TypeVar("M", bound=Message)
@@ -61,6 +62,10 @@ MAX_BATCHES_PER_STEP = 12  # three streams of four batches
 MAX_WAITING = 64  # messages of the pipeline that wait for a connection; the oldest goes first, its asker asks again
 TROUBLE_EVERY_S = 3_600.0
 LONGEST_WAIT_S = 1.0  # the heads of the outbox are looked at this often even if nobody wakes us
+
+
+def no_profile() -> None:
+    """A station that is not on the map."""
 
 
 def no_failpoint(name: str) -> None:
@@ -99,9 +104,11 @@ class StationLink:
         feed: GroupFeed | None = None,
         group: str | None = None,
         requests: Callable[[], Sequence[Req]] = tuple,
+        profile: Callable[[], Mapping[str, Any] | None] = no_profile,
         failpoint: Callable[[str], None] = no_failpoint,
     ) -> None:
-        """``clock``: monotonic seconds; ``requests``: what the station asks and nobody has answered yet.
+        """``clock``: monotonic seconds; ``requests``: what the station asks and nobody has answered yet;
+        ``profile``: what the public may know of it now, ``None`` for nothing.
 
         Nothing is opened until the first step.
         """
@@ -115,6 +122,8 @@ class StationLink:
         self._feed = feed
         self._group = group
         self._asking = Asking(requests, rng)
+        self._profile = profile
+        self._profile_turn = ProfileTurn()
         self._failpoint = failpoint
         self._connect_n = 0
         self._event_n = 0
@@ -140,6 +149,11 @@ class StationLink:
     def connected(self) -> bool:
         """Whether MQTT is up."""
         return self._client.connected
+
+    @property
+    def broker_ends_ms(self) -> int | None:
+        """When the broker's certificate ends, as it was last seen; UTC, ms."""
+        return self._client.broker_ends_ms
 
     def wake(self) -> None:
         """The journal grew or the pipeline persisted something. May be called from any thread; never blocks."""
@@ -185,6 +199,7 @@ class StationLink:
         while self._client.connected and self._waiting:
             self._publish(now, *self._waiting.popleft())
         self._send(now)
+        self._tell_profile(now)
 
     def close(self) -> None:
         """Leave politely: the retained state says ``stopped``, the will stays with the broker unused."""
@@ -205,6 +220,7 @@ class StationLink:
             self._inbox.deliver(Connected(self._connect_n, change.protocol))
             state = self._state(online=True, reason="connected")
             self._client.publish(state.topic, state.payload, retain=True)
+            self._profile_turn.connected()
             self._act(now, self._delivery.connected(now, self._connect_n))
             if self._feed is not None:
                 self._feed_act(now, self._feed.connected(now))
@@ -215,7 +231,7 @@ class StationLink:
         self._asking.disconnected()
         if self._feed is not None:
             self._feed.disconnected()
-        self._inbox.deliver(Disconnected(change.reason))
+        self._inbox.deliver(Disconnected(change.reason, change.detail))
 
     def _take(self, now: float, event: ClientEvent) -> None:
         if isinstance(event, Kick) and self._feed is not None:
@@ -280,13 +296,14 @@ class StationLink:
                 self._publish(now, "up/hello", self._hello(output.connect_n))
             elif isinstance(output, ApplyAck):
                 self._failpoint("sync.before_ack_applied")
-                self._inbox.deliver(AckAccepted(output.stream, output.cum, output.head_hash, output.rejected))
+                credit = self._delivery.credit
+                self._inbox.deliver(AckAccepted(output.stream, output.cum, output.head_hash, output.rejected, credit))
             elif isinstance(output, RaiseSyncAlert):
                 self._inbox.deliver(SyncTrouble(output.kind, output.evidence))
             elif isinstance(output, AuditBadAck):
                 self._inbox.deliver(SyncTrouble(f"bad_ack_{output.kind}", {"stream": output.stream, "cum": output.cum}))
             elif isinstance(output, StopIncarnation):
-                self._inbox.deliver(Stopped(output.reason))
+                self._inbox.deliver(Stopped(output.reason, output.told))
                 self.close()
 
     def _feed_act(self, now: float, outputs: Iterable[FeedOutput]) -> None:
@@ -362,6 +379,14 @@ class StationLink:
             rules=facts.rules,
             member_op=facts.member_op,
         )
+
+    def _tell_profile(self, now: float) -> None:
+        feature = self._profile()
+        if feature is None or not self._client.connected or not self._profile_turn.is_due(now, feature):
+            return
+        topic = topics.station_topic(self._identity.station, "up/profile")
+        if self._client.publish(topic, self._encode(Profile(feature)), retain=True) is not None:
+            self._profile_turn.published(now, feature)
 
     def _lost_will(self) -> Will:
         self._connect_n = self._vitals.next_connect_n()

@@ -89,6 +89,28 @@ class Int:
         return {"type": "integer", "minimum": self.low, "maximum": self.high}
 
 
+MAX_LONGITUDE, MAX_LATITUDE = 180, 90
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place on earth as GeoJSON has it: [longitude, latitude] in degrees of WGS 84. The only floats of the wire."""
+
+    def defect(self, value: object) -> str | None:
+        """See Shape."""
+        if not isinstance(value, list) or len(value) != len((MAX_LONGITUDE, MAX_LATITUDE)):
+            return "is not [longitude, latitude]"
+        for degrees, limit in zip(value, (MAX_LONGITUDE, MAX_LATITUDE), strict=True):
+            if isinstance(degrees, bool) or not isinstance(degrees, int | float) or not -limit <= degrees <= limit:
+                return f"has a coordinate that is not from -{limit} to {limit}"
+        return None
+
+    def schema(self) -> dict[str, Any]:
+        """See Shape."""
+        degrees = {"type": "number", "minimum": -MAX_LONGITUDE, "maximum": MAX_LONGITUDE}
+        return {"type": "array", "items": degrees, "minItems": 2, "maxItems": 2}
+
+
 @dataclass(frozen=True, slots=True)
 class Truth:
     """``true`` or ``false``."""

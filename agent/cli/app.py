@@ -165,9 +165,18 @@ def journal(
 
 
 @app.command()
-def sync(as_json: JsonOption = False, config: ConfigOption = None, socket: SocketOption = None) -> None:
-    """Show how far head office has what this station wrote."""
-    _print(question(config, socket, "sync"), as_json, show.sync)
+def sync(
+    commands: Annotated[bool, typer.Option("--commands", help="What head office ordered here, newest first.")] = False,
+    limit: LimitOption = 20,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    socket: SocketOption = None,
+) -> None:
+    """Show how far head office has what this station wrote, or what it ordered here."""
+    if commands:
+        _print(question(config, socket, "sync.commands", limit=limit), as_json, show.commands)
+    else:
+        _print(question(config, socket, "sync"), as_json, show.sync)
 
 
 @prices.callback()

@@ -314,9 +314,35 @@ def sync(value: dict[str, Any]) -> None:
     print(members_line(value["members"]))
     rows = [[name, s["last_seq"], s["acked"], s["waiting"]] for name, s in value["streams"].items()]
     print_table("Streams", ["stream", "written", "acknowledged", "waiting"], rows)
+    credit = value["credit"]
+    if credit is not None and (credit["pause_ms"] or credit["records_per_s"]):
+        speed = f"at most {credit['records_per_s']} records a second" if credit["records_per_s"] else "a pause"
+        print(f"head office asks for less: {speed}; nothing is lost, it goes out later")
+    if value["requests"]:
+        asked = [[r["kind"], r["about"], r["asked"]] for r in value["requests"]]
+        print_table("Asked and not answered yet", ["what", "about", "since"], asked)
     letters = [[d["stream"], d["seq"], d["reason"]] for d in value["dead_letters"]]
     if letters:
         print_table("Dead letters", ["stream", "seq", "reason"], letters)
+    last = value["last_command"]
+    if last is not None:
+        print(f"last command of head office: {last['kind']} {last['status'] or 'begun'}, {last['received']}")
+
+
+def commands(value: list[dict[str, Any]]) -> None:
+    """Print what head office ordered here, and what came of it."""
+    rows = [
+        [
+            c["received"],
+            c["kind"],
+            " ".join(f"{k}={v}" for k, v in c["args"].items()),
+            c["by"],
+            c["status"],
+            c["reason"],
+        ]
+        for c in value
+    ]
+    print_table("Commands of head office", ["received", "command", "args", "by", "result", "reason"], rows)
 
 
 def prices(value: list[dict[str, Any]]) -> None:

@@ -51,16 +51,17 @@ def _drop(db: sqlite3.Connection, sale: str) -> None:
 def _double(db: sqlite3.Connection, record: int) -> None:
     """Write the sale a second time under a new id, behind the end of its stream."""
     first = dict(db.execute("SELECT * FROM record WHERE number = ?", (record,)).fetchone())
+    told = db.execute("SELECT raw FROM record_bytes WHERE number = ?", (record,)).fetchone()["raw"]
     sale = dict(db.execute("SELECT * FROM sale WHERE record = ?", (record,)).fetchone())
     number = 1 + int(db.execute("SELECT max(number) FROM record").fetchone()[0])
     of_stream = "SELECT max(seq) FROM record WHERE station = ? AND stream = ?"
     seq = 1 + int(db.execute(of_stream, (first["station"], first["stream"])).fetchone()[0])
     again = sale["sale"][:-1] + ("0" if sale["sale"][-1] != "0" else "1")
-    body = json.loads(first["raw"])
+    body = json.loads(told)
     body["data"]["sale"] = again
     raw = json.dumps(body, separators=(",", ":")).encode()
-    changes = {"number": number, "seq": seq, "id": first["id"] + "-2", "raw": raw}
-    _insert(db, "record", {**first, **changes})
+    _insert(db, "record", {**first, "number": number, "seq": seq, "id": first["id"] + "-2"})
+    _insert(db, "record_bytes", {"number": number, "received_ms": first["received_ms"], "raw": raw})
     _insert(db, "sale", {**sale, "record": number, "sale": again})
 
 

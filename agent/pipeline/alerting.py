@@ -46,6 +46,9 @@ SEVERITIES = {
     "RECORDS_LOST": "critical",
     "BOARD_DOWN": "alarm",
     "BOARD_CERTIFICATE_ENDS": "warning",
+    "CERTIFICATE_ENDS_3D": "alarm",
+    "CERTIFICATE_ENDED": "critical",
+    "CERTIFICATE_FILES": "alarm",
 }
 
 
@@ -246,6 +249,8 @@ def storage(step: Step, told: FromStorage) -> None:
     """Raise or clear what a watcher of the disk or the database found, and keep its facts."""
     if told.alert == "DISK_FULL":
         step.memory.disk_is_full = told.standing
+    if told.alert == "DISK_LOW":
+        step.memory.disk_is_low = told.standing
     for key, value in told.facts.items():
         step.tx.memory.set_meta(key, value)
     device(step, STORAGE_SUBJECT, told.alert, standing=told.standing, detail=told.detail)
@@ -267,7 +272,7 @@ def _keep_device(step: Step, after: machine.DeviceAlerts, events: tuple[DeviceAl
         )
         known = after.standing.get((event.subject, event.alert))
         state = "NORMAL" if known is None else known.state.value
-        severity = SEVERITIES.get(event.alert, "warning")
+        severity = "alarm" if event.alert.startswith("LINK_") else SEVERITIES.get(event.alert, "warning")
         detail = event.evidence or ""
         shown = _Shown(event.subject, event.alert, event.state, state, severity, (None, None, ""), detail)
         _row(step, shown, person=event.person)

@@ -1,4 +1,4 @@
-"""Commands of head office in the pipeline: who has signed, is it for us, in time and new; then done once, and answered (W-45).
+"""Commands of head office in the pipeline: signed, for us, in time and new; then done once, and answered (W-45).
 
 Knows the order of the judgements and the first results. What a command does is ``ordered``.
 """

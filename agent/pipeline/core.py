@@ -55,8 +55,10 @@ from agent.pipeline import (
     points,
     posting,
     pricing,
+    profiling,
     quoting,
     receiving,
+    resending,
     retention,
     reviewing,
     rollback,
@@ -65,6 +67,7 @@ from agent.pipeline import (
     settling,
     shifts,
     sources,
+    telemetry,
     watching,
 )
 from agent.pipeline.memory import Memory
@@ -163,6 +166,7 @@ class Pipeline:
             keys=codes.load_active(tx, testing=station.mode == "training"),
             index_version=index_version(self._index_key),
             fenced_ms=fencing.at_start(tx),
+            thinning=telemetry.at_start(tx),
         )
         for sale, until_ms in tx.quotes.until():
             memory.locks[sale] = (now.mono_ms + self._settings.sales.holds_ms(until_ms, now.wall_ms), until_ms)
@@ -339,10 +343,12 @@ class Pipeline:
             self._watch_clock(step, now)
             pricing.refresh(step)
             retention.slice_due(step)
+            resending.slice_due(step)
             self._scrub(step)
         else:
             receiving.settle(step)
-            pricing.telemetry(step)
+            telemetry.tell(step)
+            profiling.refresh(step)
             retention.look(step)
         self._finish(step)
 

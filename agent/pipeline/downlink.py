@@ -6,15 +6,28 @@ import json
 from typing import Any
 
 from agent.logs import get_logger
-from agent.pipeline import alerting, caching, card_keys, codes, enrolling, fencing, rebirth, rulebook
+from agent.pipeline import (
+    alerting,
+    caching,
+    card_keys,
+    codes,
+    enrolling,
+    fencing,
+    link_alerts,
+    rebirth,
+    resending,
+    rulebook,
+)
 from agent.pipeline.step import Step
 from agent.store.members import Put
 from sync import ports
+from sync.messages import Credit
 
 _log = get_logger("sync")
 
 SYNC = alerting.SYNC_SUBJECT
 SENDING_STOPPED = "SENDING_STOPPED"
+RECORDS_LOST = "RECORDS_LOST"
 INDEX_KEY_OLD = "INDEX_KEY_OLD"
 
 
@@ -48,13 +61,20 @@ def handle(step: Step, event: ports.LinkEvent) -> None:
         case ports.SyncTrouble(kind, evidence):
             detail = ", ".join(f"{key}={value}" for key, value in evidence.items())
             alerting.device(step, SYNC, kind.upper(), standing=True, detail=detail)
-        case ports.Stopped(reason):
+        case ports.Stopped(reason, told):
+            rebirth.note_told(step, told)
             stop(step, reason)
         case ports.WelcomeSeen(welcome):
             rebirth.welcomed(step, welcome)
             fencing.welcomed(step, welcome)
+            resending.welcomed(step, welcome)
+            step.memory.told = {name: at.cum for name, at in welcome.streams.items()}
             _shown(step, event)
-        case ports.Connected() | ports.Disconnected():
+        case ports.Connected():
+            link_alerts.up(step)
+            _shown(step, event)
+        case ports.Disconnected(reason, detail):
+            link_alerts.down(step, reason, detail)
             _shown(step, event)
 
 
@@ -71,6 +91,10 @@ def go_on(step: Step) -> None:
     """At the start: where a new incarnation has begun the old stop is over."""
     if step.tx.memory.meta(rebirth.STOPPED) is None:
         alerting.device(step, SYNC, SENDING_STOPPED, standing=False)
+    resending.at_start(step)
+    lost = rebirth.lost(step)
+    if lost:
+        alerting.device(step, SYNC, RECORDS_LOST, standing=True, detail=lost)
 
 
 def _shown(step: Step, event: ports.Connected | ports.Disconnected | ports.WelcomeSeen) -> None:
@@ -86,16 +110,26 @@ def _shown(step: Step, event: ports.Connected | ports.Disconnected | ports.Welco
             step.after.append(lambda: _log.info("head office answers"))
             wall_ms = step.stamp.wall_ms
             step.after.append(lambda: live.set_link(welcomed_ms=wall_ms))
+            _credit(step, event.welcome.credit)
+
+
+def _credit(step: Step, credit: Credit | None) -> None:
+    """Show how fast this station may send."""
+    told = None if credit is None else credit.to_data()
+    if told is not None and step.live.link.get("credit") != told:
+        step.after.append(lambda: step.live.set_link(credit=told))
 
 
 def _acknowledged(step: Step, ack: ports.AckAccepted) -> None:
     step.tx.delivery.acknowledge(ack.stream, ack.cum, ack.head_hash)
+    step.memory.told[ack.stream] = max(ack.cum, step.memory.told.get(ack.stream, 0))
     for letter in ack.rejected:
         if step.tx.delivery.reject(ack.stream, letter.seq, letter.reason, step.stamp.wall_ms):
-            told = rebirth.overlapped(step, letter.seq) if (ack.stream, letter.reason) == ("L", "overlap") else ""
+            told = rebirth.overlapped(step, letter) if (ack.stream, letter.reason) == ("L", "overlap") else ""
             detail = f"stream {ack.stream} seq {letter.seq}: {letter.reason}" + (f"; {told}" if told else "")
             alerting.device(step, SYNC, f"DEAD_LETTER_{ack.stream}_{letter.seq}", standing=True, detail=detail)
     step.passed.append("ack")
+    _credit(step, ack.credit)
 
 
 def _index_key(step: Step, versions: tuple[str, ...]) -> None:

@@ -1,6 +1,6 @@
-"""The fence: head office takes this PC for a copy of another one that runs, so it redeems nothing until a person says so.
+"""The fence: head office takes this PC for a copy of another one, so it redeems nothing until a person says so (W-33).
 
-Knows the welcome and what is stored of it. Selling, earning and delivering go on; what asks first is in the other rooms.
+Knows the welcome and what is stored of it. Selling, earning and delivering go on; who redeems asks here first.
 """
 
 from __future__ import annotations

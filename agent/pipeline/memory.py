@@ -18,6 +18,7 @@ from agent.domain.link_records import LinkDesk
 from agent.domain.point_state import Point
 from agent.domain.retention import Nights
 from agent.domain.rules.model import RuleSet
+from agent.domain.thinning import Thinning
 from agent.domain.wetstock.alerts import TankAlerts
 from agent.domain.wetstock.console_time import ConsoleClock
 from drivers.readings import FuellingPointReading, GaugeAlarms, TankReading
@@ -105,7 +106,7 @@ class Memory:
     ``index_version``: what the key is called that members are recognised with.
     ``locked``: until when wrong PINs lock a person out, monotonic. ``refused_ms``: when a kind of bad order was last
     put on record, monotonic. ``shift_since_ms``: when the open shift was opened. ``fenced_ms``: since when nothing may
-    be redeemed here.
+    be redeemed here. ``told``: by stream, how far head office has this incarnation; empty before its first welcome.
     """
 
     desk: LinkDesk
@@ -125,6 +126,9 @@ class Memory:
     keys: KeySet = EMPTY_KEYS
     look_at_ms: int = 0
     telemetry_at_ms: int = 0
+    points_told_at_ms: int = 0
+    thinning: Thinning = field(default_factory=Thinning)
+    disk_is_low: bool = False
     disk_is_full: bool = False
     console_clocks: dict[str, ConsoleClock] = field(default_factory=dict)
     gauge_lost_ms: dict[str, int] = field(default_factory=dict)
@@ -140,6 +144,8 @@ class Memory:
     pairing: Pairing | None = None
     shift_since_ms: int | None = None
     fenced_ms: int | None = None
+    told: dict[str, int] = field(default_factory=dict)
+    resends: bool = False
 
     def draft(self) -> Memory:
         """Return a copy whose dictionaries may be changed."""
@@ -162,5 +168,6 @@ class Memory:
             backfills=dict(self.backfills),
             offered=dict(self.offered),
             locked=dict(self.locked),
+            told=dict(self.told),
             refused_ms=dict(self.refused_ms),
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from agent.pipeline import alerting, leasing, pricing, relinking, rulebook, snapshots
+from agent.pipeline import alerting, fencing, leasing, pricing, rebirth, relinking, rulebook, snapshots
 from agent.pipeline.step import RequestRefused, Step
 from agent.store.sales import Row
 from agent.store.spending import BUDGET, POINTS
@@ -97,6 +97,14 @@ def _now_named(step: Step, member: str) -> str:
     return member if row is None else str(row["id"])
 
 
+def _lift_fence(step: Step, claims: CommandClaims, who: str) -> dict[str, Any]:
+    install = claims.args["install_id"]
+    if step.tx.memory.meta(rebirth.INSTALL) != install:
+        raise RequestRefused("this is another PC", hint="forecourt-hq stations names the one that is fenced")
+    changed = fencing.lift(step, who, f"command {claims.cmd_id}")
+    return {"install_id": install, "changed": changed}
+
+
 def _correct_link(step: Step, claims: CommandClaims, _who: str) -> dict[str, Any]:
     args = claims.args
     told = relinking.by_head_office(step, args["sale"], args["member"], args["reason"])
@@ -119,5 +127,6 @@ EFFECTS: dict[str, Effect] = {
     "clear_dead_letters": _clear_dead_letters,
     "set_price": _set_price,
     "close_out_leases": _close_out_leases,
+    "lift_fence": _lift_fence,
     "correct_link": _correct_link,
 }

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from agent.domain import point_events as events
-from agent.domain.booking import AMOUNT_ESTIMATED, COVERS_SEVERAL
+from agent.domain.booking import AMOUNT_ESTIMATED, COVERS_SEVERAL, Meter
 from agent.domain.point_rebirth import REINCARNATED, reborn
 from agent.domain.point_state import durable
 from agent.domain.sale import Sale, SaleKind, Totalizer
@@ -28,7 +28,8 @@ from agent.store.journal import Stamp
 from agent.store.rebirth import Heads, parent_of
 from agent.store.sales import sale_of
 from agent.store.store import Store, Tx
-from sync.messages import Welcome
+from sync.messages import DeadLetter, Welcome
+from sync.records import hash_0
 from sync.recordtypes import INCARNATION_TYPE, TYPES
 
 _log = get_logger("rebirth")
@@ -36,11 +37,17 @@ _log = get_logger("rebirth")
 STOPPED = "stopped"
 INSTALL = "install_id"
 ENDS = "head_office_ends"
-"""Facts about the database: why it may not send, the hardware it ran on last, what head office told at the rebirth."""
+TOLD = "head_office_has"
+LOST = "records_lost"
+"""Facts about the database: why it may not send, the hardware it ran on last, what head office told at the rebirth; how
+far it had each stream when sending stopped, and which records nobody has any more."""
 
 HOUR_MS = 3_600_000
 MAX_PER_HOUR = 5
 """New incarnations in one hour; past that something is wrong that another one does not mend: sending stays stopped."""
+
+Span = tuple[Totalizer, Totalizer]
+"""From one count of a meter to another."""
 
 SENT_AGAIN = ("L", "A")
 """Facts and alerts are never dropped; telemetry is thinned to one record that says how much (W-01)."""
@@ -124,21 +131,36 @@ def _reincarnate(tx: Tx, store: Store, settings: Settings, how: _Rebirth) -> Non
         _first_record(tx, how.reason, how.mark.incarnation, streams)
     else:
         heads = {name: (seq, digest.hex()) for name, (seq, digest) in store.heads().items()}
-        acked = tx.incarnations.acked()
+        acked = _head_office_has(tx)
         incarnation = f"{how.random.getrandbits(128):032x}"
         generation = tx.incarnations.end(incarnation, how.reason, now_ms, how.install)
         tx.journal.generation = generation + 1
         failpoint("rebirth.ended")
         tx.journal.heads = tx.incarnations.restart_chains(store.station, incarnation)
         _first_record(tx, how.reason, store.incarnation, heads)
-        told = _send_again(tx, generation, acked)
+        told = _send_again(tx, _Ended(store.incarnation, generation, heads, acked))
     _end_leases(tx)
     _doubt_meters(tx, settings)
     tx.memory.forget_meta(STOPPED)
+    tx.memory.forget_meta(TOLD)
     tx.memory.forget_meta(ENDS)
     tx.memory.set_meta(AWAIT_ENDS, "1")
     tx.memory.set_meta(INSTALL, how.install)
     _audit(tx, "reincarnated", "database", f"{how.reason}{told}")
+
+
+def _head_office_has(tx: Tx) -> dict[str, tuple[int, bytes]]:
+    """Seq and hash up to where head office has each stream: as acknowledged, or less where it was restored (W-34)."""
+    has = tx.incarnations.acked()
+    for stream, seq in json.loads(tx.memory.meta(TOLD) or "{}").items():
+        digest = tx.delivery.hash_at(stream, seq) if seq else hash_0(*_chain(tx), stream)
+        if seq < has[stream][0] and digest is not None:
+            has[stream] = (seq, digest)
+    return has
+
+
+def _chain(tx: Tx) -> tuple[str, str]:
+    return tx.memory.meta("station") or "", tx.memory.meta("incarnation") or ""
 
 
 def _first_record(tx: Tx, reason: str, incarnation: str, streams: Heads) -> None:
@@ -150,8 +172,20 @@ def _first_record(tx: Tx, reason: str, incarnation: str, streams: Heads) -> None
     tx.journal.append(INCARNATION_TYPE, data)
 
 
-def _send_again(tx: Tx, generation: int, acked: Mapping[str, tuple[int, bytes]]) -> str:
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """The incarnation before: its name and number, where it ended, and up to where head office has it."""
+
+    incarnation: str
+    generation: int
+    heads: Heads
+    has: Mapping[str, tuple[int, bytes]]
+
+
+def _send_again(tx: Tx, ended: _Ended) -> str:
     """Journal again what head office may lack: same id, time and data, a new seq. Returns what was done, for people."""
+    generation, acked = ended.generation, ended.has
+    lost = _tell_lost(tx, ended)
     again, damaged = 0, []
     for stream in SENT_AGAIN:
         for old in tx.incarnations.not_acknowledged(generation, stream, acked[stream]):
@@ -169,7 +203,24 @@ def _send_again(tx: Tx, generation: int, acked: Mapping[str, tuple[int, bytes]])
     for place in damaged:
         _audit(tx, "record_damaged", place, "bytes and hash of the ended incarnation disagree; not sent again")
     left = 0 if thinned is None else thinned["count"]
-    return f": {again} records sent again, {left} readings thinned, {len(damaged)} damaged"
+    return f": {again} records sent again, {left} readings thinned, {len(damaged)} damaged{lost}"
+
+
+def _tell_lost(tx: Tx, ended: _Ended) -> str:
+    """Name the records that head office lacks and that are not kept here any more: a gap nobody can fill (W-34)."""
+    told = []
+    for stream, (has, _) in ended.has.items():
+        kept = tx.incarnations.first_kept(ended.generation, stream, has)
+        last = ended.heads[stream][0] if kept is None else kept - 1
+        if last > has:
+            gap = {"incarnation": ended.incarnation, "stream": stream, "from": has + 1, "to": last, "reason": "pruned"}
+            tx.journal.append("fc.gap.v1", gap)
+            told.append(f"stream {stream} from {has + 1} to {last}")
+    if not told:
+        return ""
+    text = f"{', '.join(told)} of {ended.incarnation}: head office has them no more, and they are kept here no more"
+    tx.memory.set_meta(LOST, text)
+    return f"; lost: {text}"
 
 
 def _end_leases(tx: Tx) -> None:
@@ -192,6 +243,20 @@ def _doubt_meters(tx: Tx, settings: Settings) -> None:
 def _audit(tx: Tx, action: str, subject: str, reason: str) -> None:
     who = {"who": "agent", "role": "agent", "action": action, "object": subject, "reason": reason, "result": "done"}
     tx.journal.append("fc.audit.v1", who)
+
+
+def note_told(step: Step, told: Mapping[str, int]) -> None:
+    """Sending stops: keep how far head office has each stream, so that the next incarnation sends what it lacks."""
+    if told:
+        step.tx.memory.set_meta(TOLD, json.dumps(dict(told), sort_keys=True))
+
+
+def lost(step: Step) -> str:
+    """Return once what the last rebirth found lost, for an alert; empty where nothing was."""
+    text = step.tx.memory.meta(LOST)
+    if text is not None:
+        step.tx.memory.forget_meta(LOST)
+    return text or ""
 
 
 # --- what head office says ------------------------------------------------------------------------------------------
@@ -218,30 +283,52 @@ def welcomed(step: Step, welcome: Welcome) -> None:
     failpoint("rebirth.ends_noted")
 
 
-def overlapped(step: Step, seq: int) -> str:
+def overlapped(step: Step, letter: DeadLetter) -> str:
     """Head office put a sale aside because it has litres of it under other sales: book what it does not have.
 
-    This happens to sales that an old copy of the database booked before anybody could tell it that it was old.
+    This happens to sales that a copy of the database booked before anybody could tell it that it was one.
     Returns what was done for the alert, empty where the overlap has another cause.
     """
-    sale = _sale_at(step, seq)
-    if sale is None or sale.totalizer_start is None or sale.totalizer_end is None:
+    sale = _sale_at(step, letter.seq)
+    if sale is None or step.tx.sales.is_superseded(sale.id):
         return ""
-    ends: dict[str, str] = json.loads(step.tx.memory.meta(ENDS) or "{}")
-    text = ends.get(f"{sale.fuelling_point}:{sale.nozzle}")
-    if text is None or Totalizer.parse(text) <= sale.totalizer_start:
-        return ""
-    rest = _rest(step, sale, Totalizer.parse(text))
+    known = tuple((Totalizer.parse(start), Totalizer.parse(end)) for start, end in letter.known) or _told_end(
+        step, sale
+    )
     meter = step.memory.points[sale.fuelling_point].durable.meter(sale.nozzle)
-    at = sale.totalizer_end if rest is None or rest.totalizer_start is None else rest.totalizer_start
-    unit_ml = 0 if meter is None else meter.unit_ml
-    points.write_baseline(step, sale.fuelling_point, events.Baseline(sale.nozzle, at, unit_ml, REINCARNATED))
-    if rest is not None:
-        points.write_sale(step, rest, 1)
-    step.tx.sales.supersede(sale.id, None if rest is None else rest.id, step.stamp.wall_ms)
-    told = "known at head office" if rest is None else f"known at head office up to {text}, the rest is sale {rest.id}"
+    if meter is None or not known or sale.totalizer_start is None or sale.totalizer_end is None:
+        return ""
+    rests = [_rest(step, sale, meter, piece) for piece in _not_known(sale.totalizer_start, sale.totalizer_end, known)]
+    if any(not 0 < rest.volume_ml <= sale.volume_ml for rest in rests):
+        return ""
+    for at in (*(rest.totalizer_start for rest in rests), sale.totalizer_end):
+        assert at is not None
+        points.write_baseline(step, sale.fuelling_point, events.Baseline(sale.nozzle, at, meter.unit_ml, REINCARNATED))
+    for rest in rests:
+        points.write_sale(step, rest, len(rests))
+    step.tx.sales.supersede(sale.id, rests[-1].id if rests else None, step.stamp.wall_ms)
+    told = "known at head office" + ("" if not rests else f", the rest is sale {', '.join(rest.id for rest in rests)}")
     step.audit("agent", "agent", "sale_superseded", sale.id, reason=told)
     return told
+
+
+def _told_end(step: Step, sale: Sale) -> tuple[Span, ...]:
+    """What the first welcome of this incarnation said, where an ack does not say which litres are known."""
+    ends: dict[str, str] = json.loads(step.tx.memory.meta(ENDS) or "{}")
+    text = ends.get(f"{sale.fuelling_point}:{sale.nozzle}")
+    if text is None or sale.totalizer_start is None or Totalizer.parse(text) <= sale.totalizer_start:
+        return ()
+    return ((sale.totalizer_start, Totalizer.parse(text)),)
+
+
+def _not_known(start: Totalizer, end: Totalizer, known: tuple[Span, ...]) -> list[Span]:
+    """Return the pieces of ``start`` to ``end`` that lie outside what is known, in order of the meter."""
+    pieces = []
+    for first, last in sorted(known):
+        if first > start:
+            pieces.append((start, min(first, end)))
+        start = max(start, last)
+    return [*pieces, (start, end)] if start < end else pieces
 
 
 def _sale_at(step: Step, seq: int) -> Sale | None:
@@ -253,22 +340,18 @@ def _sale_at(step: Step, seq: int) -> Sale | None:
     return None if row is None else sale_of(row)
 
 
-def _rest(step: Step, sale: Sale, known: Totalizer) -> Sale | None:
-    """The part of a sale behind what head office knows, as a recovered sale of its own; ``None`` where it knows all."""
-    meter = step.memory.points[sale.fuelling_point].durable.meter(sale.nozzle)
-    assert sale.totalizer_end is not None
-    if meter is None or known >= sale.totalizer_end:
-        return None
-    volume_ml = (sale.totalizer_end.raw - known.raw) % meter.modulus * meter.unit_ml
-    if not 0 < volume_ml <= sale.volume_ml:
-        return None
+def _rest(step: Step, sale: Sale, meter: Meter, piece: Span) -> Sale:
+    """A piece of a sale that head office does not have, as a recovered sale of its own."""
+    start, end = piece
+    volume_ml = (end.raw - start.raw) % meter.modulus * meter.unit_ml
     return replace(
         sale,
         id=step.new_id(),
         kind=SaleKind.RECOVERED,
         volume_ml=volume_ml,
         amount_minor=amount_of(volume_ml, sale.unit_price_milli, sale.exponent),
-        totalizer_start=known,
+        totalizer_start=start,
+        totalizer_end=end,
         lifted_ms=None,
         attendant=None,
         flags=tuple(sorted({AMOUNT_ESTIMATED, COVERS_SEVERAL, REINCARNATED})),

@@ -14,8 +14,9 @@ from typing import Any
 from agent.domain import retention as nights
 from agent.pipeline.memory import Privacy
 from agent.pipeline.step import Step
-from agent.settings.privacy import PrivacySettings
+from agent.settings import Settings
 from agent.store import handhelds
+from agent.store.pruning import PruningTable
 from agent.store.pseudonyms import PseudonymTable
 from agent.store.queries import utc
 from agent.store.retention import COUNTED, RetentionTable
@@ -44,18 +45,22 @@ class Kept:
     """
 
     name: str
-    keep_ms: Callable[[PrivacySettings], int]
+    keep_ms: Callable[[Settings], int]
     due: Count
     drop: Drop
     weight: int = 1
 
     def before_ms(self, step: Step) -> int:
         """Return the instant before which rows of this kind are due."""
-        return step.stamp.wall_ms - self.keep_ms(step.settings.privacy)
+        return step.stamp.wall_ms - self.keep_ms(step.settings)
 
 
 def _table(step: Step) -> RetentionTable:
     return RetentionTable(step.tx.connection)
+
+
+def _pruning(step: Step) -> PruningTable:
+    return PruningTable(step.tx.connection, step.memory.told)
 
 
 def months_ms(count: int) -> int:
@@ -80,52 +85,58 @@ def _part(step: Step, before_ms: int, at_most: int) -> int:
 KEPT: tuple[Kept, ...] = (
     Kept(
         "scan_events",
-        lambda privacy: privacy.scan_events,
+        lambda settings: settings.privacy.scan_events,
         lambda step, before: _table(step).due_scans(before),
         lambda step, before, n: _table(step).drop_scans(before, n),
     ),
     Kept(
         "spent_codes",
-        lambda privacy: privacy.spent_codes,
+        lambda settings: settings.privacy.spent_codes,
         lambda step, before: _table(step).due_codes(before),
         lambda step, before, n: _table(step).drop_codes(before, n),
     ),
     Kept(
         "look_ups",
-        lambda privacy: privacy.scan_events,
+        lambda settings: settings.privacy.scan_events,
         lambda step, before: step.tx.enrolments.due_lookups(before),
         lambda step, before, n: step.tx.enrolments.drop_lookups(before, n),
     ),
     Kept(
         "card_counters",
-        lambda privacy: privacy.card_counters,
+        lambda settings: settings.privacy.card_counters,
         lambda step, before: step.tx.cards.due(before),
         lambda step, before, n: step.tx.cards.drop(before, n),
     ),
     Kept(
         "handheld_answers",
-        lambda _privacy: handhelds.KEPT_MS,
+        lambda _settings: handhelds.KEPT_MS,
         lambda step, before: step.tx.handhelds.due(before),
         lambda step, before, n: step.tx.handhelds.drop(before, n),
     ),
     Kept(
         "enrolments",
-        lambda privacy: privacy.enrolments,
+        lambda settings: settings.privacy.enrolments,
         lambda step, before: _table(step).due_enrolments(before),
         lambda step, before, n: _table(step).blank_enrolments(before, n),
     ),
     Kept(
         "fraud_alerts",
-        lambda privacy: months_ms(privacy.fraud_months),
+        lambda settings: months_ms(settings.privacy.fraud_months),
         lambda step, before: step.tx.fraud.due(before),
         lambda step, before, n: step.tx.fraud.drop(before, n),
     ),
     Kept(
         "sales",
-        lambda privacy: months_ms(privacy.sales_months),
+        lambda settings: months_ms(settings.privacy.sales_months),
         lambda step, before: PseudonymTable(step.tx.connection).due(before),
         _part,
         weight=SALE_WEIGHT,
+    ),
+    Kept(
+        "delivered_records",
+        lambda settings: settings.store.keep_delivered,
+        lambda step, before: _pruning(step).due(before),
+        lambda step, before, n: _pruning(step).drop(before, n),
     ),
 )
 """Every kind of data with a term, in the order in which it is looked through."""
@@ -174,7 +185,7 @@ def status(step: Step) -> dict[str, Any]:
         kinds.append(
             {
                 "name": kept.name,
-                "keep_s": kept.keep_ms(step.settings.privacy) // 1000,
+                "keep_s": kept.keep_ms(step.settings) // 1000,
                 "due": due,
                 "due_is_more": due >= COUNTED,
                 "last_at": None if run is None else utc(run["finished_ms"]),
@@ -216,6 +227,7 @@ def _begin(step: Step, known: Privacy, *, asked: bool) -> None:
         known = replace(known, nights=seen, looked=tonight)
     if not problem:
         PseudonymTable(step.tx.connection).note_delivered(step.stamp.wall_ms)
+        _pruning(step).note(step.stamp.wall_ms)
         runs = _table(step).runs()
         left = [kept.name for kept in KEPT if asked or kept.name not in runs or runs[kept.name]["night"] != tonight]
         known = replace(known, tonight=tonight, left=tuple(left), swept=None if left else tonight)

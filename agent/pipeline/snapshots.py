@@ -1,4 +1,4 @@
-"""What the station tells of itself when head office asks: how it stands, and for a diagnosis what is not as it should be.
+"""What the station tells of itself when head office asks: how it stands, and for a diagnosis what is not well.
 
 Bounded lists, no paths, no numbers of people, nothing of a customer. Reads what is committed and what is live.
 """

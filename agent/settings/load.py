@@ -28,6 +28,7 @@ _SINGLE: dict[str, type[Section]] = {
     "board": model.BoardSettings,
     "stock": model.StockSettings,
     "privacy": PrivacySettings,
+    "profile": model.ProfileSettings,
     "fraud": fraud.FraudSettings,
     "shift": model.ShiftSettings,
 }

@@ -67,12 +67,19 @@ class StationSettings(Section):
         return zoneinfo.ZoneInfo(self.timezone)
 
 
+class ProfileSettings(Section):
+    """[profile]: what the public is told beside [station]. ``opening_hours``: as OpenStreetMap writes them."""
+
+    address: Annotated[str, Field(max_length=255)] = ""
+    opening_hours: Annotated[str, Field(max_length=255)] = ""
+
+
 class StoreSettings(Section):
     """[store]"""
 
     path: Path = Field(default=Path("/var/lib/forecourt/station.db"), strict=False)
     mark: Path = Field(default=Path("/var/lib/forecourt-mark/mark.json"), strict=False)
-    keep_delivered: Annotated[DurationMs, Field(ge=86_400_000)] = 35 * 86_400_000
+    keep_delivered: Annotated[DurationMs, Field(ge=35 * 86_400_000)] = 35 * 86_400_000
     reserve: SizeBytes = 64 * 1024 * 1024
     verify_at: MinutesOfDay = 210
 
@@ -292,6 +299,9 @@ class HeadOfficeSettings(Section):
     card_keys_file: Path | None = Field(default=None, strict=False)
     reconnect_max: Annotated[DurationMs, Field(ge=1_000)] = 300_000
     telemetry_every: Annotated[DurationMs, Field(ge=1_000)] = 300_000
+    points_every: Annotated[DurationMs, Field(ge=1_000)] = 900_000
+    telemetry_backlog: Annotated[int, Field(ge=100, le=10_000_000)] = 5_000
+    telemetry_keep: Annotated[int, Field(ge=2, le=1_000)] = 12
 
 
 class CardLayout(Section):
@@ -384,6 +394,7 @@ class Settings(Section):
     """The whole file; ``tables``: the strapping tables that it names, by tank, read when it is."""
 
     station: StationSettings
+    profile: ProfileSettings = ProfileSettings()
     store: StoreSettings = StoreSettings()
     line: tuple[LineSettings, ...] = ()
     fuelling_point: tuple[PointSettings, ...] = ()

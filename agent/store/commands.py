@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from agent.store.command_tables import COMMAND
 
@@ -20,9 +20,10 @@ class CommandTable:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def one(self, cmd_id: str) -> RowMapping | None:
+    def one(self, cmd_id: str) -> dict[str, Any] | None:
         """Return a command that came before."""
-        return self._connection.execute(select(COMMAND).where(COMMAND.c.cmd_id == cmd_id)).mappings().first()
+        row = self._connection.execute(select(COMMAND).where(COMMAND.c.cmd_id == cmd_id)).mappings().first()
+        return None if row is None else dict(row)
 
     def add(self, values: Mapping[str, Any], args: Mapping[str, Any]) -> None:
         """Keep a command that came for the first time; those that ended long ago are forgotten."""

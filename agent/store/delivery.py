@@ -7,12 +7,12 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from sqlalchemy import ColumnElement, Connection, bindparam, select, update
+from sqlalchemy import ColumnElement, Connection, Table, bindparam, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from agent.store.prepared import Prepared, raw
 from agent.store.rebirth import running_generation
-from agent.store.tables import JOURNAL, REJECTED, STREAM_HEAD
+from agent.store.tables import JOURNAL, JOURNAL_HASH, REJECTED, STREAM_HEAD
 from sync.messages import StreamPosition
 from sync.notices import Req
 from sync.ports import OutboxRow
@@ -63,13 +63,14 @@ class DeliveryTable:
         _SET_ACKED.run(self._raw, {**reached, "reached_hash": head_hash})
 
     def hash_at(self, stream: str, seq: int) -> bytes | None:
-        """Return the hash of one record, ``None`` where it is not in the journal."""
-        found = self._connection.execute(select(JOURNAL.c.hash).where(_at(stream, seq))).scalar()
+        """Return the hash of one record, deleted ones included; ``None`` where there never was one."""
+        kept, pruned = (select(table.c.hash).where(_at(table, stream, seq)) for table in (JOURNAL, JOURNAL_HASH))
+        found = self._connection.execute(kept.union_all(pruned)).scalar()
         return None if found is None else bytes(found)
 
     def body(self, stream: str, seq: int) -> bytes | None:
         """Return the bytes of one record."""
-        found = self._connection.execute(select(JOURNAL.c.body).where(_at(stream, seq))).scalar()
+        found = self._connection.execute(select(JOURNAL.c.body).where(_at(JOURNAL, stream, seq))).scalar()
         return None if found is None else bytes(found)
 
     def reject(self, stream: str, seq: int, reason: str, wall_ms: int) -> bool:
@@ -78,10 +79,10 @@ class DeliveryTable:
         return self._connection.execute(statement.on_conflict_do_nothing()).rowcount == 1
 
 
-def _at(stream: str, seq: int) -> ColumnElement[bool]:
+def _at(table: Table, stream: str, seq: int) -> ColumnElement[bool]:
     """The place of one record of the incarnation that runs."""
-    is_running = JOURNAL.c.generation == running_generation()
-    return is_running & (JOURNAL.c.stream == stream) & (JOURNAL.c.seq == seq)
+    is_running = table.c.generation == running_generation()
+    return is_running & (table.c.stream == stream) & (table.c.seq == seq)
 
 
 class JournalOutbox:
@@ -128,7 +129,8 @@ class JournalOutbox:
         """Return the hash of a seq (hash_0 for 0), ``None`` where it is not known here."""
         if seq == 0:
             return self._starts[stream]
-        with closing(self._connection.execute(_HASH_AT, (self._generation, stream, seq))) as rows:
+        place = (self._generation, stream, seq)
+        with closing(self._connection.execute(_HASH_AT, (*place, *place))) as rows:
             row = rows.fetchone()
         return None if row is None else bytes(row[0])
 
@@ -171,7 +173,10 @@ _MISSING_BUCKETS = "SELECT bucket FROM member_bucket WHERE need IS NOT NULL ORDE
 _REQUESTS = "SELECT id, kind, body FROM request ORDER BY asked_ms, id"
 _GENERATION = "SELECT generation FROM incarnation WHERE incarnation = ?"
 _READ = "SELECT seq, body, hash FROM journal WHERE generation = ? AND stream = ? AND seq >= ? ORDER BY seq LIMIT ?"
-_HASH_AT = "SELECT hash FROM journal WHERE generation = ? AND stream = ? AND seq = ?"
+_HASH_AT = """
+SELECT hash FROM journal WHERE generation = ? AND stream = ? AND seq = ?
+UNION ALL SELECT hash FROM journal_hash WHERE generation = ? AND stream = ? AND seq = ?
+"""
 _ACTIVE_RULES = """
 SELECT version, hash FROM document WHERE kind = 'rules' AND activated_ms IS NOT NULL ORDER BY version DESC LIMIT 1
 """

@@ -198,6 +198,11 @@ class SaleTable:
         """Note that head office knew the litres of a sale, all but those of the sale ``rest``."""
         self._connection.execute(insert(SUPERSEDED), {"sale": sale, "rest": rest, "made_ms": wall_ms})
 
+    def is_superseded(self, sale: str) -> bool:
+        """Return whether head office's other sales already stand for this one."""
+        statement = select(SUPERSEDED.c.sale).where(SUPERSEDED.c.sale == sale)
+        return self._connection.execute(statement).first() is not None
+
     def ids_like(self, prefix: str) -> list[str]:
         """Return up to three sale ids that start with ``prefix`` (people type the first characters)."""
         first = prefix.upper()  # ids are digits and capitals: all that begin so lie between here and "first~"

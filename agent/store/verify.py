@@ -18,6 +18,7 @@ from typing import Any
 from agent.store import verify_loyalty as loyalty
 from agent.store import verify_members as enrolled
 from agent.store import verify_shifts as shifts
+from agent.store.pruned import Pruned
 from agent.store.pseudonyms import CARRIED
 from sync.records import hash_0, hash_next
 
@@ -162,12 +163,24 @@ def _chains(db: sqlite3.Connection) -> Iterator[Finding]:
         )
         for stream, head in heads.items():
             name = f"journal {stream}" if ended is None else f"journal {row['generation']} {stream}"
-            start = hash_0(station, row["incarnation"], stream)
-            yield from _chain(db.execute(_CHAIN, (row["generation"], stream)), name, start, head)
+            place = (row["generation"], stream)
+            anchor = (0, hash_0(station, row["incarnation"], stream))
+            last, count = db.execute(
+                "SELECT max(seq), count(*) FROM journal_hash WHERE generation = ? AND stream = ?", place
+            ).fetchone()
+            if last is not None:
+                anchor = (last, bytes(db.execute(f"{_HASH} AND seq = ?", (*place, last)).fetchone()["hash"]))
+                if count != last:
+                    yield Finding(name, f"{last} records were delivered and deleted, {count} of their hashes are here")
+            yield from _chain(db.execute(_CHAIN, place), name, anchor, head)
 
 
-def _chain(rows: sqlite3.Cursor, name: str, start: bytes, head: tuple[int, bytes]) -> Iterator[Finding]:
-    digest, expected = start, 1
+_HASH = "SELECT CAST(hash AS BLOB) AS hash FROM journal_hash WHERE generation = ? AND stream = ?"
+
+
+def _chain(rows: sqlite3.Cursor, name: str, anchor: tuple[int, bytes], head: tuple[int, bytes]) -> Iterator[Finding]:
+    """``anchor``: seq and hash of the newest deleted record, or of the beginning."""
+    expected, digest = anchor[0] + 1, anchor[1]
     for row in rows:
         if row["seq"] != expected:
             yield Finding(name, f"seq {expected} is missing")
@@ -231,8 +244,10 @@ def _sales_against_journal(db: sqlite3.Connection) -> Iterator[Finding]:
             wrong.append("totalizer_end")
         if wrong:
             yield Finding(f"sale {data['sale']}", f"differs from its record in {', '.join(wrong)}")
+    pruned = Pruned(db)
     for sale in rows:
-        yield Finding(f"sale {sale}", "is in no journal record")
+        if not pruned.covers_id(sale):
+            yield Finding(f"sale {sale}", "is in no journal record")
 
 
 def _settlements(db: sqlite3.Connection) -> Iterator[Finding]:
@@ -255,8 +270,10 @@ def _settlements(db: sqlite3.Connection) -> Iterator[Finding]:
             yield Finding(f"settlement of {sale}", "net plus discount is not the pump's amount")
         if tenders[sale] != row["net_minor"]:
             yield Finding(f"settlement of {sale}", f"tenders sum to {tenders[sale]}, net is {row['net_minor']}")
-    for sale in rows:
-        yield Finding(f"settlement of {sale}", "is in no journal record")
+    pruned = Pruned(db)
+    for sale, row in rows.items():
+        if not pruned.covers(row["settled_ms"]):
+            yield Finding(f"settlement of {sale}", "is in no journal record")
 
 
 def _journalled_postings(db: sqlite3.Connection) -> Iterator[tuple[str, list[dict[str, Any]]]]:
@@ -278,7 +295,8 @@ def _ledger(db: sqlite3.Connection) -> Iterator[Finding]:
         want = [(p["account"], p["points"], p["lot"]) for p in postings]
         if have != want:
             yield Finding(f"ledger {source}", f"{len(have)} legs differ from the {len(want)} of its record")
-    for source in legs.keys() - {CARRIED}:
+    pruned = Pruned(db)
+    for source in sorted(source for source in legs.keys() - {CARRIED} if not pruned.covers_id(source)):
         yield Finding(f"ledger {source}", "is in no journal record")
     for row in db.execute(_EMPTY_LOTS):
         yield Finding(f"lot {row['lot']}", f"has {row['p']} points left")
@@ -304,7 +322,8 @@ def _deliveries(db: sqlite3.Connection) -> Iterator[Finding]:
             if row[key] != record["data"][key]:
                 problem = f"{key} is {row[key]}, its record says {record['data'][key]}"
                 yield Finding(f"delivery {record['id']}", problem)
-    for delivery in rows:
+    pruned = Pruned(db)
+    for delivery in (name for name in rows if not pruned.covers_id(name)):
         yield Finding(f"delivery {delivery}", "is in no journal record")
 
 

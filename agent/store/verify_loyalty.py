@@ -11,6 +11,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from agent.store.pruned import Pruned
+
 Finding = tuple[str, str]
 """Where, and what is off."""
 
@@ -77,16 +79,20 @@ def leases(db: sqlite3.Connection, records: Records) -> Iterator[Finding]:
             granted[data["lease"]] = data["remaining"]
         else:
             ended[data["lease"]] = data["event"]
-    words = {"closed_out": "closed", "void": "void"}
+    words, pruned = {"closed_out": "closed", "void": "void"}, Pruned(db)
     spent = {row["lease"]: row["amount"] for row in db.execute(_SPENT)}
     for row in db.execute("SELECT * FROM lease"):
         where = f"lease {row['id']}"
-        if granted.get(row["id"]) != row["granted"]:
+        if granted.get(row["id"]) != row["granted"] and not (
+            row["id"] not in granted and pruned.covers(row["received_ms"])
+        ):
             yield where, f"granted is {row['granted']}, its record says {granted.get(row['id'])}"
         if row["spent"] != spent.get(row["id"], 0):
             yield where, f"spent is {row['spent']}, its moves sum to {spent.get(row['id'], 0)}"
         over = row["state"] if row["state"] in words.values() else None
-        if over != words.get(ended.get(row["id"], "")):
+        if over != words.get(ended.get(row["id"], "")) and not (
+            row["id"] not in ended and pruned.covers(row["ended_ms"])
+        ):
             yield where, f"is {row['state']}, its records say {ended.get(row['id'], 'received')}"
     yield from _moves(db, records)
 
@@ -105,8 +111,9 @@ def _moves(db: sqlite3.Connection, records: Records) -> Iterator[Finding]:
             for lease, amount in told:
                 if lease is not None:
                     want[record["id"], lease] += amount
+    pruned = Pruned(db)
     for key in sorted({*have, *want}):
-        if have.get(key, 0) != want.get(key, 0):
+        if have.get(key, 0) != want.get(key, 0) and not (key not in want and pruned.covers_id(key[0])):
             yield f"lease {key[1]}", f"record {key[0]} took {want.get(key, 0)} of it, its move says {have.get(key, 0)}"
 
 
@@ -122,14 +129,16 @@ def coupons(db: sqlite3.Connection, records: Records) -> Iterator[Finding]:
             if (data["sale"], code) in want:
                 want[data["sale"], code]["returned"] = True
     spent: Counter[str] = Counter()
+    pruned = Pruned(db)
     for row in db.execute("SELECT * FROM coupon_use ORDER BY sale, code"):
         told = want.pop((row["sale"], row["code"]), None)
         where = f"coupon {row['code']}"
-        if told is None:
+        came_back = row["returned_ms"] is not None
+        if told is None and not pruned.covers(row["at_ms"]):
             yield where, f"its use on sale {row['sale']} is in no journal record"
             continue
-        came_back = row["returned_ms"] is not None
-        if (row["offer"], row["value_minor"], came_back) != (told["offer"], told["value_minor"], told["returned"]):
+        have = (row["offer"], row["value_minor"], came_back)
+        if told is not None and have != (told["offer"], told["value_minor"], told["returned"]):
             yield where, f"its use on sale {row['sale']} differs from the record"
         spent[row["code"]] += int(row["used"] == 1 and not came_back)
     for sale, code in want:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 
+from agent.store.pruned import Pruned
 from agent.store.verify_loyalty import Finding, Records
 
 
@@ -20,7 +21,8 @@ def enrolments(db: sqlite3.Connection, records: Records) -> Iterator[Finding]:
             yield f"journal L seq {seq}", "the enrolment has no row"
         elif row["member"] != record["data"]["member"]:
             yield f"enrolment {record['id']}", "names another member than its record"
-    for source in rows:
+    pruned = Pruned(db)
+    for source in (name for name in rows if not pruned.covers_id(name)):
         yield f"enrolment {source}", "is in no journal record"
     query = "SELECT source FROM enrolment WHERE member NOT IN (SELECT id FROM member)"
     for row in db.execute(query):

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from agent.domain.shift import Account
+from agent.store.pruned import Pruned
 from agent.store.shift_facts import facts
 from agent.store.shifts import counted_of, marks_of
 from agent.store.verify_loyalty import Finding, Records
@@ -23,11 +24,14 @@ def shifts(db: sqlite3.Connection, records: Records) -> Iterator[Finding]:
     for _, record in records(db, "fc.shift.v1"):
         _heard(told[record["data"]["shift"]], record["data"])
     before: sqlite3.Row | None = None
+    pruned = Pruned(db)
     for row in db.execute("SELECT * FROM shift ORDER BY number"):
         where = f"shift {row['number']}"
         if before is not None and (row["from_ms"], row["open_marks"]) != (before["closed_ms"], before["close_marks"]):
             yield where, "does not begin where the one before ended"
         before = row
+        if pruned.covers(row["from_ms"]):
+            continue  # what it was closed from is not all here any more
         if row["closed_ms"] is not None:
             yield from _closed(db, where, row, told.get(row["id"], {}))
         elif row["id"] not in told:

@@ -10,20 +10,16 @@ from dataclasses import dataclass
 from functools import partial
 
 from drivers import options as own_options
-from drivers.commands import Command
 from drivers.config import LineConfig, SerialSettings
-from drivers.device import CodeReaderCapabilities, Device
+from drivers.device import Device
 from drivers.errors import WiringError
 from drivers.hid.codec import EVENT, EventDecoder
 from drivers.hid.keys import KeyDecoder
-from drivers.port import EVDEV, Port
-from drivers.readings import CodeScan, CommandOutcome, DeviceStatus, Reading
+from drivers.port import EVDEV
 from drivers.registry import DriverSpec
-from drivers.scanner.codec import frame_of
-from drivers.unheard import Unheard
+from drivers.scanner.codec import Frame, frame_of
+from drivers.scanner.listening import CAPABILITIES, Listener
 
-CAPABILITIES = CodeReaderCapabilities()
-READ_WAIT_S = 0.05  # one turn: short enough for the 200 ms rule, long enough to leave the processor alone
 READ_EVENTS = 64
 PORT_HINT = 'write port = "evdev:/dev/input/by-id/...-event-kbd"; ls /dev/input/by-id shows the name'
 
@@ -46,71 +42,38 @@ class Options:
 LIMITS = {"silence": (50, 10_000)}
 
 
-class HidScanner:
+class HidScanner(Listener):
     """One scanner on its own input device; online as soon as the device is open and grabbed."""
 
-    capabilities = CAPABILITIES
     hints = HINTS
+    read_bytes = READ_EVENTS * EVENT.size
+    cable_hint = "check the scanner's cable"
 
     def __init__(self, config: LineConfig) -> None:
-        self.device_id = f"reader:{config.reader}"
-        self._reader = config.reader
-        self._options = own_options.read(Options, LIMITS, config.options)
+        super().__init__(config, own_options.read(Options, LIMITS, config.options).silence_s)
         self._events = EventDecoder()
         self._keys = KeyDecoder()
-        self._commands = Unheard(self.device_id)
-        self._online = False
-        self._was_online = False
-        self._last_key_at = 0.0
 
-    def turn(self, port: Port) -> Sequence[Reading]:
-        """Wait up to 50 ms for keys and return the codes they complete."""
-        if self._commands:
-            return self._commands.end(CommandOutcome.REFUSED, "a scanner takes no commands")
-        if not self._online:
-            port.discard()  # what was scanned while nobody listened: those customers have gone
-            status = DeviceStatus(self.device_id, online=True, gap=self._was_online)
-            self._online = self._was_online = True
-            return [status]
-        data = port.read(READ_EVENTS * EVENT.size, READ_WAIT_S)
-        if not data:
-            self._silence(port.monotonic())
-            return []
-        self._last_key_at = port.monotonic()
+    def fed(self, data: bytes) -> Sequence[Frame]:
+        """As ``Listener.fed``."""
         typed = [text for event in self._events.feed(data) if (text := self._keys.feed(*event)) is not None]
-        frames = [frame for text in typed if (frame := frame_of(text)) is not None]
-        return [CodeScan(self._reader, frame.text, frame.symbology) for frame in frames]
+        return [frame for text in typed if (frame := frame_of(text)) is not None]
 
-    def due_in_s(self) -> float:
-        """Return 0: the wait for keys is the turn itself."""
-        return 0.0
+    def silent(self) -> Sequence[Frame]:
+        """An unfinished code is dropped."""
+        self._events.reset()
+        if self._keys.partial:
+            self._keys.silence()
+        return ()
 
-    def submit(self, command: Command) -> None:
-        """Queue ``command`` to be refused. Raises ``DeviceRefused`` when too many wait."""
-        self._commands.submit(command)
-
-    def reset(self) -> Sequence[Reading]:
-        """The device is gone or new: no key is held, the unfinished code is dropped, the gap reported."""
+    def forget(self) -> None:
+        """No key is held, the unfinished code is dropped."""
         self._events.reset()
         self._keys.reset()
-        readings: list[Reading] = self._commands.end(CommandOutcome.UNKNOWN, "the port was lost")
-        if self._online:
-            self._online = False
-            hint = "check the scanner's cable"
-            readings.append(DeviceStatus(self.device_id, online=False, gap=True, reason="port lost", hint=hint))
-        return readings
 
     def counters(self) -> Mapping[str, int]:
         """Codes given up since the process began, by reason (``KeyDecoder.dropped``)."""
         return {f"frames_rejected.{reason}": count for reason, count in self._keys.dropped.items()}
-
-    def _silence(self, now: float) -> None:
-        """Only a read that came back empty counts: keys that waited while this thread was held up are no silence."""
-        if now - self._last_key_at < self._options.silence_s:
-            return
-        self._events.reset()
-        if self._keys.partial:
-            self._keys.silence()
 
 
 def make_devices(config: LineConfig) -> list[Device]:

@@ -10,21 +10,16 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from drivers.commands import Command
 from drivers.config import LineConfig, SerialSettings
-from drivers.device import CodeReaderCapabilities, Device
+from drivers.device import Device
 from drivers.errors import WiringError
-from drivers.port import Port
-from drivers.readings import CodeScan, CommandOutcome, DeviceStatus, Reading
 from drivers.registry import DriverSpec, OptionProblem
 from drivers.scanner.codec import MAX_FRAME_BYTES, Frame, FrameDecoder
-from drivers.unheard import Unheard
+from drivers.scanner.listening import CAPABILITIES, READ_WAIT_S, Listener
 
 SERIAL_DEFAULTS = SerialSettings(baudrate=9600, data_bits=8, parity="none", stop_bits=1)
-CAPABILITIES = CodeReaderCapabilities()
 
 DEFAULT_SILENCE_S = 0.2
-READ_WAIT_S = 0.05  # one turn: short enough for the 200 ms rule, long enough to leave the processor alone
 MAX_SILENCE_S = 10.0
 MAX_PREAMBLE = 32
 
@@ -53,56 +48,32 @@ class Options:
     silence_s: float = DEFAULT_SILENCE_S
 
 
-class SerialScanner:
+class SerialScanner(Listener):
     """One scanner on its own port; online as soon as the port is open."""
 
-    capabilities = CAPABILITIES
     hints = HINTS
+    read_bytes = MAX_FRAME_BYTES
+    cable_hint = "check the scanner's cable and power"
 
     def __init__(self, config: LineConfig) -> None:
-        self.device_id = f"reader:{config.reader}"
-        self._reader = config.reader
         self._options = _parse(config.options)
         self._decoder = FrameDecoder(preamble=self._options.preamble, tab_ends=self._options.tab_ends)
-        self._commands = Unheard(self.device_id)
-        self._online = False
-        self._was_online = False
-        self._last_byte_at = 0.0
+        super().__init__(config, self._options.silence_s)
 
-    def turn(self, port: Port) -> Sequence[Reading]:
-        """Wait up to 50 ms for bytes and return the scans they complete."""
-        if self._commands:
-            return self._commands.end(CommandOutcome.REFUSED, "a scanner takes no commands")
-        if not self._online:
-            port.discard()  # scanners keep what was read while nobody listened: those customers have gone
-            status = DeviceStatus(self.device_id, online=True, gap=self._was_online)
-            self._online = self._was_online = True
-            return [status]
-        data = port.read(MAX_FRAME_BYTES, READ_WAIT_S)
-        if data:
-            self._last_byte_at = port.monotonic()
-            frames = self._decoder.feed(data)
-        else:
-            frames = self._silence(port.monotonic())
-        return [CodeScan(self._reader, frame.text, frame.symbology) for frame in frames]
+    def fed(self, data: bytes) -> Sequence[Frame]:
+        """As ``Listener.fed``."""
+        return self._decoder.feed(data)
 
-    def due_in_s(self) -> float:
-        """Return 0: the wait for bytes is the turn itself."""
-        return 0.0
+    def silent(self) -> Sequence[Frame]:
+        """An unfinished code is dropped, or delivered where the scanner sends no end."""
+        if self._decoder.partial and self._options.unterminated:
+            return self._decoder.flush()
+        self.forget()
+        return ()
 
-    def submit(self, command: Command) -> None:
-        """Queue ``command`` to be refused. Raises ``DeviceRefused`` when too many wait."""
-        self._commands.submit(command)
-
-    def reset(self) -> Sequence[Reading]:
-        """The port is gone or new: drop the unfinished code, report the gap."""
+    def forget(self) -> None:
+        """As ``Listener.forget``."""
         self._decoder.reset()
-        readings: list[Reading] = self._commands.end(CommandOutcome.UNKNOWN, "the port was lost")
-        if self._online:
-            self._online = False
-            hint = "check the scanner's cable and power"
-            readings.append(DeviceStatus(self.device_id, online=False, gap=True, reason="port lost", hint=hint))
-        return readings
 
     def counters(self) -> Mapping[str, int]:
         """Dropped frames since the process began: longer than the cap, or without a terminator."""
@@ -110,15 +81,6 @@ class SerialScanner:
             "frames_rejected.too_long": self._decoder.too_long,
             "frames_rejected.cut_short": self._decoder.cut_short,
         }
-
-    def _silence(self, now: float) -> list[Frame]:
-        """Only a read that came back empty counts: bytes that waited while this thread was held up are no silence."""
-        if not self._decoder.partial or now - self._last_byte_at < self._options.silence_s:
-            return []
-        if self._options.unterminated:
-            return self._decoder.flush()
-        self._decoder.reset()
-        return []
 
 
 def check_options(options: Mapping[str, object]) -> list[OptionProblem]:

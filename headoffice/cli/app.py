@@ -15,8 +15,11 @@ from agent import crashes
 from agent.domain.redaction import redact
 from headoffice.cli import acting, handing, listing
 from headoffice.cli.codes import codes
+from headoffice.cli.commands import command
+from headoffice.cli.fleet import fleet
 from headoffice.cli.options import DatabaseOption, JsonOption, StateOption, open_database
 from headoffice.cli.output import show_json
+from headoffice.cli.pki import pki
 from headoffice.errors import HeadOfficeError
 
 app = typer.Typer(
@@ -36,9 +39,11 @@ for name, group in (
     ("members", members),
     ("rules", rules),
     ("codes", codes),
+    ("command", command),
     ("coupons", coupons),
     ("stations", stations),
     ("dead-letters", dead_letters),
+    ("pki", pki),
 ):
     app.add_typer(group, name=name)
 
@@ -55,6 +60,7 @@ stations.callback()(listing.stations)
 stations.command("unfence")(acting.stations_unfence)
 dead_letters.command("list")(listing.dead_letters)
 dead_letters.command("replay")(acting.dead_letters_replay)
+app.command("fleet")(fleet)
 app.command("workers")(listing.workers)
 app.command("sales")(listing.sales)
 app.command("alerts")(listing.alerts)
@@ -74,6 +80,7 @@ def verify(database: DatabaseOption = None, state: StateOption = None, as_json: 
                 "verified": not found.findings,
                 "chains": found.chains,
                 "records": found.records,
+                "dropped": found.dropped,
                 "findings": list(found.findings),
             }
         )
@@ -82,6 +89,8 @@ def verify(database: DatabaseOption = None, state: StateOption = None, as_json: 
             print(finding)
         word = "verified" if not found.findings else "NOT verified"
         print(f"{word}: {found.records} records in {found.chains} chains, {len(found.findings)} findings")
+        if found.dropped:
+            print(f"{found.dropped} records were not recomputed: their months were dropped")
     if found.findings:
         raise typer.Exit(1)
 

@@ -50,7 +50,7 @@ def bundle(
 
     folder = keys_folder(keys, state)
     if broker.startswith("mqtts:") and ca is None:
-        raise UsageError("an mqtts broker could not be recognised without --ca", hint="name its CA certificates")
+        ca, cert, key = _certificate(folder, station, group, (cert, key))
     values = {
         "id": station,
         "name": name or station,
@@ -70,6 +70,20 @@ def bundle(
     )
     target = out if out is not None else Path(f"{station}.bundle")
     show_fields({"station": station, "bundle": str(target), "fingerprint": write_bundle(target, text)}, as_json=as_json)
+
+
+def _certificate(
+    folder: Path, station: str, group: str, given: tuple[Path | None, Path | None]
+) -> tuple[Path, Path, Path]:
+    """Take the certificate of our own authority, made where the station has none. Raises UsageError."""
+    from headoffice.cli.pki import now
+    from headoffice.pki import CA_FILE, FOLDER, Authority
+
+    authority = Authority(folder / FOLDER)
+    if not authority.made or given != (None, None):
+        hint = "name the CA certificates of the broker, or make an authority with `forecourt-hq pki init`"
+        raise UsageError("an mqtts broker could not be recognised without --ca", hint=hint)
+    return authority.folder / CA_FILE, *authority.for_bundle(station, now(), group=group)
 
 
 def coupons_issue(

@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, and_, or_, select
+from sqlalchemy import and_, or_, select
 
 from headoffice.store import schema
 from headoffice.store.alerts import raise_own_alert
+from headoffice.store.sheet import Sheet
 
 SLACK_MS = 1_800_000
 """A link is told when its sale is stored, and clocks differ: what is nearer in time than this has no order."""
@@ -31,11 +32,12 @@ class Told:
     received_ms: int
 
 
-def take(connection: Connection, link: Told) -> None:
+def take(sheet: Sheet, link: Told) -> None:
     """Note the counter that a link names, and raise an alert where another station has seen it or more before."""
     found = _CODE.fullmatch(link.code or "")
     if found is None:
         return
+    connection = sheet.read()
     card, counter, at_ms = found[1], int(found[2]), link.at_ms
     uses = schema.card_use
     other = select(uses.c.station, uses.c.counter).where(

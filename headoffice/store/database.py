@@ -51,9 +51,10 @@ class Database:
                 f"there is no head-office database at {self._url.database}",
                 hint="start `forecourt-hq serve` or `forecourt-hq members import` once, or give --database or --state",
             )
-        kind = sqlite if self._is_sqlite else postgresql
+        self._kind = sqlite if self._is_sqlite else postgresql
+        self._months: set[int] = set()
         self._writer, self._reader = (
-            kind.open_engine(self._url, read_only=read_only).execution_options(compiled_cache=COMPILED)
+            self._kind.open_engine(self._url, read_only=read_only).execution_options(compiled_cache=COMPILED)
             for read_only in (False, True)
         )
         try:
@@ -96,7 +97,10 @@ class Database:
             with self._writer.begin() as connection:
                 yield connection
         except DBAPIError as error:
-            raise self._refused(error) from error
+            refused = self._refused(error)
+            if refused is None:
+                raise
+            raise refused from error
 
     def transact(self, work: Callable[[Connection], T]) -> T:
         """Do ``work`` in a transaction of ``write()`` and return what it returns once that is committed.
@@ -117,8 +121,20 @@ class Database:
                 else:
                     again = not self._is_sqlite and postgresql.is_transient(error)
                 if not again or attempt == TRIES:
+                    if refused is None:
+                        raise
                     raise refused from error
         raise AssertionError("the last try returns or raises")
+
+    def make_room(self, at_ms: int) -> None:
+        """See to it that what is received at ``at_ms`` has a place, and in the next month; cheap when asked again.
+
+        Raises what ``write()`` raises.
+        """
+        month = postgresql.month_of(at_ms)[0]
+        if month not in self._months:
+            self.transact(lambda connection: self._kind.make_month(connection, at_ms))
+            self._months.add(month)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -127,7 +143,10 @@ class Database:
             with self._reader.begin() as connection:
                 yield connection
         except DBAPIError as error:
-            raise self._meaning(error) or error from error
+            meaning = self._meaning(error)
+            if meaning is None:
+                raise
+            raise meaning from error
 
     def close(self) -> None:
         """Close all connections."""
@@ -137,14 +156,14 @@ class Database:
     def _meaning(self, error: DBAPIError) -> HeadOfficeError | None:
         return None if self._is_sqlite else postgresql.explain(error, self.name)
 
-    def _refused(self, error: DBAPIError) -> Exception:
-        """What a failed write is for the caller: our words where the world is at fault, else the error itself."""
+    def _refused(self, error: DBAPIError) -> HeadOfficeError | None:
+        """What a failed write means where the world is at fault."""
         if isinstance(error, OperationalError) and self._is_sqlite:
             return DatabaseProblem(
                 f"the database refuses to write: {error.orig}",
                 hint="check free space and permissions, and that no other program holds the database",
             )
-        return self._meaning(error) or error
+        return self._meaning(error)
 
     def _migrate(self, connection: Connection) -> None:
         """Bring the tables up to date, all steps in one transaction; a database of newer software is left alone."""
@@ -161,7 +180,7 @@ class Database:
         known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
         with connection.begin():
             if not self._is_sqlite:
-                postgresql.lock_migrations(connection)
+                postgresql.lock_schema(connection)
             if _version(connection) in {None, *known}:
                 command.upgrade(config, "head")
 

@@ -1,13 +1,17 @@
-"""PostgreSQL as head office wants it: how it is reached, what the server must promise, what its errors mean.
+"""PostgreSQL as head office wants it: what the server must promise, what its errors mean, many rows at once, months.
 
-Knows settings and SQLSTATEs; psycopg is loaded only here, by the engine. Knows no table.
+What its sibling ``sqlite`` does the same way has the same name. Knows settings and SQLSTATEs; psycopg is loaded only
+here, by the engine. Knows one table by name: the one that is parted by months.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Column, Connection, Engine, Table, create_engine, event, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, OperationalError
 
@@ -34,9 +38,11 @@ when it is judged again, because then it sees what the other one stored."""
 
 _GOING_AWAY = ("57P01", "57P02", "57P03")
 _REFUSALS = {
+    "23505": ("another session was faster", "try again"),
     "25006": ("the server only reads", "it is a standby: give the address of the primary"),
     "28": ("the server does not let this user in", "check user and password in the URL, PGPASSWORD or ~/.pgpass"),
     "3D": ("there is no such database", "create it first: createdb -E UTF8 NAME"),
+    "40": ("other sessions were faster every time", "try again"),
     "42501": ("this user may not do that", "let the user own the database: ALTER DATABASE ... OWNER TO ..."),
     "53": ("the server has no room left", "free space on its disk, or connections"),
     "57": ("the server broke the statement off", "look at its log"),
@@ -51,8 +57,11 @@ _SAID_AT_THE_DOOR = (
 )
 """A refused connection has no SQLSTATE; these are the server's words in English, others get the general hint."""
 
-_MIGRATIONS_LOCK = 0x666F_7265_636F_7572
-"""Names the advisory lock of migrations among those of other programs."""
+_SCHEMA_LOCK = 0x666F_7265_636F_7572
+"""Names the advisory lock of whoever makes tables, among those of other programs."""
+
+PARTED = "record_bytes"
+"""The table that is parted by months of receipt: the bytes of records are most of what grows for ever."""
 
 
 def open_engine(url: URL, *, read_only: bool) -> Engine:
@@ -76,9 +85,89 @@ def open_engine(url: URL, *, read_only: bool) -> Engine:
     return engine
 
 
-def lock_migrations(connection: Connection) -> None:
-    """Wait until no other process migrates this database; held until the transaction ends."""
-    connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _MIGRATIONS_LOCK})
+def lock_schema(connection: Connection) -> None:
+    """Wait until no other process makes tables in this database; held until the transaction ends."""
+    connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _SCHEMA_LOCK})
+
+
+def new_numbers(connection: Connection, column: Column[int], wanted: int) -> Iterator[int]:
+    """Give ``wanted`` numbers for new rows, which no other session gets; those that are not used stay unused."""
+    sequence = f"{column.table.name}_{column.name}_seq"
+    rows = connection.exec_driver_sql("SELECT nextval(%s) FROM generate_series(1, %s)", (sequence, wanted))
+    return iter([int(row[0]) for row in rows])
+
+
+def numbers_by_key(
+    connection: Connection, key: Column[str], number: Column[int], station: str, wanted: Iterable[str]
+) -> dict[str, int]:
+    """Return the numbers of those rows of a station whose ``key`` is one of many, by that key, in one statement."""
+    rows = connection.exec_driver_sql(_by_key(key, number), (station, list(wanted)))
+    return {row[0]: row[1] for row in rows}
+
+
+def insert_rows(connection: Connection, table: Table, names: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> None:
+    """Insert many rows of one table; ``names``: the columns their values stand for, in order.
+
+    By COPY: the server plans nothing and answers once, so that rows cost about what they cost a bulk load.
+    """
+    raw: Any = connection.connection.driver_connection
+    statement = _copy(table, names)
+    library: Any = connection.dialect.loaded_dbapi
+    try:
+        with raw.cursor() as cursor, cursor.copy(statement) as copy:
+            for row in rows:
+                copy.write_row(row)
+    except library.Error as error:
+        is_lost = connection.dialect.is_disconnect(error, raw, None)
+        if is_lost:
+            connection.invalidate(error)
+        raise DBAPIError.instance(
+            statement, None, error, library.Error, hide_parameters=True, connection_invalidated=is_lost
+        ) from error
+
+
+def make_month(connection: Connection, at_ms: int) -> None:
+    """Make the partitions of the month of ``at_ms`` and of the next one, where they are missing. Takes a lock."""
+    lock_schema(connection)
+    for bounds in (month_of(at_ms), month_of(month_of(at_ms)[1])):
+        name = partition_name(bounds[0])
+        if connection.exec_driver_sql("SELECT to_regclass(%s)", (name,)).scalar_one() is None:
+            connection.exec_driver_sql(f"CREATE TABLE {name} (LIKE {PARTED} INCLUDING ALL)")
+            connection.exec_driver_sql(
+                f"ALTER TABLE {PARTED} ATTACH PARTITION {name} FOR VALUES FROM ({bounds[0]}) TO ({bounds[1]})"
+            )
+
+
+def months(connection: Connection) -> frozenset[str]:
+    """Return the names of the partitions there are."""
+    statement = "SELECT relname FROM pg_inherits JOIN pg_class ON oid = inhrelid WHERE inhparent = %s::regclass"
+    return frozenset(row[0] for row in connection.exec_driver_sql(statement, (PARTED,)))
+
+
+def partition_name(at_ms: int) -> str:
+    """Return the partition in which what came at an instant lies."""
+    return f"{PARTED}_{datetime.fromtimestamp(at_ms / 1000, UTC):%Y_%m}"
+
+
+def month_of(at_ms: int) -> tuple[int, int]:
+    """Return the first instant of the month in UTC and of the next one, in milliseconds."""
+    first = datetime.fromtimestamp(at_ms / 1000, UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    after = first.replace(year=first.year + first.month // 12, month=first.month % 12 + 1)
+    return int(first.timestamp()) * 1000, int(after.timestamp()) * 1000
+
+
+@cache
+def _by_key(key: Column[str], number: Column[int]) -> str:
+    return (
+        f'SELECT "{key.name}", "{number.name}" FROM "{key.table.name}" '  # noqa: S608  # names of our own tables
+        f'WHERE station = %s AND "{key.name}" = ANY(%s)'
+    )
+
+
+@cache
+def _copy(table: Table, names: tuple[str, ...]) -> str:
+    columns = ", ".join(f'"{name}"' for name in names)
+    return f'COPY "{table.name}" ({columns}) FROM STDIN'
 
 
 def is_transient(error: DBAPIError) -> bool:

@@ -11,7 +11,8 @@ from typing import Any
 from sqlalchemy import Connection, func, select, update
 
 from headoffice.store import schema
-from headoffice.store.facts import REINCARNATED, meter_key, totalizer_of
+from headoffice.store.facts import REINCARNATED
+from headoffice.store.intervals import meter_key, totalizer_of
 from sync.messages import NozzleEnd
 
 LIVE_WITHIN_MS = 10 * 60 * 1000
@@ -47,6 +48,12 @@ def heard(
                 station=station, incarnation=incarnation, install_id=install_id, first_heard_ms=now_ms, **values
             )
         )
+
+
+def is_known(connection: Connection, station: str) -> bool:
+    """Whether a station was ever heard."""
+    table = schema.station
+    return connection.execute(select(table.c.station).where(table.c.station == station)).first() is not None
 
 
 def holder(connection: Connection, station: str) -> str | None:
@@ -161,10 +168,18 @@ def stored_state(connection: Connection, station: str) -> dict[str, Any] | None:
 
 def store_state(connection: Connection, station: str, state: dict[str, Any], now_ms: int) -> None:
     """Keep the last state of a station. A retained state may be old: it is no sign of life."""
+    _keep(connection, station, now_ms, state=json.dumps(state, sort_keys=True))
+
+
+def store_profile(connection: Connection, station: str, feature: dict[str, Any], now_ms: int) -> None:
+    """Keep what a station tells the public; retained as the state is, so no sign of life either."""
+    _keep(connection, station, now_ms, profile=json.dumps(feature, sort_keys=True), profile_ms=now_ms)
+
+
+def _keep(connection: Connection, station: str, now_ms: int, **values: Any) -> None:
     table = schema.station
-    text = json.dumps(state, sort_keys=True)
-    changed = connection.execute(update(table).where(table.c.station == station).values(state=text))
+    changed = connection.execute(update(table).where(table.c.station == station).values(**values))
     if changed.rowcount == 0:
         connection.execute(
-            table.insert().values(station=station, first_heard_ms=now_ms, last_heard_ms=now_ms, state=text)
+            table.insert().values(station=station, first_heard_ms=now_ms, last_heard_ms=now_ms, **values)
         )

@@ -66,6 +66,7 @@ def stations(database: Database) -> list[Row]:
     for row in found:
         row["state"] = None if row["state"] is None else json.loads(row["state"])
         row["hello"] = None if row["hello"] is None else json.loads(row["hello"])
+        row["profile"] = None if row["profile"] is None else json.loads(row["profile"])
         row["streams"] = [_but_station(item) for item in cursors if item["station"] == row["station"]]
         row["installs"] = [
             {**_but_station(item), "fenced": (row["station"], item["install_id"]) in fences}

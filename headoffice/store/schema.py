@@ -12,6 +12,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Dialect,
     ForeignKey,
     Index,
     Insert,
@@ -22,6 +23,7 @@ from sqlalchemy import (
     Select,
     Table,
     Text,
+    TypeDecorator,
     UniqueConstraint,
     bindparam,
     select,
@@ -49,11 +51,29 @@ def first_of(table: Table, column: str, *keys: str) -> Select[Any]:
     return select(table.c[column]).where(*(table.c[key] == bindparam(key) for key in keys)).limit(1)
 
 
+def storable(text: str) -> str:
+    """Return what somebody sent as a text that every database takes: no NUL, no half of a surrogate pair."""
+    if text.isascii() and "\0" not in text:
+        return text
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+
+
+class Told(TypeDecorator[str]):
+    """A text that may come from anybody: stored, and looked for, as ``storable`` says."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002  # the library's
+        """See the class."""
+        return None if value is None else storable(value)
+
+
 metadata = MetaData(naming_convention=NAMING)
 
 
 def _text(name: str, *, null: bool = False) -> Column[str]:
-    return Column(name, Text, nullable=null)
+    return Column(name, Told, nullable=null)
 
 
 def _big(name: str, *, null: bool = False) -> Column[int]:
@@ -86,7 +106,7 @@ PLACE = ("station", "incarnation", "stream", "seq")
 station = Table(
     "station",
     metadata,
-    Column("station", Text, primary_key=True),
+    Column("station", Told, primary_key=True),
     _big("first_heard_ms"),
     _big("last_heard_ms"),
     _text("state", null=True),
@@ -146,12 +166,22 @@ record = Table(
     _text("type"),
     _text("time", null=True),
     _text("flags"),
-    _blob("raw"),
     _big("received_ms"),
     UniqueConstraint("station", "id"),
     UniqueConstraint(*PLACE),
     Index(None, "type", "number"),
 )
+record_bytes = Table(
+    "record_bytes",
+    metadata,
+    _big("number"),
+    _big("received_ms"),
+    _blob("raw"),
+    PrimaryKeyConstraint("number", "received_ms"),
+    postgresql_partition_by="RANGE (received_ms)",
+)
+"""The bytes of ``record``, most of what grows for ever: PostgreSQL parts them by month. A key that must be unique for
+ever cannot be parted; so the keys stay whole, in ``record`` and the tables drawn from it."""
 duplicate = Table(
     "duplicate",
     metadata,
@@ -392,10 +422,31 @@ request = Table(
     _big("answered_ms"),
     UniqueConstraint("station", "req_id"),
 )
+command = Table(
+    "command",
+    metadata,
+    Column("cmd_id", Told, primary_key=True),
+    _text("station"),
+    _text("kind"),
+    _text("args"),
+    _text("made_by"),
+    _big("made_ms"),
+    _big("not_after_ms"),
+    _text("jws"),
+    _text("status"),
+    _big("sends"),
+    _big("sent_ms", null=True),
+    _big("next_ms"),
+    _text("reason", null=True),
+    _text("result", null=True),
+    _big("answered_ms", null=True),
+    Index(None, "station", "status"),
+    Index(None, "status", "next_ms"),
+)
 member = Table(
     "member",
     metadata,
-    Column("member", Text, primary_key=True),
+    Column("member", Told, primary_key=True),
     _text("body"),
     _big("op"),
     _flag("gone"),
@@ -408,7 +459,7 @@ member = Table(
 member_index = Table(
     "member_index",
     metadata,
-    Column("value", Text, primary_key=True),
+    Column("value", Told, primary_key=True),
     Column("member", Text, ForeignKey("member.member"), nullable=False),
     Index(None, "member"),
 )

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Executable, NullPool, Result, create_engine, 
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import URL
 
-from headoffice.errors import DatabaseProblem
+from headoffice.errors import DatabaseAway, DatabaseProblem
 from headoffice.sharing import View
 from headoffice.store import schema
 
@@ -24,7 +24,7 @@ WORKER, SHARD, LEADER = 0x66630001, 0x66630002, 0x66630003
 
 MAX_WORKERS = 1_000
 SILENT_MS = 20_000
-"""A worker that says nothing for so long, frozen or cut off, loses its session, and by that its shards."""
+"""A worker that says nothing for so long, frozen or cut off, loses its session, and by that its shards (from 14 on)."""
 
 CONNECT = {
     "connect_timeout": 5,
@@ -40,7 +40,6 @@ SETTINGS = {
     "tcp_keepalives_interval": "2",
     "tcp_keepalives_count": "3",
     "tcp_user_timeout": "10s",
-    "idle_session_timeout": f"{SILENT_MS}ms",
     "application_name": "forecourt-hq worker",
 }
 AGAIN = "the worker tries again by itself; see whether the database server is there"
@@ -55,7 +54,7 @@ _LOCKS = text(
 
 
 class ShardSession:
-    """One worker's session. Every method but ``close`` raises DatabaseProblem where the session is gone or refused.
+    """One worker's session. Every method but ``close`` raises DatabaseAway where the session is gone or refused.
 
     ``name`` says to people where the worker runs.
     """
@@ -68,7 +67,7 @@ class ShardSession:
             self._connection = engine.connect()
         except sqlalchemy.exc.DBAPIError as error:
             raise _gone(error) from error
-        for setting, value in SETTINGS.items():
+        for setting, value in self._settings().items():
             self._run(_SET, {"name": setting, "value": value})
         self.number = self._numbered()
         row = {"name": name, "started_ms": now_ms, "beat_ms": now_ms, "taken": 0}
@@ -114,12 +113,16 @@ class ShardSession:
             self._run(delete(schema.worker).where(schema.worker.c.number == self.number))
             self._ask(_UNLOCK, WORKER, self.number)
             return not self.view().workers
-        except DatabaseProblem:
+        except DatabaseAway:
             return False
         finally:
             self._wire.close()
             self._connection.invalidate()  # a session that is in doubt is not asked to end: its socket is closed
             self._connection.close()
+
+    def _settings(self) -> dict[str, str]:
+        version = self._connection.dialect.server_version_info or ()
+        return SETTINGS | ({"idle_session_timeout": f"{SILENT_MS}ms"} if version >= (14,) else {})
 
     def _numbered(self) -> int:
         """The lowest number that no other worker has."""
@@ -134,7 +137,7 @@ class ShardSession:
     def _run(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Result[Any]:
         """A connection that broke would be made again unasked, without a single lock; so it is not used any more."""
         if self._connection.invalidated:
-            raise DatabaseProblem("the worker's database session is gone", hint=AGAIN)
+            raise DatabaseAway("the worker's database session is gone", hint=AGAIN)
         try:
             return self._connection.execute(statement, values)
         except sqlalchemy.exc.DBAPIError as error:
@@ -163,8 +166,8 @@ def _read(locks: Result[Any]) -> View:
     return View(frozenset(numbers.values()), held, leader)
 
 
-def _gone(error: sqlalchemy.exc.DBAPIError) -> DatabaseProblem:
-    return DatabaseProblem(
+def _gone(error: sqlalchemy.exc.DBAPIError) -> DatabaseAway:
+    return DatabaseAway(
         f"the worker's database session is gone: {str(error.orig).strip()}",
         hint=AGAIN,
     )

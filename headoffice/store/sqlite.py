@@ -1,11 +1,18 @@
-"""SQLite as head office wants it: what every connection must promise, and when the lock is taken. Knows no table."""
+"""SQLite as head office wants it: what every connection must promise, when the lock is taken, many rows at once.
+
+What its sibling ``postgresql`` does the same way has the same name. Knows no table by name.
+"""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Column, Connection, Engine, Table, create_engine, event, func, select
 from sqlalchemy.engine import URL
 
 from headoffice.errors import DatabaseProblem
@@ -38,6 +45,43 @@ def open_engine(url: URL, *, read_only: bool) -> Engine:
     event.listen(engine, "connect", on_connect)
     event.listen(engine, "begin", on_begin)
     return engine
+
+
+def new_numbers(connection: Connection, column: Column[int], _wanted: int) -> Iterator[int]:
+    """Give numbers for new rows; the transaction holds the write lock, so nobody else takes them."""
+    newest = connection.execute(select(func.coalesce(func.max(column), 0))).scalar_one()
+    return count(newest + 1)
+
+
+def numbers_by_key(
+    connection: Connection, key: Column[str], number: Column[int], station: str, wanted: Iterable[str]
+) -> dict[str, int]:
+    """Return the numbers of those rows of a station whose ``key`` is one of many, by that key, in one statement."""
+    rows = connection.exec_driver_sql(_by_key(key, number), (station, json.dumps(list(wanted))))
+    return {row[0]: row[1] for row in rows}
+
+
+def insert_rows(connection: Connection, table: Table, names: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> None:
+    """Insert many rows of one table; ``names``: the columns their values stand for, in order."""
+    connection.exec_driver_sql(_insert(table, names), list(rows))
+
+
+def make_month(_connection: Connection, _at_ms: int) -> None:
+    """One file holds every month."""
+
+
+@cache
+def _by_key(key: Column[str], number: Column[int]) -> str:
+    return (
+        f'SELECT "{key.name}", "{number.name}" FROM "{key.table.name}" '  # noqa: S608  # names of our own tables
+        f'WHERE station = ? AND "{key.name}" IN (SELECT value FROM json_each(?))'
+    )
+
+
+@cache
+def _insert(table: Table, names: tuple[str, ...]) -> str:
+    columns, places = ", ".join(f'"{name}"' for name in names), ", ".join("?" * len(names))
+    return f'INSERT INTO "{table.name}" ({columns}) VALUES ({places})'  # noqa: S608  # names of our own tables
 
 
 def _set_pragmas(raw: Any, *, read_only: bool) -> None:

@@ -5,12 +5,14 @@ Works inside a transaction that the caller holds; decides nothing. Hashes are 32
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, select
 
-from headoffice.store import schema
+from headoffice.store import intervals, schema
+from headoffice.store.sheet import Nozzle, Sheet
 from sync.messages import DeadLetter, Rejected
 
 FACT, DUPLICATE, DEAD = "fact", "duplicate", "dead"
@@ -42,6 +44,22 @@ def lock_cursor(connection: Connection, key: StreamKey) -> Cursor | None:
     )
     row = connection.execute(statement.with_for_update()).one_or_none()
     return None if row is None else Cursor(row.cum, bytes.fromhex(row.head_hash), row.acked)
+
+
+def other_cums(connection: Connection, station: str, incarnation: str, limit: int) -> dict[str, dict[str, int]]:
+    """Return how far every stream of a station's other incarnations is stored; of so many, those heard of last."""
+    table = schema.cursor
+    rows = connection.execute(
+        select(table.c.incarnation, table.c.stream, table.c.cum)
+        .where(table.c.station == station, table.c.incarnation != incarnation)
+        .order_by(table.c.updated_ms.desc())
+        .limit(3 * limit)
+    )
+    found: dict[str, dict[str, int]] = {}
+    for row in rows:
+        if row.incarnation in found or len(found) < limit:
+            found.setdefault(row.incarnation, {})[row.stream] = row.cum
+    return found
 
 
 def make_cursor(connection: Connection, key: StreamKey, head_hash: bytes, install_id: str, now_ms: int) -> Cursor:
@@ -90,37 +108,23 @@ def known_hashes(connection: Connection, key: StreamKey, first: int, last: int) 
     return {row.seq: bytes.fromhex(row.hash) for row in rows}
 
 
-def add_hash(connection: Connection, key: StreamKey, seq: int, value: bytes, kept_as: str) -> None:
+def add_hash(sheet: Sheet, key: StreamKey, seq: int, value: bytes, kept_as: str) -> None:
     """Store the hash of one seq for ever."""
-    values = {**key._asdict(), "seq": seq, "hash": value.hex(), "kept_as": kept_as}
-    connection.execute(schema.insert_into(schema.record_hash), values)
+    sheet.add(schema.record_hash, {**key._asdict(), "seq": seq, "hash": value.hex(), "kept_as": kept_as})
 
 
-def add_dead_letter(
-    connection: Connection, key: StreamKey, seq: int, raw: bytes, *, why: Rejected, received_ms: int
-) -> None:
+def add_dead_letter(sheet: Sheet, key: StreamKey, seq: int, raw: bytes, *, why: Rejected, received_ms: int) -> None:
     """Put one record aside, raw, with its reason (W-23)."""
-    connection.execute(
-        schema.dead_letter.insert().values(
-            **key._asdict(), seq=seq, reason=why.reason, detail=why.detail, raw=raw, received_ms=received_ms
-        )
-    )
+    row = {**key._asdict(), "seq": seq, "reason": why.reason, "detail": schema.storable(why.detail), "raw": raw}
+    sheet.add(schema.dead_letter, {**row, "received_ms": received_ms})
 
 
 def add_duplicate(
-    connection: Connection, key: StreamKey, seq: int, raw: bytes, *, duplicate_of: int, same: bool, received_ms: int
+    sheet: Sheet, key: StreamKey, seq: int, raw: bytes, *, duplicate_of: int, same: bool, received_ms: int
 ) -> None:
     """Store a second arrival of a fact: it keeps its place in the chain and has no effect (W-24)."""
-    connection.execute(
-        schema.duplicate.insert().values(
-            **key._asdict(),
-            seq=seq,
-            duplicate_of=duplicate_of,
-            same_content=same,
-            raw=raw,
-            received_ms=received_ms,
-        )
-    )
+    row = {**key._asdict(), "seq": seq, "duplicate_of": duplicate_of, "same_content": same, "raw": raw}
+    sheet.add(schema.duplicate, {**row, "received_ms": received_ms})
 
 
 def add_quarantined(
@@ -165,7 +169,7 @@ def dead_letters_between(
     """Return the oldest ``limit`` dead letters with ``after`` < seq <= ``up_to``, as an ack lists them."""
     table = schema.dead_letter
     rows = connection.execute(
-        select(table.c.seq, table.c.reason)
+        select(table.c.seq, table.c.reason, table.c.raw)
         .where(
             table.c.station == key.station,
             table.c.incarnation == key.incarnation,
@@ -176,4 +180,13 @@ def dead_letters_between(
         .order_by(table.c.seq)
         .limit(limit)
     )
-    return tuple(DeadLetter(row.seq, row.reason) for row in rows)
+    return tuple(DeadLetter(row.seq, row.reason, _known(connection, key.station, row)) for row in rows.all())
+
+
+def _known(connection: Connection, station: str, row: Any) -> tuple[tuple[str, str], ...]:
+    """Which litres of an overlapping sale other sales have, so that its station can book the others (W-24)."""
+    data = json.loads(row.raw)["data"] if row.reason == "overlap" else {}
+    start, end = data.get("totalizer_start"), data.get("totalizer_end")
+    if start is None or end is None or start == end:
+        return ()
+    return intervals.known_within(connection, Nozzle(station, data["fuelling_point"], data["nozzle"]), start, end)

@@ -1,6 +1,6 @@
 """Recomputes what head office holds: hash chains from the stored bytes, sums, intervals, postings.
 
-Read-only; trusts nothing but the bytes. Finds a flipped bit that SQLite's own check does not see.
+Read-only; trusts nothing but the bytes. Finds a flipped bit that the database's own check does not see.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, and_, func, literal, select
 
-from headoffice.store import schema
+from headoffice.store import postgresql, schema
 from headoffice.store.database import Database
-from headoffice.store.facts import totalizer_of
+from headoffice.store.intervals import totalizer_of
 from headoffice.store.streams import DEAD, DUPLICATE, FACT, StreamKey
 from sync.messages import hash_0, hash_next
 
@@ -25,48 +25,78 @@ MAX_FINDINGS = 100
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """``records``: places whose hash was recomputed. ``findings``: what is wrong, as sentences; empty = all is well."""
+    """``records``: places whose hash was recomputed. ``findings``: what is wrong, as sentences; empty = all is well.
+
+    ``dropped``: places of facts whose bytes went with their month; only their hashes are left to go on from.
+    """
 
     chains: int
     records: int
     findings: tuple[str, ...]
+    dropped: int = 0
+
+
+@dataclass
+class _Chains:
+    """What was looked at so far. ``months``: the partitions there are, None where nothing is parted."""
+
+    months: frozenset[str] | None
+    chains: int = 0
+    records: int = 0
+    dropped: int = 0
+
+    def is_dropped(self, row: Any) -> bool:
+        """Whether the bytes of a fact went with their month."""
+        if self.months is None or row.kept_as != FACT or row.received_ms is None or row.fact is not None:
+            return False
+        return postgresql.partition_name(row.received_ms) not in self.months
 
 
 def verify(database: Database) -> Verified:
     """Check the whole database; reads every record once."""
     findings: list[str] = []
-    chains = records = 0
     with database.read() as connection:
+        seen = _Chains(postgresql.months(connection) if database.is_shared else None)
         for row in connection.execute(select(schema.cursor)).all():
-            chains += 1
-            records += row.cum
+            seen.chains += 1
             key = StreamKey(row.station, row.incarnation, row.stream)
-            findings += _check_chain(connection, key, row.cum, row.head_hash)
+            findings += _check_chain(connection, key, row.cum, row.head_hash, seen)
         for check in (_check_sales, _check_intervals, _check_postings, _check_places):
             for finding in check(connection):
-                findings.append(finding)
                 if len(findings) >= MAX_FINDINGS:
-                    return Verified(chains, records, tuple(findings))
-    return Verified(chains, records, tuple(findings))
+                    break
+                findings.append(finding)
+    return Verified(seen.chains, seen.records, tuple(findings[:MAX_FINDINGS]), seen.dropped)
 
 
-def _check_chain(connection: Connection, key: StreamKey, cum: int, head_hash: str) -> list[str]:
+def _check_chain(connection: Connection, key: StreamKey, cum: int, head_hash: str, seen: _Chains) -> list[str]:
     """The first thing wrong with one chain; after a break everything later would differ as well."""
     name = f"{key.station} {key.incarnation} {key.stream}"
     value, expected = hash_0(*key), 1
     for row in _places(connection, key):
         if row.seq != expected:
             return [f"{name}: seq {expected} is missing"]
+        expected += 1
+        if seen.is_dropped(row):
+            seen.dropped += 1
+            value = bytes.fromhex(row.hash)
+            continue
         raw = {FACT: row.fact, DUPLICATE: row.second, DEAD: row.dead}.get(row.kept_as)
         if not isinstance(raw, bytes):
             return [f"{name}: the bytes of seq {row.seq} are missing"]
+        seen.records += 1
         value = hash_next(value, row.seq, raw)
         if value.hex() != row.hash:
             return [f"{name}: the bytes of seq {row.seq} do not have their hash"]
-        expected += 1
     if expected != cum + 1 or value.hex() != head_hash:
         return [f"{name}: the cursor says seq {cum}, the chain ends at seq {expected - 1}"]
     return []
+
+
+_BYTES = and_(
+    schema.record_bytes.c.number == schema.record.c.number,
+    schema.record_bytes.c.received_ms == schema.record.c.received_ms,
+)
 
 
 def _places(connection: Connection, key: StreamKey) -> Iterator[Any]:
@@ -80,11 +110,13 @@ def _places(connection: Connection, key: StreamKey) -> Iterator[Any]:
             place.c.seq,
             place.c.hash,
             place.c.kept_as,
-            schema.record.c.raw.label("fact"),
+            schema.record.c.received_ms,
+            schema.record_bytes.c.raw.label("fact"),
             schema.duplicate.c.raw.label("second"),
             schema.dead_letter.c.raw.label("dead"),
         )
         .outerjoin(schema.record, same(schema.record))
+        .outerjoin(schema.record_bytes, _BYTES)
         .outerjoin(schema.duplicate, same(schema.duplicate))
         .outerjoin(schema.dead_letter, same(schema.dead_letter))
         .where(place.c.station == key.station, place.c.incarnation == key.incarnation, place.c.stream == key.stream)
@@ -97,14 +129,23 @@ def _check_sales(connection: Connection) -> Iterator[str]:
     """Every sale record has its row with the same litres and money, and no row is without a record."""
     record, sale = schema.record, schema.sale
     statement = (
-        select(record.c.number, record.c.raw, sale.c.volume_ml, sale.c.amount_minor)
+        select(record.c.number, schema.record_bytes.c.raw, sale.c.volume_ml, sale.c.amount_minor)
+        .join(schema.record_bytes, _BYTES)
         .outerjoin(sale, sale.c.record == record.c.number)
         .where(record.c.type == "fc.sale.v1")
     )
     for row in connection.execute(statement.execution_options(yield_per=ROWS_AT_ONCE)):
-        data = json.loads(row.raw)["data"]
-        if (row.volume_ml, row.amount_minor) != (data["volume_ml"], data["amount_minor"]):
+        if (row.volume_ml, row.amount_minor) != _litres_and_money(row.raw):
             yield f"record number {row.number}: the sale row does not say what its record says"
+
+
+def _litres_and_money(raw: bytes) -> tuple[int, int] | None:
+    """What a sale's record says; None for bytes that are none any more."""
+    try:
+        data = json.loads(raw)["data"]
+        return data["volume_ml"], data["amount_minor"]
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _check_intervals(connection: Connection) -> Iterator[str]:

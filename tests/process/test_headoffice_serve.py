@@ -4,68 +4,30 @@ from __future__ import annotations
 
 import json
 import os
-import queue
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import paho.mqtt.client as paho
 import pytest
-from paho.mqtt.enums import CallbackAPIVersion
 
 from headoffice.cli import entry
 from headoffice.store import reports
 from headoffice.store.database import Database
 from headoffice.store.verify import verify
-from sync.envelope import decode_as
 from sync.group import DocumentRef, HeadClaims
-from sync.messages import Ack, Message, Welcome
+from sync.messages import Ack, Welcome
 from sync.notices import Head, HoState, Req, Res
 from sync.signing import PinnedKeys, open_signed
-from sync.topics import HO_STATE, down_filter, station_topic
+from sync.topics import HO_STATE, station_topic
 from tests.support.broker import Mosquitto
 from tests.support.headoffice_station import STATION, Stream, event, hello, sale_data, settled_data
+from tests.support.peer import Peer
 
 DEADLINE_S = 120.0
-M = TypeVar("M", bound=Message)
-
-
-class Peer:
-    """A station written from the contract alone: it publishes payloads and waits for the answers."""
-
-    def __init__(self, port: int) -> None:
-        self._seen: queue.Queue[tuple[str, bytes]] = queue.Queue(1_000)
-        self._subscribed: queue.Queue[bool] = queue.Queue(10)
-        self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id=STATION)
-        self._client.on_message = lambda _client, _data, message: self._seen.put(
-            (message.topic, bytes(message.payload))
-        )
-        self._client.on_subscribe = lambda *_: self._subscribed.put(True)
-        self._client.connect("127.0.0.1", port)
-        self._client.loop_start()
-        self._client.subscribe([(down_filter(STATION), 1), (HO_STATE, 1), ("fc/v1/g/main/#", 1)])
-        self._subscribed.get(timeout=DEADLINE_S)
-
-    def send(self, name: str, payload: bytes) -> None:
-        self._client.publish(station_topic(STATION, name), payload, qos=1).wait_for_publish(DEADLINE_S)
-
-    def wait_for(self, kind: type[M], topic: str) -> M:
-        """The next message of a class on a topic; others are passed over."""
-        deadline = time.monotonic() + DEADLINE_S
-        while time.monotonic() < deadline:
-            seen, payload = self._seen.get(timeout=DEADLINE_S)
-            if seen == topic:
-                return decode_as(payload, kind)[1]
-        raise AssertionError(f"nothing on {topic}")
-
-    def close(self) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
 
 
 def command(folder: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:

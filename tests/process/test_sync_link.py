@@ -31,15 +31,34 @@ from sync.ports import (
     Stopped,
     WelcomeSeen,
 )
+from sync.profile import Profile
 from sync.publisher import LinkIdentity, StationLink
 from sync.signing import PinnedKeys, new_key, public_jwks, sign
 from sync.subscriber import GroupFeed
-from tests.support.broker import Mosquitto
+from tests.support.broker import PROTOCOL, Mosquitto
 from tests.support.sync_model import INSTALL, STATION, TIME, ModelHeadOffice, ModelJournal
 
 DEADLINE_S = 120.0
 E = TypeVar("E")
 KEY = new_key("ho-1")
+FEATURE: dict[str, object] = {
+    "type": "Feature",
+    "id": STATION,
+    "geometry": {"type": "Point", "coordinates": [121.4737, 31.2304]},
+    "properties": {
+        "name": "Example Road",
+        "address": None,
+        "timezone": "Asia/Shanghai",
+        "opening_hours": "24/7",
+        "services": ["shop"],
+        "currency": "CNY",
+        "exponent": 2,
+        "prices": [{"grade": "92", "name": "92", "product": "petrol", "unit_price_milli": 7_850}],
+        "offers": [],
+        "fuelling_points": {"total": 4, "open": 4},
+        "busy": "quiet",
+    },
+}
 RULES = b'{"offers": ["gold-litre"]}'
 
 
@@ -54,6 +73,7 @@ class Office:
         self.model = model
         self.mute = 0
         self.states: list[State] = []
+        self.profiles: list[Profile] = []
         self._events: queue.Queue[ClientEvent] = queue.Queue(1_000)
         filters = (topics.shard_filter(topics.shard_of(STATION)),)
         options = ClientOptions("ho", "127.0.0.1", port, filters, backoff_low_s=0.05, backoff_cap_s=0.2)
@@ -84,6 +104,8 @@ class Office:
             self._down("ack", self.model.on_batch(decode_batch(event.payload)[1]))
         elif where.name == "up/state":
             self.states.append(decode_as(event.payload, State)[1])
+        elif where.name == "up/profile":
+            self.profiles.append(decode_as(event.payload, Profile)[1])
         elif where.name == "up/req":
             self._down("res", _answer(decode_as(event.payload, Req)[1]))
         else:
@@ -107,6 +129,7 @@ class Station:
         self.journal = journal
         self.events: list[LinkEvent] = []
         self.kill_at = kill_at
+        self.feature: dict[str, object] | None = None
         numbers = count(1)
         feed = GroupFeed(
             group="east",
@@ -126,6 +149,7 @@ class Station:
             rng=Random(5),
             feed=feed,
             group="east",
+            profile=lambda: self.feature,
             failpoint=self._failpoint,
         )
 
@@ -166,13 +190,13 @@ def _until(found: Callable[[], bool], *turns: Callable[[], None]) -> None:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[tuple[Mosquitto, Office, ModelJournal]]:
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Mosquitto, Office, ModelJournal]]:
     """A broker, a connected model head office and a journal with records on every stream."""
     journal = ModelJournal()
     for stream, number in (("L", 450), ("A", 20), ("T", 120)):
         for _ in range(number):
             journal.append(stream)
-    with Mosquitto(tmp_path / "broker") as broker:
+    with Mosquitto(tmp_path / "broker", protocol=getattr(request, "param", PROTOCOL)) as broker:
         office = Office(broker.port, ModelHeadOffice())
         _until(lambda: office.client.connected, office.turn)
         yield broker, office, journal
@@ -183,6 +207,7 @@ def _same(office: Office, journal: ModelJournal) -> bool:
     return all(office.model.raws(name) == [row.raw for row in rows] for name, rows in journal.rows.items())
 
 
+@pytest.mark.parametrize("world", ["5", "3.1.1"], indirect=True)
 def test_a_backlog_arrives_whole_and_new_records_follow(world: tuple[Mosquitto, Office, ModelJournal]) -> None:
     """Hello, welcome, batches and acks carry every record once and in order; state says connected, then stopped
     [W-03] [W-10] [W-11] [W-13] [W-20].
@@ -198,6 +223,19 @@ def test_a_backlog_arrives_whole_and_new_records_follow(world: tuple[Mosquitto, 
     station.link.close()
     _until(lambda: len(office.states) == 2, office.turn)
     assert [(state.online, state.reason) for state in office.states] == [(True, "connected"), (False, "stopped")]
+
+
+def test_a_profile_is_kept_by_the_broker_for_whoever_comes_later(world: tuple[Mosquitto, Office, ModelJournal]) -> None:
+    """What the public may know is published after the connect, retained, and not again while nothing changes."""
+    broker, office, journal = world
+    station = Station(broker.port, journal)
+    station.feature = FEATURE
+    _until(lambda: bool(office.profiles) and station.done(), lambda: station.link.run_once(0.01), office.turn)
+    late = Office(broker.port, office.model)
+    _until(lambda: bool(late.profiles), lambda: station.link.run_once(0.01), late.turn)
+    late.client.close()
+    assert [dict(profile.feature) for profile in office.profiles + late.profiles] == [FEATURE, FEATURE]
+    station.link.close()
 
 
 @pytest.mark.parametrize("point", ["sync.before_publish", "sync.after_puback", "sync.before_ack_applied"])
@@ -266,6 +304,7 @@ def test_a_fork_stops_the_link(world: tuple[Mosquitto, Office, ModelJournal]) ->
     assert station.all(AckAccepted) == []
 
 
+@pytest.mark.parametrize("world", ["5", "3.1.1"], indirect=True)
 def test_a_retained_head_brings_rules_and_members(world: tuple[Mosquitto, Office, ModelJournal]) -> None:
     """A station that comes up gets the signed head, fetches the document by hash and the missing members [W-40] [W-42]."""
     broker, office, journal = world

@@ -5,8 +5,8 @@ Scans, fuellings, settlements, refunds, voids, links given and taken, repeats of
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -289,6 +289,10 @@ class Walk:
             assert counts[name] == _counted(member.uses, member.amounts), name
         assert counts[None] == _counted(self.model.station_uses, self.model.station_amounts)
 
+    def close(self) -> None:
+        """Let the database go."""
+        self.station.close()
+
     def finish(self) -> None:
         """The day is over: the station's own verification finds nothing."""
         report = verify(self.station.settings.store.path)
@@ -309,13 +313,7 @@ def _quiet_log():
 @settings(max_examples=tries(15))
 def test_a_station_keeps_what_the_model_keeps(roll):
     """After every step of a random day the database holds the balances, lots, growth and counts of the model."""
-    folder = template.new_folder()
-    template.copy_to(folder)
-    walk = Walk(roll, folder)
-    try:
+    with template.begun() as folder, closing(Walk(roll, folder)) as walk:
         for _ in range(STEPS):
             walk.step()
         walk.finish()
-    finally:
-        walk.station.close()
-        shutil.rmtree(folder)

@@ -5,8 +5,8 @@ The real pipeline on a real database, with no devices: sales are booked and memb
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -340,6 +340,10 @@ class Day:
             uses.setdefault(row["code"], []).append((row["sale"], row["value_minor"], row["left_minor"]))
         assert uses == {paper.code: paper.uses for paper in self.papers.values() if paper.uses}
 
+    def close(self) -> None:
+        """Let the database go."""
+        self.till.close()
+
     def finish(self) -> None:
         """The day is over: the station's own verification finds nothing."""
         report = verify(self.till.settings.store.path)
@@ -370,13 +374,7 @@ def _quiet_log():
 @settings(max_examples=tries(15))
 def test_a_till_keeps_what_the_model_keeps(roll):
     """After every step of a random day the database holds the points, leases, coupons and counts of the model."""
-    folder = template.new_folder()
-    template.copy_to(folder)
-    day = Day(roll, folder)
-    try:
+    with template.begun() as folder, closing(Day(roll, folder)) as day:
         for _ in range(STEPS):
             day.step()
         day.finish()
-    finally:
-        day.till.close()
-        shutil.rmtree(folder)

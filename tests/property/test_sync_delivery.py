@@ -28,6 +28,7 @@ class World:
     machine: Delivery
     now: float = 0.0
     connect_n: int = 0
+    stopped: StopIncarnation | None = None
     pipe: list[object] = field(default_factory=list)
 
     def put(self, message: object) -> None:
@@ -38,23 +39,25 @@ class World:
 
     def act(self, outputs: list[Output]) -> None:
         for output in outputs:
-            assert not isinstance(output, StopIncarnation), output
-            if isinstance(output, PublishHello):
+            if isinstance(output, StopIncarnation):
+                assert output.reason == "pruned", output
+                self.stopped = output
+            elif isinstance(output, PublishHello):
                 self.put(self.journal.hello(output.connect_n))
             elif isinstance(output, ApplyAck):
                 self.journal.acked[output.stream] = max(self.journal.acked[output.stream], output.cum)
 
     def round(self, faulty: bool) -> None:
         if faulty and self.rng.random() < 0.02:
-            self.machine.disconnected()
-            self.pipe.clear()
-            self.connect_n += 1
-            self.act(self.machine.connected(self.now, self.connect_n))
+            self.reconnect()
         for name, at in self.journal.heads().items():
             self.machine.grew(name, at.last_seq)
             self.act(self.machine.persisted(self.now, name, at.acked))
         self.act(self.machine.tick(self.now))
         offer = self.machine.next_batch(self.now)
+        if offer is not None and not self.journal.read(offer.stream, offer.first_seq, 1, 1):
+            self.act(self.machine.missing(offer.stream, offer.first_seq))
+            return
         if offer is not None:
             last = min(offer.last_seq, offer.first_seq + self.rng.randrange(1, 6) - 1)
             self.machine.sent(self.now, offer.stream, offer.first_seq, last)
@@ -67,6 +70,12 @@ class World:
             return
         due = self.machine.next_deadline()
         self.now = max(self.now + 0.01, self.now if due is None else due)
+
+    def reconnect(self) -> None:
+        self.machine.disconnected()
+        self.pipe.clear()
+        self.connect_n += 1
+        self.act(self.machine.connected(self.now, self.connect_n))
 
     def carry(self, message: object) -> None:
         if isinstance(message, bytes):
@@ -123,6 +132,37 @@ def test_every_record_arrives_once_and_in_order(
     assert world.done(), f"seed {seed}: {world.journal.acked} of {[len(rows) for rows in world.journal.rows.values()]}"
     for name, rows in world.journal.rows.items():
         assert world.office.raws(name) == [row.raw for row in rows]
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**32), loss=st.sampled_from([0.0, 0.3]), prunes=st.booleans())
+def test_a_restored_head_office_gets_all_that_is_kept(seed: int, loss: float, prunes: bool) -> None:
+    """Put back to any earlier state at any moment, head office ends with the whole journal; where a row that it wants is
+    pruned the incarnation stops instead, and says truly how far head office has each stream [W-22] [W-34].
+    """
+    world = _world(seed, loss, m.Credit())
+    for number in range(MAX_ROUNDS):
+        faulty = number < FAULTY_ROUNDS
+        if not faulty:
+            world.loss = 0.0
+        stream = world.rng.choice(m.STREAMS)
+        if number < 60:
+            world.journal.append(stream)
+        if faulty and world.rng.random() < 0.02:
+            world.office.restore(stream, world.rng.randint(0, world.office.cum(stream)))
+        if prunes and faulty and world.rng.random() < 0.02:
+            world.journal.prune(stream, world.rng.randint(0, len(world.journal.rows[stream])))
+        if number == FAULTY_ROUNDS:
+            world.reconnect()
+        world.round(faulty)
+        whole = all(world.office.cum(name) == len(rows) for name, rows in world.journal.rows.items())
+        if world.stopped is not None or (not faulty and whole):
+            break
+    if world.stopped is None:
+        assert all(world.office.raws(name) == [r.raw for r in rows] for name, rows in world.journal.rows.items())
+        return
+    told = world.stopped.told
+    assert any(told[name] < world.journal.pruned[name] for name in m.STREAMS), "something wanted is gone"
 
 
 @settings(max_examples=5, deadline=None)

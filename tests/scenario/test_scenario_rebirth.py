@@ -58,7 +58,10 @@ def test_a_restored_database_neither_loses_nor_doubles_a_litre(make_station: Mak
     first = first_records(station)[station.store.incarnation]
     assert (first["type"], first["data"]["parent"]["incarnation"]) == ("fc.incarnation.v1", old)
     gaps = [
-        json.loads(r["raw"])["data"] for r in at_head_office(station, "SELECT raw FROM record WHERE type='fc.gap.v1'")
+        json.loads(r["raw"])["data"]
+        for r in at_head_office(
+            station, "SELECT raw FROM record JOIN record_bytes USING (number) WHERE type='fc.gap.v1'"
+        )
     ]
     assert [(gap["fuelling_point"], gap["reason"]) for gap in gaps] == [(1, "known at head office")]
 

@@ -1,4 +1,7 @@
-"""A real mosquitto for tests: a free port, with or without persistence, killable and restartable on the same port."""
+"""A real mosquitto for tests: a free port, with or without persistence, killable and restartable on the same port.
+
+``FORECOURT_MQTT=3.1.1`` puts a gate before it that turns MQTT 5 away: the same tests over the older protocol.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,10 @@ import time
 from pathlib import Path
 from typing import Self
 
+from tests.support.old_gate import OldGate
+
 READY_WITHIN_S = 60.0
+PROTOCOL = os.environ.get("FORECOURT_MQTT", "5")
 
 
 def free_port() -> int:
@@ -25,14 +31,16 @@ def free_port() -> int:
 class Mosquitto:
     """One broker on loopback. Use as a context manager; ``extra`` lines go into its configuration file."""
 
-    def __init__(self, folder: Path, *, persistence: bool = False, extra: str = "") -> None:
+    def __init__(self, folder: Path, *, persistence: bool = False, extra: str = "", protocol: str = PROTOCOL) -> None:
         self.port = free_port()
+        self._own_port = self.port if protocol == "5" else free_port()
+        self._gate = None if protocol == "5" else OldGate(self.port, self._own_port)
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
         self._config = folder / "mosquitto.conf"
         self._config.write_text(
-            f"listener {self.port} 127.0.0.1\n"
+            f"listener {self._own_port} 127.0.0.1\n"
             "allow_anonymous true\n"
             "set_tcp_nodelay true\n"
             f"persistence {'true' if persistence else 'false'}\n"
@@ -70,6 +78,8 @@ class Mosquitto:
         while not self._accepts():
             assert self._process.poll() is None, f"mosquitto ended at once: {self.log}"
             assert time.monotonic() < deadline, f"mosquitto does not accept connections: {self.log}"
+        if self._gate is not None:
+            self._gate.start()
 
     def stop(self) -> None:
         """End it politely; a broker with persistence writes its file."""
@@ -98,6 +108,8 @@ class Mosquitto:
         process, self._process = self._process, None
         if process is None:
             return
+        if self._gate is not None:
+            self._gate.stop()
         if process.poll() is None:
             process.send_signal(signal.SIGCONT)
             process.send_signal(sign)
@@ -107,7 +119,7 @@ class Mosquitto:
 
     def _accepts(self) -> bool:
         try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=0.2):
+            with socket.create_connection(("127.0.0.1", self._own_port), timeout=0.2):
                 return True
         except OSError:
             threading.Event().wait(0.01)

@@ -13,7 +13,11 @@ from agent.domain.identity import IndexKind, blind_index
 from agent.inbox import FromHeadOffice
 from agent.keyring import Keyring
 from sync import ports
+from sync.signing import new_key
 from tests.support.station_settings import RULES
+
+SIGNING_KEY = new_key("ho-1")
+"""What head office signs with, and stations of the tests have pinned."""
 
 INDEX_KEY = b"scenario-index-key-of-32-bytes!!"
 CARDS = CardKeys(bytes(range(32)), bytes(range(15, -1, -1)))

@@ -85,7 +85,9 @@ def _chains(connection: Connection, office: Office) -> None:
 
 def _records(connection: Connection, office: Office) -> None:
     place = "station, incarnation, stream, seq, raw"
-    for row in _rows(connection, f"SELECT number, id, {place} FROM record ORDER BY number"):
+    for row in _rows(
+        connection, f"SELECT number, id, {place} FROM record JOIN record_bytes USING (number) ORDER BY number"
+    ):
         raw = bytes(row["raw"])
         office.facts.append(Fact(row["number"], _place(row), row["id"], raw, json.loads(raw)))
         office.kept[_place(row)]["fact"] = raw

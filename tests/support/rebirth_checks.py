@@ -34,7 +34,9 @@ def pumped(station: VirtualStation) -> Litres:
 
 def first_records(station: VirtualStation) -> dict[str, dict[str, Any]]:
     """The first record of every incarnation head office has, by incarnation."""
-    found = at_head_office(station, "SELECT incarnation, raw FROM record WHERE stream = 'L' AND seq = 1")
+    found = at_head_office(
+        station, "SELECT incarnation, raw FROM record JOIN record_bytes USING (number) WHERE stream = 'L' AND seq = 1"
+    )
     return {row["incarnation"]: json.loads(row["raw"]) for row in found}
 
 

@@ -31,7 +31,9 @@ from drivers.simulator.config import CustomerConfig, ForecourtConfig, default_co
 from drivers.simulator.forecourt import Forecourt
 from drivers.simulator.world import TICK_MS
 from sync import ports
-from tests.support.head_office_says import INDEX_KEY, KEYS, members_of, rule_set
+from sync.messages import Message
+from sync.signing import PinnedKeys, public_jwks
+from tests.support.head_office_says import INDEX_KEY, KEYS, SIGNING_KEY, members_of, rule_set
 from tests.support.station_checks import rows, sales_of
 from tests.support.station_copies import begin, database_image, write_mark
 from tests.support.station_settings import STATION, Plan, forecourt_config, station_settings
@@ -156,7 +158,8 @@ class VirtualStation:
             live=self.live,
             index_key=INDEX_KEY,
             capabilities=of_points(device for wired in self.lines.values() for device in wired.line.devices),
-            outlets=Outlets(self._send, lambda: None, self._begin_anew),
+            outlets=Outlets(self._send, lambda: None, self._begin_anew, self._publish),
+            pinned=PinnedKeys.from_jwks(public_jwks(SIGNING_KEY)),
             keys=self.keys,
         )
         if self.head_office is not None and stopped is None:
@@ -164,6 +167,10 @@ class VirtualStation:
 
     def _begin_anew(self) -> None:
         self._begins_anew = True
+
+    def _publish(self, name: str, message: Message) -> None:
+        if self.link is not None:
+            self.link.tell(self.clock.now_s, name, message)
 
     def crash(self, why: str = "killed") -> None:
         """Everything in memory is gone; the files are what they were at this instant."""

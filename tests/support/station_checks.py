@@ -198,7 +198,9 @@ def _head_office(station: CheckedStation) -> list[str]:
 def _same_at_head_office(station: CheckedStation, stream: str, acked: int) -> list[str]:
     path = station.directory / "hq.db"
     ours = station.rows(f"SELECT seq, id, body FROM journal WHERE stream = '{stream}' ORDER BY seq")
-    theirs = rows(path, f"SELECT seq, id, raw FROM record WHERE stream = '{stream}' ORDER BY seq")
+    theirs = rows(
+        path, f"SELECT seq, id, raw FROM record JOIN record_bytes USING (number) WHERE stream = '{stream}' ORDER BY seq"
+    )
     complaints = []
     if len(theirs) < acked:
         complaints.append(f"I3 {stream}: {acked} acknowledged, head office has {len(theirs)}")

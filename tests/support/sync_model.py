@@ -54,6 +54,7 @@ class ModelJournal:
         self.incarnation = incarnation
         self.rows: dict[str, list[OutboxRow]] = {name: [] for name in m.STREAMS}
         self.acked = dict.fromkeys(m.STREAMS, 0)
+        self.pruned = dict.fromkeys(m.STREAMS, 0)
 
     def append(self, stream: str, raw: bytes | None = None) -> OutboxRow:
         """Write the next record (a valid one unless ``raw`` says otherwise)."""
@@ -77,6 +78,8 @@ class ModelJournal:
     def read(self, stream: str, first_seq: int, max_records: int, max_bytes: int) -> list[OutboxRow]:
         """See Outbox."""
         found: list[OutboxRow] = []
+        if first_seq <= self.pruned[stream]:
+            return found
         for row in self.rows[stream][first_seq - 1 : first_seq - 1 + max_records]:
             max_bytes -= len(row.raw) + 1
             if found and max_bytes < 0:
@@ -90,6 +93,10 @@ class ModelJournal:
             return m.hash_0(STATION, self.incarnation, stream)
         rows = self.rows[stream]
         return rows[seq - 1].hash if 0 < seq <= len(rows) else None
+
+    def prune(self, stream: str, up_to: int) -> None:
+        """Delete delivered rows; their hashes stay known."""
+        self.pruned[stream] = max(self.pruned[stream], min(up_to, self.acked[stream]))
 
     def batch(self, stream: str, first_seq: int, last_seq: int) -> m.Batch:
         """The batch of a run of its records."""
@@ -141,6 +148,11 @@ class ModelHeadOffice:
     def raws(self, stream: str) -> Sequence[bytes]:
         """Every record in order."""
         return [raw for raw, _ in self.stored[stream]]
+
+    def restore(self, stream: str, cum: int) -> None:
+        """Go back to what a backup had of a stream."""
+        del self.stored[stream][cum:]
+        self.dead[stream] = [one for one in self.dead[stream] if one.seq <= cum]
 
     def on_batch(self, batch: m.Batch) -> m.Ack:
         """Ingest and answer."""

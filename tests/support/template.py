@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 import tempfile
 from atexit import register
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -37,6 +39,17 @@ def copy_to(folder: Path) -> None:
     """Begin a day."""
     for name in ("station.db", "hq.db"):
         shutil.copy(template() / name, folder / name)
+
+
+@contextmanager
+def begun() -> Iterator[Path]:
+    """A folder in which a day can begin; afterwards it is gone."""
+    folder = new_folder()
+    try:
+        copy_to(folder)
+        yield folder
+    finally:
+        shutil.rmtree(folder)
 
 
 def head_office(path: Path) -> Database:

@@ -31,16 +31,16 @@ from agent.store.verify import verify
 from drivers.simulator.config import default_config
 from sync import ports
 from sync.messages import Message
-from sync.signing import PinnedKeys, new_key, public_jwks, sign
+from sync.signing import PinnedKeys, public_jwks, sign
 from tests.support import template
-from tests.support.head_office_says import INDEX_KEY, KEYS
+from tests.support.head_office_says import INDEX_KEY, KEYS, SIGNING_KEY
 from tests.support.station import VirtualClock
 from tests.support.station_settings import STATION, Plan, station_settings
 
 MEMBER = "567014f1b3c2a9de"
 OTHER = "00000000000000aa"
 CASH = [{"kind": "cash", "amount_minor": None, "ref": None}]
-SOME_KEY = new_key("ho-1")
+SOME_KEY = SIGNING_KEY
 FOREVER = {"not_before": "2020-01-01T00:00:00.000Z", "not_after": "2099-01-01T00:00:00.000Z"}
 
 

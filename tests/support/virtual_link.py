@@ -7,17 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Protocol
 
 from agent.clock import Clock
 from agent.failpoints import failpoint
 from agent.store.delivery import JournalOutbox
 from agent.store.store import Store
 from agent.uplink import StationVitals
+from headoffice import commands
 from headoffice.hello import answer_hello
 from headoffice.ingest import ingest
+from headoffice.keys import Keys
+from headoffice.store import commands as store_of_commands
 from headoffice.store.database import Database
 from sync import ports, topics
 from sync.delivery import ApplyAck, AuditBadAck, Delivery, Output, PublishHello, RaiseSyncAlert, StopIncarnation
@@ -30,11 +34,15 @@ from sync.envelope import (
     station_source,
 )
 from sync.messages import STREAMS, Ack, Batch, Hello, Message, Welcome
+from sync.notices import Command
 from sync.records import format_time
+from sync.signing import sign
+from tests.support.head_office_says import SIGNING_KEY
 
 INSTALL = "00112233445566778899aabbccddeeff"
 MAX_SENDS_PER_STEP = 12
 RECONNECT_S = 5.0
+DAY_MS = 86_400_000
 LONGEST_DELAY_S = 20.0
 
 
@@ -46,6 +54,19 @@ class Packet:
     up: bool
     name: str
     payload: bytes
+
+
+class Pipe(Protocol):
+    """What a link needs of its broker: whether it may be connected, and somebody who takes its messages."""
+
+    @property
+    def up(self) -> bool:
+        """Whether this client may be connected now."""
+        ...
+
+    def carry(self, now_s: float, name: str, payload: bytes, *, up: bool) -> None:
+        """Take one message."""
+        ...
 
 
 @dataclass
@@ -85,22 +106,41 @@ class HeadOffice:
     def __init__(self, path: Path, station: str) -> None:
         self.database = Database(path, migrate=True)
         self._station = station
+        self._random = Random(0)
         self._n = 0
+
+    def order(self, kind: str, args: dict[str, Any], wall_ms: int, *, valid_ms: int = DAY_MS) -> str:
+        """Order something of the station, which hears it after its next hello; returns the command's id."""
+        sealed = Keys("ho-1", partial(sign, key=SIGNING_KEY), "", b"")
+        wanted = commands.Wanted(kind, [self._station], args, "li", valid_ms)
+        (row,) = commands.order(self.database, sealed, wanted, now_ms=wall_ms, random=self._random)
+        return str(row["cmd_id"])
+
+    def command(self, cmd_id: str) -> dict[str, Any]:
+        """A command as people at head office see it."""
+        with self.database.read() as connection:
+            row = store_of_commands.one(connection, cmd_id)
+        assert row is not None
+        return row
 
     def answer(self, packet: Packet, wall_ms: int) -> list[tuple[str, bytes]]:
         """Return (name, payload) of what is said back."""
         topic = topics.parse(topics.station_topic(self._station, packet.name))
         assert isinstance(topic, topics.StationTopic)
-        said: Message | None
-        if packet.name == "up/hello":
-            name, said = "down/welcome", answer_hello(self.database, topic, packet.payload, wall_ms)
-        else:
-            name, said = "down/ack", ingest(self.database, topic, packet.payload, wall_ms)
-        if said is None:
+        if packet.name == "up/result":
+            commands.take_result(self.database, topic, packet.payload, wall_ms)
             return []
+        said: list[tuple[str, Message | None]]
+        if packet.name == "up/hello":
+            said = [("down/welcome", answer_hello(self.database, topic, packet.payload, wall_ms))]
+            said += [("down/cmd", found) for found in commands.after_hello(self.database, self._station, wall_ms)]
+        else:
+            said = [("down/ack", ingest(self.database, topic, packet.payload, wall_ms))]
+        return [(name, self._event(message, wall_ms)) for name, message in said if message is not None]
+
+    def _event(self, message: Message, wall_ms: int) -> bytes:
         self._n += 1
-        time = format_time(wall_ms)
-        return [(name, encode(said, source=HEAD_OFFICE_SOURCE, event_id=f"hq-{self._n}", time=time))]
+        return encode(message, source=HEAD_OFFICE_SOURCE, event_id=f"hq-{self._n}", time=format_time(wall_ms))
 
     def close(self) -> None:
         """Close the database."""
@@ -112,7 +152,7 @@ def link_of(
     *,
     clock: Clock,
     boot: str,
-    broker: Broker,
+    broker: Pipe,
     deliver: Callable[[ports.LinkEvent], None],
     rng: Random,
     install: str = INSTALL,
@@ -144,7 +184,7 @@ class VirtualLink:
         vitals: StationVitals,
         incarnation: str,
         boot: str,
-        broker: Broker,
+        broker: Pipe,
         deliver: Callable[[ports.LinkEvent], None],
         rng: Random,
         install: str = INSTALL,
@@ -185,6 +225,9 @@ class VirtualLink:
         """Handle one message from head office."""
         if not self._connected:
             return
+        if packet.name == "down/cmd":
+            self._deliver(ports.CommandCame(decode_as(packet.payload, Command)[1].jws))
+            return
         kind: type[Welcome | Ack] = Welcome if packet.name == "down/welcome" else Ack
         _, message = decode_as(packet.payload, kind)
         if isinstance(message, Welcome):
@@ -194,6 +237,14 @@ class VirtualLink:
             self._act(now_s, outputs)
         else:
             self._act(now_s, self.delivery.ack(now_s, message))
+
+    def tell(self, now_s: float, name: str, message: Message) -> None:
+        """Publish a message of the pipeline; without a connection it is lost."""
+        if self._connected:
+            self._n += 1
+            event_id, time = f"{self._incarnation}:told:{self._n}", self._vitals.hello_facts().time
+            payload = encode(message, source=station_source(self._station), event_id=event_id, time=time)
+            self._broker.carry(now_s, name, payload, up=True)
 
     def step(self, now_s: float) -> None:
         """Connect or notice the loss, settle what the broker took, let timeouts fire, send what may be sent."""
@@ -228,8 +279,9 @@ class VirtualLink:
         count = offer.last_seq - offer.first_seq + 1
         rows = self._outbox.read(offer.stream, offer.first_seq, count, MAX_BATCH_RECORD_BYTES)
         previous = self._outbox.hash_at(offer.stream, offer.first_seq - 1)
-        assert rows, "nothing is pruned here"
-        assert previous is not None
+        if not rows or rows[0].seq != offer.first_seq or previous is None:
+            self._act(now_s, self.delivery.missing(offer.stream, offer.first_seq))
+            return True
         batch = Batch(
             install_id=self._install,
             incarnation=self._incarnation,
@@ -259,7 +311,7 @@ class VirtualLink:
                 evidence: dict[str, Any] = {"stream": output.stream, "cum": output.cum}
                 self._deliver(ports.SyncTrouble(f"bad_ack_{output.kind}", evidence))
             elif isinstance(output, StopIncarnation):
-                self._deliver(ports.Stopped(output.reason))
+                self._deliver(ports.Stopped(output.reason, output.told))
 
     def _hello(self, now_s: float, connect_n: int) -> None:
         facts, heads = self._vitals.hello_facts(), self._outbox.heads()

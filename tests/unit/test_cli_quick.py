@@ -25,6 +25,9 @@ SYNC = {
     "fenced_since": None,
     "streams": {},
     "dead_letters": [],
+    "credit": {"window": 4, "records_per_s": 0, "pause_ms": 0},
+    "requests": [],
+    "last_command": None,
     "awaits_ends": False,
     "members": {"op": 0, "waits_for_manifest": False, "audited_at": None, "filling": None},
 }

@@ -9,9 +9,14 @@ from typing import Any
 
 import pytest
 
+from agent.cli import show
 from agent.inbox import AlertFound
+from agent.pipeline import fencing, rebirth
 from agent.pipeline.ordered import EFFECTS
+from agent.pipeline.step import Step
+from agent.store.link_queries import commands
 from sync.commands import ANSWERS, KINDS, args_defect
+from sync.messages import STREAMS, StreamWelcome, Welcome
 from sync.notices import Result
 from sync.records import format_time
 from sync.signing import new_key, sign
@@ -225,11 +230,11 @@ def test_head_office_corrects_a_link(till: Till) -> None:
     given = claims(till, "correct_link", 1, args={"sale": sale, "member": OTHER, "reason": "complaint 7"})
     told = order(till, given)
     assert told is not None
-    assert (told.status, told.data["outcome"]) == ("done", "corrected")
+    assert (told.status, told.data["outcome"]) == ("done", "CORRECTED")
     assert order(till, given) == told
     taken = order(till, claims(till, "correct_link", 2, args={"sale": sale, "member": None, "reason": "no card"}))
     assert taken is not None
-    assert taken.data["outcome"] == "removed"
+    assert taken.data["outcome"] == "REMOVED"
     by = [(r["by"], r["role"], r["reason"]) for r in till.records("fc.sale.corrected.v1") if r["what"] == "link"]
     assert by == [("head-office", "head_office", "complaint 7"), ("head-office", "head_office", "no card")]
     assert "member" not in json.loads(till.rows("SELECT args FROM command")[0]["args"])
@@ -265,6 +270,42 @@ def test_rules_are_looked_at_again_and_dead_letters_leave_the_screen(till: Till)
     args = {"stream": "L", "seqs": [5, 6]}
     told = [order(till, claims(till, "clear_dead_letters", number, args=args)) for number in (2, 3)]
     assert [one.data["cleared"] for one in told if one] == [1, 0]
+
+
+def test_a_fence_is_lifted_on_the_pc_that_is_meant(till: Till) -> None:
+    """[W-33] [W-45] By the name of the installation: another PC refuses, the fenced one redeems again, once."""
+    install = "a" * 32
+
+    nothing = {name: StreamWelcome(0, bytes(32), False) for name in STREAMS}
+    welcome = Welcome(install, 1, till.store.incarnation, "2026-11-21T08:00:00.000Z", nothing, fenced=True)
+
+    def fence(step: Step) -> None:
+        step.tx.memory.set_meta(rebirth.INSTALL, install)
+        fencing.welcomed(step, welcome)
+
+    till.do(fence)
+    other = order(till, claims(till, "lift_fence", 1, args={"install_id": "b" * 32}))
+    assert other is not None
+    assert (other.status, till.pipeline._memory.fenced_ms is None) == ("refused", False)
+    told = [order(till, claims(till, "lift_fence", number, args={"install_id": install})) for number in (2, 3)]
+    assert [one.data["changed"] for one in told if one] == [True, False]
+    assert till.pipeline._memory.fenced_ms is None
+
+
+def test_people_see_what_head_office_ordered(till: Till, capsys: pytest.CaptureFixture[str]) -> None:
+    """``sync --commands``: newest first, with who ordered it and what came of it."""
+    order(till, price(till, 1, 8_111))
+    till.wait(1)
+    order(till, claims(till, "set_price", 2, args={**price(till, 2, 7_000).args, "grade": "98"}))
+    told = commands(till.store.path)
+    assert [(one["cmd_id"], one["status"], one["by"]) for one in told] == [
+        (cmd_id(2), "refused", "li"),
+        (cmd_id(1), "done", "li"),
+    ]
+    show.commands(told)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    assert "unit_price_milli=8111" in lines[2]
 
 
 def test_a_command_that_ends_the_process_each_time_is_given_up(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,7 @@ from headoffice.members import import_file, remove_member
 from headoffice.store import enrolments, members
 from headoffice.store.database import Database
 from headoffice.store.facts import Arrival
+from headoffice.store.sheet import Sheet
 from headoffice.store.streams import StreamKey
 from sync import ports
 from sync.records import Accepted, check_record
@@ -76,7 +77,9 @@ class Group:
             found = check_record(row["body"], row["seq"], "L")
             assert isinstance(found, Accepted), found
             with self.database.write() as connection:
-                keep(connection, Arrival(key, found.record, row["body"], (), till.clock.wall_ms()))
+                sheet = Sheet(connection)
+                keep(sheet, Arrival(key, found.record, row["body"], (), till.clock.wall_ms()))
+                sheet.flush()
             self.sent[number] = row["seq"]
 
     def imported(self, *rows: dict[str, Any]) -> None:

@@ -14,7 +14,8 @@ from drivers.errors import DeviceRefused, PortLost, WiringError
 from drivers.port import open_port
 from drivers.readings import CodeScan, CommandResult, DeviceStatus, Reading
 from drivers.registry import spec
-from drivers.scanner.driver import CAPABILITIES, READ_WAIT_S, SERIAL_DEFAULTS, SPEC, SerialScanner
+from drivers.scanner.driver import SERIAL_DEFAULTS, SPEC, SerialScanner
+from drivers.scanner.listening import CAPABILITIES, READ_WAIT_S
 from drivers.unheard import MAX_COMMANDS
 
 ONLINE = DeviceStatus("reader:island-1", online=True)

@@ -201,11 +201,13 @@ def test_a_gap_below_our_cursor_means_hello_again() -> None:
     assert bench.machine.next_batch(0) == BatchOffer("L", 5, 40)
 
 
-def test_pruned_rows_hold_the_stream_with_one_alert() -> None:
-    """Where head office wants rows that are gone the stream waits for a welcome and an alert names them [W-34]."""
+def test_rows_that_are_wanted_and_gone_end_the_incarnation() -> None:
+    """Where head office wants rows that are pruned, the next incarnation is told what head office has [W-34]."""
     bench = Bench(ledger=10).welcomed()
-    assert bench.machine.missing("L", 1) == [RaiseSyncAlert("pruned", {"stream": "L", "first_seq": 1, "last_seq": 10})]
-    assert bench.machine.missing("L", 1) == []
+    bench.ack(bench.offers(4)[0])
+    (stop,) = bench.machine.missing("L", 5)
+    assert isinstance(stop, StopIncarnation)
+    assert (stop.reason, dict(stop.told)) == ("pruned", {"L": 4, "A": 0, "T": 0})
     assert bench.machine.next_batch(0) is None
 
 

@@ -1,0 +1,120 @@
+"""What one batch adds: looked up at once, kept in memory until somebody must read it, written at once.
+
+Works inside the caller's transaction, and reads as if every row were written when it is added. Knows which keys name a
+record; decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import cache
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Table
+
+from headoffice.store import postgresql, schema, sqlite
+
+KEYS: dict[Table, tuple[tuple[str, ...], ...]] = {
+    schema.record: (("station", "id"),),
+    schema.sale: (("station", "sale"),),
+    schema.settlement: (("station", "sale"),),
+    schema.sale_counter: (("station", "incarnation", "fuelling_point", "counter"),),
+    schema.sale_interval: (("station", "fuelling_point", "nozzle", "start_key", "end_key", "sub"),),
+    schema.delivery: (
+        ("station", "tank", "start", "start_volume_ml"),
+        ("station", "tank", "console_start", "start_volume_ml"),
+    ),
+}
+"""What a record is known by: rows of these tables are found by these columns while they wait to be written, too."""
+
+ORDER = {table: place for place, table in enumerate(schema.metadata.sorted_tables)}
+"""A row is written after those it refers to."""
+
+
+class Nozzle(NamedTuple):
+    """Names one meter."""
+
+    station: str
+    fuelling_point: int
+    nozzle: int
+
+
+class Sheet:
+    """The rows of one transaction. ``records``: how many new records it may get, so that they are numbered at once.
+
+    Whoever reads or writes past it takes ``read()``, which writes what waits. ``flush()`` writes the rest. ``newest``
+    is for ``intervals``: the last interval of each meter that was looked at.
+    """
+
+    def __init__(self, connection: Connection, records: int = 1) -> None:
+        self.connection = connection
+        self.newest: dict[Nozzle, tuple[str, str] | None] = {}
+        self._kind: ModuleType = sqlite if connection.dialect.name == "sqlite" else postgresql
+        self._records = max(1, records)
+        self._numbers: Iterator[int] = iter(())
+        self._waiting: dict[Table, list[tuple[Any, ...]]] = {}
+        self._known: dict[tuple[Table, tuple[str, ...]], dict[tuple[Any, ...], int | None]] = {}
+
+    def new_number(self) -> int:
+        """Return the number of a new record."""
+        number = next(self._numbers, None)
+        if number is None:
+            self._numbers = self._kind.new_numbers(self.connection, schema.record.c.number, self._records)
+            number = next(self._numbers)
+        return number
+
+    def expect(self, table: Table, name: str, station: str, wanted: Iterable[str]) -> None:
+        """Look up at once which of many keys of a station are known; ``find`` then answers from memory."""
+        missing = dict.fromkeys(wanted)
+        if missing:
+            self.flush()
+            number = table.c[_number_column(table)]
+            found = self._kind.numbers_by_key(self.connection, table.c[name], number, station, missing)
+            known = self._known.setdefault((table, ("station", name)), {})
+            known.update({(station, key): found.get(key) for key in missing})
+
+    def find(self, table: Table, **wanted: Any) -> int | None:
+        """Return the number of the record that a key names, None if there is none."""
+        names, values = tuple(wanted), tuple(wanted.values())
+        if names not in KEYS.get(table, ()):
+            return _number(self.read(), table, wanted)
+        known = self._known.setdefault((table, names), {})
+        if values not in known:
+            known[values] = _number(self.connection, table, wanted)
+        return known[values]
+
+    def add(self, table: Table, row: dict[str, Any]) -> None:
+        """Add a row; columns that it does not name are null, or number themselves."""
+        self._waiting.setdefault(table, []).append(tuple(map(row.get, _columns(table))))
+        for names in KEYS.get(table, ()):
+            values = tuple(map(row.get, names))
+            self._known.setdefault((table, names), {})[values] = row[_number_column(table)]
+
+    def read(self) -> Connection:
+        """Return the connection, once everything added so far is written."""
+        self.flush()
+        return self.connection
+
+    def flush(self) -> None:
+        """Write what waits."""
+        waiting, self._waiting = self._waiting, {}
+        for table in sorted(waiting, key=ORDER.__getitem__):
+            self._kind.insert_rows(self.connection, table, _columns(table), waiting[table])
+
+
+def _number(connection: Connection, table: Table, wanted: dict[str, Any]) -> int | None:
+    row = connection.execute(schema.first_of(table, _number_column(table), *wanted), wanted).first()
+    return None if row is None else int(row[0])
+
+
+def _number_column(table: Table) -> str:
+    return "number" if table is schema.record else "record"
+
+
+@cache
+def _columns(table: Table) -> tuple[str, ...]:
+    """The columns of a table that a row may name; only records get their number here."""
+    return tuple(
+        column.name for column in table.c if column is not table.autoincrement_column or table is schema.record
+    )
