@@ -12,7 +12,17 @@ from headoffice.store.database import Database, Transaction
 from headoffice.store.streams import StreamKey
 from sync.envelope import EnvelopeError, decode_as, station_source
 from sync.judging import must_reincarnate, welcome_stream
-from sync.messages import MAX_NOZZLES, STREAMS, Hello, StreamPosition, StreamWelcome, Welcome, format_time, hash_0
+from sync.messages import (
+    MAX_EARLIER,
+    MAX_NOZZLES,
+    STREAMS,
+    Hello,
+    StreamPosition,
+    StreamWelcome,
+    Welcome,
+    format_time,
+    hash_0,
+)
 from sync.notices import State
 from sync.profile import Profile
 from sync.topics import StationTopic
@@ -47,6 +57,7 @@ def _welcome(connection: Transaction, station: str, hello: Hello, now_ms: int) -
     known = {
         name: _stream(connection, StreamKey(station, hello.incarnation, name), hello.streams[name]) for name in STREAMS
     }
+    earlier = streams.other_cums(connection, station, hello.incarnation, MAX_EARLIER)
     nozzles = presence.nozzle_ends(connection, station, MAX_NOZZLES)
     return Welcome(
         for_install_id=hello.install_id,
@@ -58,6 +69,7 @@ def _welcome(connection: Transaction, station: str, hello: Hello, now_ms: int) -
         reincarnate=is_copied or must_reincarnate(hello, known),
         fenced=is_fenced,
         nozzles=nozzles,
+        earlier=earlier,
     )
 
 
