@@ -6,7 +6,7 @@ Knows topics and who answers what. Knows no broker, no thread and no clock.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from headoffice import commands
@@ -24,9 +24,12 @@ from headoffice.store.takeover import recent_streams
 from headoffice.telling import tell_balances
 from sync.envelope import HEAD_OFFICE_SOURCE, EnvelopeError, decode_as, encode
 from sync.group import MembersDelta
-from sync.messages import Message, format_time
+from sync.messages import Ack, Credit, Message, Welcome, format_time
 from sync.notices import Command, Head, HoState
 from sync.topics import HO_STATE, STREAM_OF_TOPIC, StationTopic, TopicError, group_topic, parse, station_topic
+
+BUSY = Credit(window=1)
+"""What stations may send while many messages wait: a broker drops what is more than it queues for one subscriber."""
 
 MAX_DELTA_OPS = 2_000
 """Changes broadcast at once; after a larger import the head tells stations to ask for pages at their own pace."""
@@ -53,13 +56,17 @@ class _Published(NamedTuple):
 
 
 class Service:
-    """Head office for one station group on one database. One thread only."""
+    """Head office for one station group on one database. One thread only.
+
+    ``is_busy``: set by the caller where more messages wait than are soon taken; stations are told to send less at once.
+    """
 
     def __init__(self, database: Database, keys: Keys, group: str) -> None:
         self._database = database
         self._keys = keys
         self._group = group
         self._sent = 0
+        self.is_busy = False
         self._told_ms = 0
         self._head: _Published | None = None
         with database.read() as connection:
@@ -168,6 +175,8 @@ class Service:
     def _answer(self, topic: StationTopic, name: str, answer: Message | None, now_ms: int) -> list[Outgoing]:
         if answer is None:
             return []
+        if self.is_busy and isinstance(answer, Ack | Welcome):
+            answer = replace(answer, credit=BUSY)
         return [Outgoing(station_topic(topic.station, name), self._event(answer, now_ms))]
 
     def _event(self, message: Any, now_ms: int) -> bytes:

@@ -101,7 +101,7 @@ def void_all(tx: Tx, incarnation: str) -> int:
 
 
 def campaigns(step: Step) -> tuple[CampaignBudget, ...]:
-    """Return what may be spent of each campaign: of several leases the live one with most left; fenced, nothing."""
+    """Return what may be spent of each campaign: of several leases the live one with most left; none if fenced."""
     best: dict[str, CampaignBudget] = {}
     if fencing.fenced(step):
         return ()
@@ -114,7 +114,7 @@ def campaigns(step: Step) -> tuple[CampaignBudget, ...]:
 
 
 def points_usable(step: Step, member: str) -> int | None:
-    """Return the points of a member that leases let this station spend now; ``None`` without a live lease, or fenced."""
+    """Return the points of a member that leases let us spend now; ``None`` without a live lease, or fenced."""
     if fencing.fenced(step):
         return None
     found = [_lease(step, row).points(step.stamp.wall_ms) for row in step.tx.leases.running(POINTS, member)]

@@ -18,6 +18,7 @@ from agent.domain.link_records import LinkDesk
 from agent.domain.point_state import Point
 from agent.domain.retention import Nights
 from agent.domain.rules.model import RuleSet
+from agent.domain.thinning import Thinning
 from agent.domain.wetstock.alerts import TankAlerts
 from agent.domain.wetstock.console_time import ConsoleClock
 from agent.inbox import Asked
@@ -138,6 +139,9 @@ class Memory:
     keys: KeySet = EMPTY_KEYS
     look_at_ms: int = 0
     telemetry_at_ms: int = 0
+    points_told_at_ms: int = 0
+    thinning: Thinning = field(default_factory=Thinning)
+    disk_is_low: bool = False
     disk_is_full: bool = False
     console_clocks: dict[str, ConsoleClock] = field(default_factory=dict)
     gauge_lost_ms: dict[str, int] = field(default_factory=dict)
@@ -158,6 +162,7 @@ class Memory:
     refused_until: dict[str, int] = field(default_factory=dict)
     online_at_ms: int = 0
     told: dict[str, int] = field(default_factory=dict)
+    resends: bool = False
 
     def draft(self) -> Memory:
         """Return a copy whose dictionaries may be changed."""

@@ -299,6 +299,9 @@ class HeadOfficeSettings(Section):
     card_keys_file: Path | None = Field(default=None, strict=False)
     reconnect_max: Annotated[DurationMs, Field(ge=1_000)] = 300_000
     telemetry_every: Annotated[DurationMs, Field(ge=1_000)] = 300_000
+    points_every: Annotated[DurationMs, Field(ge=1_000)] = 900_000
+    telemetry_backlog: Annotated[int, Field(ge=100, le=10_000_000)] = 5_000
+    telemetry_keep: Annotated[int, Field(ge=2, le=1_000)] = 12
 
 
 class CardLayout(Section):

@@ -15,8 +15,8 @@ from agent import crashes
 from agent.domain.redaction import redact
 from headoffice.cli import acting, handing, listing
 from headoffice.cli.codes import codes
-from headoffice.cli.fleet import fleet
 from headoffice.cli.commands import command
+from headoffice.cli.fleet import fleet
 from headoffice.cli.lending import budgets, leases
 from headoffice.cli.options import DatabaseOption, JsonOption, StateOption, open_database
 from headoffice.cli.output import show_json
