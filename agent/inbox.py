@@ -76,12 +76,16 @@ def success(data: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A person asks for an action; the answer is given after the commit. A PIN may be among the arguments."""
+    """A person asks for an action; the answer is given after the commit. A PIN may be among the arguments.
+
+    ``said``: head office was asked first, and what it said where it gave nothing; ``None``: it was not.
+    """
 
     op: str
     args: dict[str, Any] = field(repr=False)
     person: Person
     reply: Reply = field(default_factory=Reply, compare=False)
+    said: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +149,39 @@ class FraudLooked:
     facts: Mapping[str, str]
 
 
-Item = FraudLooked | FromLine | Ticked | Asked | Posted | FromHeadOffice | FromStorage | AlertFound | Audited
+@dataclass(frozen=True, slots=True)
+class AuditDue:
+    """A night has come in which the member cache is to be compared with head office's manifest."""
+
+    night: str
+
+
+@dataclass(frozen=True, slots=True)
+class MembersCompared:
+    """The member cache was compared with the manifest ``hash``.
+
+    ``differing``: the buckets to be fetched, each as of this op or later, and what it must come to at exactly that one;
+    ``compared``: how many could be compared, the others had just been changed at one end.
+    """
+
+    hash: str
+    differing: Mapping[int, tuple[int, bytes]]
+    compared: int
+
+
+Item = (
+    FraudLooked
+    | FromLine
+    | Ticked
+    | Asked
+    | Posted
+    | FromHeadOffice
+    | FromStorage
+    | AlertFound
+    | Audited
+    | AuditDue
+    | MembersCompared
+)
 
 
 class Inbox(Generic[T]):

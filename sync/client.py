@@ -288,7 +288,7 @@ class MqttClient:
         """What MQTT 5 lets us say of ourselves: so much at once, and nothing larger."""
         if self._protocol != MQTTProtocolVersion.MQTTv5:
             return None
-        properties = Properties(PacketTypes.CONNECT)
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.ReceiveMaximum = MAX_MQTT_IN_FLIGHT
         properties.MaximumPacketSize = MAX_MQTT_PACKET
         return properties
@@ -296,7 +296,7 @@ class MqttClient:
     def _expiry(self, retain: bool) -> Properties | None:
         if retain or self._protocol != MQTTProtocolVersion.MQTTv5:
             return None
-        properties = Properties(PacketTypes.PUBLISH)
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
         properties.MessageExpiryInterval = MESSAGE_EXPIRY_S
         return properties
 

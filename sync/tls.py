@@ -85,7 +85,7 @@ def context(options: TlsOptions) -> ssl.SSLContext:
         made.minimum_version = ssl.TLSVersion.TLSv1_2
         if options.cert is not None:
             files = [options.cert, *([] if options.key is None else [options.key])]
-            made.load_cert_chain(*map(str, files), password="")
+            made.load_cert_chain(str(options.cert), None if options.key is None else str(options.key), password="")
     except OSError as error:
         what = getattr(error, "reason", None) or error.strerror or str(error)
         raise FilesUnusable(f"{' with '.join(map(str, files))}: {what}") from error

@@ -24,12 +24,14 @@ from agent.ids import RandomBits
 from agent.inbox import (
     AlertFound,
     Asked,
+    AuditDue,
     Audited,
     FraudLooked,
     FromHeadOffice,
     FromLine,
     FromStorage,
     Item,
+    MembersCompared,
     Posted,
     Ticked,
     refusal,
@@ -41,6 +43,7 @@ from agent.logs import get_logger
 from agent.pipeline import (
     alerting,
     asking,
+    caching,
     card_keys,
     codes,
     commanding,
@@ -48,6 +51,7 @@ from agent.pipeline import (
     fencing,
     gauging,
     handhelds,
+    online,
     people,
     points,
     posting,
@@ -198,6 +202,7 @@ class Pipeline:
             step.tx.memory.set_meta("configuration", self._settings.hash)
         step.tx.memory.set_meta("connect_n", str(int(step.tx.memory.meta("connect_n") or "0") + CONNECTS_PER_START))
         downlink.go_on(step)
+        caching.go_on(step)
         card_keys.go_on(step)
         step.audit("agent", "agent", "started", self._boot, reason=f"configuration {self._settings.hash}")
         self._tell_restored(step)
@@ -243,6 +248,7 @@ class Pipeline:
                 step = self._step(read(self._clock))
                 downlink.handle(step, event)
                 self._finish(step)
+                self._go_on()
             case FromStorage():
                 step = self._step(read(self._clock))
                 alerting.storage(step, item)
@@ -250,6 +256,14 @@ class Pipeline:
             case AlertFound(subject, alert, standing, detail):
                 step = self._step(read(self._clock))
                 alerting.device(step, subject, alert, standing=standing, detail=detail)
+                self._finish(step)
+            case AuditDue():
+                step = self._step(read(self._clock))
+                caching.audit_due(step, item)
+                self._finish(step)
+            case MembersCompared():
+                step = self._step(read(self._clock))
+                caching.compared(step, item)
                 self._finish(step)
             case FraudLooked(findings, facts):
                 step = self._step(read(self._clock))
@@ -327,6 +341,7 @@ class Pipeline:
             shifts.watch(step)
             quoting.release_due(step)
             settling.settle_due(step)
+            online.look(step)
             alerting.watch_gauges(step)
             self._watch_clock(step, now)
             pricing.refresh(step)
@@ -339,6 +354,7 @@ class Pipeline:
             profiling.refresh(step)
             retention.look(step)
         self._finish(step)
+        self._go_on()
 
     def _scrub(self, step: Step) -> None:
         """Within a second of an erasure its last trace leaves the database's log; a reader in the way is waited for."""
@@ -355,6 +371,10 @@ class Pipeline:
         step = self._step(read(self._clock))
         try:
             answer = success(asking.act(step, item, self._index_key))
+        except online.Waits as waits:
+            online.park(step, item, waits.ids)
+            self._finish(step)
+            return
         except RequestRefused as refused:
             answer = refusal(str(refused), refused.hint, refused.exit_code)
             if not refused.keeps:
@@ -363,6 +383,15 @@ class Pipeline:
                 return
         step.after.append(lambda: item.reply.give(answer))
         self._finish(step)
+
+    def _go_on(self) -> None:
+        """Questions that waited for head office are answered now that it has spoken, or has not in time."""
+        if self._memory.parked:
+            step = self._step(read(self._clock))
+            items = online.ready(step)
+            self._finish(step)
+            for item in items:
+                self._asked(item)
 
     def _posted(self, item: Posted) -> None:
         step = self._step(read(self._clock))
@@ -468,4 +497,5 @@ _AFTER = (
     ("shift", "shift.after_commit"),
     ("ack", "sync.after_ack_applied"),
     ("command", "command.after_commit"),
+    ("members", "members.after_commit"),
 )

@@ -6,7 +6,19 @@ import json
 from typing import Any
 
 from agent.logs import get_logger
-from agent.pipeline import alerting, card_keys, codes, enrolling, fencing, link_alerts, rebirth, resending, rulebook
+from agent.pipeline import (
+    alerting,
+    caching,
+    card_keys,
+    codes,
+    enrolling,
+    fencing,
+    link_alerts,
+    online,
+    rebirth,
+    resending,
+    rulebook,
+)
 from agent.pipeline.step import Step
 from agent.store.members import Put
 from sync import ports
@@ -28,6 +40,13 @@ def handle(step: Step, event: ports.LinkEvent) -> None:
         case ports.MembersPage(_, ops, versions):
             _index_key(step, versions)
             _members(step, ops)
+        case ports.MembersFar():
+            caching.far(step)
+        case ports.ManifestArrived():
+            caching.manifest(step, event)
+        case ports.BucketArrived(index_versions=versions):
+            _index_key(step, versions)
+            caching.bucket(step, event, _as_of)
         case ports.DocumentArrived(kind, version, digest, body):
             if kind == rulebook.KIND:
                 rulebook.arrived(step, version, digest.hex(), body)
@@ -40,6 +59,8 @@ def handle(step: Step, event: ports.LinkEvent) -> None:
                 alerting.device(step, SYNC, "HEAD_REFUSED", standing=True, detail=refusal)
             elif head is not None:
                 step.tx.memory.set_meta("head_rules_version", str(head.rules.version if head.rules else 0))
+        case ports.Answered():
+            online.answered(step, event)
         case ports.SyncTrouble(kind, evidence):
             detail = ", ".join(f"{key}={value}" for key, value in evidence.items())
             alerting.device(step, SYNC, kind.upper(), standing=True, detail=detail)
@@ -123,12 +144,10 @@ def _index_key(step: Step, versions: tuple[str, ...]) -> None:
 
 
 def _members(step: Step, ops: tuple[Any, ...]) -> None:
-    have = int(step.tx.memory.meta("member_op") or "0")
+    have = int(step.tx.memory.meta(caching.MEMBER_OP) or "0")
     told: list[Any] = []
-    for op in ops:
-        if op["op"] <= have:
-            continue
-        have = op["op"]
+    fresh = [op for op in ops if op["op"] > have]
+    for op in caching.applicable(step, fresh):
         if op["kind"] == "PUT":
             told.append(op)
             continue
@@ -141,16 +160,16 @@ def _members(step: Step, ops: tuple[Any, ...]) -> None:
             enrolling.merged(step, op["member"], op["to"], op["op"])
             step.memory.scrub = True
     _put(step, told)
-    step.tx.memory.set_meta("member_op", str(have))
+    step.tx.memory.set_meta(caching.MEMBER_OP, str(fresh[-1]["op"] if fresh else have))
 
 
 def _put(step: Step, ops: list[Any]) -> None:
-    step.tx.members.put_all([entry(op) for op in ops])
+    step.tx.members.put_all([entry(op, step.settings.station.id) for op in ops])
     card_keys.told(step, ops)
 
 
-def entry(op: Any) -> Put:
-    """Return a member as the cache takes it from a PUT of the wire."""
+def entry(op: Any, station: str = "") -> Put:
+    """Return a member as the cache of a station takes it from a PUT of the wire."""
     indexes = []
     for digest in (*(op.get("indexes") or ()), *(op.get("indexes_next") or ())):
         try:
@@ -169,7 +188,7 @@ def entry(op: Any) -> Put:
         indexes=tuple(indexes),
         op=op["op"],
         base_lots=_lots(op.get("lots")),
-        as_of=_as_of(op.get("as_of")),
+        as_of=_as_of(op.get("as_of"), station),
         tank_ml=1_000 * op["tank_l"] if (op.get("tank_l") or 0) > 0 else None,
     )
 
@@ -186,9 +205,9 @@ def _lot(told: Any) -> list[Any]:
     return [*terms, told["lot"]] if told.get("lot") else terms
 
 
-def _as_of(told: Any) -> str | None:
-    """Return the place in our journal that a balance includes; what is no such place is none."""
-    match told:
+def _as_of(told: Any, station: str) -> str | None:
+    """Return the place in our journal that a balance includes, of those of all stations; none: it includes nothing."""
+    match told.get(station) if isinstance(told, dict) else None:
         case {"incarnation": str(incarnation), "seq": int(seq)}:
             return _compact({"incarnation": incarnation, "seq": seq})
     return None

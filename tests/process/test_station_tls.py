@@ -41,12 +41,14 @@ class Linked:
         self.pki = broker.pki
         self.till = Till(folder)
         files = broker.files(STATION)
-        told = HeadOfficeSettings(
-            broker=f"mqtts://{HERE}:{broker.port}",
-            ca_file=files.ca,
-            certificate_file=files.cert,
-            key_file=files.key,
-            reconnect_max="1s",
+        told = HeadOfficeSettings.model_validate(
+            {
+                "broker": f"mqtts://{HERE}:{broker.port}",
+                "ca_file": files.ca,
+                "certificate_file": files.cert,
+                "key_file": files.key,
+                "reconnect_max": "1s",
+            }
         )
         self.inbox: Inbox[Item] = Inbox()
         self.uplink = Uplink(
@@ -61,6 +63,7 @@ class Linked:
             first_connect_n=1,
             newest_ms=lambda: self.till.store.newest_ms,
             pinned=None,
+            profile=lambda: None,
             rng=Random(1),
         )
         self.stop = threading.Event()

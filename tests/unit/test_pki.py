@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -151,10 +152,13 @@ def test_what_cannot_be_used_is_said(pki: Authority, tmp_path: Path) -> None:
     with pytest.raises(KeyProblem, match="no authority"):
         Authority(tmp_path / "nowhere").issued()
     pki.issue("SH-0001", "station", NOW)
-    for mistake in (lambda: pki.issue("SH-0001", "station", NOW), lambda: pki.make(NOW)):
-        with pytest.raises(UsageError):
-            mistake()
-    for mistake in (lambda: pki.renew("SH-0002", NOW), lambda: pki.revoke("SH-0002", NOW)):
+    mistakes: tuple[Callable[[], object], ...] = (
+        lambda: pki.make(NOW),
+        lambda: pki.issue("SH-0001", "station", NOW),
+        lambda: pki.renew("SH-0002", NOW),
+        lambda: pki.revoke("SH-0002", NOW),
+    )
+    for mistake in mistakes:
         with pytest.raises(UsageError):
             mistake()
     (pki.folder / "ca.key").chmod(0o644)
