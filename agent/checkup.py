@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 import time
 import zoneinfo
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -104,7 +104,11 @@ def _detail(findings: tuple[Finding, ...]) -> str:
 class DiskWatch:
     """Keeps the reserve as the free space asks, and tells when the disk is low, full, or neither any more."""
 
-    def __init__(self, reserve: Reserve, database: Path, inbox: Inbox[Item]) -> None:
+    def __init__(
+        self, reserve: Reserve, database: Path, inbox: Inbox[Item], show: Callable[[int], None] = lambda _bytes: None
+    ) -> None:
+        """``show``: is told the free bytes at every look."""
+        self._show = show
         self._reserve = reserve
         self._database = database
         self._inbox = inbox
@@ -120,6 +124,7 @@ class DiskWatch:
         """Look once. Raises StorageFailed."""
         with disk_named():
             disk = self._reserve.look()
+        self._show(disk.free_bytes)
         if disk.level is self._told:
             return
         detail = f"{disk.free_bytes // 1024**2} MB free on the disk of {self._database}"

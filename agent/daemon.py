@@ -168,7 +168,9 @@ class Daemon:
         self._supervisor.add("pipeline", self._pipeline_shell, vital=True)
         self._supervisor.add("control", lambda heart: self._control_shell(control, heart))
         self._supervisor.add("mark", self._mark_shell)
-        self._supervisor.add("disk", DiskWatch(self._reserve, self._settings.store.path, self._inbox).shell)
+        self._supervisor.add(
+            "disk", DiskWatch(self._reserve, self._settings.store.path, self._inbox, self._live.set_disk_free).shell
+        )
         self._supervisor.add("checkup", self._checkup.shell)
         self._supervisor.add("nightwatch", self._nightwatch.shell)
         for name, line in self._lines.items():

@@ -32,6 +32,7 @@ class LiveBoard:
     answers: tuple[dict[str, Any], ...] = ()
     handhelds: dict[str, Handheld] = field(default_factory=dict)
     profile: dict[str, Any] | None = None
+    disk_free_bytes: int | None = None
 
     def set_point(self, number: int, value: dict[str, Any]) -> None:
         """Replace what is known of one fuelling point."""
@@ -48,6 +49,10 @@ class LiveBoard:
     def set_link(self, **changes: Any) -> None:
         """Change what is known of the link to head office."""
         self.link = {**self.link, **changes}
+
+    def set_disk_free(self, free_bytes: int) -> None:
+        """Replace how much room the disk of the database has."""
+        self.disk_free_bytes = free_bytes
 
     def set_profile(self, feature: dict[str, Any]) -> None:
         """Replace what the public may know of the station."""

@@ -12,7 +12,17 @@ from headoffice.store.database import Database, Transaction
 from headoffice.store.streams import StreamKey
 from sync.envelope import EnvelopeError, decode_as, station_source
 from sync.judging import must_reincarnate, welcome_stream
-from sync.messages import MAX_NOZZLES, STREAMS, Hello, StreamPosition, StreamWelcome, Welcome, format_time, hash_0
+from sync.messages import (
+    MAX_EARLIER,
+    MAX_NOZZLES,
+    STREAMS,
+    Hello,
+    StreamPosition,
+    StreamWelcome,
+    Welcome,
+    format_time,
+    hash_0,
+)
 from sync.notices import State
 from sync.profile import Profile
 from sync.topics import StationTopic
@@ -29,25 +39,26 @@ def answer_hello(database: Database, topic: StationTopic, payload: bytes, now_ms
         defect = "wrong_source" if topic.right_shard else "wrong_shard"
         note(database, topic, defect, f"source {event.source[:80]}, shard {topic.shard}", now_ms)
         return None
-    with database.write() as connection:
-        presence.heard(
-            connection,
-            topic.station,
-            now_ms,
-            incarnation=hello.incarnation,
-            install_id=hello.install_id,
-            connect_n=hello.connect_n,
-        )
-        presence.store_hello(connection, topic.station, hello.to_data(), now_ms)
-        is_fenced = _is_fenced(connection, topic.station, hello, now_ms)
-        is_copied = is_fenced and presence.begun_by_other(
-            connection, topic.station, hello.incarnation, hello.install_id
-        )
-        known = {
-            name: _stream(connection, StreamKey(topic.station, hello.incarnation, name), hello.streams[name])
-            for name in STREAMS
-        }
-        nozzles = presence.nozzle_ends(connection, topic.station, MAX_NOZZLES)
+    return database.transact(lambda connection: _welcome(connection, topic.station, hello, now_ms))
+
+
+def _welcome(connection: Transaction, station: str, hello: Hello, now_ms: int) -> Welcome:
+    presence.heard(
+        connection,
+        station,
+        now_ms,
+        incarnation=hello.incarnation,
+        install_id=hello.install_id,
+        connect_n=hello.connect_n,
+    )
+    presence.store_hello(connection, station, hello.to_data(), now_ms)
+    is_fenced = _is_fenced(connection, station, hello, now_ms)
+    is_copied = is_fenced and presence.begun_by_other(connection, station, hello.incarnation, hello.install_id)
+    known = {
+        name: _stream(connection, StreamKey(station, hello.incarnation, name), hello.streams[name]) for name in STREAMS
+    }
+    earlier = streams.other_cums(connection, station, hello.incarnation, MAX_EARLIER)
+    nozzles = presence.nozzle_ends(connection, station, MAX_NOZZLES)
     return Welcome(
         for_install_id=hello.install_id,
         for_connect_n=hello.connect_n,
@@ -58,6 +69,7 @@ def answer_hello(database: Database, topic: StationTopic, payload: bytes, now_ms
         reincarnate=is_copied or must_reincarnate(hello, known),
         fenced=is_fenced,
         nozzles=nozzles,
+        earlier=earlier,
     )
 
 
@@ -71,10 +83,13 @@ def take_state(database: Database, topic: StationTopic, payload: bytes, now_ms: 
     if not topic.right_shard:
         note(database, topic, "wrong_shard", f"shard {topic.shard}", now_ms)
         return
-    with database.write() as connection:
-        stored = presence.stored_state(connection, topic.station)
-        if state.supersedes(None if stored is None else State.from_data(stored)):
-            presence.store_state(connection, topic.station, state.to_data(), now_ms)
+    database.transact(lambda connection: _keep_state(connection, topic.station, state, now_ms))
+
+
+def _keep_state(connection: Transaction, station: str, state: State, now_ms: int) -> None:
+    stored = presence.stored_state(connection, station)
+    if state.supersedes(None if stored is None else State.from_data(stored)):
+        presence.store_state(connection, station, state.to_data(), now_ms)
 
 
 def take_profile(database: Database, topic: StationTopic, payload: bytes, now_ms: int) -> None:
@@ -88,8 +103,8 @@ def take_profile(database: Database, topic: StationTopic, payload: bytes, now_ms
     if not topic.right_shard or not is_its_own:
         note(database, topic, "wrong_source", f"profile of {profile.feature['id']}, shard {topic.shard}", now_ms)
         return
-    with database.write() as connection:
-        presence.store_profile(connection, topic.station, profile.to_data(), now_ms)
+    told = profile.to_data()
+    database.transact(lambda connection: presence.store_profile(connection, topic.station, told, now_ms))
 
 
 def _stream(connection: Transaction, key: StreamKey, position: StreamPosition) -> StreamWelcome:

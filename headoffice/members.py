@@ -18,7 +18,7 @@ from typing import IO, Any
 from headoffice.cards import CardMaker
 from headoffice.errors import ImportProblem
 from headoffice.member_files import BadLine, read_members
-from headoffice.store import buckets
+from headoffice.store import balances, buckets
 from headoffice.store import members as store
 from headoffice.store.database import Database, Transaction
 from headoffice.store.enrolments import became, forget, is_provisional
@@ -191,7 +191,7 @@ def _put(connection: Transaction, body: dict[str, Any], op: int) -> int:
     replaced = sorted({one for one in enrolled if one != body["member"] and is_provisional(connection, one)})
     for name in replaced:
         store.give_up(connection, name)
-    op += int(store.put(connection, body, op + 1))
+    op += int(store.put(connection, balances.told(connection, body), op + 1))
     for name in replaced:
         op += 1
         store.merge(connection, name, body["member"], op)

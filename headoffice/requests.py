@@ -11,13 +11,14 @@ from headoffice.ingest import note
 from headoffice.keys import Keys
 from headoffice.requests_asked import Answerer, Asked
 from headoffice.requests_members import MEMBERS, is_kept
+from headoffice.requests_points import POINTS
 from headoffice.store import documents
 from headoffice.store.database import Database
 from sync.envelope import EnvelopeError, decode_as, station_source
 from sync.notices import Req, Res
 from sync.topics import StationTopic
 
-KINDS: dict[str, Answerer] = {**MEMBERS}
+KINDS: dict[str, Answerer] = {**MEMBERS, **POINTS}
 """Who answers which kind; any other kind is refused as ``not_offered``."""
 
 
@@ -37,13 +38,17 @@ def answer_request(
         defect = "wrong_source" if topic.right_shard else "wrong_shard"
         note(database, topic, defect, f"source {event.source[:80]}, shard {topic.shard}", now_ms)
         return None
-    with database.write() as connection:
-        answered = documents.first_answer(connection, topic.station, req.req_id)
-        if answered is not None:
-            return Res.from_data(json.loads(answered))
-        asked = Asked(connection, topic.station, req, now_ms, keys)
-        answerer = KINDS.get(req.kind)
-        res = asked.refused("not_offered") if answerer is None else answerer(asked)
-        if is_kept(req.body):
-            documents.store_answer(connection, topic.station, req.req_id, json.dumps(res.to_data()), now_ms)
+    return database.transact(lambda connection: _answer(Asked(connection, topic.station, req, now_ms, keys)))
+
+
+def _answer(asked: Asked) -> Res:
+    """Answer as before, or for the first time; a repeat that another worker answers at this moment is one as well."""
+    answered = documents.first_answer(asked.connection, asked.station, asked.req.req_id)
+    if answered is not None:
+        return Res.from_data(json.loads(answered))
+    answerer = KINDS.get(asked.req.kind)
+    res = asked.refused("not_offered") if answerer is None else answerer(asked)
+    if is_kept(asked.req.body):
+        text = json.dumps(res.to_data())
+        documents.store_answer(asked.connection, asked.station, asked.req.req_id, text, asked.now_ms)
     return res

@@ -6,7 +6,7 @@ Knows topics and who answers what. Knows no broker, no thread and no clock.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from headoffice import commands
@@ -21,14 +21,21 @@ from headoffice.store.alerts import raise_own_alert
 from headoffice.store.database import Database
 from headoffice.store.streams import StreamKey
 from headoffice.store.takeover import recent_streams
+from headoffice.telling import tell_balances
 from sync.envelope import HEAD_OFFICE_SOURCE, EnvelopeError, decode_as, encode
 from sync.group import MembersDelta
-from sync.messages import Message, format_time
+from sync.messages import Ack, Credit, Message, Welcome, format_time
 from sync.notices import Command, Head, HoState
 from sync.topics import HO_STATE, STREAM_OF_TOPIC, StationTopic, TopicError, group_topic, parse, station_topic
 
+BUSY = Credit(window=1)
+"""What stations may send while many messages wait: a broker drops what is more than it queues for one subscriber."""
+
 MAX_DELTA_OPS = 2_000
 """Changes broadcast at once; after a larger import the head tells stations to ask for pages at their own pace."""
+
+TELL_EVERY_MS = 10_000
+"""Every change of a member makes a new head, too: balances are told a few seconds late and together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +56,18 @@ class _Published(NamedTuple):
 
 
 class Service:
-    """Head office for one station group on one database. One thread only."""
+    """Head office for one station group on one database. One thread only.
+
+    ``is_busy``: set by the caller where more messages wait than are soon taken; stations are told to send less at once.
+    """
 
     def __init__(self, database: Database, keys: Keys, group: str) -> None:
         self._database = database
         self._keys = keys
         self._group = group
         self._sent = 0
+        self.is_busy = False
+        self._told_ms = 0
         self._head: _Published | None = None
         with database.read() as connection:
             self._delta_op = members.last_op(connection)
@@ -128,7 +140,10 @@ class Service:
         return [Outgoing(HO_STATE, self.state(True, now_ms), retain=True), *self.tick(now_ms)]
 
     def tick(self, now_ms: int) -> list[Outgoing]:
-        """Call about once a second: member changes, the head and commands, if another process changed the database."""
+        """Call about once a second: balances, members, the head, commands, whoever changed them."""
+        if not 0 <= now_ms - self._told_ms < TELL_EVERY_MS:
+            self._told_ms = now_ms
+            tell_balances(self._database)
         with self._database.read() as connection:
             member_op = members.last_op(connection)
             newest = tuple(documents.newest(connection, kind) for kind in (RULES, KEYS, MANIFEST))
@@ -160,6 +175,8 @@ class Service:
     def _answer(self, topic: StationTopic, name: str, answer: Message | None, now_ms: int) -> list[Outgoing]:
         if answer is None:
             return []
+        if self.is_busy and isinstance(answer, Ack | Welcome):
+            answer = replace(answer, credit=BUSY)
         return [Outgoing(station_topic(topic.station, name), self._event(answer, now_ms))]
 
     def _event(self, message: Any, now_ms: int) -> bytes:

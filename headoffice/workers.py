@@ -40,6 +40,9 @@ UP_FILTER = "fc/v1/+/s/+/up/#"
 MAX_EVENTS = 512
 """Messages waiting: 32 MiB of the largest batches; a full queue slows the network loop, so the broker waits."""
 
+BUSY_EVENTS = 128
+"""So many waiting messages are no station's window any more: everybody is asked to send less at once."""
+
 TICK_MS = 1_000
 WAIT_S = 0.25
 """How long the loop sleeps without an event: bounds the time to notice a stop."""
@@ -165,6 +168,7 @@ class Worker:
             self._state_heard(event)
         elif self._shards.holds(shard_in(event.topic)):
             self._taken += 1
+            self._service.is_busy = self._events.qsize() >= BUSY_EVENTS
             now_ms = self._wall.wall_ms()
             self._link.put(self._asking(lambda: self._service.take(event.topic, event.payload, now_ms)))
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sync.commands import ANSWERS, KINDS, CommandClaims
 from sync.envelope import HEAD_OFFICE_SOURCE, MAX_BATCH_PAYLOAD_BYTES, MAX_BATCH_RECORDS, MAX_PAYLOAD_BYTES
 from sync.group import MAX_DOCUMENT_BYTES, HeadClaims, MembersAnswer, MembersDelta
 from sync.messages import MAX_RECORD_BYTES, MAX_REJECTED, REFUSED_CODES, REJECT_REASONS, Ack, Batch, Hello, Welcome
@@ -184,9 +185,10 @@ CHANNELS: tuple[_Channel, ...] = (
         False,
         Command.TYPE,
         Command.TYPE,
-        f"A signed command for one station: JWS compact, {ALGORITHM}. From a closed list, idempotent by cmd_id.",
+        f"A signed command for one station: JWS compact, {ALGORITHM}, over claims.command. From a closed list, done "
+        "once for each cmd_id; said again until a result has come.",
     ),
-    _Channel("result", "up/result", True, Result.TYPE, Result.TYPE, "What came of a command."),
+    _Channel("result", "up/result", True, Result.TYPE, Result.TYPE, "What came of a command; a repeat gets the first."),
     _Channel(
         "membersDelta",
         "members/delta",
@@ -320,6 +322,10 @@ def _schemas() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "body.document.request", Members({"hash": HASH_HEX}, {"kind": Text(1, 128)}).schema()
     yield "body.document.answer", hash_and_body.schema()
     yield "claims.head", HeadClaims.SHAPE.schema()
+    yield "claims.command", _command_claims()
+    for name, args in KINDS.items():
+        yield f"command.{name}.args", args.schema()
+        yield f"command.{name}.result", ANSWERS[name].schema()
     yield "memberChange", _member_change()
     for stream in STREAMS:
         names = [name for name, row in TYPES.items() if row.stream == stream]
@@ -399,6 +405,13 @@ def _batch_data(stream: str) -> dict[str, Any]:
 def _with_ops(shape: Shape) -> dict[str, Any]:
     found = shape.schema()
     found["properties"]["ops"]["items"] = {"$ref": "#/components/schemas/memberChange"}
+    return found
+
+
+def _command_claims() -> dict[str, Any]:
+    found = CommandClaims.SHAPE.schema()
+    found["description"] = "What a command's JWS is signed over; args and result by kind: command.{kind}.args, .result."
+    found["properties"]["kind"] = {"enum": list(KINDS)}
     return found
 
 

@@ -55,10 +55,7 @@ class RaiseSyncAlert:
 
 @dataclass(frozen=True, slots=True)
 class StopIncarnation:
-    """Our incarnation must not send any more: ``fork``, ``reincarnate``, ``behind_mark``, ``pruned`` (W-25, 32, 34).
-
-    ``told``: up to where head office has each stream whose hash there is ours; what it lacks is sent by the next one.
-    """
+    """Our incarnation must not send any more: ``fork``, ``reincarnate``, ``behind_mark`` or ``pruned``."""
 
     reason: str
     told: Mapping[str, int] = field(default_factory=dict, compare=False)
@@ -272,10 +269,10 @@ class Delivery:
         if verdict == "reincarnate":
             return self._asked_to_reincarnate(now)
         if verdict is not None:
-            shared = {
+            known = {
                 name: at.cum for name, at in welcome.streams.items() if self._hash_at(name, at.cum) == at.head_hash
             }
-            return self._stop(verdict, shared)
+            return self._stop(verdict, known)
         self._reincarnations = 0
         self._greet_at = None
         self._welcomed = True
@@ -376,7 +373,7 @@ class Delivery:
     def missing(self, stream: str, first_seq: int) -> list[Output]:
         """The outbox no longer has ``first_seq``, which head office wants: it was restored from an old backup (W-34).
 
-        A chain cannot leap, so this incarnation ends; the next one names what is lost and sends what is kept.
+        A chain cannot leap: this incarnation ends, the next one names what is lost and sends what is kept.
         """
         assert first_seq <= self._lanes[stream].last_seq, "nobody asks for what was never written"
         return self._stop("pruned", {name: lane.known for name, lane in self._lanes.items()})
@@ -418,7 +415,7 @@ class Delivery:
     def _stop(self, reason: str, told: Mapping[str, int] | None = None) -> list[Output]:
         self._stopped = reason
         self._welcomed = False
-        return [StopIncarnation(reason, {} if told is None else told)]
+        return [StopIncarnation(reason, told or {})]
 
     def _bad_ack(self, now: float, kind: str, ack: Ack) -> list[Output]:
         self.counters.bad_acks += 1

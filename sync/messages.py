@@ -52,6 +52,7 @@ from sync.shapes import (
 )
 
 __all__ = [
+    "MAX_EARLIER",
     "MAX_NOZZLES",
     "MAX_RECORD_BYTES",
     "MAX_REJECTED",
@@ -90,6 +91,7 @@ __all__ = [
 ]
 
 MAX_REJECTED = 500  # W-21: an ack lists at most this many dead letters, oldest first
+MAX_EARLIER = 64  # incarnations of one station that a welcome names, the newest
 MAX_NOZZLES = 1_024  # far above any forecourt; bounds what a welcome can make a station hold
 REFUSED_CODES = ("not_consecutive", "bad_last_hash", "empty", "too_many", "too_large")
 REQUEST_KINDS = ("reserve", "confirm", "release", "lease", "coupon", "document", "members")
@@ -266,7 +268,10 @@ class NozzleEnd:
 
 @dataclass(frozen=True, slots=True)
 class Welcome:
-    """Head office's answer to the hello of (for_install_id, for_connect_n)."""
+    """Head office's answer to the hello of (for_install_id, for_connect_n).
+
+    ``earlier``: how far it has the streams of the station's other incarnations; None where it does not say (W-34).
+    """
 
     for_install_id: str
     for_connect_n: int
@@ -278,6 +283,7 @@ class Welcome:
     fenced: bool = False
     nozzles: tuple[NozzleEnd, ...] = ()
     accept: tuple[str, ...] = ()
+    earlier: Mapping[str, Mapping[str, int]] | None = None
 
     TYPE: ClassVar[str] = "fc.welcome.v1"
     SHAPE: ClassVar[Shape] = Members(
@@ -293,12 +299,15 @@ class Welcome:
                 Members({"fuelling_point": Int(), "nozzle": Int(), "totalizer_end": OrNull(TOTALIZER)}), MAX_NOZZLES
             ),
             "accept": Items(NAME, 16),
-        }
+        },
+        {"earlier": MapOf(MapOf(COUNT, len(STREAMS)), MAX_EARLIER)},
     )
 
     def to_data(self) -> dict[str, Any]:
         """See Message."""
+        told = {} if self.earlier is None else {"earlier": {name: dict(cums) for name, cums in self.earlier.items()}}
         return {
+            **told,
             "for": {"install_id": self.for_install_id, "connect_n": self.for_connect_n},
             "incarnation": self.incarnation,
             "time": self.time,
@@ -337,6 +346,7 @@ class Welcome:
                 NozzleEnd(end["fuelling_point"], end["nozzle"], end["totalizer_end"]) for end in body["nozzles"]
             ),
             accept=tuple(body["accept"]),
+            earlier=body.get("earlier"),
         )
 
 

@@ -249,6 +249,8 @@ def storage(step: Step, told: FromStorage) -> None:
     """Raise or clear what a watcher of the disk or the database found, and keep its facts."""
     if told.alert == "DISK_FULL":
         step.memory.disk_is_full = told.standing
+    if told.alert == "DISK_LOW":
+        step.memory.disk_is_low = told.standing
     for key, value in told.facts.items():
         step.tx.memory.set_meta(key, value)
     device(step, STORAGE_SUBJECT, told.alert, standing=told.standing, detail=told.detail)

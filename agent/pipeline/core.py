@@ -48,6 +48,7 @@ from agent.pipeline import (
     fencing,
     gauging,
     handhelds,
+    online,
     people,
     points,
     posting,
@@ -55,6 +56,7 @@ from agent.pipeline import (
     profiling,
     quoting,
     receiving,
+    resending,
     retention,
     reviewing,
     rollback,
@@ -63,6 +65,7 @@ from agent.pipeline import (
     settling,
     shifts,
     sources,
+    telemetry,
     watching,
 )
 from agent.pipeline.memory import Memory
@@ -161,6 +164,7 @@ class Pipeline:
             keys=codes.load_active(tx, testing=station.mode == "training"),
             index_version=index_version(self._index_key),
             fenced_ms=fencing.at_start(tx),
+            thinning=telemetry.at_start(tx),
         )
         for sale, until_ms in tx.quotes.until():
             memory.locks[sale] = (now.mono_ms + self._settings.sales.holds_ms(until_ms, now.wall_ms), until_ms)
@@ -240,6 +244,7 @@ class Pipeline:
                 step = self._step(read(self._clock))
                 downlink.handle(step, event)
                 self._finish(step)
+                self._go_on()
             case FromStorage():
                 step = self._step(read(self._clock))
                 alerting.storage(step, item)
@@ -324,17 +329,20 @@ class Pipeline:
             shifts.watch(step)
             quoting.release_due(step)
             settling.settle_due(step)
+            online.look(step)
             alerting.watch_gauges(step)
             self._watch_clock(step, now)
             pricing.refresh(step)
             retention.slice_due(step)
+            resending.slice_due(step)
             self._scrub(step)
         else:
             receiving.settle(step)
-            pricing.telemetry(step)
+            telemetry.tell(step)
             profiling.refresh(step)
             retention.look(step)
         self._finish(step)
+        self._go_on()
 
     def _scrub(self, step: Step) -> None:
         """Within a second of an erasure its last trace leaves the database's log; a reader in the way is waited for."""
@@ -351,6 +359,10 @@ class Pipeline:
         step = self._step(read(self._clock))
         try:
             answer = success(asking.act(step, item, self._index_key))
+        except online.Waits as waits:
+            online.park(step, item, waits.ids)
+            self._finish(step)
+            return
         except RequestRefused as refused:
             answer = refusal(str(refused), refused.hint, refused.exit_code)
             if not refused.keeps:
@@ -359,6 +371,15 @@ class Pipeline:
                 return
         step.after.append(lambda: item.reply.give(answer))
         self._finish(step)
+
+    def _go_on(self) -> None:
+        """Questions that waited for head office are answered now that it has spoken, or has not in time."""
+        if self._memory.parked:
+            step = self._step(read(self._clock))
+            items = online.ready(step)
+            self._finish(step)
+            for item in items:
+                self._asked(item)
 
     def _posted(self, item: Posted) -> None:
         step = self._step(read(self._clock))

@@ -1,4 +1,4 @@
-"""The price table in the pipeline, what takes effect when, and the telemetry of the minute."""
+"""The price table in the pipeline, and what takes effect when."""
 
 from __future__ import annotations
 
@@ -76,35 +76,3 @@ def _put(step: Step, grade: str, unit_price_milli: int, effective: int, source: 
     step.memory.look_at_ms = 0
     refresh(step)
     return {"grade": grade, "unit_price_milli": unit_price_milli, "effective_from_ms": effective}
-
-
-def telemetry(step: Step) -> None:
-    """Every minute: keep the tanks' newest readings and, as often as configured, tell them and our health.
-
-    On a full disk nothing is told: what is left is for sales.
-    """
-    for number, reading in step.live.tanks.items():
-        keys = ("volume_ml", "ullage_ml", "height_um", "water_height_um", "water_volume_ml", "temperature_mdegc")
-        values = {key: reading[key] for key in keys}
-        delivery = reading["delivery_in_progress"]
-        step.tx.memory.save_tank(
-            {
-                "tank": number,
-                "at_ms": reading["at_ms"],
-                "quality": reading["quality"],
-                "tc_volume_ml": None,
-                "delivery": None if delivery is None else int(delivery),
-                **values,
-            }
-        )
-    if step.memory.disk_is_full or step.now.mono_ms < step.memory.telemetry_at_ms:
-        return
-    step.memory.telemetry_at_ms = step.now.mono_ms + step.settings.head_office.telemetry_every
-    for number, reading in sorted(step.live.tanks.items()):
-        record = {key: value for key, value in reading.items() if key != "at_ms" and (key != "doubts" or value)}
-        step.journal("fc.tank.reading.v1", {**record, "tank": number})
-    online = sum(1 for device in step.live.devices.values() if device["online"])
-    step.journal(
-        "fc.health.v1",
-        {"devices": len(step.live.devices), "devices_online": online, "clock": step.stamp.clock},
-    )

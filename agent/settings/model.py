@@ -299,6 +299,9 @@ class HeadOfficeSettings(Section):
     card_keys_file: Path | None = Field(default=None, strict=False)
     reconnect_max: Annotated[DurationMs, Field(ge=1_000)] = 300_000
     telemetry_every: Annotated[DurationMs, Field(ge=1_000)] = 300_000
+    points_every: Annotated[DurationMs, Field(ge=1_000)] = 900_000
+    telemetry_backlog: Annotated[int, Field(ge=100, le=10_000_000)] = 5_000
+    telemetry_keep: Annotated[int, Field(ge=2, le=1_000)] = 12
 
 
 class CardLayout(Section):
@@ -333,6 +336,9 @@ class LoyaltySettings(Section):
     """[loyalty]: ``unit_cost_milli``: what a point costs, in 1/1000 of the currency; ``breakage_bp``: never spent.
 
     ``pending``, ``pending_doubtful``: how long points wait at least, unset = as the rules say.
+    ``live_wait``: how long a customer waits for head office's word on points and coupons, 0 = only leases count.
+    ``floor_points``: what a member may spend a day where nothing is lent; 0 = nothing.
+    ``budget_lease``, ``budget_low``: how much of a campaign's budget to borrow, and at what rest to borrow again.
     ``uid_cards``: a card that signs nothing is recognised by its id. ``sun_fallback``: so is one that signs, where its
     key is not here.
     """
@@ -347,6 +353,15 @@ class LoyaltySettings(Section):
     levels: LevelSettings = LevelSettings()
     unit_cost_milli: Annotated[int, Field(ge=0, le=1_000_000)] = 10
     breakage_bp: Annotated[int, Field(ge=0, le=10_000)] = 0
+    floor_points: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    live_wait: Annotated[DurationMs, Field(le=10_000)] = 3_000
+    budget_lease: MoneyMilli = 200_000
+    budget_low: MoneyMilli = 50_000
+
+    def budget_minor(self, exponent: int) -> tuple[int, int] | None:
+        """Return what of a budget to borrow and at what rest to borrow again, ``None`` where nothing is borrowed."""
+        lease, low = (milli * 10**exponent // 1000 for milli in (self.budget_lease, self.budget_low))
+        return (lease, low) if lease > 0 else None
 
 
 class ControlSettings(Section):

@@ -34,7 +34,7 @@ Heads = Mapping[str, tuple[int, str]]
 
 @dataclass(frozen=True, slots=True)
 class EarlierRecord:
-    """A record of the ended incarnation beyond what head office acknowledged. ``intact``: its bytes have their hash."""
+    """A record of an ended incarnation that head office lacks. ``intact``: its bytes have their hash."""
 
     stream: str
     seq: int
@@ -42,6 +42,16 @@ class EarlierRecord:
     time_ms: int
     body: bytes
     intact: bool
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EndedIncarnation:
+    """A chain that is not sent any more; ``delivered``: by stream, up to where head office acknowledged it."""
+
+    generation: int
+    incarnation: str
+    delivered: Mapping[str, int]
 
 
 class IncarnationTable:
@@ -137,9 +147,50 @@ class IncarnationTable:
         found: int | None = self._connection.execute(select(func.min(JOURNAL.c.seq)).where(here)).scalar()
         return found
 
-    def telemetry_left(self, generation: int, acked: int) -> dict[str, Any] | None:
-        """Return first time, last time and count of ended telemetry that head office did not acknowledge."""
-        here = (JOURNAL.c.generation == generation) & (JOURNAL.c.stream == "T") & (JOURNAL.c.seq > acked)
+    def ended(self) -> list[EndedIncarnation]:
+        """Return every incarnation of this database that has ended, oldest first."""
+        return [
+            EndedIncarnation(generation, name, {stream: self._delivered(generation, stream) for stream in STREAMS})
+            for generation, name in self.lineage()[:-1]
+            if generation != FOREIGN_GENERATION
+        ]
+
+    def _delivered(self, generation: int, stream: str) -> int:
+        table = JOURNAL_HASH
+        gone = select(func.max(table.c.seq)).where((table.c.generation == generation) & (table.c.stream == stream))
+        here = (JOURNAL.c.generation == generation) & (JOURNAL.c.stream == stream) & (JOURNAL.c.delivered == 1)
+        kept = select(JOURNAL.c.seq).where(here).order_by(JOURNAL.c.seq.desc()).limit(1)
+        found = [self._connection.execute(query).scalar() or 0 for query in (gone, kept)]
+        return max(found)
+
+    def name_of(self, generation: int) -> str:
+        """Return what an incarnation of this database is called."""
+        here = select(INCARNATION.c.incarnation).where(INCARNATION.c.generation == generation)
+        return str(self._connection.execute(here).scalar_one())
+
+    def between(self, generation: int, stream: str, after: int, last: int, at_most: int) -> list[EarlierRecord]:
+        """Return records of an ended stream above ``after`` up to ``last``, in order, as they are."""
+        here = (JOURNAL.c.generation == generation) & (JOURNAL.c.stream == stream)
+        rows = self._connection.execute(
+            select(JOURNAL.c.seq, JOURNAL.c.type, JOURNAL.c.time_ms, JOURNAL.c.body, JOURNAL.c.id)
+            .where(here & (JOURNAL.c.seq > after) & (JOURNAL.c.seq <= last))
+            .order_by(JOURNAL.c.seq)
+            .limit(at_most)
+        )
+        return [
+            EarlierRecord(stream, seq, kind, time_ms, bytes(raw), True, name) for seq, kind, time_ms, raw, name in rows
+        ]
+
+    def is_in_running(self, record: str) -> bool:
+        """Whether the running incarnation has a record of this id already."""
+        here = (JOURNAL.c.generation == running_generation()) & (JOURNAL.c.id == record)
+        return self._connection.execute(select(JOURNAL.c.seq).where(here)).first() is not None
+
+    def telemetry_left(self, generation: int, after: int, last: int | None = None) -> dict[str, Any] | None:
+        """Return first time, last time and count of ended telemetry above a seq that head office does not have."""
+        here = (JOURNAL.c.generation == generation) & (JOURNAL.c.stream == "T") & (JOURNAL.c.seq > after)
+        if last is not None:
+            here &= JOURNAL.c.seq <= last
         first, last, count = self._connection.execute(
             select(func.min(JOURNAL.c.time_ms), func.max(JOURNAL.c.time_ms), func.count()).where(here)
         ).one()

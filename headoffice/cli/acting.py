@@ -32,6 +32,9 @@ BrokerOption = Annotated[
 DEFAULT_BROKER = "mqtt://127.0.0.1:1883"
 DEFAULT_CLIENT_ID = "head-office"
 DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883}
+FENCE_VALID_MS = 31 * 86_400_000
+"""How long a fenced PC that is away may still be told that it is let in."""
+
 RECONNECT_CAP_S = 30.0
 """Head office is one client: it may knock more often than a fleet of stations."""
 
@@ -238,18 +241,33 @@ def stations_unfence(
     station: Annotated[str, typer.Argument(help="Station id.")],
     install_id: Annotated[str, typer.Argument(help="The fenced installation, from `stations`.")],
     database: DatabaseOption = None,
+    keys: KeysOption = None,
     state: StateOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Let a fenced installation redeem again; it hears so at its next hello."""
+    """Let a fenced installation redeem: it is told by a signed command, without keys at its next hello."""
+    import getpass
+    from random import SystemRandom
+
     from agent.clock import clock_from_environment
+    from headoffice import commands
+    from headoffice.keys import load_keys
     from headoffice.store.presence import lift_fence
 
-    with open_database(database, state).write() as connection:
-        lifted = lift_fence(connection, station, install_id, clock_from_environment().wall_ms())
-    if not lifted:
-        raise UsageError(f"installation {install_id} of {station} is not fenced", hint="see `forecourt-hq stations`")
-    show_fields({"station": station, "unfenced": install_id}, as_json=as_json)
+    opened, now_ms = open_database(database, state), clock_from_environment().wall_ms()
+    told: str | None = None
+    if keys is None and state is None:
+        with opened.write() as connection:
+            if not lift_fence(connection, station, install_id, now_ms):
+                problem = f"installation {install_id} of {station} is not fenced"
+                raise UsageError(problem, hint="see `forecourt-hq stations`")
+    else:
+        args = {"install_id": install_id}
+        wanted = commands.Wanted("lift_fence", (station,), args, getpass.getuser(), FENCE_VALID_MS)
+        signing = load_keys(keys_folder(keys, state))
+        (ordered,) = commands.order(opened, signing, wanted, now_ms=now_ms, random=SystemRandom())
+        told = ordered["cmd_id"]
+    show_fields({"station": station, "unfenced": install_id, "cmd_id": told}, as_json=as_json)
 
 
 def dead_letters_replay(

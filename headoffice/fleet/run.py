@@ -120,8 +120,9 @@ class Fleet:
         return LightStation(name, journal, incarnation, self._rng)
 
     def _is_over(self) -> bool:
-        if self.progress.sold == self._plan.stations * self._plan.sales and all(s.is_done for s in self.stations):
-            return True
+        progress = self.progress
+        if progress.sold == self._plan.stations * self._plan.sales and all(s.is_done for s in self.stations):
+            return progress.storm_at_s is None or progress.storm_back_s is not None
         return self._clock().mono_s - self._moved_s >= self._plan.patience_s
 
     def _connect(self, now: Now) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, func, select
 
-from headoffice.store.schema import own_alert, storable
+from headoffice.store.schema import own_alert
 
 MAX_SUBJECT_CHARS = 120
 MAX_DETAIL_CHARS = 500
@@ -19,7 +19,7 @@ def raise_own_alert(
     connection: Connection, *, station: str, alert: str, subject: str, detail: str, now_ms: int
 ) -> None:
     """Count an alert; ``station`` is empty where none can be believed. The newest detail is kept."""
-    subject, detail = storable(subject)[:MAX_SUBJECT_CHARS], storable(detail)
+    subject = subject[:MAX_SUBJECT_CHARS]
     same = (own_alert.c.station == station, own_alert.c.alert == alert)
     known = connection.execute(select(own_alert.c.number).where(*same, own_alert.c.subject == subject)).first()
     if known is None and _count(connection, station, alert) >= MAX_SUBJECTS:

@@ -20,6 +20,7 @@ _INDEX = re.compile(r"[0-9a-f]{32}")
 def take(connection: Connection, number: int, station: str, data: Mapping[str, Any], now_ms: int) -> None:
     """Store an enrolment and tell all stations, by one change, who the provisional member is."""
     member, phone = data["member"], _phone_index(data["indexes"])
+    op = members.next_op(connection)  # first: what is read from here on no other session changes
     owner = None if phone is None else members.owner(connection, phone)
     if members.is_known(connection, member):
         detail = f"the provisional id {member[:4]}.. of this enrolment is another member's already"
@@ -28,10 +29,10 @@ def take(connection: Connection, number: int, station: str, data: Mapping[str, A
         )
         became = None
     elif owner is None:
-        members.put(connection, _confirmed(connection, data, phone), members.next_op(connection))
+        members.put(connection, _confirmed(connection, data, phone), op)
         became = member
     else:
-        members.merge(connection, member, owner, members.next_op(connection))
+        members.merge(connection, member, owner, op)
         became = owner
     contact = data["contact"] if isinstance(data["contact"], str) else None
     values = {"record": number, "station": station, "member": member, "mask": data["mask"], "by": data["by"]}

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, select
 
-from headoffice.store import card_uses, enrolments, intervals, schema
+from headoffice.store import card_uses, enrolments, intervals, point_facts, schema
 from headoffice.store.alerts import raise_own_alert
 from headoffice.store.intervals import meter_key, totalizer_of
 from headoffice.store.sheet import Nozzle, Sheet
@@ -223,23 +223,21 @@ def _write_settlement(sheet: Sheet, number: int, arrival: Arrival) -> None:
     data = arrival.record.data
     _insert(sheet, schema.settlement, number, arrival)
     _write_postings(sheet, number, arrival, data["postings"], data["member"])
+    point_facts.take(sheet, number, arrival, data["member"])
 
 
 def _write_correction(sheet: Sheet, number: int, arrival: Arrival) -> None:
     data = arrival.record.data
     _insert(sheet, schema.correction, number, arrival)
-    table = schema.settlement
-    member = (
-        sheet.read()
-        .execute(select(table.c.member).where(table.c.station == arrival.key.station, table.c.sale == data["sale"]))
-        .scalar_one_or_none()
-    )
+    member = point_facts.member_of_sale(sheet, arrival.key.station, data["sale"])
     _write_postings(sheet, number, arrival, data["postings"], member)
+    point_facts.take(sheet, number, arrival, member)
 
 
 def _write_points(sheet: Sheet, number: int, arrival: Arrival) -> None:
     data = arrival.record.data
     _write_postings(sheet, number, arrival, data["postings"], data["member"])
+    point_facts.take(sheet, number, arrival, data["member"])
 
 
 def _write_alert(sheet: Sheet, number: int, arrival: Arrival) -> None:
@@ -368,6 +366,8 @@ _WRITERS: dict[str, Callable[[Sheet, int, Arrival], None]] = {
     "fc.sale.settled.v1": _write_settlement,
     "fc.sale.corrected.v1": _write_correction,
     "fc.points.v1": _write_points,
+    "fc.lease.v1": point_facts.lease,
+    "fc.incarnation.v1": point_facts.incarnation,
     "fc.member.enrolled.v1": _write_enrolment,
     "fc.tank.delivery.v1": _plain(schema.delivery),
     "fc.shift.v1": _write_shift,

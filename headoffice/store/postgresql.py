@@ -38,6 +38,7 @@ when it is judged again, because then it sees what the other one stored."""
 
 _GOING_AWAY = ("57P01", "57P02", "57P03")
 _REFUSALS = {
+    "23505": ("another session was faster", "try again"),
     "25006": ("the server only reads", "it is a standby: give the address of the primary"),
     "28": ("the server does not let this user in", "check user and password in the URL, PGPASSWORD or ~/.pgpass"),
     "3D": ("there is no such database", "create it first: createdb -E UTF8 NAME"),

@@ -12,6 +12,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Dialect,
     ForeignKey,
     Index,
     Insert,
@@ -22,6 +23,7 @@ from sqlalchemy import (
     Select,
     Table,
     Text,
+    TypeDecorator,
     UniqueConstraint,
     bindparam,
     select,
@@ -50,15 +52,28 @@ def first_of(table: Table, column: str, *keys: str) -> Select[Any]:
 
 
 def storable(text: str) -> str:
-    """Return what somebody sent as a text that every database takes: no NUL, no half of a pair."""
+    """Return what somebody sent as a text that every database takes: no NUL, no half of a surrogate pair."""
+    if text.isascii() and "\0" not in text:
+        return text
     return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+
+
+class Told(TypeDecorator[str]):
+    """A text that may come from anybody: stored, and looked for, as ``storable`` says."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002  # the library's
+        """See the class."""
+        return None if value is None else storable(value)
 
 
 metadata = MetaData(naming_convention=NAMING)
 
 
 def _text(name: str, *, null: bool = False) -> Column[str]:
-    return Column(name, Text, nullable=null)
+    return Column(name, Told, nullable=null)
 
 
 def _big(name: str, *, null: bool = False) -> Column[int]:
@@ -91,7 +106,7 @@ PLACE = ("station", "incarnation", "stream", "seq")
 station = Table(
     "station",
     metadata,
-    Column("station", Text, primary_key=True),
+    Column("station", Told, primary_key=True),
     _big("first_heard_ms"),
     _big("last_heard_ms"),
     _text("state", null=True),
@@ -410,7 +425,7 @@ request = Table(
 command = Table(
     "command",
     metadata,
-    Column("cmd_id", Text, primary_key=True),
+    Column("cmd_id", Told, primary_key=True),
     _text("station"),
     _text("kind"),
     _text("args"),
@@ -431,7 +446,7 @@ command = Table(
 member = Table(
     "member",
     metadata,
-    Column("member", Text, primary_key=True),
+    Column("member", Told, primary_key=True),
     _text("body"),
     _big("op"),
     _flag("gone"),
@@ -444,7 +459,7 @@ member = Table(
 member_index = Table(
     "member_index",
     metadata,
-    Column("value", Text, primary_key=True),
+    Column("value", Told, primary_key=True),
     Column("member", Text, ForeignKey("member.member"), nullable=False),
     Index(None, "member"),
 )

@@ -46,6 +46,22 @@ def lock_cursor(connection: Connection, key: StreamKey) -> Cursor | None:
     return None if row is None else Cursor(row.cum, bytes.fromhex(row.head_hash), row.acked)
 
 
+def other_cums(connection: Connection, station: str, incarnation: str, limit: int) -> dict[str, dict[str, int]]:
+    """Return how far every stream of a station's other incarnations is stored; of so many, those heard of last."""
+    table = schema.cursor
+    rows = connection.execute(
+        select(table.c.incarnation, table.c.stream, table.c.cum)
+        .where(table.c.station == station, table.c.incarnation != incarnation)
+        .order_by(table.c.updated_ms.desc())
+        .limit(3 * limit)
+    )
+    found: dict[str, dict[str, int]] = {}
+    for row in rows:
+        if row.incarnation in found or len(found) < limit:
+            found.setdefault(row.incarnation, {})[row.stream] = row.cum
+    return found
+
+
 def make_cursor(connection: Connection, key: StreamKey, head_hash: bytes, install_id: str, now_ms: int) -> Cursor:
     """Create the cursor of a chain that begins; ``head_hash`` is its hash_0."""
     connection.execute(

@@ -131,6 +131,16 @@ def _office_away(world: World, rng: Random) -> None:
     world.office_away_s = world.now_s + rng.choice((5, 40))
 
 
+def _office_backup(world: World, _rng: Random) -> None:
+    world.office_backups += 1
+    world.copy_office(world.folder / f"office-{world.office_backups}")
+
+
+def _office_restore(world: World, rng: Random) -> None:
+    if world.office_backups:
+        world.restore_office(world.folder / f"office-{rng.randint(1, world.office_backups)}")
+
+
 def _backup(world: World, rng: Random) -> None:
     pc = rng.choice(world.pcs)
     if pc.path.exists():
@@ -201,6 +211,8 @@ RULES: dict[str, tuple[int, Rule]] = {
     "the broker is ill": (3, _broker_ill),
     "the broker forgets": (2, _broker_forgets),
     "head office goes": (2, _office_away),
+    "head office makes a backup": (2, _office_backup),
+    "head office puts a backup back": (1, _office_restore),
     "a backup is made": (3, _backup),
     "a backup is put back": (2, _restore),
     "the disk is lost": (1, _lose_disk),

@@ -69,7 +69,7 @@ class World:
         self.pcs: list[Pc] = []
         self.wired = 0
         self.pump = _pump()
-        self.backups = 0
+        self.backups = self.office_backups = 0
         self.office = folder / "hq.db"
         shutil.copy(template.template() / "hq.db", self.office)
         self.workers = [HeadOffice(self.office, STATION) for _ in range(WORKERS)]

@@ -26,6 +26,8 @@ from sync.client import (
     LinkUp,
     MqttClient,
     PublishSettled,
+    Subscribed,
+    Unsubscribed,
     Will,
 )
 from tests.support.broker import Mosquitto, free_port
@@ -355,3 +357,22 @@ def test_a_broker_of_mqtt_3_is_served() -> None:
         one.client.publish("fc/x", b"hello")
         one.until(lambda: bool(one.all(Arrived)))
         assert one.all(Arrived)[0].payload == b"hello"
+
+
+def test_what_is_listened_to_changes_while_connected_and_outlives_a_reconnect(broker: Mosquitto) -> None:
+    """[W-27] A worker takes and leaves shards: both are answered, and after a reconnect it is what it was."""
+    with driven("listener", broker.port) as mine, driven("speaker", broker.port) as other:
+        mine.up()
+        other.up()
+        asked = mine.client.subscribe(["shard/1", "shard/2"])
+        mine.until(lambda: [event.mid for event in mine.all(Subscribed) if not event.refused] == [asked])
+        left = mine.client.unsubscribe(["shard/1"])
+        mine.until(lambda: [event.mid for event in mine.all(Unsubscribed)] == [left])
+        mine.client.drop(time.monotonic(), "test")
+        assert mine.client.subscribe(["shard/3"]) is None
+        mine.up(times=2)
+        for topic in ("shard/1", "shard/2", "shard/3"):
+            other.client.publish(topic, topic.encode())
+        mine.until(lambda: len(mine.all(Arrived)) >= 2)
+    assert [event.payload for event in mine.all(Arrived)] == [b"shard/2", b"shard/3"]
+    assert (mine.client.subscribe([]), mine.client.unsubscribe([])) == (None, None)

@@ -112,6 +112,7 @@ def test_several_workers_on_a_file_are_refused(
 ) -> None:
     """A SQLite file has one worker: 2, and what to do."""
     make_keys(tmp_path / "keys")
+    monkeypatch.delenv("FORECOURT_HQ_DATABASE", raising=False)
     monkeypatch.setattr(sys, "argv", ["forecourt-hq", "serve", "--workers", "2", "--state", str(tmp_path)])
     with pytest.raises(SystemExit) as ended:
         entry()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
@@ -19,6 +20,7 @@ from sync.envelope import encode_batch, station_source
 from sync.messages import Ack, Batch
 from tests.support import template
 from tests.support.headoffice_station import NOW_MS, STATION, TIME, Stream, answered, sale_data, settled_data, ulid
+from tests.support.postgres import Postgres
 
 KINDS = st.lists(st.sampled_from(["sale", "settled", "unknown", "overlap", "again", "misplaced"]), max_size=25)
 DELIVERIES = st.lists(
@@ -27,8 +29,11 @@ DELIVERIES = st.lists(
 )
 
 
+Office = Callable[[], AbstractContextManager[Database]]
+
+
 @contextmanager
-def head_office() -> Iterator[Database]:
+def on_sqlite() -> Iterator[Database]:
     """A new database in memory."""
     folder = template.new_folder()
     try:
@@ -36,6 +41,21 @@ def head_office() -> Iterator[Database]:
             yield database
     finally:
         shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.long)])
+def head_office(request: pytest.FixtureRequest) -> Office:
+    """Gives a new database for each example."""
+    if request.param == "sqlite":
+        return on_sqlite
+    server: Postgres = request.getfixturevalue("postgres")
+
+    @contextmanager
+    def on_postgresql() -> Iterator[Database]:
+        with server.database() as url, closing(Database(url)) as database:
+            yield database
+
+    return on_postgresql
 
 
 def build(kinds: list[str]) -> tuple[Stream, list[str]]:
@@ -107,7 +127,7 @@ def check_rows(database: Database, stream: Stream, fates: list[str]) -> None:
 @settings(max_examples=40, deadline=None)
 @given(KINDS, DELIVERIES)
 def test_any_order_of_batches_stores_every_record_exactly_once(
-    kinds: list[str], deliveries: list[tuple[int, int, str]]
+    head_office: Office, kinds: list[str], deliveries: list[tuple[int, int, str]]
 ) -> None:
     """[W-20] [W-21] [W-23] [W-24] [W-25] Lost, doubled, reordered, overlapping, torn and forked batches against a model."""
     stream, fates = build(kinds)
@@ -141,7 +161,9 @@ def test_any_order_of_batches_stores_every_record_exactly_once(
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 12)), max_size=25))
-def test_accepted_intervals_never_overlap_and_no_fitting_one_is_refused(intervals: list[tuple[int, int]]) -> None:
+def test_accepted_intervals_never_overlap_and_no_fitting_one_is_refused(
+    head_office: Office, intervals: list[tuple[int, int]]
+) -> None:
     """[W-24] Against a brute-force model: a sale is accepted exactly if it overlaps no accepted one before it."""
     stream = Stream(raws=[])
     accepted: list[tuple[int, int]] = []

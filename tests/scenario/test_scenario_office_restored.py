@@ -91,6 +91,40 @@ def test_a_restored_head_office_gets_everything_again(make_station: MakeStation)
     assert len(first_records(station)) == 1, "no new incarnation was needed"
 
 
+def _missing(station: VirtualStation) -> set[str]:
+    """Sales of this station that head office does not have."""
+    there = {row["sale"] for row in at_head_office(station, "SELECT sale FROM sale")}
+    return {row["id"] for row in station.rows("SELECT id FROM sale")} - there
+
+
+def test_what_an_earlier_incarnation_had_delivered_is_sent_again_too(make_station: MakeStation) -> None:
+    """[W-26] [W-34] Backup, sales, a new incarnation, more sales, restore: facts of the ended chain come as new records."""
+    station = make_station(833, PLAN)
+    _a_morning(station)
+    backup = _backup(station)
+    for volume_ml in (2_000, 4_000):
+        station.fuel(2, volume_ml)
+    _settle(station)
+    station.crash()
+    station.settings.store.mark.unlink()
+    station.restart(1)
+    _open(station)
+    station.fuel(1, 1_000)
+    _settle(station)
+    for _ in range(2):
+        _restored(station, backup)
+        assert len(_missing(station)) == 3
+        station.run_for(5)
+        station.crash()
+        station.restart(1)
+        station.wait(lambda: not _missing(station), "sent again", 120)
+        _open(station)
+        _settle(station)
+        check_every_litre_once(station)
+    resent = [row["reason"] for row in station.rows("SELECT reason FROM incarnation ORDER BY generation")]
+    assert resent == ["new", "mark_missing"], "no further incarnation was needed"
+
+
 def test_what_is_kept_nowhere_any_more_is_named_and_the_rest_is_sent(make_station: MakeStation) -> None:
     """[W-34] Rows pruned that head office lost: a gap record and an alert name them, all kept rows arrive as new ones."""
     station = make_station(832, PLAN)
@@ -115,7 +149,7 @@ def test_what_is_kept_nowhere_any_more_is_named_and_the_rest_is_sent(make_statio
 
     first = first_records(station)[station.store.incarnation]["data"]
     assert (first["reason"], first["parent"]["incarnation"]) == ("pruned", old)
-    raws = at_head_office(station, "SELECT raw FROM record WHERE type = 'fc.gap.v1'")
+    raws = at_head_office(station, "SELECT raw FROM record JOIN record_bytes USING (number) WHERE type = 'fc.gap.v1'")
     gaps = {gap["stream"]: gap for gap in (json.loads(row["raw"])["data"] for row in raws) if "stream" in gap}
     want = {"incarnation": old, "stream": "L", "from": lost_from["L"] + 1, "to": kept["seq"] - 1, "reason": "pruned"}
     assert gaps["L"] == want

@@ -94,7 +94,9 @@ def test_an_alert_and_leases_end_by_order_over_a_kill_and_lost_results(make_stat
     _back(station)
     assert [_came_of(station, cmd_id)[0] for cmd_id in (seen, closed)] == ["done", "done"]
     assert _came_of(station, closed)[1]["closed"] == ["L1"]
-    told = station.rows("SELECT count(*) AS n FROM journal WHERE type = 'fc.lease.v1' AND body LIKE '%closed_out%'")
+    told = station.rows(
+        "SELECT count(*) AS n FROM journal WHERE type = 'fc.lease.v1' AND CAST(body AS TEXT) LIKE '%closed_out%'"
+    )
     assert told == [{"n": 1}]
     station.run_for(10)
     check_invariants(station)

@@ -18,7 +18,7 @@ from agent.store.store import Store, Tx
 
 PRICE_MILLI = 7_850
 UNIT_ML = 10
-SALES_PER_COMMIT = 50
+SALES_PER_COMMIT = 500
 
 
 class Meter:

@@ -304,9 +304,8 @@ def _lost_ranges(office: Office) -> dict[Chain, list[range]]:
         match fact.record:
             case {
                 "type": "fc.gap.v1",
-                "data": {"stream": str(stream), "first_seq": int(first), "last_seq": int(last)} as data,
+                "data": {"incarnation": str(life), "stream": str(stream), "from": int(first), "to": int(last)},
             }:
-                life = data.get("incarnation", fact.place.chain.incarnation)
                 found[Chain(fact.place.chain.station, life, stream)].append(range(first, last + 1))
     return found
 

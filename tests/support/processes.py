@@ -35,6 +35,7 @@ from headoffice.store import verify as at_head_office
 from headoffice.store.database import Database
 from tests.support import template
 from tests.support.broker import Mosquitto
+from tests.support.exactly_once import Truth, check_exactly_once
 
 T = TypeVar("T")
 
@@ -123,11 +124,13 @@ class Site:
     ``speed``: how much faster the clocks of simulator, agent and head office run than the wall.
     """
 
-    def __init__(self, folder: Path, *, speed: int = 1, seed: int = 1) -> None:
+    def __init__(self, folder: Path, *, speed: int = 1, seed: int = 1, broker: str = "") -> None:
+        """``broker``: more lines of its configuration. ``wire``: where the agent connects to, if not straight to it."""
         self.folder = folder
         self.seed = seed
         self.speed = speed
-        self.broker = Mosquitto(folder / "broker")
+        self.broker = Mosquitto(folder / "broker", extra=broker)
+        self.wire = self.broker.port
         self.hq = folder / "hq"
         self.database = folder / "station.db"
         self.mark = folder / "mark" / "mark.json"
@@ -189,11 +192,11 @@ class Site:
         with closing(Database(self.hq / "database.sqlite")) as database:
             import_file(database, file, load_keys(self.hq / "keys").index_key)
 
-    def start_hq(self, *, failpoint: str = "") -> Running:
-        """Start ``forecourt-hq serve`` and wait until it serves, unless it is to die."""
+    def start_hq(self, *, failpoint: str = "", port: int | None = None) -> Running:
+        """Start ``forecourt-hq serve`` and wait until it serves, unless it is to die. ``port``: not straight to the broker."""
         more = {FAILPOINT: failpoint} if failpoint else {}
         before = self.hq_connects()
-        url = f"mqtt://127.0.0.1:{self.broker.port}"
+        url = f"mqtt://127.0.0.1:{port or self.broker.port}"
         process = self.start("hq", [sys.executable, "-c", HEAD_OFFICE, "serve", "--broker", url, "--json"], **more)
         eventually(lambda: not process.alive or self.hq_connects() > before, 30, "head office serves")
         return process
@@ -219,6 +222,12 @@ class Site:
             totals = reports.totals(database)
         assert not findings, findings
         assert (totals["dead_letters"], totals["quarantined"], totals["own_alerts"]) == (0, 0, 0), totals
+
+    def check_once(self, sums: Sums) -> None:
+        """Every fact of the station is at head office exactly once, and the litres and sales of ``sums`` with them."""
+        litres = {nozzle: volume for nozzle, (_, volume) in sums.items()}
+        sales = {nozzle: count for nozzle, (count, _) in sums.items()}
+        check_exactly_once(self.hq / "database.sqlite", {STATION: [self.database]}, {STATION: Truth(litres, sales)})
 
     # --- forecourt --------------------------------------------------------------------------------------------------
 
@@ -356,7 +365,7 @@ def station_toml(site: Site, endpoints: Mapping[str, Any], sections: Mapping[str
         "store": f'path = "{site.database}"\nmark = "{site.mark}"\nreserve = "{site.reserve_mb} MB"',
         "sales": 'settle = "auto"',
         "head_office": (
-            f'broker = "mqtt://127.0.0.1:{site.broker.port}"\nkeys_file = "{site.hq}/keys/pinned.jwks.json"\n'
+            f'broker = "mqtt://127.0.0.1:{site.wire}"\nkeys_file = "{site.hq}/keys/pinned.jwks.json"\n'
             f'index_key_file = "{site.hq}/keys/index.key"\nreconnect_max = "1s"'
         ),
         "control": f'socket = "{site.control}"',

@@ -114,14 +114,14 @@ def test_it_is_said_again_until_a_result_is_kept_and_the_first_result_stands(
     """[W-45] By time, twice as late each time, and after every hello; a later result changes nothing."""
     greet(service, NOW_MS)
     cmd_id = ordered(database, keys, snapshot())
-    times = [t for t in range(NOW_MS, NOW_MS + 300_000, 1_000) if said(service.tick(t), keys)]
+    times = [t for t in range(NOW_MS, NOW_MS + 300_000, 10_000) if said(service.tick(t), keys)]
     assert [t - NOW_MS for t in times] == [0, FIRST_PAUSE_MS, 3 * FIRST_PAUSE_MS, 7 * FIRST_PAUSE_MS]
     assert len(said(greet(service, NOW_MS + 301_000), keys)) == 1
     answers(service, Result(cmd_id, "done", None, {"x": 1}))
     answers(service, Result(cmd_id, "failed", "crashed", {}))
     assert status(database, cmd_id) == ("done", None, {"x": 1})
     assert said(greet(service, NOW_MS + HOUR_MS), keys) == []
-    assert not any(said(service.tick(t), keys) for t in range(NOW_MS + HOUR_MS, NOW_MS + 2 * HOUR_MS, 60_000))
+    assert not any(said(service.tick(t), keys) for t in range(NOW_MS + HOUR_MS, NOW_MS + 2 * HOUR_MS, 600_000))
 
 
 def test_what_was_never_said_expires_here_and_what_was_said_expires_there(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -16,12 +18,15 @@ from sqlalchemy import text
 from headoffice.cli import entry
 from headoffice.errors import DatabaseAway, DatabaseProblem
 from headoffice.ingest import ingest
+from headoffice.requests import answer_request
 from headoffice.store import reports
 from headoffice.store.database import SCHEMA_VERSION, Database, shown
 from headoffice.store.schema import metadata
 from headoffice.store.verify import verify
+from sync.envelope import encode_batch
+from sync.notices import Req
 from tests.support.broker import free_port
-from tests.support.headoffice_station import NOW_MS, Stream, answered, sale_data
+from tests.support.headoffice_station import NOW_MS, TIME, Stream, answered, event, sale_data, up_topic
 from tests.support.postgres import PASSWORD, USER, Postgres
 
 
@@ -165,3 +170,71 @@ def test_a_location_is_shown_without_its_password() -> None:
     )
     assert shown(f"postgres://db/hq?user={USER}&password={PASSWORD}") == "postgresql://db/hq"
     assert shown("/var/lib/forecourt-hq/database.sqlite") == "/var/lib/forecourt-hq/database.sqlite"
+
+
+def test_a_text_that_no_table_takes_blocks_nothing(postgres_url: str) -> None:
+    """[W-23] A NUL or half a pair in what somebody sends is stored mended, answered, and never an error for ever."""
+    hostile = "a\0b"
+    with closing(Database(postgres_url)) as database:
+        asked = event(Req(hostile, "document", {"hash": hostile}))
+        answers = [answer_request(database, up_topic("up/req"), asked, NOW_MS) for _ in range(2)]
+        assert [answered(answer).req_id for answer in answers] == [hostile] * 2
+        stream = sales(1)
+        wrong = encode_batch(stream.batch(1), source="/stations/\0\ud800", time=TIME)
+        assert ingest(database, stream.topic, wrong, NOW_MS) is None
+        assert [row["alert"] for row in reports.own_alerts(database, station=None, limit=9)] == ["wrong_source"]
+
+
+@pytest.fixture
+def hq(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., str]:
+    """The command line on a PostgreSQL database with two sales and a dead letter; returns what it prints."""
+    stream = sales(2)
+    stream.add("fc.unheard.v1", {})
+    with closing(Database(postgres_url)) as database:
+        ingest(database, stream.topic, stream.payload(1), NOW_MS)
+    monkeypatch.setenv("FORECOURT_HQ_DATABASE", postgres_url)
+    monkeypatch.setenv("FORECOURT_HQ_STATE", str(tmp_path))
+
+    def run(*words: str, code: int = 0) -> str:
+        monkeypatch.setattr(sys, "argv", ["forecourt-hq", *words])
+        with pytest.raises(SystemExit) as ended:
+            entry()
+        told = capsys.readouterr()
+        assert (ended.value.code, PASSWORD in told.out + told.err) == (code, False), told
+        return told.out
+
+    return run
+
+
+def test_every_reading_command_answers_from_postgresql(hq: Callable[..., str]) -> None:
+    """The same keys as on SQLite; the database is named by the environment and its password nowhere printed."""
+    assert json.loads(hq("totals", "--json"))["volume_ml"] == 20_000
+    assert [row["volume_ml"] for row in json.loads(hq("sales", "--json"))] == [10_000, 10_000]
+    assert json.loads(hq("stations", "--json"))[0]["streams"][0]["cum"] == 4
+    assert json.loads(hq("dead-letters", "list", "--json"))[0]["reason"] == "unknown_type"
+    assert json.loads(hq("dead-letters", "replay", "--json"))["still_dead"] == 1
+    assert json.loads(hq("alerts", "--json")) == json.loads(hq("shifts", "--json")) == []
+    assert json.loads(hq("verify", "--json")) == {
+        "verified": True,
+        "chains": 1,
+        "records": 4,
+        "dropped": 0,
+        "findings": [],
+    }
+
+
+def test_members_and_rules_are_handed_out_from_postgresql(hq: Callable[..., str], tmp_path: Path) -> None:
+    """Imports, removals and rule sets are written there as on SQLite."""
+    people, rules = tmp_path / "people.jsonl", tmp_path / "rules.json"
+    people.write_text('{"member": "567014f1b3c2a9de", "phone": "13812345678", "name": "张三", "points": 5}\n')
+    program = {"currency": "CNY", "exponent": 2}
+    rules.write_text(json.dumps({"version": 4, "effective_from": "2026-11-01T00:00:00Z", "program": program}))
+    hq("keys")
+    assert json.loads(hq("members", "import", str(people), "--json"))["changed"] == 1
+    assert json.loads(hq("members", "import", str(people), "--json"))["changed"] == 0
+    assert json.loads(hq("rules", "publish", str(rules), "--json"))["version"] == 4
+    assert json.loads(hq("totals", "--json"))["members"] == 1
+    hq("members", "remove", "567014f1b3c2a9de")
+    assert json.loads(hq("totals", "--json"))["members"] == 0

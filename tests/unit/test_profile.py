@@ -13,7 +13,6 @@ from agent.inbox import Ticked
 from agent.settings.model import ProfileSettings
 from headoffice.hello import take_profile
 from headoffice.store import reports
-from headoffice.store.database import Database
 from sync.messages import MessageError
 from sync.profile import EVERY_S, Profile, ProfileTurn
 from tests.support import template
@@ -100,7 +99,8 @@ def test_the_profile_is_geojson_with_place_hours_prices_and_points(till: Till) -
 def test_how_busy_it_is_counts_open_points_only(till: Till, states: list[str], busy: str, open_points: int) -> None:
     """A third in use is some, two thirds is busy; what is shut counts neither way."""
     for number, state in enumerate(states, 1):
-        till.pipeline._live.set_point(number, {"state": state})
+        shown = till.pipeline._live.points[number]
+        till.pipeline._live.set_point(number, {**shown, "state": state})
     properties = told(till)["properties"]
     assert (properties["busy"], properties["fuelling_points"]["open"]) == (busy, open_points)
 

@@ -18,11 +18,11 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from sync import asyncapi, group, topics
+from sync import asyncapi, commands, group, topics
 from sync.envelope import decode_as, decode_batch
 from sync.judging import Consistent, judge_batch
 from sync.messages import Ack, Hello, Welcome
-from sync.notices import Head, Req, Res
+from sync.notices import Command, Head, Req, Res, Result
 from sync.recordtypes import STREAMS, TYPES
 from sync.signing import PinnedKeys, open_signed
 
@@ -95,11 +95,11 @@ WORDS_ONLY = {"description", "x-stream", "then"}
 
 
 def _valid(schema: dict[str, Any], value: object) -> bool:
-    """Whether a value fits; ``additionalProperties`` stands without ``properties`` here, ``if`` always with ``then``."""
+    """Whether a value fits; ``if`` always stands with ``then`` here."""
     for word, rule in schema.items():
         if word == "additionalProperties":
-            assert "properties" not in schema
-            if isinstance(value, dict) and not all(_valid(rule, item) for item in value.values()):
+            others = set(value) - set(schema.get("properties", {})) if isinstance(value, dict) else set()
+            if isinstance(value, dict) and not all(rule is not False and _valid(rule, value[name]) for name in others):
                 return False
         elif word == "if":
             if _valid(rule, value) and not _valid(schema["then"], value):
@@ -174,6 +174,8 @@ def test_every_reference_leads_somewhere() -> None:
         "body.document.request",
         "body.document.answer",
         "claims.head",
+        "claims.command",
+        *(f"command.{kind}.{part}" for kind in commands.KINDS for part in ("args", "result")),
     }
 
 
@@ -299,6 +301,22 @@ def test_the_documents_head_and_members_of_the_page_hold() -> None:
     assert _valid(SCHEMAS["body.document.request"], req.body)
     assert _valid(SCHEMAS["body.document.answer"], res.body)
     assert group.read_document(res.body, bytes.fromhex(req.body["hash"])) == b"hello"
+
+
+def test_the_command_of_the_page_holds() -> None:
+    """The signed command verifies with the key shown, its args and the result's data fit their kind [W-42] [W-45]."""
+    shown = re.search(r'^`(\{"kty".*\})`:$', PAGE, re.MULTILINE)
+    assert shown is not None
+    pinned = PinnedKeys.from_jwks(f'{{"keys": [{shown[1]}]}}')
+    claims = commands.open_command(decode_as(EXAMPLES["fc.cmd.v1"].encode(), Command)[1].jws, pinned)
+    result = decode_as(EXAMPLES["fc.result.v1"].encode(), Result)[1]
+    assert (claims.cmd_id, claims.station) == (result.cmd_id, "SH-0421")
+    assert _valid(SCHEMAS["claims.command"], claims.to_claims())
+    assert _valid(SCHEMAS[f"command.{claims.kind}.args"], claims.args)
+    assert not _valid(SCHEMAS[f"command.{claims.kind}.args"], {**claims.args, "path": "/"})
+    assert _valid(SCHEMAS[f"command.{claims.kind}.result"], result.data)
+    named = re.findall(r"^\| `(\w+)` \{", PAGE, re.MULTILINE)
+    assert sorted(named) == sorted(commands.KINDS)
 
 
 def test_the_member_indexes_of_the_page_follow_the_rule_it_states() -> None:

@@ -76,7 +76,7 @@ def test_a_told_number_earns_and_never_pays(till: Till) -> None:
     ],
 )
 def test_lots_are_spent_between_their_dates_only(till: Till, lots: list[Any], usable: int) -> None:
-    """A lot past its last local day is refused though nobody posted its end, one before its time waits."""
+    """A lot past its last local day is refused though nobody posted its end, one before its time waits [W-43]."""
     lend(till, "L1", "points", 3_000)
     till.member(op=2, lots=lots)
     assert till.quote(till.fuelled(), points=900)["points_redeemed"] == usable
