@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from agent.store.handheld_queries import paired
 from agent.store.member_queries import MemberQueries
 from agent.store.queries import NotFound, Queries, utc
 from agent.store.verify import as_json as verified
+from sync.buckets import BUCKETS
 
 PIPELINE_ANSWER_S = 20.0
 """A step takes milliseconds; past this the pipeline hangs and the watchdog will act."""
@@ -184,6 +186,28 @@ class Answers:
             "requests": link_queries.requests(self._settings.store.path),
             "last_command": next(iter(link_queries.commands(self._settings.store.path, limit=1)), None),
             "dead_letters": self._queries.rejected(),
+            "members": self._members(meta),
+        }
+
+    def _members(self, meta: dict[str, str]) -> dict[str, Any]:
+        """Return how far the member cache is; ``left_s`` is a guess from how fast it went so far."""
+        fill = json.loads(meta.get("members_fill", "null"))
+        return {
+            "op": int(meta.get("member_op", "0")),
+            "waits_for_manifest": "members_manifest_wanted" in meta or "members_to_compare" in meta,
+            "audited_at": utc(_stored(meta, "members_audited_ms")),
+            "filling": None if fill is None else self._filling(fill),
+        }
+
+    def _filling(self, fill: dict[str, int]) -> dict[str, Any]:
+        done = fill["buckets"] - self._queries.missing_buckets()
+        took_s = max(0, self._clock.wall_ms() - fill["since_ms"]) // 1000
+        return {
+            "members": fill["members"] * fill["buckets"] // BUCKETS,
+            "members_stored": fill["stored"],
+            "buckets": fill["buckets"],
+            "buckets_stored": max(0, done),
+            "left_s": took_s * (fill["buckets"] - done) // done if done > 0 else None,
         }
 
     def _station(self) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from random import Random, SystemRandom
 from agent import __version__, keyring
 from agent.answers import Answers
 from agent.backup.keeper import Keeper
+from agent.census import Census
 from agent.checkup import VERIFIED_AT, Checkup, DiskWatch, giving_up
 from agent.clock import Clock, ScaledClock, clock_from_environment, read
 from agent.control import ControlServer
@@ -173,6 +174,9 @@ class Daemon:
         )
         self._supervisor.add("checkup", self._checkup.shell)
         self._supervisor.add("nightwatch", self._nightwatch.shell)
+        if self._pinned is not None:
+            kept, zone = self._settings.store, self._settings.station.tz
+            self._supervisor.add("census", Census(kept.path, kept.verify_at, zone, self._clock, self._inbox).shell)
         for name, line in self._lines.items():
             self._supervisor.add(f"line-{name}", _line_shell(name, line, self._inbox, self._clock))
         if self._keeper is not None:

@@ -43,6 +43,8 @@ NAMES: dict[str, str] = {
     "command.begun": "a command is noted as begun and committed, nothing of it is done",
     "command.before_commit": "a command is done with its result, the transaction is still open",
     "command.after_commit": "a command is committed with its result, head office has not been told",
+    "members.before_commit": "a bucket of members is written, the transaction is still open",
+    "members.after_commit": "a bucket of members is committed, the next is not asked for",
     "sync.before_publish": "a batch is encoded and not handed to the broker",
     "sync.after_puback": "the broker has acknowledged, head office may know nothing",
     "sync.before_ack_applied": "head office's acknowledgement has arrived, rows are not marked",

@@ -149,7 +149,39 @@ class FraudLooked:
     facts: Mapping[str, str]
 
 
-Item = FraudLooked | FromLine | Ticked | Asked | Posted | FromHeadOffice | FromStorage | AlertFound | Audited
+@dataclass(frozen=True, slots=True)
+class AuditDue:
+    """A night has come in which the member cache is to be compared with head office's manifest."""
+
+    night: str
+
+
+@dataclass(frozen=True, slots=True)
+class MembersCompared:
+    """The member cache was compared with the manifest ``hash``.
+
+    ``differing``: the buckets to be fetched, each as of this op or later, and what it must come to at exactly that one;
+    ``compared``: how many could be compared, the others had just been changed at one end.
+    """
+
+    hash: str
+    differing: Mapping[int, tuple[int, bytes]]
+    compared: int
+
+
+Item = (
+    FraudLooked
+    | FromLine
+    | Ticked
+    | Asked
+    | Posted
+    | FromHeadOffice
+    | FromStorage
+    | AlertFound
+    | Audited
+    | AuditDue
+    | MembersCompared
+)
 
 
 class Inbox(Generic[T]):

@@ -233,6 +233,7 @@ class Uplink:
                 has_document=self.vitals.has_document,
                 new_id=lambda: f"{rng.getrandbits(128):032x}",
                 rng=rng,
+                cache=self._outbox,
             )
         options = client_options(settings.head_office, station.id, self.vitals.floor_ms)
         self._watch = None

@@ -389,29 +389,27 @@ def _is_count(value: object) -> bool:
 
 def differing(
     manifest: Manifest, have_op: int, own: Mapping[int, tuple[int, bytes]], *, jump: bool
-) -> dict[int, tuple[int, bytes]]:
-    """Return the buckets to be fetched, each with the (op, sum) it must have at least.
+) -> tuple[dict[int, tuple[int, bytes]], int]:
+    """Return the buckets to be fetched, each with the (op, sum) of the manifest, and how many could be compared.
 
-    ``own``: of each bucket the change up to which it was brought, and its sum now; it holds every change up to
-    ``have_op`` as well. States are compared where both are good for one and the same op; with ``jump`` what head office
-    changed after ``have_op`` is fetched too, else its changes are under way.
+    ``own``: of each bucket to be looked at the change up to which it was brought, and its sum now; it holds every change
+    up to ``have_op`` as well. Two states are compared where both are good for one and the same op; with ``jump`` what
+    head office changed after ``have_op`` is fetched too, else those changes are under way.
     """
     found: dict[int, tuple[int, bytes]] = {}
-    for number, (changed, digest) in enumerate(manifest.buckets):
-        op, sum_here = own[number]
+    compared = 0
+    for number, (op, sum_here) in own.items():
+        changed, digest = manifest.buckets[number]
         if op > manifest.op:
             continue  # newer here
         if changed > max(have_op, op):
             if jump:
                 found[number] = (changed, digest)
-        elif sum_here != digest:
+            continue
+        compared += 1
+        if sum_here != digest:
             found[number] = (changed, digest)
-    return found
-
-
-def empty_sum() -> bytes:
-    """Return the sum of a bucket without members."""
-    return sum_of(0, columns(()))
+    return found, compared
 
 
 def split(packed: bytes, part_bytes: int) -> list[bytes]:

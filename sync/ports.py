@@ -118,6 +118,30 @@ class MembersPage:
 
 
 @dataclass(frozen=True, slots=True)
+class MembersFar:
+    """So much has changed since the cache's op that buckets weigh less than pages."""
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestArrived:
+    """The manifest of the members that the head vouches for (``sync.buckets.Manifest``)."""
+
+    hash: bytes
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class BucketArrived:
+    """One bucket, packed (``sync.buckets.read``): it holds every change up to ``op``, the last in it is ``changed``."""
+
+    bucket: int
+    op: int
+    changed: int
+    data: bytes
+    index_versions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class DocumentArrived:
     """A document whose bytes have the wanted hash. ``kind``: ``rules`` or ``keys``; ``version`` as the head said."""
 
@@ -178,6 +202,9 @@ LinkEvent = (
     | WelcomeSeen
     | AckAccepted
     | MembersPage
+    | MembersFar
+    | ManifestArrived
+    | BucketArrived
     | DocumentArrived
     | HeadSeen
     | Answered

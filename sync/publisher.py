@@ -234,7 +234,9 @@ class StationLink:
         self._inbox.deliver(Disconnected(change.reason, change.detail))
 
     def _take(self, now: float, event: ClientEvent) -> None:
-        if isinstance(event, PublishSettled) and event.generation == self._client.generation:
+        if isinstance(event, Kick) and self._feed is not None:
+            self._feed.stored()
+        elif isinstance(event, PublishSettled) and event.generation == self._client.generation:
             if event.mid in self._batch_mids:
                 self._batch_mids.discard(event.mid)
                 self._failpoint("sync.after_puback")

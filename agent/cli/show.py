@@ -23,6 +23,8 @@ def status(value: dict[str, Any], *, clear: bool = False) -> None:
     print(f"{value['station']} {value['name']}  {value['time']}  clock {value['clock']}  version {value['version']}")
     unsettled, mode = value["unsettled_sales"], value["mode"]
     print(f"head office {link}, {waiting} records waiting; {unsettled} sales unsettled; mode {mode}")
+    if sync_state["members"]["filling"] is not None:
+        print(members_line(sync_state["members"]))
     print(backup_line(value["backup"]))
     pumps(value["fuelling_points"])
     tanks(value["tanks"])
@@ -32,6 +34,19 @@ def status(value: dict[str, Any], *, clear: bool = False) -> None:
     for device in gone:
         print(f"{device['device']} is offline: {device['reason']}. {device['hint']}")
     alerts(value["alerts"])
+
+
+def members_line(value: dict[str, Any]) -> str:
+    """Return how far the member cache is, in one line."""
+    filling = value["filling"]
+    if filling is not None:
+        left = "" if filling["left_s"] is None else f", ~{max(1, round(filling['left_s'] / 60))} min"
+        stored, of = f"{filling['members_stored']:,}", f"{filling['members']:,}"
+        return f"members {stored} of {of}, bucket {filling['buckets_stored']}/{filling['buckets']}{left}"
+    if value["waits_for_manifest"]:
+        return f"members up to change {value['op']}, to be compared with head office"
+    compared = f", compared {value['audited_at']}" if value["audited_at"] else ""
+    return f"members up to change {value['op']}{compared}"
 
 
 def backup_line(value: dict[str, Any] | None) -> str:
@@ -296,6 +311,7 @@ def sync(value: dict[str, Any]) -> None:
     if value["awaits_ends"]:
         why = value["incarnations"][0]["reason"]
         print(f"new incarnation ({why}): waits for head office to tell where its sales end; selling goes on")
+    print(members_line(value["members"]))
     rows = [[name, s["last_seq"], s["acked"], s["waiting"]] for name, s in value["streams"].items()]
     print_table("Streams", ["stream", "written", "acknowledged", "waiting"], rows)
     credit = value["credit"]

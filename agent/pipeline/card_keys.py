@@ -41,6 +41,7 @@ def go_on(step: Step) -> None:
     if not mark or ((missed is None or missed == mark) and not _is_closed_by_another(step)):
         return
     step.tx.memory.forget_meta(MISSED)
+    step.tx.buckets.forget_states()
     step.tx.memory.set_meta("member_op", "0")
     alerting.device(step, SUBJECT, NOT_KEPT, standing=False)
     step.audit("agent", "agent", "members_asked_again", "members", reason="card keys can be kept now")

@@ -24,12 +24,14 @@ from agent.ids import RandomBits
 from agent.inbox import (
     AlertFound,
     Asked,
+    AuditDue,
     Audited,
     FraudLooked,
     FromHeadOffice,
     FromLine,
     FromStorage,
     Item,
+    MembersCompared,
     Posted,
     Ticked,
     refusal,
@@ -41,6 +43,7 @@ from agent.logs import get_logger
 from agent.pipeline import (
     alerting,
     asking,
+    caching,
     card_keys,
     codes,
     commanding,
@@ -199,6 +202,7 @@ class Pipeline:
             step.tx.memory.set_meta("configuration", self._settings.hash)
         step.tx.memory.set_meta("connect_n", str(int(step.tx.memory.meta("connect_n") or "0") + CONNECTS_PER_START))
         downlink.go_on(step)
+        caching.go_on(step)
         card_keys.go_on(step)
         step.audit("agent", "agent", "started", self._boot, reason=f"configuration {self._settings.hash}")
         self._tell_restored(step)
@@ -252,6 +256,14 @@ class Pipeline:
             case AlertFound(subject, alert, standing, detail):
                 step = self._step(read(self._clock))
                 alerting.device(step, subject, alert, standing=standing, detail=detail)
+                self._finish(step)
+            case AuditDue():
+                step = self._step(read(self._clock))
+                caching.audit_due(step, item)
+                self._finish(step)
+            case MembersCompared():
+                step = self._step(read(self._clock))
+                caching.compared(step, item)
                 self._finish(step)
             case FraudLooked(findings, facts):
                 step = self._step(read(self._clock))
@@ -485,4 +497,5 @@ _AFTER = (
     ("shift", "shift.after_commit"),
     ("ack", "sync.after_ack_applied"),
     ("command", "command.after_commit"),
+    ("members", "members.after_commit"),
 )

@@ -8,6 +8,7 @@ from typing import Any
 from agent.logs import get_logger
 from agent.pipeline import (
     alerting,
+    caching,
     card_keys,
     codes,
     enrolling,
@@ -39,6 +40,13 @@ def handle(step: Step, event: ports.LinkEvent) -> None:
         case ports.MembersPage(_, ops, versions):
             _index_key(step, versions)
             _members(step, ops)
+        case ports.MembersFar():
+            caching.far(step)
+        case ports.ManifestArrived():
+            caching.manifest(step, event)
+        case ports.BucketArrived(index_versions=versions):
+            _index_key(step, versions)
+            caching.bucket(step, event, _as_of)
         case ports.DocumentArrived(kind, version, digest, body):
             if kind == rulebook.KIND:
                 rulebook.arrived(step, version, digest.hex(), body)
@@ -136,12 +144,10 @@ def _index_key(step: Step, versions: tuple[str, ...]) -> None:
 
 
 def _members(step: Step, ops: tuple[Any, ...]) -> None:
-    have = int(step.tx.memory.meta("member_op") or "0")
+    have = int(step.tx.memory.meta(caching.MEMBER_OP) or "0")
     told: list[Any] = []
-    for op in ops:
-        if op["op"] <= have:
-            continue
-        have = op["op"]
+    fresh = [op for op in ops if op["op"] > have]
+    for op in caching.applicable(step, fresh):
         if op["kind"] == "PUT":
             told.append(op)
             continue
@@ -154,7 +160,7 @@ def _members(step: Step, ops: tuple[Any, ...]) -> None:
             enrolling.merged(step, op["member"], op["to"], op["op"])
             step.memory.scrub = True
     _put(step, told)
-    step.tx.memory.set_meta("member_op", str(have))
+    step.tx.memory.set_meta(caching.MEMBER_OP, str(fresh[-1]["op"] if fresh else have))
 
 
 def _put(step: Step, ops: list[Any]) -> None:

@@ -22,6 +22,9 @@ from sync.recordtypes import STREAMS
 AWAIT_ENDS = "await_ends"
 """Fact about a database whose new incarnation does not know yet where head office's sales end: L waits for that."""
 
+MANIFEST_WANTED = "members_manifest_wanted"
+"""Fact about a database: why its member cache waits for a manifest, "far" or "audit"."""
+
 _ACKED = Prepared(select(STREAM_HEAD.c.acked).where(STREAM_HEAD.c.stream == bindparam("of_stream")))
 _DELIVERED = Prepared(
     update(JOURNAL)
@@ -148,6 +151,16 @@ class JournalOutbox:
             row = rows.fetchone()
         return None if row is None else (int(row[0]), str(row[1]))
 
+    def manifest_wanted(self) -> bool:
+        """Return whether the member cache waits for a manifest."""
+        with closing(self._connection.execute("SELECT 1 FROM meta WHERE key = ?", (MANIFEST_WANTED,))) as rows:
+            return rows.fetchone() is not None
+
+    def missing_buckets(self, at_most: int) -> list[int]:
+        """Return the lowest numbers of buckets of the member cache that are to be fetched."""
+        with closing(self._connection.execute(_MISSING_BUCKETS, (at_most,))) as rows:
+            return [int(row[0]) for row in rows]
+
     def member_op(self) -> int:
         """Return the op of the newest member change applied."""
         with closing(self._connection.execute("SELECT value FROM meta WHERE key = 'member_op'")) as rows:
@@ -156,6 +169,7 @@ class JournalOutbox:
 
 
 _HEADS = "SELECT stream, seq, hash, acked, EXISTS (SELECT 1 FROM meta WHERE key = ?) FROM stream_head"
+_MISSING_BUCKETS = "SELECT bucket FROM member_bucket WHERE need IS NOT NULL ORDER BY bucket LIMIT ?"
 _REQUESTS = "SELECT id, kind, body FROM request ORDER BY asked_ms, id"
 _GENERATION = "SELECT generation FROM incarnation WHERE incarnation = ?"
 _READ = "SELECT seq, body, hash FROM journal WHERE generation = ? AND stream = ? AND seq >= ? ORDER BY seq LIMIT ?"

@@ -16,6 +16,7 @@ from agent.domain.leases import Lease, LeaseState, Reservation, Taken
 from agent.domain.ledger import Account, Lot, Posting
 from agent.store.holdings import REFS, Row, as_of_of, ids_of, read_lots
 from agent.store.queries import NotFound, Queries
+from sync.buckets import recognised_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ class PointsQueries(Queries):
         """
         with self._open() as db:
             for digest in digests:
-                row = db.execute(_BY_INDEX, (digest,)).fetchone()
+                row = db.execute(_BY_INDEX, (recognised_by(digest),)).fetchone()
                 if row is not None:
                     return str(row["id"])
             first = text.lower()

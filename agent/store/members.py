@@ -18,6 +18,7 @@ from agent.store.handheld_tables import HANDHELD_ANSWER
 from agent.store.loyalty_tables import PRICED
 from agent.store.prepared import Found, Prepared, raw
 from agent.store.tables import MEMBER, MEMBER_INDEX, USE_COUNT
+from sync.buckets import bucket_of, recognised_by
 
 _ROWS = select(MEMBER)
 _BY_INDEX = Prepared(
@@ -73,6 +74,7 @@ _REPLACED = (
     "known",
     "op",
     "tank_ml",
+    "bucket",
 )
 _INSERT = Prepared(insert(MEMBER), without=("ref",))
 _VALUES = ["coalesce(?, 0)" if name == "growth" else "?" for name in _REPLACED]
@@ -83,7 +85,28 @@ _INSERT_ROW = (
 _SET = [f"{name} = coalesce(?, growth)" if name == "growth" else f"{name} = ?" for name in _REPLACED]
 _UPDATE = f"UPDATE member SET {', '.join(_SET)} WHERE ref = ?"  # noqa: S608
 _DROP_INDEXES = "DELETE FROM member_index WHERE member_ref = ?"
-_INSERT_INDEX = "INSERT OR REPLACE INTO member_index (digest, member_ref) VALUES (?, ?)"
+_INSERT_INDEX = """
+INSERT INTO member_index (digest, member_ref) VALUES (?, ?)
+ON CONFLICT (digest) DO UPDATE SET member_ref = excluded.member_ref
+WHERE (SELECT op FROM member WHERE ref = member_index.member_ref)
+   <= (SELECT op FROM member WHERE ref = excluded.member_ref)
+"""
+"""Who was told later has it: buckets and changes do not always come in the order in which they were made."""
+
+_BLANK = {
+    "tier": "",
+    "growth": 0,
+    "tags": "[]",
+    "mask": "****",
+    "birthday_md": None,
+    "flags": "[]",
+    "base_points": 0,
+    "base_lots": "[]",
+    "as_of": None,
+    "known": 0,
+    "tank_ml": None,
+}
+"""What is left of a person whom head office deleted."""
 
 
 class Put(NamedTuple):
@@ -131,6 +154,7 @@ def _replaced(member: Put) -> tuple[Any, ...]:
         1,
         member.op,
         member.tank_ml,
+        bucket_of(member.id),
     )
 
 
@@ -149,7 +173,7 @@ class MemberTable:
 
     def by_index(self, digest: bytes) -> Found | None:
         """Return the member with this blind index."""
-        return _BY_INDEX.first(self._raw, {"of_digest": digest})
+        return _BY_INDEX.first(self._raw, {"of_digest": recognised_by(digest)})
 
     def by_id(self, member: str) -> Found | None:
         """Return the member with this opaque id (16 hex digits), or the one that head office merged it into."""
@@ -185,13 +209,12 @@ class MemberTable:
         ref = int(existing["ref"])
         self._connection.execute(delete(MEMBER_INDEX).where(MEMBER_INDEX.c.member_ref == ref))
         for digest in member.indexes:
-            self._connection.execute(delete(MEMBER_INDEX).where(MEMBER_INDEX.c.digest == digest))
-            self._connection.execute(insert(MEMBER_INDEX), {"digest": digest, "member_ref": ref})
+            self._connection.exec_driver_sql(_INSERT_INDEX, (recognised_by(digest), ref))
         return ref
 
     def put_all(self, members: Sequence[Put]) -> None:
         """Insert or replace many: the same outcome as ``put`` one after another, at the speed of SQLite's own loops."""
-        digests = [digest for member in members for digest in member.indexes]
+        digests = [recognised_by(digest) for member in members for digest in member.indexes]
         if len({member.id for member in members}) < len(members) or len(set(digests)) < len(digests):
             for member in members:  # the same one twice: what came later must win, one by one
                 self.put(member)
@@ -214,7 +237,8 @@ class MemberTable:
             send(_INSERT_ROW, rows)
             refs.update((member.id, ref) for ref, member in enumerate(fresh, first))
         if digests:
-            send(_INSERT_INDEX, sorted((digest, refs[member.id]) for member in members for digest in member.indexes))
+            owners = (refs[member.id] for member in members for _ in member.indexes)
+            send(_INSERT_INDEX, sorted(zip(digests, owners, strict=True)))
 
     def _refs(self, members: Sequence[Put]) -> dict[str, int]:
         """Return the surrogates of those that are in the cache."""
@@ -246,24 +270,18 @@ class MemberTable:
         self._connection.execute(delete(MEMBER_INDEX).where(MEMBER_INDEX.c.member_ref == ref))
         self._cards.forget_member(ref, self._now_ms)
         self._forget_answers(str(existing["mask"]))
-        blank = {
-            "tier": "",
-            "growth": 0,
-            "tags": "[]",
-            "mask": "****",
-            "birthday_md": None,
-            "flags": "[]",
-            "base_points": 0,
-            "base_lots": "[]",
-            "as_of": None,
-            "known": 0,
-            "tank_ml": None,
-        }
-        self._connection.execute(update(MEMBER).where(MEMBER.c.ref == ref).values(**blank))
+        self._connection.execute(update(MEMBER).where(MEMBER.c.ref == ref).values(**_BLANK))
         merging.included(self._connection, [ref])
         self._connection.execute(update(PRICED).where(PRICED.c.member_ref == ref).values(facts=None))
         ids = [row["id"] for row in self.ids_of(ref)]
-        self._connection.execute(update(ENROLMENT).where(ENROLMENT.c.member.in_(ids)).values(mask=blank["mask"]))
+        self._connection.execute(update(ENROLMENT).where(ENROLMENT.c.member.in_(ids)).values(mask=_BLANK["mask"]))
+
+    def blank_all(self) -> None:
+        """Of everybody whom head office told only the surrogate is left."""
+        told = (MEMBER.c.ref > 0) & (MEMBER.c.known == 1) & (MEMBER.c.op > 0)
+        ids = select(MEMBER.c.id).where(told)
+        self._connection.execute(update(ENROLMENT).where(ENROLMENT.c.member.in_(ids)).values(mask=_BLANK["mask"]))
+        self._connection.execute(update(MEMBER).where(told).values(**_BLANK))
 
     def _forget_answers(self, mask: str) -> None:
         """Answers of handhelds tell a mask; who asks again is answered anew."""

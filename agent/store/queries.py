@@ -191,6 +191,11 @@ class Queries:
         with self._open() as db:
             return {row["key"]: row["value"] for row in db.execute("SELECT key, value FROM meta")}
 
+    def missing_buckets(self) -> int:
+        """Return how many buckets of the member cache are to be fetched."""
+        with self._open() as db:
+            return int(db.execute("SELECT count(*) FROM member_bucket WHERE need IS NOT NULL").fetchone()[0])
+
     def unsettled(self) -> int:
         """Return how many sales are not Cleared."""
         with self._open() as db:

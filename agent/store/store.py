@@ -15,6 +15,7 @@ from agent.failpoints import failpoint
 from agent.ids import RandomBits
 from agent.store import journal, swap
 from agent.store.alerts import AlertTable
+from agent.store.buckets import BucketTable
 from agent.store.cards import CardTable
 from agent.store.claims import ClaimTable
 from agent.store.codes import CodeTable
@@ -71,6 +72,7 @@ class Tx:
         self.quotes = QuoteTable(connection)
         self.fraud = FraudTable(connection)
         self.requests = RequestTable(connection)
+        self.buckets = BucketTable(connection, stamp.wall_ms)
 
     def restamp(self, stamp: journal.Stamp) -> None:
         """What is written from here on happens at ``stamp``."""

@@ -257,6 +257,8 @@ MEMBER = Table(
     _integer("known", default=1),
     _integer("op", default=0),
     _integer("tank_ml", nullable=True),
+    _integer("bucket", server_default="-1"),
+    Index("member_by_bucket", "bucket"),
 )
 """One member in the cache. ``ref`` is the local surrogate that ledger rows name; ``id`` 16 opaque hex digits.
 
@@ -271,7 +273,7 @@ MEMBER_INDEX = Table(
     _integer("member_ref", index=True),
     ForeignKeyConstraint(["member_ref"], ["member.ref"], ondelete="CASCADE"),
 )
-"""Keyed blind index of a card number, phone, plate or UID; the value itself is never here.
+"""Keyed blind index of a card number, phone, plate or UID, its first ten bytes; the value itself is never here.
 
 The kind is part of what was hashed, so one number never matches in two roles.
 """

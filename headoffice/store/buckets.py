@@ -21,6 +21,12 @@ _TOUCH = (
     .where(member_bucket.c.bucket == bindparam("of_bucket"))
     .values(op=bindparam("to_op"), sum=None, frame=None)
 )
+_OP = select(member_bucket.c.op).where(member_bucket.c.bucket == bindparam("of_bucket"))
+_KEEP = (
+    update(member_bucket)
+    .where((member_bucket.c.bucket == bindparam("of_bucket")) & (member_bucket.c.op == bindparam("as_of")))
+    .values(members=bindparam("to_members"), sum=bindparam("to_sum"), frame=bindparam("to_frame"))
+)
 _IN_BUCKET = select(member.c.body, member.c.gone).where(member.c.bucket == bindparam("of_bucket"))
 
 
@@ -53,11 +59,10 @@ def stale(connection: Connection, at_most: int = BUCKETS) -> list[int]:
 def refresh(connection: Connection, numbers: Iterable[int]) -> None:
     """Sum up and pack these buckets. One that another session changes meanwhile stays to be done."""
     for number in numbers:
-        op = connection.execute(select(member_bucket.c.op).where(member_bucket.c.bucket == number)).scalar_one()
+        op = connection.execute(_OP, {"of_bucket": number}).scalar_one()
         built = _built(connection, number, op)
-        values = {"members": built.members, "sum": built.sum, "frame": built.frame}
-        unchanged = (member_bucket.c.bucket == number) & (member_bucket.c.op == op)
-        connection.execute(update(member_bucket).where(unchanged).values(values))
+        told = {"to_members": built.members, "to_sum": built.sum, "to_frame": built.frame}
+        connection.execute(_KEEP, {"of_bucket": number, "as_of": op, **told})
 
 
 def one(connection: Connection, number: int) -> Bucket:

@@ -29,6 +29,7 @@ SYNC = {
     "requests": [],
     "last_command": None,
     "awaits_ends": False,
+    "members": {"op": 0, "waits_for_manifest": False, "audited_at": None, "filling": None},
 }
 
 

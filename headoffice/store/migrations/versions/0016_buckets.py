@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-from sync.buckets import BUCKETS, bucket_of
+from sync.buckets import BUCKETS, bucket_of, columns, pack, sum_of
 
 revision = "0016"
 down_revision = "0014"
@@ -44,10 +44,17 @@ def upgrade() -> None:
         _each(connection, _MEMBER.c.bucket, [{"of": name, "to": bucket_of(name)} for name, _ in some])
     merged = connection.execute(sa.select(_LOG.c.member, _LOG.c.body).where(_LOG.c.kind == "ALIAS")).all()
     _each(connection, _MEMBER.c.body, [{"of": name, "to": _compact(json.loads(body))} for name, body in merged])
-    op.bulk_insert(made, [{"bucket": number, "op": last, "members": 0} for number, last in newest.items()])
+    op.bulk_insert(made, [_summed_up(number, last) for number, last in newest.items()])
     op.drop_table("member_op")
     op.create_index("ix_member_bucket", "member", ["bucket"])
     op.create_index("ix_member_op", "member", ["op"], unique=True)
+
+
+def _summed_up(number: int, last: int) -> dict[str, Any]:
+    """A bucket in which nobody ever was is summed up already; the others when somebody asks."""
+    empty = columns(())
+    known = {"sum": sum_of(0, empty), "frame": pack(0, empty)} if last == 0 else {"sum": None, "frame": None}
+    return {"bucket": number, "op": last, "members": 0, **known}
 
 
 def _each(connection: sa.Connection, column: Any, values: list[dict[str, Any]]) -> None:
