@@ -19,8 +19,8 @@ from agent.reports.arguments import word as _word
 from agent.reports.fraud import SUPERVISED
 from agent.reports.questions import Reports
 from agent.settings import Settings
-from agent.store.explained import as_json as explained
 from agent.store import link_queries
+from agent.store.explained import as_json as explained
 from agent.store.handheld_queries import paired
 from agent.store.member_queries import MemberQueries
 from agent.store.queries import NotFound, Queries, utc

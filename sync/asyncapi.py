@@ -16,7 +16,7 @@ from typing import Any
 
 from sync.commands import ANSWERS, KINDS, CommandClaims
 from sync.envelope import HEAD_OFFICE_SOURCE, MAX_BATCH_PAYLOAD_BYTES, MAX_BATCH_RECORDS, MAX_PAYLOAD_BYTES
-from sync.group import MAX_DOCUMENT_BYTES, HeadClaims, MembersAnswer, MembersDelta
+from sync.group import MAX_DOCUMENT_BYTES, BucketPart, HeadClaims, ManifestTold, MembersAnswer, MembersDelta
 from sync.messages import MAX_RECORD_BYTES, MAX_REJECTED, REFUSED_CODES, REJECT_REASONS, Ack, Batch, Hello, Welcome
 from sync.notices import Command, Head, HoState, Req, Res, Result, State
 from sync.profile import Profile
@@ -34,6 +34,7 @@ from sync.shapes import (
     Members,
     Shape,
     Text,
+    Truth,
     Word,
 )
 from sync.signing import ALGORITHM
@@ -168,7 +169,7 @@ CHANNELS: tuple[_Channel, ...] = (
         Req.TYPE,
         Req.TYPE,
         "A question of the station; a repeat of req_id gets the first answer. Bodies: body.members.request, "
-        "body.document.request; other kinds may be answered refused, reason not_offered.",
+        "body.members.bucket.request, body.document.request; other kinds may be answered refused, reason not_offered.",
         reply="res",
     ),
     _Channel(
@@ -177,7 +178,8 @@ CHANNELS: tuple[_Channel, ...] = (
         False,
         Res.TYPE,
         Res.TYPE,
-        "The answer to a question. Bodies of status ok: body.members.answer, body.document.answer.",
+        "The answer to a question. Bodies of status ok: body.members.answer, body.members.manifest.answer, "
+        "body.members.bucket.answer, body.document.answer.",
     ),
     _Channel(
         "cmd",
@@ -315,10 +317,13 @@ def _schemas() -> Iterator[tuple[str, dict[str, Any]]]:
     yield f"data.{MembersDelta.TYPE}", _with_ops(MembersDelta.SHAPE)
     for stream in STREAMS:
         yield f"data.{Batch.TYPE}.{stream}", _batch_data(stream)
-    have_op = Members({"have_op": COUNT})
+    have_op = Members({"have_op": COUNT}, {"manifest": Truth()})
     hash_and_body = Members({"hash": HASH_HEX, "body_base64": Text(0, 2 * MAX_DOCUMENT_BYTES)})
     yield "body.members.request", have_op.schema()
     yield "body.members.answer", _with_ops(MembersAnswer.SHAPE)
+    yield "body.members.manifest.answer", ManifestTold.SHAPE.schema()
+    yield "body.members.bucket.request", Members({"bucket": COUNT}, {"part": COUNT}).schema()
+    yield "body.members.bucket.answer", BucketPart.SHAPE.schema()
     yield "body.document.request", Members({"hash": HASH_HEX}, {"kind": Text(1, 128)}).schema()
     yield "body.document.answer", hash_and_body.schema()
     yield "claims.head", HeadClaims.SHAPE.schema()

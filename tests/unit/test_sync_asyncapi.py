@@ -171,6 +171,9 @@ def test_every_reference_leads_somewhere() -> None:
     assert {ref.rpartition("/")[2] for ref in unused} == {
         "body.members.request",
         "body.members.answer",
+        "body.members.manifest.answer",
+        "body.members.bucket.request",
+        "body.members.bucket.answer",
         "body.document.request",
         "body.document.answer",
         "claims.head",
