@@ -76,12 +76,16 @@ def success(data: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A person asks for an action; the answer is given after the commit. A PIN may be among the arguments."""
+    """A person asks for an action; the answer is given after the commit. A PIN may be among the arguments.
+
+    ``said``: head office was asked first, and what it said where it gave nothing; ``None``: it was not.
+    """
 
     op: str
     args: dict[str, Any] = field(repr=False)
     person: Person
     reply: Reply = field(default_factory=Reply, compare=False)
+    said: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

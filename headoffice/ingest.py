@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agent.failpoints import failpoint
-from headoffice.store import facts, presence, streams
+from headoffice.store import facts, point_facts, presence, streams
 from headoffice.store.alerts import raise_own_alert
 from headoffice.store.database import Database, Transaction
 from headoffice.store.sheet import Sheet
@@ -197,7 +197,7 @@ def _store_from(connection: Transaction, run: _Run, first: int) -> None:
     rows = run.rows(first)
     verdicts = run.verdicts[first - run.batch.first_seq :]
     sheet = Sheet(connection, len(rows))
-    facts.expect(sheet, run.key.station, (one.record for one in verdicts if isinstance(one, Accepted)))
+    facts.expect(sheet, run.key, (one.record for one in verdicts if isinstance(one, Accepted)))
     for (seq, value, raw), verdict in zip(rows, verdicts, strict=True):
         if isinstance(verdict, Accepted):
             kept_as, why = keep(sheet, facts.arrived(run.key, verdict, raw, run.received_ms))
@@ -220,6 +220,7 @@ def keep(sheet: Sheet, arrival: facts.Arrival) -> tuple[str, Rejected | None]:
         streams.add_duplicate(
             sheet, key, seq, arrival.raw, duplicate_of=found.of, same=found.same, received_ms=arrival.received_ms
         )
+        point_facts.again(sheet, arrival)
         if not found.same:
             detail = f"{key.incarnation} {key.stream} {seq} differs from record number {found.of}"
             _alert(sheet, arrival, "other_content", f"{arrival.record.type} {arrival.record.id}", detail)

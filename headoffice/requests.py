@@ -11,13 +11,14 @@ from headoffice.ingest import note
 from headoffice.keys import Keys
 from headoffice.requests_asked import Answerer, Asked
 from headoffice.requests_members import MEMBERS, is_kept
+from headoffice.requests_points import POINTS
 from headoffice.store import documents
 from headoffice.store.database import Database
 from sync.envelope import EnvelopeError, decode_as, station_source
 from sync.notices import Req, Res
 from sync.topics import StationTopic
 
-KINDS: dict[str, Answerer] = {**MEMBERS}
+KINDS: dict[str, Answerer] = {**MEMBERS, **POINTS}
 """Who answers which kind; any other kind is refused as ``not_offered``."""
 
 

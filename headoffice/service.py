@@ -21,6 +21,7 @@ from headoffice.store.alerts import raise_own_alert
 from headoffice.store.database import Database
 from headoffice.store.streams import StreamKey
 from headoffice.store.takeover import recent_streams
+from headoffice.telling import tell_balances
 from sync.envelope import HEAD_OFFICE_SOURCE, EnvelopeError, decode_as, encode
 from sync.group import MembersDelta
 from sync.messages import Ack, Credit, Message, Welcome, format_time
@@ -32,6 +33,9 @@ BUSY = Credit(window=1)
 
 MAX_DELTA_OPS = 2_000
 """Changes broadcast at once; after a larger import the head tells stations to ask for pages at their own pace."""
+
+TELL_EVERY_MS = 10_000
+"""Every change of a member makes a new head, too: balances are told a few seconds late and together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,7 @@ class Service:
         self._group = group
         self._sent = 0
         self.is_busy = False
+        self._told_ms = 0
         self._head: _Published | None = None
         with database.read() as connection:
             self._delta_op = members.last_op(connection)
@@ -135,7 +140,10 @@ class Service:
         return [Outgoing(HO_STATE, self.state(True, now_ms), retain=True), *self.tick(now_ms)]
 
     def tick(self, now_ms: int) -> list[Outgoing]:
-        """Call about once a second: member changes, the head and commands, if another process changed the database."""
+        """Call about once a second: balances, members, the head, commands, whoever changed them."""
+        if not 0 <= now_ms - self._told_ms < TELL_EVERY_MS:
+            self._told_ms = now_ms
+            tell_balances(self._database)
         with self._database.read() as connection:
             member_op = members.last_op(connection)
             newest = tuple(documents.newest(connection, kind) for kind in (RULES, KEYS, MANIFEST))

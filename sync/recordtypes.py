@@ -145,7 +145,8 @@ _LEASE = Members(
         "event": Word(("received", "closed_out", "void")),
         "spent": OrNull(Int()),
         "remaining": OrNull(Int()),
-    }
+    },
+    {"kind": Word(("points", "budget")), "subject": NAME},
 )
 _DELIVERY = Members(
     {

@@ -11,7 +11,7 @@ from agent.domain import point_events as events
 from agent.domain.redaction import redact
 from agent.domain.settlement import Tender
 from agent.inbox import Asked
-from agent.pipeline import alerting, correcting, handhelds, people, points, pricing, quoting, settling
+from agent.pipeline import alerting, correcting, handhelds, online, people, points, pricing, quoting, settling
 from agent.pipeline.arguments import by as _by
 from agent.pipeline.arguments import number, optional_number, sale_meant, terminal, text
 from agent.pipeline.asking_fraud import FRAUD
@@ -86,8 +86,29 @@ def _tenders(asked: Asked, net_minor: int) -> list[Tender]:
 
 
 def _settle(step: Step, asked: Asked, _key: bytes) -> dict[str, Any]:
-    sale = sale_meant(step, asked)
-    return settling.settle(step, sale, lambda net_minor: _tenders(asked, net_minor), asked.person.name, _wish(asked))
+    sale, wish = sale_meant(step, asked), _wish(asked)
+    online.ask_first(step, asked, sale, wish)
+    return _told_by(
+        asked,
+        lambda: settling.settle(step, sale, lambda net_minor: _tenders(asked, net_minor), asked.person.name, wish),
+    )
+
+
+def _told_by(asked: Asked, answer: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return an answer with what head office said before it; a refusal says it, too. Raises RequestRefused."""
+    if asked.said is None:
+        return answer()
+    try:
+        return {**answer(), "head_office": asked.said or online.OK}
+    except RequestRefused as refused:
+        if not asked.said:
+            raise
+        raise RequestRefused(
+            f"{refused} (head office: {asked.said})",
+            hint=refused.hint,
+            exit_code=refused.exit_code,
+            keeps=refused.keeps,
+        ) from refused
 
 
 def _wish(asked: Asked) -> Wish:
@@ -114,7 +135,9 @@ def _quote(step: Step, asked: Asked, _key: bytes) -> dict[str, Any]:
     hold_by = None
     if asked.args.get("lock") is True:
         hold_by = quoting.Holder(asked.person.name, terminal(asked))
-    return quoting.quote(step, sale_meant(step, asked), _wish(asked), hold_by=hold_by)
+    sale, wish = sale_meant(step, asked), _wish(asked)
+    online.ask_first(step, asked, sale, wish)
+    return _told_by(asked, lambda: quoting.quote(step, sale, wish, hold_by=hold_by))
 
 
 def _unlock(step: Step, asked: Asked, _key: bytes) -> dict[str, Any]:

@@ -51,6 +51,7 @@ from agent.pipeline import (
     fencing,
     gauging,
     handhelds,
+    online,
     people,
     points,
     posting,
@@ -247,6 +248,7 @@ class Pipeline:
                 step = self._step(read(self._clock))
                 downlink.handle(step, event)
                 self._finish(step)
+                self._go_on()
             case FromStorage():
                 step = self._step(read(self._clock))
                 alerting.storage(step, item)
@@ -339,6 +341,7 @@ class Pipeline:
             shifts.watch(step)
             quoting.release_due(step)
             settling.settle_due(step)
+            online.look(step)
             alerting.watch_gauges(step)
             self._watch_clock(step, now)
             pricing.refresh(step)
@@ -351,6 +354,7 @@ class Pipeline:
             profiling.refresh(step)
             retention.look(step)
         self._finish(step)
+        self._go_on()
 
     def _scrub(self, step: Step) -> None:
         """Within a second of an erasure its last trace leaves the database's log; a reader in the way is waited for."""
@@ -367,6 +371,10 @@ class Pipeline:
         step = self._step(read(self._clock))
         try:
             answer = success(asking.act(step, item, self._index_key))
+        except online.Waits as waits:
+            online.park(step, item, waits.ids)
+            self._finish(step)
+            return
         except RequestRefused as refused:
             answer = refusal(str(refused), refused.hint, refused.exit_code)
             if not refused.keeps:
@@ -375,6 +383,15 @@ class Pipeline:
                 return
         step.after.append(lambda: item.reply.give(answer))
         self._finish(step)
+
+    def _go_on(self) -> None:
+        """Questions that waited for head office are answered now that it has spoken, or has not in time."""
+        if self._memory.parked:
+            step = self._step(read(self._clock))
+            items = online.ready(step)
+            self._finish(step)
+            for item in items:
+                self._asked(item)
 
     def _posted(self, item: Posted) -> None:
         step = self._step(read(self._clock))

@@ -21,6 +21,10 @@ from sync.signing import SignatureRefused, open_signed
 TOKEN_DOTS = 2
 """A signed token has three parts; a plain code has no dot twice."""
 
+CONFIRMED = "ok"
+TAKEN = {"coupon_held": "is kept for another sale", "coupon_used": "was used"}
+"""What head office answers to a coupon."""
+
 _SIGNATURE_HINTS = {
     "malformed": "give the whole text of the coupon, from the first to the last character",
     "unknown_key": "the coupon was signed by another head office, or this station lacks its newest keys",
@@ -80,7 +84,30 @@ def _presented(step: Step, sale: str, text: str, rules: RuleSet) -> PresentedCou
         used=known.used,
         balance_minor=known.balance_minor,
         station=known.claims.station,
+        confirmed=_confirmed(step, sale, code),
     )
+
+
+def _confirmed(step: Step, sale: str, code: str) -> bool:
+    """Return whether head office keeps the coupon for this sale. Raises RequestRefused where another sale has it."""
+    word = step.memory.coupons.get((sale, code))
+    if word in TAKEN:
+        raise RequestRefused(f"coupon {code}: head office says it {TAKEN[word]}", hint=_SIGNATURE_HINTS["expired"])
+    return word == CONFIRMED
+
+
+def codes(step: Step, given: Sequence[str]) -> list[str]:
+    """Return the codes of what a customer shows, of those that are signed or known here; refuses nothing."""
+    found = []
+    for text in given:
+        try:
+            if text.count(".") == TOKEN_DOTS:
+                found.append(_token(step, text).code)
+            elif step.tx.coupons.one(text) is not None:
+                found.append(text)
+        except RequestRefused:
+            continue
+    return found
 
 
 def _holder(step: Step, member: str | None) -> str | None:

@@ -14,6 +14,7 @@ from agent.pipeline import (
     enrolling,
     fencing,
     link_alerts,
+    online,
     rebirth,
     resending,
     rulebook,
@@ -45,7 +46,7 @@ def handle(step: Step, event: ports.LinkEvent) -> None:
             caching.manifest(step, event)
         case ports.BucketArrived(index_versions=versions):
             _index_key(step, versions)
-            caching.bucket(step, event, _as_of)
+            caching.bucket(step, event, lambda told: _as_of(told, step.settings.station.id))
         case ports.DocumentArrived(kind, version, digest, body):
             if kind == rulebook.KIND:
                 rulebook.arrived(step, version, digest.hex(), body)
@@ -58,6 +59,8 @@ def handle(step: Step, event: ports.LinkEvent) -> None:
                 alerting.device(step, SYNC, "HEAD_REFUSED", standing=True, detail=refusal)
             elif head is not None:
                 step.tx.memory.set_meta("head_rules_version", str(head.rules.version if head.rules else 0))
+        case ports.Answered():
+            online.answered(step, event)
         case ports.SyncTrouble(kind, evidence):
             detail = ", ".join(f"{key}={value}" for key, value in evidence.items())
             alerting.device(step, SYNC, kind.upper(), standing=True, detail=detail)
@@ -161,12 +164,12 @@ def _members(step: Step, ops: tuple[Any, ...]) -> None:
 
 
 def _put(step: Step, ops: list[Any]) -> None:
-    step.tx.members.put_all([entry(op) for op in ops])
+    step.tx.members.put_all([entry(op, step.settings.station.id) for op in ops])
     card_keys.told(step, ops)
 
 
-def entry(op: Any) -> Put:
-    """Return a member as the cache takes it from a PUT of the wire."""
+def entry(op: Any, station: str = "") -> Put:
+    """Return a member as the cache of a station takes it from a PUT of the wire."""
     indexes = []
     for digest in (*(op.get("indexes") or ()), *(op.get("indexes_next") or ())):
         try:
@@ -185,7 +188,7 @@ def entry(op: Any) -> Put:
         indexes=tuple(indexes),
         op=op["op"],
         base_lots=_lots(op.get("lots")),
-        as_of=_as_of(op.get("as_of")),
+        as_of=_as_of(op.get("as_of"), station),
         tank_ml=1_000 * op["tank_l"] if (op.get("tank_l") or 0) > 0 else None,
     )
 
@@ -202,9 +205,9 @@ def _lot(told: Any) -> list[Any]:
     return [*terms, told["lot"]] if told.get("lot") else terms
 
 
-def _as_of(told: Any) -> str | None:
-    """Return the place in our journal that a balance includes; what is no such place is none."""
-    match told:
+def _as_of(told: Any, station: str) -> str | None:
+    """Return the place in our journal that a balance includes, of those of all stations; none: it includes nothing."""
+    match told.get(station) if isinstance(told, dict) else None:
         case {"incarnation": str(incarnation), "seq": int(seq)}:
             return _compact({"incarnation": incarnation, "seq": seq})
     return None

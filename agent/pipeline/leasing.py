@@ -28,11 +28,14 @@ Amounts = Sequence[tuple[str, int]]
 Records = list[dict[str, Any]]
 
 
-def received(step: Step, *, lease: str, kind: str, subject: str, granted: int, expires_ms: int) -> None:
+def received(
+    step: Step, *, lease: str, kind: str, subject: str, granted: int, expires_ms: int, sale: str | None = None
+) -> None:
     """Head office has lent this incarnation points of a member or budget of a campaign; said again it changes nothing.
 
-    ``subject``: the member's or the campaign's id. ``granted``: points or minor units, above 0. A lease whose id
-    stands for another one is refused and audited. Raises LeaseError for a grant of nothing.
+    ``subject``: the member's or the campaign's id. ``granted``: points or minor units, above 0. ``sale``: whose
+    customer waited for it. A lease whose id stands for another one is refused and audited. Raises LeaseError for a
+    grant of nothing.
     """
     assert kind in KINDS, kind
     subject = _subject(step, kind, subject)
@@ -54,9 +57,11 @@ def received(step: Step, *, lease: str, kind: str, subject: str, granted: int, e
             "received_ms": step.stamp.wall_ms,
             "incarnation": incarnation,
             "state": fresh.state.value,
+            "sale": sale,
         }
     )
-    step.journal("fc.lease.v1", fresh.record(LeaseEvent.RECEIVED))
+    # what it is of: a head office that was restored has forgotten it
+    step.journal("fc.lease.v1", {**fresh.record(LeaseEvent.RECEIVED), "kind": kind, "subject": subject})
     failpoint("lease.before_commit")
     step.passed.append("lease")
 
@@ -118,14 +123,15 @@ def points_usable(step: Step, member: str) -> int | None:
 
 
 def points_from(step: Step, member: str, points: int) -> Amounts:
-    """Return which leases of a member give how much of ``points``, the oldest first."""
+    """Return which leases of a member give how much of ``points``, the oldest first; a floor amount none gives."""
     taken, left = [], points
     for row in step.tx.leases.running(POINTS, member):
         here = min(left, _lease(step, row).points(step.stamp.wall_ms) or 0)
         if here > 0:
             taken.append((row["id"], here))
             left -= here
-    assert left == 0, "the quote never grants more than the leases hold"
+    is_floor = not taken and left <= step.settings.loyalty.floor_points
+    assert left == 0 or is_floor, "the quote never grants more than the leases hold"
     return taken
 
 

@@ -13,7 +13,7 @@ from agent.domain.identity import AuthLevel
 from agent.domain.rules.facts import STAFF_CARDS, RedeemLimit, Withheld
 from agent.domain.rules.model import RuleSet
 from agent.domain.rules.verdict import Evaluation
-from agent.pipeline import watching
+from agent.pipeline import fencing, watching
 from agent.pipeline.step import Step
 from agent.store.sales import Row
 from agent.store.spending import POINTS_HOLD
@@ -83,6 +83,19 @@ def waiting(step: Step, sale: str, link: Linked | None, evaluation: Evaluation) 
     lasting_ms = least_ms(step, weak=doubtful or evaluation.sale.presented.weak)
     held = link.late or bool(touched & REVIEWED_FIRST) or watching.is_held(step, sale, link.member_ref)
     return Waiting(held, doubtful, lasting_ms)
+
+
+def floor(step: Step, member_ref: int) -> int | None:
+    """Return the points a member may spend today where nothing of theirs is lent here, ``None`` where none (W-51).
+
+    Everything that they spent here today counts against it.
+    """
+    allowed = step.settings.loyalty.floor_points
+    if allowed == 0 or fencing.fenced(step):
+        return None
+    begin, end = _day(step, step.stamp.wall_ms)
+    gone = step.tx.sales.redeemed_between(member_ref, begin, end) + step.tx.quotes.held(POINTS_HOLD, str(member_ref))
+    return max(0, allowed - gone)
 
 
 def least_ms(step: Step, *, weak: bool) -> int:

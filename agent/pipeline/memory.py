@@ -21,6 +21,7 @@ from agent.domain.rules.model import RuleSet
 from agent.domain.thinning import Thinning
 from agent.domain.wetstock.alerts import TankAlerts
 from agent.domain.wetstock.console_time import ConsoleClock
+from agent.inbox import Asked
 from drivers.readings import FuellingPointReading, GaugeAlarms, TankReading
 
 
@@ -55,6 +56,18 @@ class Privacy:
     left: tuple[str, ...] = ()
     swept: str | None = None
     looked: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """A question of a person that waits for head office: until all of ``ids`` are answered, at most until ``due_ms``
+    on the monotonic clock. ``said``: what the answers so far said, where they gave nothing.
+    """
+
+    item: Asked
+    ids: frozenset[str]
+    due_ms: int
+    said: str = ""
 
 
 class DeskText:
@@ -144,6 +157,10 @@ class Memory:
     pairing: Pairing | None = None
     shift_since_ms: int | None = None
     fenced_ms: int | None = None
+    parked: dict[str, Parked] = field(default_factory=dict)
+    coupons: dict[tuple[str, str], str] = field(default_factory=dict)
+    refused_until: dict[str, int] = field(default_factory=dict)
+    online_at_ms: int = 0
     told: dict[str, int] = field(default_factory=dict)
     resends: bool = False
 
@@ -168,6 +185,9 @@ class Memory:
             backfills=dict(self.backfills),
             offered=dict(self.offered),
             locked=dict(self.locked),
+            parked=dict(self.parked),
+            coupons=dict(self.coupons),
+            refused_until=dict(self.refused_until),
             told=dict(self.told),
             refused_ms=dict(self.refused_ms),
         )

@@ -18,7 +18,7 @@ from agent.domain.rules.model import Kind
 from agent.domain.rules.verdict import Evaluation, OfferVerdict, Verdict
 from agent.domain.sale import SaleState
 from agent.failpoints import failpoint
-from agent.pipeline import couponing, fencing, leasing, rulebook, scanning, settling
+from agent.pipeline import couponing, fencing, leasing, online, rulebook, scanning, settling
 from agent.pipeline.step import RequestRefused, Step
 from agent.pipeline.wishes import NOTHING, Wish
 from agent.store.sales import Row
@@ -258,6 +258,7 @@ def _release(step: Step, sale: str, by: str, why: str) -> None:
     leases = [lease for lease, _ in step.tx.quotes.of_sale(sale, LEASE_HOLD)]
     take(step, held)
     leasing.let_go(step, leases)
+    online.sale_over(step, sale, settled=False)
     step.tx.sales.set_state(sale, SaleState.PAYABLE)
     scanning.tell(step, links.SaleStateChanged(sale, SaleState.PAYABLE))
     settling.wait_again(step, sale)

@@ -42,6 +42,11 @@ def asked(step: Step, answer: ports.Answered) -> Row | None:
     return step.tx.requests.one(answer.req_id)
 
 
+def body(row: Row) -> dict[str, Any]:
+    """Return what was asked."""
+    return dict(json.loads(row["body"]))
+
+
 def done(step: Step, req_id: str) -> None:
     """A request is answered and its answer is in this transaction."""
     step.tx.requests.end(req_id)

@@ -20,7 +20,7 @@ from agent.domain.rules.told import keep
 from agent.domain.rules.verdict import Evaluation
 from agent.domain.sale import Sale, SaleState
 from agent.failpoints import failpoint
-from agent.pipeline import correcting, couponing, leasing, limits, points, quoting, scanning, wallets
+from agent.pipeline import correcting, couponing, leasing, limits, online, points, quoting, scanning, wallets
 from agent.pipeline.step import RequestRefused, Step
 from agent.pipeline.wishes import NOTHING, Wish
 from agent.store.journal import Written
@@ -90,6 +90,7 @@ def _settle(step: Step, row: Row, pay: Pay | None, by: str, wish: Wish) -> dict[
     if held is not None:
         quoting.take(step, held)
         leasing.let_go(step, [lease for lease, _ in taken])
+    online.sale_over(step, sale, frozenset(use.code for use in evaluation.coupons))
     _write(step, row, settled, by, written)
     if held is not None and held["member_ref"] is None and link is not None:
         correcting.late_points(step, sale)  # linked after the price was told: the money stays, the points come
@@ -149,10 +150,13 @@ def _wallet(step: Step, evaluation: Evaluation) -> settlement.Wallet:
     return settlement.Wallet(debt=step.tx.sales.debt_of(ref))
 
 
-def evaluate_sale(step: Step, row: Row, wish: Wish, purpose: Purpose | None = None) -> Evaluation:
+def evaluate_sale(
+    step: Step, row: Row, wish: Wish, purpose: Purpose | None = None, *, as_if_lent: bool = False
+) -> Evaluation:
     """Return what the rules in force give a sale now, for its linked member and what the customer asks for.
 
-    Raises RequestRefused for a coupon that cannot be read, and for wishes on a sale that nobody pays.
+    ``as_if_lent``: as if head office lent this station all points the member has. Raises RequestRefused for a coupon
+    that cannot be read, and for wishes on a sale that nobody pays.
     """
     active = step.memory.rules
     assert active is not None, "a rule set is active from the first start"
@@ -171,7 +175,7 @@ def evaluate_sale(step: Step, row: Row, wish: Wish, purpose: Purpose | None = No
     )
     usable = redeem = None
     if wish.points is not None and who is not None:
-        usable = wallets.points_usable(step, *who)
+        usable = wallets.points_there(step, who[0]) if as_if_lent else wallets.points_usable(step, *who)
         redeem = limits.redeem(step, who[0], active.rules)
     spends = any(offer.budget is not None for offer in active.rules.offers)
     view = BudgetView(leasing.campaigns(step) if spends else (), usable, uses(step, 0), redeem)

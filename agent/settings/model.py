@@ -62,6 +62,11 @@ class StationSettings(Section):
         return EXPONENTS[self.currency]
 
     @property
+    def coordinates(self) -> list[float] | None:
+        """The position as GeoJSON has it: longitude first, in degrees; the station file says latitude first."""
+        return None if self.position is None else [float(degrees) for degrees in reversed(self.position)]
+
+    @property
     def tz(self) -> zoneinfo.ZoneInfo:
         """The station's time zone."""
         return zoneinfo.ZoneInfo(self.timezone)
@@ -336,6 +341,9 @@ class LoyaltySettings(Section):
     """[loyalty]: ``unit_cost_milli``: what a point costs, in 1/1000 of the currency; ``breakage_bp``: never spent.
 
     ``pending``, ``pending_doubtful``: how long points wait at least, unset = as the rules say.
+    ``live_wait``: how long a customer waits for head office's word on points and coupons, 0 = only leases count.
+    ``floor_points``: what a member may spend a day where nothing is lent; 0 = nothing.
+    ``budget_lease``, ``budget_low``: how much of a campaign's budget to borrow, and at what rest to borrow again.
     ``uid_cards``: a card that signs nothing is recognised by its id. ``sun_fallback``: so is one that signs, where its
     key is not here.
     """
@@ -350,6 +358,15 @@ class LoyaltySettings(Section):
     levels: LevelSettings = LevelSettings()
     unit_cost_milli: Annotated[int, Field(ge=0, le=1_000_000)] = 10
     breakage_bp: Annotated[int, Field(ge=0, le=10_000)] = 0
+    floor_points: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    live_wait: Annotated[DurationMs, Field(le=10_000)] = 3_000
+    budget_lease: MoneyMilli = 200_000
+    budget_low: MoneyMilli = 50_000
+
+    def budget_minor(self, exponent: int) -> tuple[int, int] | None:
+        """Return what of a budget to borrow and at what rest to borrow again, ``None`` where nothing is borrowed."""
+        lease, low = (milli * 10**exponent // 1000 for milli in (self.budget_lease, self.budget_low))
+        return (lease, low) if lease > 0 else None
 
 
 class ControlSettings(Section):

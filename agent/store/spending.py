@@ -25,6 +25,9 @@ _LEASES_OF = Prepared(
     .where(_RUNNING, LEASE.c.kind == bindparam("of_kind"), LEASE.c.subject == bindparam("of_subject"))
     .order_by(LEASE.c.received_ms, LEASE.c.id)
 )
+_LEASES_FOR = Prepared(
+    select(LEASE).where(_RUNNING, LEASE.c.sale == bindparam("for_sale")).order_by(LEASE.c.received_ms, LEASE.c.id)
+)
 _RESERVED = Prepared(
     select(HELD.c.sale, HELD.c.amount, QUOTE.c.until_ms)
     .join(QUOTE, QUOTE.c.sale == HELD.c.sale)
@@ -61,6 +64,10 @@ class LeaseTable:
         if subject is None:
             return _LEASES.all(self._raw, {"of_kind": kind})
         return _LEASES_OF.all(self._raw, {"of_kind": kind, "of_subject": subject})
+
+    def of_sale(self, sale: str) -> list[Found]:
+        """Return the leases that are not over and were asked for one sale."""
+        return _LEASES_FOR.all(self._raw, {"for_sale": sale})
 
     def reserved(self, lease: str) -> list[Found]:
         """Return sale, amount and end of what quotes hold of a lease."""

@@ -17,6 +17,7 @@ from headoffice.cli import acting, handing, listing
 from headoffice.cli.codes import codes
 from headoffice.cli.commands import command
 from headoffice.cli.fleet import fleet
+from headoffice.cli.lending import budgets, leases
 from headoffice.cli.options import DatabaseOption, JsonOption, StateOption, open_database
 from headoffice.cli.output import show_json
 from headoffice.cli.pki import pki
@@ -41,6 +42,8 @@ for name, group in (
     ("codes", codes),
     ("command", command),
     ("coupons", coupons),
+    ("leases", leases),
+    ("budgets", budgets),
     ("stations", stations),
     ("dead-letters", dead_letters),
     ("pki", pki),

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, select
 
-from headoffice.store import card_uses, enrolments, intervals, schema
+from headoffice.store import card_uses, enrolments, intervals, point_facts, schema
 from headoffice.store.alerts import raise_own_alert
 from headoffice.store.intervals import meter_key, totalizer_of
 from headoffice.store.sheet import Nozzle, Sheet
@@ -64,6 +64,7 @@ def _storable(value: Any) -> Any:
 NUL = rb"\u0000"
 """How canonical bytes spell the one character that PostgreSQL's texts cannot hold."""
 
+SALE = "fc.sale.v1"
 TANK_ALERT = "fc.tank.alert.v1"
 FRAUD_ALERT = "fc.fraud.alert.v1"
 """What such an alert compared stands in its evidence."""
@@ -87,16 +88,20 @@ def examine(sheet: Sheet, arrival: Arrival) -> SecondArrival | Rejected | None:
     return SecondArrival(number, _same_content(sheet, number, arrival.raw))
 
 
-def expect(sheet: Sheet, station: str, records: Iterable[Record]) -> None:
+def expect(sheet: Sheet, key: StreamKey, records: Iterable[Record]) -> None:
     """Look up at once what ``examine`` will ask of the records of a batch."""
     wanted: dict[tuple[Table, str], list[str]] = {}
+    nozzles = []
     for record in records:
         wanted.setdefault((schema.record, "id"), []).append(record.id)
         table = _BY_SALE.get(record.type)
         if table is not None:
             wanted.setdefault((table, "sale"), []).append(record.data["sale"])
+        if record.type == SALE and record.data["totalizer_end"] is not None:
+            nozzles.append(_nozzle(key, record.data))
     for (table, name), keys in wanted.items():
-        sheet.expect(table, name, station, keys)
+        sheet.expect(table, name, key.station, keys)
+    intervals.expect(sheet, key.station, nozzles)
 
 
 def write(sheet: Sheet, arrival: Arrival) -> int:
@@ -223,23 +228,21 @@ def _write_settlement(sheet: Sheet, number: int, arrival: Arrival) -> None:
     data = arrival.record.data
     _insert(sheet, schema.settlement, number, arrival)
     _write_postings(sheet, number, arrival, data["postings"], data["member"])
+    point_facts.take(sheet, number, arrival, data["member"])
 
 
 def _write_correction(sheet: Sheet, number: int, arrival: Arrival) -> None:
     data = arrival.record.data
     _insert(sheet, schema.correction, number, arrival)
-    table = schema.settlement
-    member = (
-        sheet.read()
-        .execute(select(table.c.member).where(table.c.station == arrival.key.station, table.c.sale == data["sale"]))
-        .scalar_one_or_none()
-    )
+    member = point_facts.member_of_sale(sheet, arrival.key.station, data["sale"])
     _write_postings(sheet, number, arrival, data["postings"], member)
+    point_facts.take(sheet, number, arrival, member)
 
 
 def _write_points(sheet: Sheet, number: int, arrival: Arrival) -> None:
     data = arrival.record.data
     _write_postings(sheet, number, arrival, data["postings"], data["member"])
+    point_facts.take(sheet, number, arrival, data["member"])
 
 
 def _write_alert(sheet: Sheet, number: int, arrival: Arrival) -> None:
@@ -355,19 +358,21 @@ def _plain(table: Table) -> Callable[[Sheet, int, Arrival], None]:
     return write_row
 
 
-_BY_SALE = {"fc.sale.v1": schema.sale, "fc.sale.settled.v1": schema.settlement}
+_BY_SALE = {SALE: schema.sale, "fc.sale.settled.v1": schema.settlement}
 _EXAMINERS: dict[str, Callable[[Sheet, StreamKey, Data], int | Rejected | None]] = {
-    "fc.sale.v1": _examine_sale,
+    SALE: _examine_sale,
     "fc.sale.settled.v1": _examine_settlement,
     "fc.member.enrolled.v1": _examine_enrolment,
     "fc.tank.delivery.v1": _examine_delivery,
 }
 _WRITERS: dict[str, Callable[[Sheet, int, Arrival], None]] = {
-    "fc.sale.v1": _write_sale,
+    SALE: _write_sale,
     "fc.sale.linked.v1": _write_link,
     "fc.sale.settled.v1": _write_settlement,
     "fc.sale.corrected.v1": _write_correction,
     "fc.points.v1": _write_points,
+    "fc.lease.v1": point_facts.lease,
+    "fc.incarnation.v1": point_facts.incarnation,
     "fc.member.enrolled.v1": _write_enrolment,
     "fc.tank.delivery.v1": _plain(schema.delivery),
     "fc.shift.v1": _write_shift,

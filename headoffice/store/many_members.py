@@ -1,6 +1,6 @@
-"""Many members stored at once: one statement of each kind for a few hundred of them, with the same outcome as one by one.
+"""Many members stored at once: a statement of each kind for a few hundred, with the same outcome as one by one.
 
-Works inside the caller's transaction. Members that meet somebody else are not for it: then it changes nothing and says so.
+Works inside the caller's transaction. Members that meet somebody else are not for it: it then changes nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, bindparam, delete, select, update
 
-from headoffice.store import buckets
+from headoffice.store import balances, buckets
+from headoffice.store.members import encode
 from headoffice.store.schema import insert_into, member, member_index
 from sync.buckets import bucket_of
 
@@ -40,6 +41,7 @@ def put_many(connection: Connection, some: Sequence[Fresh], op: int) -> int | No
     That is so where two of them share an id or an index, or an index or the id is somebody else's by now.
     """
     names = [fresh.member for fresh in some]
+    some = _with_balances(connection, some, names)
     indexes = [index for fresh in some for index in fresh.indexes]
     if len(set(names)) < len(names) or len(set(indexes)) < len(indexes):
         return None
@@ -52,6 +54,19 @@ def put_many(connection: Connection, some: Sequence[Fresh], op: int) -> int | No
     changed = [fresh for fresh in some if not _is_stored(there.get(fresh.member), fresh)]
     _write(connection, changed, frozenset(there), op)
     return len(changed)
+
+
+def _with_balances(connection: Connection, some: Sequence[Fresh], names: Sequence[str]) -> Sequence[Fresh]:
+    """What stations posted stands beside what the file says."""
+    touched = set().union(*(balances.touched(connection, part) for part in _slices(names)))
+    if not touched:
+        return some
+    return [
+        fresh._replace(text=encode(balances.told(connection, json.loads(fresh.text))))
+        if fresh.member in touched
+        else fresh
+        for fresh in some
+    ]
 
 
 def _is_stored(row: Row[Any] | None, fresh: Fresh) -> bool:

@@ -1,7 +1,7 @@
-"""Members as head office hands them out: each with its newest body, its blind indexes and the global op id of that change.
+"""Members as head office hands them out: each with its newest body, blind indexes and the global op id of that.
 
-Works inside the caller's transaction. Bodies are the wire's objects (W-40) without ``op`` and ``kind``; no plain numbers
-here. An older change of the same member is nowhere kept: who is behind is told the newest of each, in their order.
+Works inside the caller's transaction. Bodies are the wire's objects (W-40) without ``op`` and ``kind``; no plain
+numbers here. An older change of the same member is nowhere kept: who is behind is told the newest of each, in their order.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, func, select, text
 
-from headoffice.store import buckets
+from headoffice.store import balances, buckets, pools
 from headoffice.store.schema import member, member_index
 from sync.buckets import bucket_of
 
@@ -105,12 +105,31 @@ def put(connection: Connection, body: dict[str, Any], op: int) -> bool:
     return True
 
 
+def body(connection: Connection, name: str) -> dict[str, Any] | None:
+    """Return what is told of a member, ``None`` where there is none or they are gone."""
+    row = connection.execute(select(member.c.body, member.c.gone).where(member.c.member == name)).one_or_none()
+    return None if row is None or row.gone else dict(json.loads(row.body))
+
+
+def tell(connection: Connection, body: dict[str, Any], op: int) -> bool:
+    """Store the body of a member whose balance changed, as op ``op``; their indexes stay as they are.
+
+    Returns False, and changes nothing, where it is what is told already.
+    """
+    name, told = body["member"], encode(body)
+    if connection.execute(select(member.c.body).where(member.c.member == name)).scalar() == told:
+        return False
+    _write(connection, name, told, op, gone=False)
+    return True
+
+
 def remove(connection: Connection, name: str, op: int) -> bool:
     """Delete a member as op ``op``: body and indexes are erased at once; return False if there is none."""
     if not known(connection, name):
         return False
     connection.execute(delete(member_index).where(member_index.c.member == name))
     _write(connection, name, encode({"member": name}), op, gone=True)
+    balances.forget(connection, name)
     return True
 
 
@@ -118,6 +137,8 @@ def merge(connection: Connection, name: str, to: str, op: int) -> None:
     """Tell as op ``op`` that a member is another one, whose indexes, tier and balance stand."""
     connection.execute(delete(member_index).where(member_index.c.member == name))
     _write(connection, name, encode({"member": name, "to": to}), op, gone=True)
+    balances.merged(connection, name, to)
+    pools.became(connection, name, to)
 
 
 def merged_into(connection: Connection, name: str) -> str | None:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Table
 
-from headoffice.store import postgresql, schema, sqlite
+from headoffice.store import points_schema, postgresql, schema, sqlite
 
 KEYS: dict[Table, tuple[tuple[str, ...], ...]] = {
     schema.record: (("station", "id"),),
@@ -28,7 +28,7 @@ KEYS: dict[Table, tuple[tuple[str, ...], ...]] = {
 }
 """What a record is known by: rows of these tables are found by these columns while they wait to be written, too."""
 
-ORDER = {table: place for place, table in enumerate(schema.metadata.sorted_tables)}
+ORDER = {table: place for place, table in enumerate(points_schema.lease.metadata.sorted_tables)}
 """A row is written after those it refers to."""
 
 

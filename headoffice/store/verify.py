@@ -16,9 +16,11 @@ from headoffice.store import postgresql, schema
 from headoffice.store.database import Database
 from headoffice.store.intervals import totalizer_of
 from headoffice.store.streams import DEAD, DUPLICATE, FACT, StreamKey
+from headoffice.store.verify_points import check_leases, check_pools, check_told
 from sync.messages import hash_0, hash_next
 
 ROWS_AT_ONCE = 1_000
+_POINTS = (check_leases, check_pools, check_told)
 MAX_FINDINGS = 100
 """Findings listed: a damaged file could give millions, and the first ones tell."""
 
@@ -61,7 +63,7 @@ def verify(database: Database) -> Verified:
             seen.chains += 1
             key = StreamKey(row.station, row.incarnation, row.stream)
             findings += _check_chain(connection, key, row.cum, row.head_hash, seen)
-        for check in (_check_sales, _check_intervals, _check_postings, _check_places):
+        for check in (_check_sales, _check_intervals, _check_postings, _check_places, *_POINTS):
             for finding in check(connection):
                 if len(findings) >= MAX_FINDINGS:
                     break

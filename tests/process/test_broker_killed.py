@@ -95,7 +95,7 @@ def test_what_killed_brokers_had_acknowledged_is_sent_again(site: Site) -> None:
         for kill in range(KILLS):
             door.connect()
             with Spy(site.broker.port, STATION) as spy:
-                eventually(lambda: spy.count("up/l"), 40, f"a batch is with broker {kill}")  # noqa: B023
+                eventually(lambda: spy.count("up/l"), 40, f"a batch is with broker {kill}")
                 site.broker.kill()
             door.leave()
             site.broker.start()

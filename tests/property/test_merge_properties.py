@@ -24,6 +24,7 @@ from tests.support import template
 from tests.support.examples import tries
 from tests.support.loyalty_cases import Dice, dice
 from tests.support.quiet import quiet_log
+from tests.support.station_settings import STATION
 from tests.support.till import CASH, EARN, MEMBER, Till
 
 PROVISIONAL = "0123456789abcdef"
@@ -65,7 +66,8 @@ class Twin:
         mine = {MEMBER, PROVISIONAL} if self.is_merged and member == MEMBER else {member}
         lots = [lot for lot in self._lots(mine, seq) if lot["points"] > 0]
         as_of = {"incarnation": self.till.store.incarnation, "seq": seq}
-        rest: dict[str, Any] = {"indexes": [], "tags": [], "tier": "", "mask": "138****5678", "as_of": as_of}
+        rest: dict[str, Any] = {"indexes": [], "tags": [], "tier": "", "mask": "138****5678"}
+        rest["as_of"] = {STATION: as_of}
         self.tell(kind="PUT", member=member, lots=lots, **rest)
 
     def _lots(self, members: set[str], seq: int) -> list[dict[str, Any]]:

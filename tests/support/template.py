@@ -35,10 +35,18 @@ def template() -> Path:
     return folder
 
 
-def copy_to(folder: Path) -> None:
+@cache
+def _other(station: str) -> Path:
+    """One more migrated database, of a station by another name."""
+    path = template() / f"{station}.db"
+    Store(path, station=station, random=Random(station)).close()
+    return path
+
+
+def copy_to(folder: Path, station: str = STATION) -> None:
     """Begin a day."""
-    for name in ("station.db", "hq.db"):
-        shutil.copy(template() / name, folder / name)
+    shutil.copy(template() / "hq.db", folder / "hq.db")
+    shutil.copy(template() / "station.db" if station == STATION else _other(station), folder / "station.db")
 
 
 @contextmanager

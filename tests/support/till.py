@@ -62,14 +62,19 @@ class Till:
         pinned: PinnedKeys | None = None,
         plan: Plan | None = None,
         keys: Keyring = KEYS,
+        station: str = STATION,
     ) -> None:
         self.directory = directory
+        self.station = station
         self.keys = keys
         self.pinned = PinnedKeys.from_jwks(public_jwks(SOME_KEY)) if pinned is None else pinned
         self.clock = VirtualClock()
         self.random = Random(f"till:{seed}")
         config = default_config("", islands=1)
         self.settings = station_settings(directory, config, Plan(settle=settle) if plan is None else plan)
+        if station != STATION:
+            named = self.settings.station.model_copy(update={"id": station})
+            self.settings = self.settings.model_copy(update={"station": named})
         self.starts = 0
         self.told: list[tuple[str, Message]] = []
         self.meters: dict[int, int] = {}
@@ -78,7 +83,7 @@ class Till:
     def start(self) -> None:
         """Start on the database as it is."""
         self.starts += 1
-        self.store = Store(self.settings.store.path, station=STATION, random=self.random)
+        self.store = Store(self.settings.store.path, station=self.station, random=self.random)
         self.pipeline = Pipeline(
             store=self.store,
             settings=self.settings,
@@ -106,12 +111,12 @@ class Till:
     def reborn(self) -> None:
         """The database turns out to be on other hardware: it begins a new incarnation, then the agent starts."""
         self.store.close()
-        store = Store(self.settings.store.path, station=STATION, random=self.random)
+        store = Store(self.settings.store.path, station=self.station, random=self.random)
         stamp = Stamp(self.clock.wall_ms(), self.clock.mono_ms(), "boot-r", "ntp")
         with store.begin(stamp) as tx:
             tx.memory.set_meta(rebirth.INSTALL, "a" * 32)
         store.close()
-        store = Store(self.settings.store.path, station=STATION, random=self.random)
+        store = Store(self.settings.store.path, station=self.station, random=self.random)
         rebirth.begin(store, self.settings, install="b" * 32, stamp=stamp, random=self.random)
         store.close()
         self.start()
@@ -153,11 +158,12 @@ class Till:
         self.wait(1)
 
     def member(self, member: str = MEMBER, *, op: int = 1, lots: Any = (), as_of: Any = None, **more: Any) -> None:
-        """Head office tells a member; ``lots`` as (points, usable_from, expires_on)."""
+        """Head office tells a member; ``lots`` as (points, usable_from, expires_on); ``as_of``: what of us they hold."""
         names = ("points", "usable_from", "expires_on", "lot")
         told = [dict(zip(names, lot, strict=False)) for lot in lots]
+        places = None if as_of is None else {self.station: as_of}
         put = {"op": op, "kind": "PUT", "member": member, "indexes": [], "tags": [], "tier": "", "lots": told}
-        self.pipeline.handle(FromHeadOffice(ports.MembersPage(0, ({**put, "as_of": as_of, **more},))))
+        self.pipeline.handle(FromHeadOffice(ports.MembersPage(0, ({**put, "as_of": places, **more},))))
 
     def meter(self, point: int = 1) -> int:
         """What the only meter of a point shows, in 10 ml."""

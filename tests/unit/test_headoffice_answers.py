@@ -296,7 +296,7 @@ def test_a_repeated_request_gets_the_first_answer(database: Database, keys: Keys
 def test_what_is_not_offered_or_not_understood_is_said(database: Database) -> None:
     """An unknown document, a kind that this head office does not offer, a wrong have_op."""
     assert ask(database, "document", {"hash": "00" * 32}, "a").reason == "unknown_document"
-    assert ask(database, "lease", {}, "b").reason == "not_offered"
+    assert ask(database, "lease", {}, "b").reason == "bad_body"
     assert ask(database, "members", {"have_op": "x"}, "c").status == "error"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from headoffice.store.schema import metadata
+from headoffice.store.points_schema import lease
 
-context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
+context.configure(connection=context.config.attributes["connection"], target_metadata=lease.metadata)
 context.run_migrations()
