@@ -246,6 +246,12 @@ class _Opened:
         return entry, builder.sign(self.key, hashes.SHA256())
 
 
+def write_public(path: Path, text: str) -> None:
+    """Write a file that everybody may read, whole or not at all. Raises KeyProblem."""
+    with _writing(path.parent):
+        _write(path, text.encode(), _PUBLIC)
+
+
 def standing(rows: Sequence[Issued], now: datetime) -> list[tuple[Issued, str]]:
     """Return every certificate, newest first, as ``good``, ``ended``, ``revoked`` or ``replaced`` by a later one."""
     newest = {row.name: row.serial for row in rows}
@@ -377,4 +383,6 @@ def _writing(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise KeyProblem(f"cannot write in {folder}: {error.strerror}", hint="choose another --keys DIR") from error
+        raise KeyProblem(
+            f"cannot write in {folder}: {error.strerror}", hint="choose a folder that can be written"
+        ) from error

@@ -114,9 +114,9 @@ def test_a_station_that_is_well_gives_no_complaint(told: Told) -> None:
 
 def test_what_waits_is_no_loss_until_the_end(told: Told) -> None:
     """A record that is written and not delivered is on its way while things go on, and lost when they are over."""
-    with closing(Store(told.copy, station=STATION, random=Random(2))) as store:
-        with store.begin(Stamp(NOW_MS, 3, "boot-1", "ntp")) as tx:
-            tx.journal.append("fc.stocktake.v1", {"shift": 1})
+    store = Store(told.copy, station=STATION, random=Random(2))
+    with closing(store), store.begin(Stamp(NOW_MS, 3, "boot-1", "ntp")) as tx:
+        tx.journal.append("fc.stocktake.v1", {"shift": 1})
     assert told.found(is_over=False) == []
     assert any("is lost" in complaint for complaint in told.found())
 
