@@ -46,7 +46,7 @@ def handle(step: Step, event: ports.LinkEvent) -> None:
             caching.manifest(step, event)
         case ports.BucketArrived(index_versions=versions):
             _index_key(step, versions)
-            caching.bucket(step, event, _as_of)
+            caching.bucket(step, event, lambda told: _as_of(told, step.settings.station.id))
         case ports.DocumentArrived(kind, version, digest, body):
             if kind == rulebook.KIND:
                 rulebook.arrived(step, version, digest.hex(), body)

@@ -21,6 +21,7 @@ from sync.messages import Hello, Message
 from sync.notices import Head, HoState, Req, Res, State
 from sync.ports import (
     AckAccepted,
+    Answered,
     Connected,
     Disconnected,
     DocumentArrived,
@@ -116,6 +117,8 @@ class Office:
 
 
 def _answer(req: Req) -> Res:
+    if req.kind == "reserve":
+        return Res(req.req_id, "refused", "too_little", {"free": 7})
     if req.kind == "document":
         return Res(req.req_id, "ok", None, g.document_body(RULES))
     ops = tuple({"op": op, "kind": "DEL", "member": "ab"} for op in (1, 2, 3))
@@ -130,6 +133,7 @@ class Station:
         self.events: list[LinkEvent] = []
         self.kill_at = kill_at
         self.feature: dict[str, object] | None = None
+        self.asked: list[Req] = []
         numbers = count(1)
         feed = GroupFeed(
             group="east",
@@ -150,6 +154,7 @@ class Station:
             feed=feed,
             group="east",
             profile=lambda: self.feature,
+            requests=lambda: self.asked,
             failpoint=self._failpoint,
         )
 
@@ -235,6 +240,25 @@ def test_a_profile_is_kept_by_the_broker_for_whoever_comes_later(world: tuple[Mo
     _until(lambda: bool(late.profiles), lambda: station.link.run_once(0.01), late.turn)
     late.client.close()
     assert [dict(profile.feature) for profile in office.profiles + late.profiles] == [FEATURE, FEATURE]
+    station.link.close()
+
+
+def test_a_request_is_said_until_somebody_takes_its_answer(world: tuple[Mosquitto, Office, ModelJournal]) -> None:
+    """[W-50] What the station asks goes out by itself, its answer comes back whole, also over a new connection."""
+    broker, office, journal = world
+    station = Station(broker.port, journal)
+    turns = (lambda: station.link.run_once(0.01), office.turn)
+    _until(station.done, *turns)
+    station.asked = [Req("q-1", "reserve", {"points": 9})]
+    station.link.wake()
+    _until(lambda: bool(station.all(Answered)), *turns)
+    broker.kill()
+    _until(lambda: not station.link.connected, *turns)
+    before = len(station.all(Answered))
+    broker.start()
+    _until(lambda: len(station.all(Answered)) > before, *turns)
+    station.asked = []
+    assert set(map(repr, station.all(Answered))) == {repr(Answered("q-1", "refused", "too_little", {"free": 7}))}
     station.link.close()
 
 

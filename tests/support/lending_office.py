@@ -189,13 +189,13 @@ class Office:
 
     def close(self) -> None:
         """End; nothing may be off at any end."""
-        found = verify(self.database).findings
+        found = list(verify(self.database).findings)
         self.database.close()
         for line in self.lines:
-            found += verify_station(line.till.store.path).findings
+            found += map(str, verify_station(line.till.store.path).findings)
             line.till.close()
             shutil.rmtree(line.till.directory)
-        assert found == ()
+        assert found == []
 
 
 def points_on(till: Till, member: str = MEMBER) -> int:

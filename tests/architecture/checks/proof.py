@@ -13,7 +13,17 @@ FAILPOINTS = "agent/failpoints.py"
 # The sentences of the wire contract that are kept today; a delivered sentence is added here with its test.
 WIRE_IDS = tuple(
     f"W-{number:02d}"
-    for number in (*range(1, 6), *range(10, 15), *range(20, 28), *range(30, 35), 40, 42, 43, 45, 60, 61)
+    for number in (
+        *range(1, 6),
+        *range(10, 15),
+        *range(20, 28),
+        *range(30, 35),
+        40,
+        *range(42, 46),
+        *range(50, 53),
+        60,
+        61,
+    )
 )
 WIRE_ID = re.compile(r"\[(W-\d\d)\]")
 ASSERTING = {"raises", "fail", "run_state_machine_as_test"}

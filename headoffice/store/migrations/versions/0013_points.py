@@ -131,7 +131,7 @@ def _fill() -> None:
             " WHERE type = 'fc.incarnation.v1' GROUP BY station, incarnation ORDER BY min(number)"
         )
     )
-    merged = db.execute(sa.text("SELECT member, body FROM member WHERE gone")).all()
+    merged = db.execute(sa.text("SELECT member, body FROM member_op WHERE kind = 'ALIAS' ORDER BY op")).all()
     became = {row.member: json.loads(row.body).get("to") for row in merged}
     for name, merged_into in became.items():
         last = merged_into
