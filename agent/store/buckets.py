@@ -28,7 +28,7 @@ CACHE_KIB, LOG_PAGES = 2_000, 1_000
 """What SQLite takes by itself."""
 
 FILL_CACHE_KIB, FILL_LOG_PAGES = 24_000, 16_000
-"""While the cache is filled: a bucket's indexes fall anywhere, and neighbours of the next buckets meet them in memory."""
+"""While the cache is filled: a bucket's indexes fall anywhere, and those of the next ones beside them."""
 
 
 class State(NamedTuple):
@@ -68,7 +68,7 @@ class BucketTable:
         self._connection.exec_driver_sql(_FILLED, (number, op))
 
     def make_room(self) -> None:
-        """Many rows are going to be written all over the indexes: keep more of them in memory, write them back seldom."""
+        """Much is going to be written all over the indexes: keep more of them in memory, write them back seldom."""
         self._connection.exec_driver_sql(f"PRAGMA cache_size=-{FILL_CACHE_KIB}")
         self._connection.exec_driver_sql(f"PRAGMA wal_autocheckpoint={FILL_LOG_PAGES}")
 

@@ -33,7 +33,7 @@ from tests.support.quiet import quiet_log
 FAR = 5
 """Changes from which a station of these tests is far behind."""
 
-PUT = {
+PUT: dict[str, Any] = {
     "member": "567014f1b3c2a9de",
     "indexes": ["74becd2453193cb138216a722dd3f9af", "9c093c043490f663652416f95a4dceda"],
     "tier": "gold",
