@@ -27,4 +27,4 @@ command = Table(
     Index(None, "station", "status"),
     Index(None, "status", "next_ms"),
 )
-"""A command from its order to its first result. ``args``, ``result``: JSON; ``next_ms``: not said again by time before."""
+"""A command from its order to its first result. ``args``, ``result``: JSON; ``next_ms``: not said by time before."""
