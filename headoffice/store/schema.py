@@ -404,27 +404,6 @@ request = Table(
     _big("answered_ms"),
     UniqueConstraint("station", "req_id"),
 )
-command = Table(
-    "command",
-    metadata,
-    Column("cmd_id", Told, primary_key=True),
-    _text("station"),
-    _text("kind"),
-    _text("args"),
-    _text("made_by"),
-    _big("made_ms"),
-    _big("not_after_ms"),
-    _text("jws"),
-    _text("status"),
-    _big("sends"),
-    _big("sent_ms", null=True),
-    _big("next_ms"),
-    _text("reason", null=True),
-    _text("result", null=True),
-    _big("answered_ms", null=True),
-    Index(None, "station", "status"),
-    Index(None, "status", "next_ms"),
-)
 member = Table(
     "member",
     metadata,
