@@ -216,8 +216,8 @@ class Uplink:
         first_connect_n: int,
         newest_ms: Callable[[], int],
         pinned: PinnedKeys | None,
-        profile: Callable[[], Mapping[str, Any] | None],
         rng: Random,
+        profile: Callable[[], Mapping[str, Any] | None] = lambda: None,
     ) -> None:
         """``profile``: what the public may know of the station now."""
         station = settings.station

@@ -57,34 +57,40 @@ def order(database: Database, keys: Keys, wanted: Wanted, *, now_ms: int, random
     Raises UsageError: no such kind, wrong args, a station that was never heard.
     """
     _check(wanted)
-    made = []
-    with database.write() as connection:
-        for station in dict.fromkeys(wanted.stations):
+    stations = list(dict.fromkeys(wanted.stations))
+    ids = [ulid(now_ms, random) for _ in stations]
+
+    def work(connection: Transaction) -> list[dict[str, Any]]:
+        for station, cmd_id in zip(stations, ids, strict=True):
             _check_station(connection, station)
             if wanted.kind == "lift_fence":
                 _lift_fence(connection, station, wanted.args["install_id"], now_ms)
-            claims = CommandClaims(
-                station=station,
-                cmd_id=ulid(now_ms, random),
-                kind=wanted.kind,
-                args=wanted.args,
-                by=wanted.by,
-                not_before=format_time(now_ms - SKEW_MS),
-                not_after=format_time(now_ms + wanted.valid_ms),
-            )
-            row = {
-                "cmd_id": claims.cmd_id,
-                "station": station,
-                "kind": wanted.kind,
-                "args": dict(wanted.args),
-                "made_by": wanted.by,
-                "made_ms": now_ms,
-                "not_after_ms": now_ms + wanted.valid_ms,
-                "jws": keys.sign(claims.to_claims()),
-            }
-            store.add(connection, row)
-            made.append(store.one(connection, claims.cmd_id))
-    return [row for row in made if row is not None]
+            store.add(connection, _signed(keys, wanted, station, cmd_id, now_ms))
+        return [row for row in (store.one(connection, cmd_id) for cmd_id in ids) if row is not None]
+
+    return database.transact(work)
+
+
+def _signed(keys: Keys, wanted: Wanted, station: str, cmd_id: str, now_ms: int) -> dict[str, Any]:
+    claims = CommandClaims(
+        station=station,
+        cmd_id=cmd_id,
+        kind=wanted.kind,
+        args=wanted.args,
+        by=wanted.by,
+        not_before=format_time(now_ms - SKEW_MS),
+        not_after=format_time(now_ms + wanted.valid_ms),
+    )
+    return {
+        "cmd_id": cmd_id,
+        "station": station,
+        "kind": wanted.kind,
+        "args": dict(wanted.args),
+        "made_by": wanted.by,
+        "made_ms": now_ms,
+        "not_after_ms": now_ms + wanted.valid_ms,
+        "jws": keys.sign(claims.to_claims()),
+    }
 
 
 def after_hello(database: Database, station: str, now_ms: int) -> list[Command]:
@@ -92,9 +98,13 @@ def after_hello(database: Database, station: str, now_ms: int) -> list[Command]:
     with database.read() as connection:
         if store.count_open(connection, station) == 0:
             return []
-    with database.write() as connection:
+
+    def work(connection: Transaction) -> list[Command]:
         store.expire(connection, now_ms)
-        return [_said(connection, cmd_id, now_ms) for cmd_id in store.open_of(connection, station, MAX_AT_ONCE)]
+        found = [_said(connection, cmd_id, now_ms) for cmd_id in store.open_of(connection, station, MAX_AT_ONCE)]
+        return [command for command in found if command is not None]
+
+    return database.transact(work)
 
 
 def by_time(database: Database, now_ms: int) -> list[tuple[str, Command]]:
@@ -102,16 +112,19 @@ def by_time(database: Database, now_ms: int) -> list[tuple[str, Command]]:
     with database.read() as connection:
         if not store.is_due(connection, now_ms):
             return []
-    out = []
-    with database.write() as connection:
+
+    def work(connection: Transaction) -> list[tuple[str, Command]]:
+        out = []
         store.expire(connection, now_ms)
         for cmd_id, station in store.due(connection, now_ms, MAX_AT_ONCE):
             state = presence.stored_state(connection, station)
-            if state is not None and state["online"]:
-                out.append((station, _said(connection, cmd_id, now_ms)))
-            else:
+            if state is None or not state["online"]:
                 store.put_off(connection, cmd_id, now_ms + LONGEST_PAUSE_MS)
-    return out
+            elif (command := _said(connection, cmd_id, now_ms)) is not None:
+                out.append((station, command))
+        return out
+
+    return database.transact(work)
 
 
 def take_result(database: Database, topic: StationTopic, payload: bytes, now_ms: int) -> None:
@@ -125,8 +138,7 @@ def take_result(database: Database, topic: StationTopic, payload: bytes, now_ms:
         defect = "wrong_source" if topic.right_shard else "wrong_shard"
         note(database, topic, defect, f"source {event.source[:80]}, shard {topic.shard}", now_ms)
         return
-    with database.write() as connection:
-        _take(connection, topic.station, result, now_ms)
+    database.transact(lambda connection: _take(connection, topic.station, result, now_ms))
 
 
 def _take(connection: Transaction, station: str, result: Result, now_ms: int) -> None:
@@ -151,9 +163,9 @@ def _own_alert(connection: Transaction, station: str, alert: str, detail: str, n
     raise_own_alert(connection, station=station, alert=alert, subject="up/result", detail=detail, now_ms=now_ms)
 
 
-def _said(connection: Transaction, cmd_id: str, now_ms: int) -> Command:
+def _said(connection: Transaction, cmd_id: str, now_ms: int) -> Command | None:
     jws = store.said(connection, cmd_id, now_ms, pause_ms=FIRST_PAUSE_MS, most_ms=LONGEST_PAUSE_MS)
-    return Command(jws)
+    return None if jws is None else Command(jws)
 
 
 def _lift_fence(connection: Transaction, station: str, install_id: str, now_ms: int) -> None:

@@ -197,7 +197,7 @@ def _store_from(connection: Transaction, run: _Run, first: int) -> None:
     rows = run.rows(first)
     verdicts = run.verdicts[first - run.batch.first_seq :]
     sheet = Sheet(connection, len(rows))
-    facts.expect(sheet, run.key.station, (one.record for one in verdicts if isinstance(one, Accepted)))
+    facts.expect(sheet, run.key, (one.record for one in verdicts if isinstance(one, Accepted)))
     for (seq, value, raw), verdict in zip(rows, verdicts, strict=True):
         if isinstance(verdict, Accepted):
             kept_as, why = keep(sheet, facts.arrived(run.key, verdict, raw, run.received_ms))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from headoffice.ingest import keep
-from headoffice.store import dead, facts, streams
+from headoffice.store import dead, facts, presence, streams
 from headoffice.store.database import Database, Transaction
 from headoffice.store.sheet import Sheet
 from sync.messages import Rejected, check_record
@@ -31,8 +31,10 @@ def replay(database: Database, now_ms: int, *, reason: str | None = None, number
 
 def _replay(connection: Transaction, now_ms: int, reason: str | None, number: int | None) -> Replayed:
     counts = {streams.FACT: 0, streams.DUPLICATE: 0, streams.DEAD: 0}
+    letters = dead.waiting(connection, reason=reason, number=number)
+    presence.lock(connection, {letter.key.station for letter in letters})
     sheet = Sheet(connection)
-    for letter in dead.waiting(connection, reason=reason, number=number):
+    for letter in letters:
         verdict = check_record(letter.raw, letter.seq, letter.key.stream)
         if isinstance(verdict, Rejected):
             counts[streams.DEAD] += 1

@@ -155,7 +155,7 @@ class Delivery:
         self._ho_online = True
         self._hello_unanswered = False
         self._reincarnations = 0
-        self._credit = Credit()
+        self.credit = Credit()
         self._paused_until: float | None = None
         self._sent_log: deque[tuple[float, int]] = deque()
         self._hello_deadline: float | None = None
@@ -186,18 +186,13 @@ class Delivery:
         """Batches sent and not yet acknowledged."""
         return len(self._lanes[stream].in_flight)
 
-    @property
-    def credit(self) -> Credit:
-        """How fast head office lets this station send, as it said last."""
-        return self._credit
-
     def next_deadline(self) -> float | None:
         """When ``tick`` has something to do, on the clock of ``now``; None if nothing is running."""
         if self._stopped is not None or self._connect_n is None:
             return None
         times = [self._hello_deadline, self._rehello_at, self._greet_at, self._paused_until]
         times += [lane.deadline for lane in self._lanes.values()]
-        if self._sent_log and self._credit.records_per_s:
+        if self._sent_log and self.credit.records_per_s:
             times.append(self._sent_log[0][0] + 1.0)
         return min((moment for moment in times if moment is not None), default=None)
 
@@ -365,7 +360,7 @@ class Delivery:
         assert lane.next_seq == first_seq <= last_seq, "only what was offered may be sent"
         lane.in_flight.append(_InFlight(first_seq, last_seq))
         lane.next_seq = last_seq + 1
-        if self._credit.records_per_s:
+        if self.credit.records_per_s:
             self._sent_log.append((now, last_seq - first_seq + 1))
         if lane.deadline is None:
             lane.deadline = self._later(now, lane.timeout_s)
@@ -432,7 +427,7 @@ class Delivery:
             lane.go_back()
 
     def _take_credit(self, now: float, credit: Credit) -> None:
-        self._credit = credit
+        self.credit = credit
         self._paused_until = now + credit.pause_ms / 1000 if credit.pause_ms else None
         if not credit.records_per_s:
             self._sent_log.clear()
@@ -483,14 +478,14 @@ class Delivery:
     def _may_send(self, lane: _Lane) -> bool:
         if lane.held or lane.next_seq > lane.last_seq:
             return False
-        window = min(MAX_WINDOW, self._credit.window) if lane.opened and not lane.single_until else 1
+        window = min(MAX_WINDOW, self.credit.window) if lane.opened and not lane.single_until else 1
         return len(lane.in_flight) < window
 
     def _records_left(self, now: float) -> int:
-        if not self._credit.records_per_s:
+        if not self.credit.records_per_s:
             return MAX_BATCH_RECORDS
         self._forget_sent(now)
-        return self._credit.records_per_s - sum(count for _, count in self._sent_log)
+        return self.credit.records_per_s - sum(count for _, count in self._sent_log)
 
     def _forget_sent(self, now: float) -> None:
         while self._sent_log and now >= self._sent_log[0][0] + 1.0:

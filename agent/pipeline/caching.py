@@ -144,7 +144,8 @@ def bucket(step: Step, event: ports.BucketArrived, as_of: Callable[[Any], str | 
     except BucketError as error:
         _refused(step, f"bucket {event.bucket}", str(error))
         return
-    step.tx.members.put_all([_put(row, event.op, as_of) for row in content.rows])
+    step.tx.buckets.make_room()
+    step.tx.members.put_all([_put(row, event.bucket, event.op, as_of) for row in content.rows])
     card_keys.told(step, [{"member": row.member, "card_key": row.card_key} for row in content.rows])
     _forget_others(step, event.bucket, content)
     for member, to in sorted(content.merged.items()):
@@ -164,8 +165,8 @@ def _check(content: Content, event: ports.BucketArrived, state: State) -> None:
         raise BucketError("it does not come to the sum of the signed manifest")
 
 
-def _put(row: Row, op: int, as_of: Callable[[Any], str | None]) -> Put:
-    lots = [list(lot) if lot[3] else list(lot[:3]) for lot in row.lots]
+def _put(row: Row, number: int, op: int, as_of: Callable[[Any], str | None]) -> Put:
+    lots = [lot if lot[3] else lot[:3] for lot in row.lots]
     return Put(
         id=row.member,
         tier=row.tier,
@@ -180,6 +181,7 @@ def _put(row: Row, op: int, as_of: Callable[[Any], str | None]) -> Put:
         base_lots=_compact(lots),
         as_of=None if row.as_of is None else as_of(row.as_of),
         tank_ml=None if row.tank_l is None else ML_PER_L * row.tank_l,
+        bucket=number,
     )
 
 
@@ -214,6 +216,7 @@ def _went_on(step: Step, members: int) -> None:
         step.tx.memory.set_meta(FILL, json.dumps(fill))
         return
     step.tx.memory.forget_meta(FILL)
+    step.tx.buckets.give_room_back()
     alerting.device(step, SUBJECT, DIFFER, standing=False)
     step.after.append(lambda: _log.info("every bucket of members is there"))
 

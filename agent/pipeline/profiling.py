@@ -10,7 +10,6 @@ from typing import Any
 
 from agent.domain.rules.model import Conditions, Kind, Offer, RuleSet
 from agent.pipeline.step import Step
-from agent.settings import Settings
 from drivers.readings import PointState
 
 _SHUT = frozenset({"Offline", PointState.INOPERATIVE.value, PointState.CLOSED.value})
@@ -33,12 +32,12 @@ def feature_of(step: Step) -> dict[str, Any]:
     states = {number: str(shown["state"]) for number, shown in step.live.points.items()}
     is_open = [state for state in states.values() if state not in _SHUT]
     prices = step.memory.prices
-    rules = step.memory.rules
+    rules, coordinates = step.memory.rules, station.coordinates
     today = step.local(step.stamp.wall_ms).date()
     return {
         "type": "Feature",
         "id": station.id,
-        "geometry": _geometry(settings),
+        "geometry": None if coordinates is None else {"type": "Point", "coordinates": coordinates},
         "properties": {
             "name": station.name,
             "address": settings.profile.address or None,
@@ -57,14 +56,6 @@ def feature_of(step: Step) -> dict[str, Any]:
             "busy": _busy(is_open),
         },
     }
-
-
-def _geometry(settings: Settings) -> dict[str, Any] | None:
-    """Return the position, longitude first as GeoJSON has it; the station file says latitude first."""
-    if settings.station.position is None:
-        return None
-    latitude, longitude = settings.station.position
-    return {"type": "Point", "coordinates": [float(longitude), float(latitude)]}
 
 
 def _busy(states: list[str]) -> str | None:

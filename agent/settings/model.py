@@ -62,6 +62,11 @@ class StationSettings(Section):
         return EXPONENTS[self.currency]
 
     @property
+    def coordinates(self) -> list[float] | None:
+        """The position as GeoJSON has it: longitude first, in degrees; the station file says latitude first."""
+        return None if self.position is None else [float(degrees) for degrees in reversed(self.position)]
+
+    @property
     def tz(self) -> zoneinfo.ZoneInfo:
         """The station's time zone."""
         return zoneinfo.ZoneInfo(self.timezone)

@@ -11,8 +11,9 @@ from sqlalchemy import ColumnElement, Connection, Table, bindparam, select, upda
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from agent.store.prepared import Prepared, raw
+from agent.store.pruning_tables import JOURNAL_HASH
 from agent.store.rebirth import running_generation
-from agent.store.tables import JOURNAL, JOURNAL_HASH, REJECTED, STREAM_HEAD
+from agent.store.tables import JOURNAL, REJECTED, STREAM_HEAD
 from sync.messages import StreamPosition
 from sync.notices import Req
 from sync.ports import OutboxRow

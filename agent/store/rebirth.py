@@ -12,7 +12,8 @@ from typing import Any
 
 from sqlalchemy import Connection, LargeBinary, Row, ScalarSelect, cast, delete, func, insert, literal, select, update
 
-from agent.store.tables import INCARNATION, JOURNAL, JOURNAL_HASH, META, REJECTED, REJECTED_ARCHIVE, STREAM_HEAD
+from agent.store.pruning_tables import JOURNAL_HASH
+from agent.store.tables import INCARNATION, JOURNAL, META, REJECTED, REJECTED_ARCHIVE, STREAM_HEAD
 from sync.records import format_time, hash_0, hash_next
 from sync.recordtypes import STREAMS
 

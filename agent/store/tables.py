@@ -76,27 +76,6 @@ JOURNAL = Table(
 ``generation``: the incarnation it was written in. A delivered row leaves after its term (``store.pruning``).
 """
 
-JOURNAL_HASH = Table(
-    "journal_hash",
-    metadata,
-    _integer("generation", primary_key=True),
-    _text("stream", primary_key=True),
-    _integer("seq", primary_key=True),
-    _blob("hash"),
-    sqlite_with_rowid=False,
-)
-"""The hash of a record that was delivered and deleted: what head office says of it can be compared for ever (W-22)."""
-
-DELIVERED_TO = Table(
-    "delivered_to",
-    metadata,
-    _integer("at_ms", primary_key=True),
-    _integer("generation", primary_key=True),
-    _text("stream", primary_key=True),
-    _integer("seq"),
-)
-"""One row a night and stream: at ``at_ms`` head office had everything of the running incarnation up to ``seq``."""
-
 REJECTED = Table(
     "rejected",
     metadata,

@@ -101,9 +101,7 @@ def send(
     opened = open_database(database, state)
     random = SystemRandom()
     rows = order(opened, load_keys(keys_folder(keys, state)), wanted, now_ms=clock.wall_ms(), random=random)
-    code = 0
-    if wait:
-        rows, code = _awaited(opened, [row["cmd_id"] for row in rows], wait)
+    rows, code = _awaited(opened, rows, wait) if wait else (rows, 0)
     show_rows(rows, (*COLUMNS, "result") if wait else COLUMNS, as_json=as_json, empty="nothing was ordered")
     if code:
         raise typer.Exit(code)
@@ -229,7 +227,7 @@ def _instant(text: str | None, now_ms: int) -> str:
     return format_time(since.days * 86_400_000 + since.seconds * 1_000 + since.microseconds // 1_000)
 
 
-def _awaited(database: Any, ids: list[str], seconds: int) -> tuple[list[dict[str, Any]], int]:
+def _awaited(database: Any, ordered: list[dict[str, Any]], seconds: int) -> tuple[list[dict[str, Any]], int]:
     """Return the commands when all are answered or the time is up, and the exit code."""
     import time
 
@@ -238,7 +236,7 @@ def _awaited(database: Any, ids: list[str], seconds: int) -> tuple[list[dict[str
     deadline = time.monotonic() + seconds
     while True:
         with database.read() as connection:
-            rows = [row for row in (store.one(connection, cmd_id) for cmd_id in ids) if row is not None]
+            rows = [row for row in (store.one(connection, one["cmd_id"]) for one in ordered) if row is not None]
         if all(row["status"] not in store.OPEN for row in rows):
             return rows, 0 if all(row["status"] == store.DONE for row in rows) else 1
         if time.monotonic() >= deadline:

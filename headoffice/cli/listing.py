@@ -68,7 +68,7 @@ def stations(
         row["cursors"] = " ".join(f"{i['stream']}:{i['cum']}" for i in row["streams"] if i["incarnation"] == newest)
         row["lives"] = len(row["incarnations"])
         row["fenced"] = " ".join(item["install_id"] for item in row["installs"] if item["fenced"]) or None
-    columns = ("station", "online", "last_heard_ms", "cursors", "lives", "fenced")
+    columns = ("station", "online", "last_heard_ms", "cursors", "lives", "fenced", "open_commands")
     show_rows(rows, columns, as_json=as_json, empty="no station was ever heard")
 
 

@@ -1,4 +1,4 @@
-"""The 1,024 buckets of the members: which one a change is in, how each is summed up and packed, and the manifest of all.
+"""The 1,024 buckets of the members: which one a change is in, how each is summed up and packed, the manifest of all.
 
 Works inside the caller's transaction. A change only marks its bucket; the bucket is summed up when somebody asks, so an
 import of a million members does so once for each bucket, and a change of one member for one.

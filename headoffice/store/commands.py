@@ -50,6 +50,12 @@ def count_open(connection: Connection, station: str) -> int:
     return int(connection.execute(select(func.count()).where(here)).scalar_one())
 
 
+def open_commands(connection: Connection) -> dict[str, int]:
+    """Return how many commands have no answer, by station; stations without any are left out."""
+    statement = select(command.c.station, func.count().label("n")).where(command.c.status.in_(OPEN))
+    return {row.station: row.n for row in connection.execute(statement.group_by(command.c.station))}
+
+
 def is_due(connection: Connection, now_ms: int) -> bool:
     """Return whether any command is to be said or has expired."""
     statement = select(command.c.cmd_id).where(command.c.status.in_(OPEN), command.c.next_ms <= now_ms).limit(1)
@@ -80,14 +86,17 @@ def expire(connection: Connection, now_ms: int) -> None:
     connection.execute(update(command).where(unsaid).values(status=EXPIRED, answered_ms=now_ms, next_ms=0))
 
 
-def said(connection: Connection, cmd_id: str, now_ms: int, *, pause_ms: int, most_ms: int) -> str:
-    """Note that a command is said now, and when again: ``pause_ms``, twice as late each time. Returns its text."""
+def said(connection: Connection, cmd_id: str, now_ms: int, *, pause_ms: int, most_ms: int) -> str | None:
+    """Note that a command is said now, and when again: ``pause_ms``, twice as late each time. Returns its text.
+
+    ``None`` where another worker has taken its result meanwhile.
+    """
     here = command.c.cmd_id == cmd_id
     row = connection.execute(select(command.c.sends, command.c.jws).where(here)).one()
     again_ms = now_ms + min(most_ms, pause_ms << min(row.sends, 20))
     told = {"status": SENT, "sends": row.sends + 1, "sent_ms": now_ms, "next_ms": again_ms}
-    connection.execute(update(command).where(here).values(**told))
-    return str(row.jws)
+    changed = connection.execute(update(command).where(here, command.c.status.in_(OPEN)).values(**told))
+    return str(row.jws) if changed.rowcount else None
 
 
 def put_off(connection: Connection, cmd_id: str, until_ms: int) -> None:
@@ -103,9 +112,10 @@ def note(connection: Connection, cmd_id: str, reason: str) -> None:
 def answer(
     connection: Connection, cmd_id: str, *, status: str, reason: str | None, data: Mapping[str, Any], now_ms: int
 ) -> None:
-    """Keep what a station answered."""
+    """Keep what a station answered; an answer that is there already stands."""
     told = {"status": status, "reason": reason, "result": json.dumps(dict(data), sort_keys=True), "answered_ms": now_ms}
-    connection.execute(update(command).where(command.c.cmd_id == cmd_id).values(**told))
+    here = (command.c.cmd_id == cmd_id) & command.c.result.is_(None)
+    connection.execute(update(command).where(here).values(**told))
 
 
 def _shown(row: Row[Any]) -> dict[str, Any]:

@@ -64,6 +64,7 @@ def _storable(value: Any) -> Any:
 NUL = rb"\u0000"
 """How canonical bytes spell the one character that PostgreSQL's texts cannot hold."""
 
+SALE = "fc.sale.v1"
 TANK_ALERT = "fc.tank.alert.v1"
 FRAUD_ALERT = "fc.fraud.alert.v1"
 """What such an alert compared stands in its evidence."""
@@ -87,16 +88,20 @@ def examine(sheet: Sheet, arrival: Arrival) -> SecondArrival | Rejected | None:
     return SecondArrival(number, _same_content(sheet, number, arrival.raw))
 
 
-def expect(sheet: Sheet, station: str, records: Iterable[Record]) -> None:
+def expect(sheet: Sheet, key: StreamKey, records: Iterable[Record]) -> None:
     """Look up at once what ``examine`` will ask of the records of a batch."""
     wanted: dict[tuple[Table, str], list[str]] = {}
+    nozzles = []
     for record in records:
         wanted.setdefault((schema.record, "id"), []).append(record.id)
         table = _BY_SALE.get(record.type)
         if table is not None:
             wanted.setdefault((table, "sale"), []).append(record.data["sale"])
+        if record.type == SALE and record.data["totalizer_end"] is not None:
+            nozzles.append(_nozzle(key, record.data))
     for (table, name), keys in wanted.items():
-        sheet.expect(table, name, station, keys)
+        sheet.expect(table, name, key.station, keys)
+    intervals.expect(sheet, key.station, nozzles)
 
 
 def write(sheet: Sheet, arrival: Arrival) -> int:
@@ -353,15 +358,15 @@ def _plain(table: Table) -> Callable[[Sheet, int, Arrival], None]:
     return write_row
 
 
-_BY_SALE = {"fc.sale.v1": schema.sale, "fc.sale.settled.v1": schema.settlement}
+_BY_SALE = {SALE: schema.sale, "fc.sale.settled.v1": schema.settlement}
 _EXAMINERS: dict[str, Callable[[Sheet, StreamKey, Data], int | Rejected | None]] = {
-    "fc.sale.v1": _examine_sale,
+    SALE: _examine_sale,
     "fc.sale.settled.v1": _examine_settlement,
     "fc.member.enrolled.v1": _examine_enrolment,
     "fc.tank.delivery.v1": _examine_delivery,
 }
 _WRITERS: dict[str, Callable[[Sheet, int, Arrival], None]] = {
-    "fc.sale.v1": _write_sale,
+    SALE: _write_sale,
     "fc.sale.linked.v1": _write_link,
     "fc.sale.settled.v1": _write_settlement,
     "fc.sale.corrected.v1": _write_correction,

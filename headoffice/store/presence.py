@@ -6,6 +6,7 @@ Works inside the caller's transaction.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import Connection, func, select, update
@@ -54,6 +55,13 @@ def is_known(connection: Connection, station: str) -> bool:
     """Whether a station was ever heard."""
     table = schema.station
     return connection.execute(select(table.c.station).where(table.c.station == station)).first() is not None
+
+
+def lock(connection: Connection, stations: Iterable[str]) -> None:
+    """Let no batch of these stations be judged meanwhile; a batch does the same by its first statement, ``heard``."""
+    table = schema.station
+    names = select(table.c.station).where(table.c.station.in_(stations)).order_by(table.c.station)
+    connection.execute(names.with_for_update()).all()
 
 
 def holder(connection: Connection, station: str) -> str | None:

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Column, Select, Table, and_, distinct, func, select, true
 
 from headoffice.store import schema
+from headoffice.store.commands import open_commands
 from headoffice.store.database import Database
 
 Row = dict[str, Any]
@@ -63,7 +64,9 @@ def stations(database: Database) -> list[Row]:
             (row.station, row.install_id)
             for row in connection.execute(select(fence).where(fence.c.lifted_ms.is_(None)))
         }
+        waiting = open_commands(connection)
     for row in found:
+        row["open_commands"] = waiting.get(row["station"], 0)
         row["state"] = None if row["state"] is None else json.loads(row["state"])
         row["hello"] = None if row["hello"] is None else json.loads(row["hello"])
         row["profile"] = None if row["profile"] is None else json.loads(row["profile"])

@@ -454,7 +454,7 @@ member = Table(
     Index(None, "bucket"),
     Index(None, "op", unique=True),
 )
-"""One member with its newest change. ``gone``: deleted, or merged into another one, whom ``body`` then names in ``to``."""
+"""One member with its newest change. ``gone``: deleted, or merged into another one, whom ``body`` names in ``to``."""
 
 member_index = Table(
     "member_index",
@@ -472,7 +472,7 @@ member_bucket = Table(
     _blob("sum", null=True),
     _blob("frame", null=True),
 )
-"""One of the 1,024 parts of the members: its last change; how it is summed up and packed, null where that is to be done."""
+"""One of the 1,024 parts of the members: its last change, sum and packed form, null where those are to be made."""
 
 document = Table(
     "document",

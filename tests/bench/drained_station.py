@@ -103,6 +103,7 @@ class Station:
             first_connect_n=1,
             newest_ms=lambda: self.store.newest_ms,
             pinned=None,
+            profile=lambda: None,
             rng=Random(5),
         )
         return self.uplink

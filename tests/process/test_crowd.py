@@ -44,6 +44,14 @@ class Watched:
             assert time.monotonic() < deadline, f"not in time; seen {self.seen[-10:]}"
             self.seen += self.crowd.poll(time.monotonic(), 0.05)
 
+    def heard(self) -> list[CrowdMessage]:
+        """What came."""
+        return [event for event in self.seen if isinstance(event, CrowdMessage)]
+
+    def downs(self) -> list[int]:
+        """Who went down, in order."""
+        return [event.member for event in self.seen if isinstance(event, CrowdDown)]
+
     def ups(self) -> set[int]:
         """Who came up."""
         return {event.member for event in self.seen if isinstance(event, CrowdUp)}
@@ -56,9 +64,8 @@ def test_a_crowd_connects_and_everybody_hears_only_what_is_theirs(broker: Mosqui
     watched.until(lambda: watched.ups() == set(range(MEMBERS)))
     for member in range(MEMBERS):
         watched.crowd.publish(member, f"to/{(member + 1) % MEMBERS}", str(member).encode())
-    heard = lambda: [event for event in watched.seen if isinstance(event, CrowdMessage)]  # noqa: E731
-    watched.until(lambda: len(heard()) >= MEMBERS)
-    assert {(event.member, int(event.payload)) for event in heard()} == {
+    watched.until(lambda: len(watched.heard()) >= MEMBERS)
+    assert {(event.member, int(event.payload)) for event in watched.heard()} == {
         ((member + 1) % MEMBERS, member) for member in range(MEMBERS)
     }
     watched.crowd.close()
@@ -86,9 +93,8 @@ def test_a_broker_that_dies_is_told_of_every_member(broker: Mosquitto) -> None:
     watched.connect(1, 2, 3)
     watched.until(lambda: watched.ups() == {1, 2, 3})
     broker.kill()
-    downs = lambda: [event.member for event in watched.seen if isinstance(event, CrowdDown)]  # noqa: E731
-    watched.until(lambda: len(downs()) == 3)
-    assert sorted(downs()) == [1, 2, 3]
+    watched.until(lambda: len(watched.downs()) == 3)
+    assert sorted(watched.downs()) == [1, 2, 3]
     watched.connect(4)
-    watched.until(lambda: 4 in downs())
+    watched.until(lambda: 4 in watched.downs())
     watched.crowd.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -251,6 +252,25 @@ def test_missing_idle_and_unreadable_options_are_told(kind: str, given: dict[str
         args_of(kind, given, NOW_MS)
     with pytest.raises(UsageError):
         duration_ms("1y")
+
+
+def test_a_worker_that_comes_late_undoes_no_result(headoffice_location: str, keys: Keys) -> None:
+    """[W-27] [W-45] On both databases: what another worker has taken meanwhile is not said again, the first result stands."""
+    with closing(Database(headoffice_location)) as database:
+        service = Service(database, keys, "main")
+        greet(service, NOW_MS)
+        cmd_id = ordered(database, keys, snapshot())
+        assert len(said(service.tick(NOW_MS), keys)) == 1
+        answers(service, Result(cmd_id, "done", None, {"x": 1}))
+        with database.write() as connection:
+            assert store.said(connection, cmd_id, NOW_MS, pause_ms=1, most_ms=2) is None
+            store.answer(connection, cmd_id, status="failed", reason="crashed", data={}, now_ms=NOW_MS)
+        assert status(database, cmd_id) == ("done", None, {"x": 1})
+        expired = ordered(database, keys, snapshot(60_000), NOW_MS + 1)
+        greet(service, NOW_MS + HOUR_MS, online=False)
+        assert status(database, expired)[0] == "expired"
+        (row,) = reports.stations(database)
+        assert row["open_commands"] == 0
 
 
 def test_commands_are_listed_newest_first_and_shown_whole(database: Database, keys: Keys, service: Service) -> None:

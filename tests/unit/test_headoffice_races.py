@@ -14,6 +14,7 @@ from sqlalchemy import select
 
 from headoffice.errors import DatabaseAway, DatabaseProblem
 from headoffice.ingest import ingest
+from headoffice.replay import replay
 from headoffice.store import reports, schema
 from headoffice.store.database import TRIES, Database
 from headoffice.store.verify import verify
@@ -152,6 +153,22 @@ def test_a_session_that_is_cut_off_while_it_waits_loses_nothing(
         other.rollback()
         assert taking.result(WITHIN_S).cum == 4
     assert verify(offices[0]).findings == ()
+
+
+def test_a_replay_and_a_batch_of_one_station_are_judged_one_after_the_other(
+    postgres: Postgres, postgres_url: str, offices: tuple[Database, Database]
+) -> None:
+    """[W-23] [W-24] A replayed sale sees what a batch stored meanwhile, so intervals cannot overlap by being judged at once."""
+    stream = Stream().begin()
+    stream.add("fc.sale.v1", sale_data(1, "0:0", "0:10"))
+    stream.add("fc.sale.v1", sale_data(2, "0:5", "0:15"))
+    ingest(offices[0], stream.topic, stream.payload(1), NOW_MS)
+    with ThreadPoolExecutor(1) as pool, held(postgres_url, "SELECT 1 FROM station FOR UPDATE") as other:
+        again = pool.submit(replay, offices[1], NOW_MS)
+        eventually(lambda: waits(postgres_url, postgres) == 1, WITHIN_S, "the replay waits for the station")
+        other.execute("DELETE FROM sale_interval")
+        other.commit()
+        assert again.result(WITHIN_S).facts == 1
 
 
 @pytest.mark.parametrize("code", ["40001", "40P01", "23505"])
