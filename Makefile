@@ -96,6 +96,7 @@ mutants: $(VENV)/.test requirements/mutants.txt
 
 soak: soak-power
 	$(BIN)/python -m tests.simulation --seed 1000 --days 1000 --workers 2
+	$(BIN)/python -m tests.chaos --seed 1000 --count 1000
 	FORECOURT_KILLS=50 $(BIN)/python -m pytest --timeout 1800 tests/process/test_kill_random.py
 	$(BIN)/python -m tests.soak.mutated_frames
 

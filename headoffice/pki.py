@@ -176,6 +176,9 @@ class Authority:
     def _open(self, now: datetime) -> Iterator[_Opened]:
         """Read the authority, one command at a time."""
         self.issued()
+        if not (self.folder / CA_KEY).exists():
+            hint = "put it there from where you keep it; what was given out stays good without it"
+            raise KeyProblem(f"the authority's key is not here: {self.folder / CA_KEY}", hint=hint)
         with _writing(self.folder), (self.folder / CA_KEY).open("rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             ledger = self.issued()
@@ -244,6 +247,12 @@ class _Opened:
             names = x509.SubjectAlternativeName([_host(host) for host in entry.hosts])
             builder = builder.add_extension(names, critical=False)
         return entry, builder.sign(self.key, hashes.SHA256())
+
+
+def write_public(path: Path, text: str) -> None:
+    """Write a file that everybody may read, whole or not at all. Raises KeyProblem."""
+    with _writing(path.parent):
+        _write(path, text.encode(), _PUBLIC)
 
 
 def standing(rows: Sequence[Issued], now: datetime) -> list[tuple[Issued, str]]:
@@ -377,4 +386,6 @@ def _writing(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise KeyProblem(f"cannot write in {folder}: {error.strerror}", hint="choose another --keys DIR") from error
+        raise KeyProblem(
+            f"cannot write in {folder}: {error.strerror}", hint="choose a folder that can be written"
+        ) from error

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from headoffice.requests_asked import MAX_INT, Answerer, Asked
+from headoffice.requests_asked import Answerer, Asked
 from headoffice.store import coupon_marks, lives, members, pools, presence
 from headoffice.store.balances import became
 from headoffice.store.streams import StreamKey, lock_cursor
+from sync import bodies
 from sync.leasing import LeaseClaims
 from sync.messages import format_time
 from sync.notices import Res
-from sync.shapes import INCARNATION, INSTALL_ID, MEMBER_ID, NAME, ULID, Int, Members, OrNull, Shape, Word
 
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
@@ -33,18 +33,10 @@ SIGNED_MS = 400 * DAY_MS
 EARLY_MS = DAY_MS
 """The clock of a station may be behind."""
 
-_WHO: dict[str, Shape] = {"incarnation": INCARNATION, "install_id": INSTALL_ID}
-_AMOUNT = Int(1, MAX_INT)
-_RESERVE = Members({**_WHO, "member": MEMBER_ID, "points": _AMOUNT, "sale": ULID})
-_LEASE = Members({**_WHO, "kind": Word((pools.POINTS, pools.BUDGET)), "subject": NAME, "amount": _AMOUNT})
-_COUPON = Members({**_WHO, "code": NAME, "sale": ULID})
-_CONFIRM = Members({"reservation": NAME})
-_RELEASE = Members({"reservation": OrNull(NAME)}, {"coupon": NAME, "sale": ULID})
-
 
 def reserve(asked: Asked) -> Res:
     """Keep points of a member for one sale: all of them, or none and how many there are."""
-    body, wrong = asked.req.body, _RESERVE.defect(asked.req.body)
+    body, wrong = asked.req.body, bodies.RESERVE.defect(asked.req.body)
     if wrong is not None:
         return asked.error("bad_body")
     wish = {"kind": pools.POINTS, "subject": body["member"], "amount": body["points"], "sale": body["sale"]}
@@ -53,7 +45,7 @@ def reserve(asked: Asked) -> Res:
 
 def lease(asked: Asked) -> Res:
     """Lend points or budget for sales to come: as much as is free of what is wanted."""
-    body, wrong = asked.req.body, _LEASE.defect(asked.req.body)
+    body, wrong = asked.req.body, bodies.LEASE.defect(asked.req.body)
     if wrong is not None:
         return asked.error("bad_body")
     return _lend(asked, {**body, "sale": None}, least=1, lasts_ms=LENT_MS[body["kind"]])
@@ -122,7 +114,7 @@ def _unknown(asked: Asked, kind: str, subject: str) -> str | None:
 
 def confirm(asked: Asked) -> Res:
     """A sale took its reservation: people see it before the record comes, which alone moves points."""
-    if _CONFIRM.defect(asked.req.body) is not None:
+    if bodies.CONFIRM.defect(asked.req.body) is not None:
         return asked.error("bad_body")
     return _said(asked, asked.req.body["reservation"], pools.CONFIRMED)
 
@@ -130,7 +122,7 @@ def confirm(asked: Asked) -> Res:
 def release(asked: Asked) -> Res:
     """A sale goes on without its reservation or coupon. Its points come back with its close-out."""
     body = asked.req.body
-    if _RELEASE.defect(body) is not None or (body["reservation"] is None and not {"coupon", "sale"} <= set(body)):
+    if bodies.RELEASE.defect(body) is not None or (body["reservation"] is None and not {"coupon", "sale"} <= set(body)):
         return asked.error("bad_body")
     if body["reservation"] is not None:
         return _said(asked, body["reservation"], pools.RELEASED)
@@ -149,7 +141,7 @@ def _said(asked: Asked, reservation: str, word: str) -> Res:
 def coupon(asked: Asked) -> Res:
     """Keep a coupon for one sale; refused where another sale has it or used it."""
     body = asked.req.body
-    if _COUPON.defect(body) is not None:
+    if bodies.COUPON.defect(body) is not None:
         return asked.error("bad_body")
     no = _not_entitled(asked)
     if no is not None:

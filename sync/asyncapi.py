@@ -14,9 +14,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sync import bodies
 from sync.commands import ANSWERS, KINDS, CommandClaims
 from sync.envelope import HEAD_OFFICE_SOURCE, MAX_BATCH_PAYLOAD_BYTES, MAX_BATCH_RECORDS, MAX_PAYLOAD_BYTES
-from sync.group import MAX_DOCUMENT_BYTES, BucketPart, HeadClaims, ManifestTold, MembersAnswer, MembersDelta
+from sync.group import HeadClaims, MembersDelta
+from sync.leasing import LeaseClaims
 from sync.messages import MAX_RECORD_BYTES, MAX_REJECTED, REFUSED_CODES, REJECT_REASONS, Ack, Batch, Hello, Welcome
 from sync.notices import Command, Head, HoState, Req, Res, Result, State
 from sync.profile import Profile
@@ -32,9 +34,7 @@ from sync.shapes import (
     TIME,
     ULID,
     Members,
-    Shape,
     Text,
-    Truth,
     Word,
 )
 from sync.signing import ALGORITHM
@@ -168,8 +168,8 @@ CHANNELS: tuple[_Channel, ...] = (
         True,
         Req.TYPE,
         Req.TYPE,
-        "A question of the station; a repeat of req_id gets the first answer. Bodies: body.members.request, "
-        "body.members.bucket.request, body.document.request; other kinds may be answered refused, reason not_offered.",
+        "A question of the station; a repeat of req_id gets the first answer. Bodies: body.KIND.request. A kind that "
+        "is not offered is answered refused, reason not_offered.",
         reply="res",
     ),
     _Channel(
@@ -178,8 +178,8 @@ CHANNELS: tuple[_Channel, ...] = (
         False,
         Res.TYPE,
         Res.TYPE,
-        "The answer to a question. Bodies of status ok: body.members.answer, body.members.manifest.answer, "
-        "body.members.bucket.answer, body.document.answer.",
+        f"The answer to a question of kind {', '.join(bodies.KINDS)}. Bodies of status ok: body.KIND.answer. A lease "
+        "is a JWS compact over claims.lease.",
     ),
     _Channel(
         "cmd",
@@ -314,19 +314,13 @@ def _schemas() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "event", _event()
     for kind in (Hello, Welcome, Ack, State, Profile, Req, Res, Command, Result, Head, HoState):
         yield f"data.{kind.TYPE}", kind.SHAPE.schema()
-    yield f"data.{MembersDelta.TYPE}", _with_ops(MembersDelta.SHAPE)
+    yield f"data.{MembersDelta.TYPE}", _with_ops(MembersDelta.SHAPE.schema())
     for stream in STREAMS:
         yield f"data.{Batch.TYPE}.{stream}", _batch_data(stream)
-    have_op = Members({"have_op": COUNT}, {"manifest": Truth()})
-    hash_and_body = Members({"hash": HASH_HEX, "body_base64": Text(0, 2 * MAX_DOCUMENT_BYTES)})
-    yield "body.members.request", have_op.schema()
-    yield "body.members.answer", _with_ops(MembersAnswer.SHAPE)
-    yield "body.members.manifest.answer", ManifestTold.SHAPE.schema()
-    yield "body.members.bucket.request", Members({"bucket": COUNT}, {"part": COUNT}).schema()
-    yield "body.members.bucket.answer", BucketPart.SHAPE.schema()
-    yield "body.document.request", Members({"hash": HASH_HEX}, {"kind": Text(1, 128)}).schema()
-    yield "body.document.answer", hash_and_body.schema()
+    for name, schema in bodies.schemas():
+        yield name, _with_ops(schema)
     yield "claims.head", HeadClaims.SHAPE.schema()
+    yield "claims.lease", LeaseClaims.SHAPE.schema()
     yield "claims.command", _command_claims()
     for name, args in KINDS.items():
         yield f"command.{name}.args", args.schema()
@@ -407,9 +401,9 @@ def _batch_data(stream: str) -> dict[str, Any]:
     return found
 
 
-def _with_ops(shape: Shape) -> dict[str, Any]:
-    found = shape.schema()
-    found["properties"]["ops"]["items"] = {"$ref": "#/components/schemas/memberChange"}
+def _with_ops(found: dict[str, Any]) -> dict[str, Any]:
+    if "ops" in found["properties"]:
+        found["properties"]["ops"]["items"] = {"$ref": "#/components/schemas/memberChange"}
     return found
 
 

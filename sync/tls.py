@@ -18,7 +18,7 @@ from cryptography import x509
 NO_CHECK_TIME = 0x200000
 """OpenSSL's X509_V_FLAG_NO_CHECK_TIME, which Python passes on without a name of its own."""
 
-LISTEN_S = 2.0
+LISTEN_S = 5.0
 """How long ``why_refused`` waits for the broker's last word: it says nothing where it is content."""
 
 EXPIRED, NOT_YET_VALID = 10, 9

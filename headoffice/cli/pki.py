@@ -128,11 +128,19 @@ def crl(keys: KeysOption = None, state: StateOption = None, as_json: JsonOption 
 
 
 @pki.command("acl")
-def access_list(keys: KeysOption = None, state: StateOption = None) -> None:
-    """Print mosquitto's access list for everybody who has a good certificate."""
-    from headoffice.pki import acl
+def access_list(
+    out: Annotated[Path | None, typer.Option("--out", help="The file to write, whole or not at all.")] = None,
+    keys: KeysOption = None,
+    state: StateOption = None,
+) -> None:
+    """Print or write mosquitto's access list for everybody who has a good certificate."""
+    from headoffice.pki import acl, write_public
 
-    print(acl(_authority(keys, state).issued(), now()), end="")
+    text = acl(_authority(keys, state).issued(), now())
+    if out is None:
+        print(text, end="")
+    else:
+        write_public(out, text)
 
 
 def _authority(keys: Path | None, state: Path | None) -> Authority:

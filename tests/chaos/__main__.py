@@ -32,7 +32,7 @@ def main() -> int:
 
 def _outcome(seed: int, steps: tuple[Step, ...]) -> list[str]:
     try:
-        return tell(seed, steps)
+        return list(tell(seed, steps).complaints)
     except AssertionError as failure:
         return [f"assertion: {failure}"]
 

@@ -6,7 +6,8 @@ Every step has chance of its own, so that a story with steps left out is still t
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
 
@@ -14,8 +15,6 @@ from agent import failpoints
 from tests.chaos.pc import CARDS
 from tests.chaos.world import World
 from tests.support import template
-from tests.support.exactly_once import Truth, complaints
-from tests.support.station_settings import STATION
 
 STEPS = 26
 FAILPOINTS = (
@@ -57,19 +56,36 @@ def draw(seed: int) -> tuple[Step, ...]:
     return tuple(Step(rng.choices(names, weights)[0], rng.getrandbits(32)) for _ in range(STEPS))
 
 
-def tell(seed: int, steps: Sequence[Step] | None = None) -> list[str]:
-    """Let a story happen, make everything well again, and return what does not hold; empty: every fact once."""
-    folder = template.new_folder()
-    world = World(seed, folder)
-    try:
+@dataclass(frozen=True, slots=True)
+class Told:
+    """How a story ended. ``complaints``: what does not hold; ``deaths``: where processes died; ``lives``: incarnations."""
+
+    complaints: tuple[str, ...]
+    deaths: tuple[str, ...]
+    lives: int
+
+
+def tell(seed: int, steps: Sequence[Step] | None = None) -> Told:
+    """Let a story happen, make everything well again, and look."""
+    with opened(seed) as world:
         for step in draw(seed) if steps is None else steps:
             world.happened.append(f"{world.now_s:8.1f} {step.rule}")
             RULES[step.rule][1](world, Random(step.seed))
             world.seconds(Random(step.seed + 1).choice((1, 3, 8)))
-        world.make_well()
-        copies = [pc.path for pc in world.pcs]
-        truth = Truth({(1, nozzle): ml for nozzle, ml in world.pump.counted_ml.items()})
-        return complaints(world.office, {STATION: copies}, {STATION: truth})
+        found = world.complaints()
+        deaths = [death.partition(":")[0] for pc in world.pcs for death in pc.deaths]
+        deaths += [death.partition(":")[0] for death in world.office_deaths]
+        lives = sum(len(pc.rows("SELECT 1 FROM incarnation")) for pc in world.pcs)
+        return Told(tuple(found), tuple(deaths), lives)
+
+
+@contextmanager
+def opened(seed: int) -> Iterator[World]:
+    """A world in a folder that is gone afterwards."""
+    folder = template.new_folder()
+    world = World(seed, folder)
+    try:
+        yield world
     finally:
         world.close()
         shutil.rmtree(folder)
@@ -79,18 +95,11 @@ def tell(seed: int, steps: Sequence[Step] | None = None) -> list[str]:
 
 
 def _sell(world: World, rng: Random) -> None:
-    pc = world.pcs[world.wired]
     card = rng.choice((*CARDS, None))
+    if card is not None:
+        world.scan(card)
     nozzle = rng.choice(sorted(world.pump.prices))
-    if card is not None and pc.is_up:
-        world._survive(world.wired, lambda: pc.scan(card))
-    world.pump.lift(nozzle)
-    world.seconds(2)
-    world.pump.flow(10 * rng.randrange(50, 3_000))
-    world.seconds(1)
-    if rng.randrange(5):
-        world.pump.hang()
-    world.seconds(2)
+    world.fuel(nozzle, 10 * rng.randrange(50, 3_000), hangs_up=bool(rng.randrange(5)))
 
 
 def _hang(world: World, _rng: Random) -> None:
@@ -149,29 +158,30 @@ def _backup(world: World, rng: Random) -> None:
 
 
 def _restore(world: World, rng: Random) -> None:
-    if not world.backups:
-        return
     number, mark = rng.randrange(len(world.pcs)), rng.choice(("kept", "kept", "old", "gone"))
+    if not world.backups or (mark == "old" and world.counts_anew):
+        return
+    world.has_strange_copy |= mark == "old"
     world.happened[-1] += f" PC {number}, mark {mark}"
     world.kill(number, "restored")
     world.pcs[number].put_back(world.folder / f"backup-{rng.randint(1, world.backups)}", mark=mark)
 
 
 def _lose_disk(world: World, rng: Random) -> None:
+    """Not where an old copy goes on with an old high-water file: nobody can tell the counts of the two apart."""
     number = rng.randrange(len(world.pcs))
+    if world.has_strange_copy:
+        return
+    world.counts_anew = True
     world.kill(number, "disk lost")
     world.pcs[number].lose_database()
 
 
 def _clone(world: World, rng: Random) -> None:
-    if len(world.pcs) > 1 or not world.pcs[0].path.exists():
+    if len(world.pcs) > 1 or world.counts_anew or not world.pcs[0].path.exists():
         return
-    source = world.pcs[0]
-    pc = world.new_pc(rng.choice(("b" * 32, source.install)))
-    image = world.folder / "image"
-    source.copy_to(image)
-    pc.settings.store.mark.parent.mkdir(parents=True, exist_ok=True)
-    pc.put_back(image, mark="old")
+    world.has_strange_copy = True
+    pc = world.clone(rng.choice(("b" * 32, world.pcs[0].install)))
     world.happened[-1] += f" with hardware {pc.install[:2]}"
     if rng.randrange(2):
         world.wired = 1

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -17,6 +19,7 @@ from drivers.simulator.config import default_config
 from tests.chaos.pc import Clock, Pc
 from tests.simulation.network import SimBroker
 from tests.support import template
+from tests.support.exactly_once import Truth, complaints
 from tests.support.point_pumps import QUEUE, Pump
 from tests.support.station_settings import STATION
 from tests.support.virtual_link import HeadOffice, Packet
@@ -70,6 +73,8 @@ class World:
         self.wired = 0
         self.pump = _pump()
         self.backups = self.office_backups = 0
+        self.counts_anew = False
+        self.has_strange_copy = False
         self.office = folder / "hq.db"
         shutil.copy(template.template() / "hq.db", self.office)
         self.workers = [HeadOffice(self.office, STATION) for _ in range(WORKERS)]
@@ -126,6 +131,45 @@ class World:
         if self.holder == number:
             self.holder = None
 
+    def clone(self, install: str) -> Pc:
+        """A second PC with a copy of the first one's disk and high-water file; ``install``: its hardware."""
+        pc = self.new_pc(install)
+        image = self.folder / "image"
+        self.pcs[0].copy_to(image)
+        pc.settings.store.mark.parent.mkdir(parents=True, exist_ok=True)
+        pc.put_back(image, mark="old")
+        return pc
+
+    # --- the forecourt ------------------------------------------------------------------------------------------------
+
+    def scan(self, card: str) -> None:
+        """Somebody shows a card at the pump; a PC that is away does not see it."""
+        pc = self.pcs[self.wired]
+        if pc.is_up:
+            self._survive(self.wired, partial(pc.scan, card))
+
+    def fuel(self, nozzle: int, volume_ml: int, *, hangs_up: bool = True) -> None:
+        """Somebody fuels, whoever is wired to the pump."""
+        self.pump.lift(nozzle)
+        self.seconds(2)
+        self.pump.flow(volume_ml)
+        self.seconds(1)
+        if hangs_up:
+            self.pump.hang()
+        self.seconds(2)
+
+    @property
+    def litres(self) -> dict[tuple[int, int], int]:
+        """What the meters of the pump counted."""
+        return {(1, nozzle): volume_ml for nozzle, volume_ml in self.pump.counted_ml.items()}
+
+    def complaints(self) -> list[str]:
+        """Make everything well, and say what does not hold."""
+        self.make_well()
+        copies = [pc.path for pc in self.pcs]
+        truth = {STATION: Truth(self.litres)}
+        return complaints(self.office, {STATION: copies}, truth, strange_copies=self.has_strange_copy)
+
     # --- head office --------------------------------------------------------------------------------------------------
 
     def copy_office(self, path: Path) -> None:
@@ -173,7 +217,7 @@ class World:
             for number, pc in enumerate(self.pcs):
                 self._start_due(number, pc)
                 if pc.is_up:
-                    self._survive(number, lambda pc=pc, n=number: pc.second(self.pump if n == self.wired else None))
+                    self._survive(number, partial(pc.second, self.pump if number == self.wired else None))
             for _ in range(ROUNDS):
                 self._exchange()
                 self.now_s += 0.1
@@ -189,14 +233,12 @@ class World:
             if packet.up:
                 self._answer(packet)
             elif self.holder is not None and self.pcs[self.holder].is_up:
-                holder = self.holder
-                self._survive(holder, lambda: self.pcs[holder].hear(self.now_s, packet))
+                self._survive(self.holder, partial(self.pcs[self.holder].hear, self.now_s, packet))
         for number, pc in enumerate(self.pcs):
             if pc.is_up:
-                self._survive(number, lambda pc=pc: pc.talk(self.now_s))
+                self._survive(number, partial(pc.talk, self.now_s))
 
-    def _survive(self, number: int, deed: object) -> None:
-        assert callable(deed)
+    def _survive(self, number: int, deed: Callable[[], None]) -> None:
         try:
             deed()
         except SimulatedCrash as crash:
@@ -219,20 +261,16 @@ class World:
         for number in order:
             self.switch_on(number)
             self.seconds(30)
-            self.until(lambda number=number: not self._is_busy(number), f"PC {number} has delivered everything")
-            self.seconds(3)
-            self.until(lambda number=number: not self._is_busy(number), f"PC {number} has delivered everything")
+            for _ in range(2):
+                self._until(partial(self._is_quiet, number), f"PC {number} has delivered everything")
+                self.seconds(3)
             self.switch_off(number)
 
-    def _is_busy(self, number: int) -> bool:
+    def _is_quiet(self, number: int) -> bool:
         pc = self.pcs[number]
-        if not pc.is_up or pc.waits:
-            return True
-        return number == self.wired and pc.doubts
+        return pc.is_up and not pc.waits and not (number == self.wired and pc.doubts)
 
-    def until(self, done: object, what: str) -> None:
-        """Seconds pass until something is so."""
-        assert callable(done)
+    def _until(self, done: Callable[[], bool], what: str) -> None:
         until_s = self.now_s + ENOUGH_S
         while not done():
             assert self.now_s < until_s, f"seed {self.seed}: not within {ENOUGH_S} s: {what}\n" + "\n".join(

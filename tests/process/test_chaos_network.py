@@ -148,7 +148,7 @@ def test_sales_go_on_while_the_line_hangs(tmp_path: Path) -> None:
         forecourt = site.start_forecourt()
         site.configure(sales='link_after = "20s"\nsettle_after = "10s"')
         agent = site.start_agent()
-        eventually(lambda: site.sums_at_hq(), WITHIN_S, "the first sale arrives")
+        eventually(site.sums_at_hq, WITHIN_S, "the first sale arrives")
         proxy.up.stalled = proxy.down.stalled = True
         here = site.at_station("SELECT count(*) FROM sale")[0][0]
         eventually(lambda: site.at_station("SELECT count(*) FROM sale")[0][0] >= here + 12, WITHIN_S, "people fuel on")

@@ -1,17 +1,17 @@
-"""What must hold after a day, against the forecourt's own account: I1 to I5 of every scenario, and both databases' own verify.
+"""What must hold after a day, against the forecourt's own account: I1 to I5 of every scenario, both databases' own verify, and every fact once.
 
 Reads only.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-
 from headoffice.store.database import Database
 from headoffice.store.verify import verify as verify_office
 from tests.simulation.station import SimStation
+from tests.support import exactly_once
 from tests.support.station_checks import complaints as station_complaints
 from tests.support.station_checks import event_hash, rows
+from tests.support.station_settings import STATION
 
 
 def complaints(station: SimStation) -> list[str]:
@@ -19,7 +19,7 @@ def complaints(station: SimStation) -> list[str]:
     return [
         *station_complaints(station),
         *_office(station),
-        *_same_litres(station),
+        *exactly_once.complaints(station.directory / "hq.db", {STATION: [station.settings.store.path]}),
         *_points(station),
     ]
 
@@ -36,18 +36,6 @@ def _office(station: SimStation) -> list[str]:
         return [f"I5 head office: {finding}" for finding in verify_office(database).findings]
     finally:
         database.close()
-
-
-def _same_litres(station: SimStation) -> list[str]:
-    """I1 and I3: each sale of the station is at head office once, with the same litres and money."""
-    theirs = rows(station.directory / "hq.db", "SELECT sale, volume_ml, amount_minor FROM sale")
-    ours = station.rows("SELECT id AS sale, volume_ml, amount_minor FROM sale")
-    mine = Counter((row["sale"], row["volume_ml"], row["amount_minor"]) for row in ours)
-    other = Counter((row["sale"], row["volume_ml"], row["amount_minor"]) for row in theirs)
-    return [
-        f"I3 sale {sale}: {litres} ml here and at head office differ"
-        for sale, litres, _ in (mine - other) + (other - mine)
-    ]
 
 
 def _points(station: SimStation) -> list[str]:

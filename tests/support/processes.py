@@ -35,7 +35,7 @@ from headoffice.store import verify as at_head_office
 from headoffice.store.database import Database
 from tests.support import template
 from tests.support.broker import Mosquitto
-from tests.support.exactly_once import Truth, check_exactly_once
+from tests.support.exactly_once import Truth, complaints
 
 T = TypeVar("T")
 
@@ -224,10 +224,22 @@ class Site:
         assert (totals["dead_letters"], totals["quarantined"], totals["own_alerts"]) == (0, 0, 0), totals
 
     def check_once(self, sums: Sums) -> None:
-        """Every fact of the station is at head office exactly once, and the litres and sales of ``sums`` with them."""
+        """Every fact of the station is at head office exactly once, and the litres and sales of ``sums`` with them.
+
+        An agent that runs goes on writing: what it writes meanwhile is waited for.
+        """
         litres = {nozzle: volume for nozzle, (_, volume) in sums.items()}
-        sales = {nozzle: count for nozzle, (count, _) in sums.items()}
-        check_exactly_once(self.hq / "database.sqlite", {STATION: [self.database]}, {STATION: Truth(litres, sales)})
+        truth = {STATION: Truth(litres, {nozzle: count for nozzle, (count, _) in sums.items()})}
+        found: list[str] = []
+
+        def is_well() -> bool:
+            found[:] = complaints(self.hq / "database.sqlite", {STATION: [self.database]}, truth)
+            return not found
+
+        try:
+            eventually(is_well, 20, "every fact once")
+        except AssertionError as late:
+            raise AssertionError("\n".join(found[:40])) from late
 
     # --- forecourt --------------------------------------------------------------------------------------------------
 

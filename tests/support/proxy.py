@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 READ_SIZE = 16_384
-READY_WITHIN_S = 10.0
+READY_WITHIN_S = 60.0
 SLICE_S = 0.02
 """Of a slow direction: so often some bytes go on."""
 

@@ -10,7 +10,17 @@ from pathlib import Path
 import pytest
 
 from agent.inbox import AlertFound, FromHeadOffice, Inbox, Item
-from agent.uplink import CERTIFICATE_ENDS, CERTIFICATE_FILES, LOOK_EVERY_MS, CertificateWatch, ending
+from agent.settings.model import HeadOfficeSettings
+from agent.store.delivery import JournalOutbox
+from agent.uplink import (
+    CERTIFICATE_ENDS,
+    CERTIFICATE_FILES,
+    LOOK_EVERY_MS,
+    CertificateWatch,
+    StationVitals,
+    client_options,
+    ending,
+)
 from headoffice.pki import Authority
 from sync import ports
 from sync.tls import TlsOptions
@@ -138,3 +148,19 @@ def test_files_that_the_next_handshake_cannot_use_are_told_while_the_link_stands
     assert "SH-0001.key" in told[CERTIFICATE_FILES]
     watched.pki.certificate("SH-0001").unlink()
     assert list(watched.look(after_days=1)) == [CERTIFICATE_FILES]
+
+
+def test_the_newest_record_is_the_floor_of_a_dead_clock(till: Till) -> None:
+    """Where the clock is behind the journal its newest record judges certificates, else the clock does [W-61]."""
+    till.sale()
+    newest_ms = till.store.newest_ms
+    outbox = JournalOutbox(till.settings.store.path, till.settings.station.id, till.store.incarnation)
+    vitals = StationVitals(till.clock, outbox, 1, lambda: till.store.newest_ms)
+    assert (vitals.floor_ms(), vitals.now_ms()) == (None, till.clock.wall_ms())
+    till.clock.offset_ms = -EPOCH_MS
+    assert till.clock.wall_ms() < DAY_S * 1000
+    assert (vitals.floor_ms(), vitals.now_ms()) == (newest_ms, newest_ms)
+    told = client_options(HeadOfficeSettings(broker="mqtts://b:1", ca_file=till.directory), "S", vitals.floor_ms).tls
+    assert told is not None
+    assert told.floor_ms() == newest_ms
+    outbox.close()

@@ -164,6 +164,10 @@ def test_what_cannot_be_used_is_said(pki: Authority, tmp_path: Path) -> None:
     (pki.folder / "ca.key").chmod(0o644)
     with pytest.raises(KeyProblem, match="read by others"):
         pki.renew("SH-0001", NOW)
+    (pki.folder / "ca.key").unlink()
+    assert [one.name for one in pki.issued()] == ["SH-0001"]
+    with pytest.raises(KeyProblem, match="key is not here"):
+        pki.revoke("SH-0001", NOW)
     (pki.folder / "ledger.json").write_text("[{}]")
     with pytest.raises(KeyProblem, match=r"ledger\.json"):
         pki.issued()
@@ -187,7 +191,7 @@ def test_from_an_authority_to_a_station(hq: HeadOfficeCommand, tmp_path: Path) -
     assert "without --ca" in hq("bundle", "SH-0002", *broker, "--cert", str(tmp_path / "x"), code=2)
 
 
-def test_the_commands_of_the_authority(hq: HeadOfficeCommand) -> None:
+def test_the_commands_of_the_authority(hq: HeadOfficeCommand, tmp_path: Path) -> None:
     """List tells state and days, `--ends-within` ends with 1 where somebody should act, revoke and crl name the file."""
     assert "pki init" in hq("pki", "list", code=2)
     hq("pki", "init")
@@ -203,4 +207,8 @@ def test_the_commands_of_the_authority(hq: HeadOfficeCommand) -> None:
     assert json.loads(hq("pki", "crl", "--json"))["revoked"] == 2
     states = {row["serial"]: row["state"] for row in json.loads(hq("pki", "list", "--json"))}
     assert states[made["serial"]] == "revoked"
-    assert "user SH-0001" not in hq("pki", "acl")
+    printed = hq("pki", "acl")
+    assert "user SH-0001" not in printed
+    assert hq("pki", "acl", "--out", str(tmp_path / "acl")) == ""
+    assert (tmp_path / "acl").read_text() == printed
+    assert "cannot write" in hq("pki", "acl", "--out", str(tmp_path / "none" / "acl"), code=2)
