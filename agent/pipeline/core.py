@@ -247,13 +247,9 @@ class Pipeline:
                 step = self._step(read(self._clock))
                 alerting.device(step, subject, alert, standing=standing, detail=detail)
                 self._finish(step)
-            case AuditDue():
+            case AuditDue() | MembersCompared():
                 step = self._step(read(self._clock))
-                caching.audit_due(step, item)
-                self._finish(step)
-            case MembersCompared():
-                step = self._step(read(self._clock))
-                caching.compared(step, item)
+                caching.audited(step, item)
                 self._finish(step)
             case FraudLooked(findings, facts):
                 step = self._step(read(self._clock))

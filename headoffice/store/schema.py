@@ -424,17 +424,6 @@ member_index = Table(
     Column("member", Text, ForeignKey("member.member"), nullable=False),
     Index(None, "member"),
 )
-member_bucket = Table(
-    "member_bucket",
-    metadata,
-    Column("bucket", BIG, primary_key=True, autoincrement=False),
-    _big("op"),
-    _big("members"),
-    _blob("sum", null=True),
-    _blob("frame", null=True),
-)
-"""One of the 1,024 parts of the members: its last change, sum and packed form, null where those are to be made."""
-
 document = Table(
     "document",
     metadata,
