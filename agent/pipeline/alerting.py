@@ -28,6 +28,9 @@ SILENT_AFTER_MS = 60_000
 SYNC_SUBJECT = "sync"
 """What alerts about the link to head office are about."""
 
+BACKWARD_ALERT_MS = 300_000
+"""A wall clock that falls behind the newest time seen by more than this is an alert, not only a floor."""
+
 _SECURITY = frozenset({"CLOCK_BACKWARD", "PIN_LOCKED"})
 SEVERITIES = {
     "POINT_OFFLINE": "alarm",
@@ -254,6 +257,12 @@ def storage(step: Step, told: FromStorage) -> None:
     for key, value in told.facts.items():
         step.tx.memory.set_meta(key, value)
     device(step, STORAGE_SUBJECT, told.alert, standing=told.standing, detail=told.detail)
+
+
+def watch_clock(step: Step, wall_ms: int, newest_ms: int) -> None:
+    """Raise or clear the alert that the wall clock is behind the newest record; both in Unix milliseconds."""
+    behind = wall_ms < newest_ms - BACKWARD_ALERT_MS
+    device(step, "clock", "CLOCK_BACKWARD", standing=behind, detail="wall clock is behind the newest record")
 
 
 def _keep_device(step: Step, after: machine.DeviceAlerts, events: tuple[DeviceAlertEvent, ...]) -> None:

@@ -108,9 +108,6 @@ CONNECTS_PER_START = 1_000_000
 REMEMBER_SALES_S = 900
 """Cleared sales stay in linking's memory for repeats only; late links and corrections read them from the database."""
 
-BACKWARD_ALERT_MS = 300_000
-"""A wall clock that falls behind the newest time seen by more than this is an alert, not only a floor."""
-
 
 class Pipeline:
     """The only writer of the database. Call ``handle`` from one thread."""
@@ -329,7 +326,7 @@ class Pipeline:
             settling.settle_due(step)
             online.look(step)
             alerting.watch_gauges(step)
-            self._watch_clock(step, now)
+            alerting.watch_clock(step, now.wall_ms, self._store.newest_ms)
             pricing.refresh(step)
             retention.slice_due(step)
             resending.slice_due(step)
@@ -346,12 +343,6 @@ class Pipeline:
         """Within a second of an erasure its last trace leaves the database's log; a reader in the way is waited for."""
         if step.memory.scrub:
             step.after.append(lambda: setattr(self._memory, "scrub", not self._store.scrub()))
-
-    def _watch_clock(self, step: Step, now: Now) -> None:
-        behind = now.wall_ms < self._store.newest_ms - BACKWARD_ALERT_MS
-        alerting.device(
-            step, "clock", "CLOCK_BACKWARD", standing=behind, detail="wall clock is behind the newest record"
-        )
 
     def _asked(self, item: Asked) -> None:
         step = self._step(read(self._clock))

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from agent.settings import checks, fraud, model, tables
 from agent.settings.privacy import PrivacySettings
+from agent.settings.profile import ProfileSettings
 from agent.settings.section import Section
 from drivers.places import Path, Places, shown
 
@@ -28,7 +29,7 @@ _SINGLE: dict[str, type[Section]] = {
     "board": model.BoardSettings,
     "stock": model.StockSettings,
     "privacy": PrivacySettings,
-    "profile": model.ProfileSettings,
+    "profile": ProfileSettings,
     "fraud": fraud.FraudSettings,
     "shift": model.ShiftSettings,
 }

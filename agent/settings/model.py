@@ -18,6 +18,7 @@ from agent.domain.wetstock.geometry import Ends, LyingCylinder
 from agent.domain.wetstock.strapping import Table
 from agent.settings.fraud import FraudSettings
 from agent.settings.privacy import PrivacySettings
+from agent.settings.profile import ProfileSettings
 from agent.settings.section import Section
 from agent.settings.values import (
     DensityGM3,
@@ -70,13 +71,6 @@ class StationSettings(Section):
     def tz(self) -> zoneinfo.ZoneInfo:
         """The station's time zone."""
         return zoneinfo.ZoneInfo(self.timezone)
-
-
-class ProfileSettings(Section):
-    """[profile]: what the public is told beside [station]. ``opening_hours``: as OpenStreetMap writes them."""
-
-    address: Annotated[str, Field(max_length=255)] = ""
-    opening_hours: Annotated[str, Field(max_length=255)] = ""
 
 
 class StoreSettings(Section):

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from agent.inbox import Ticked
-from agent.settings.model import ProfileSettings
+from agent.settings.profile import ProfileSettings
 from headoffice.hello import take_profile
 from headoffice.store import reports
 from sync.messages import MessageError
