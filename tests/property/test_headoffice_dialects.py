@@ -147,7 +147,7 @@ def both(server: Postgres) -> Iterator[tuple[Database, Database]]:
         shutil.rmtree(folder)
 
 
-@settings(max_examples=tries(30), deadline=None)
+@settings(max_examples=tries(15), deadline=None)
 @given(st.lists(STREAM, min_size=1, max_size=3), CUT)
 def test_the_same_batches_leave_the_same_rows_on_both(postgres: Postgres, specs: list[Any], cuts: list[Any]) -> None:
     """[W-20] [W-24] Whatever arrives, in whatever order and month: equal acks, equal tables, and both verify."""

@@ -225,6 +225,7 @@ def test_every_reading_command_answers_from_postgresql(hq: Callable[..., str]) -
     }
 
 
+@pytest.mark.long
 def test_members_and_rules_are_handed_out_from_postgresql(hq: Callable[..., str], tmp_path: Path) -> None:
     """Imports, removals and rule sets are written there as on SQLite."""
     people, rules = tmp_path / "people.jsonl", tmp_path / "rules.json"

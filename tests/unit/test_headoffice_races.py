@@ -171,7 +171,9 @@ def test_a_replay_and_a_batch_of_one_station_are_judged_one_after_the_other(
         assert again.result(WITHIN_S).facts == 1
 
 
-@pytest.mark.parametrize("code", ["40001", "40P01", "23505"])
+@pytest.mark.parametrize(
+    "code", ["40P01", *(pytest.param(code, marks=pytest.mark.long) for code in ("40001", "23505"))]
+)
 def test_serialization_failures_and_deadlocks_are_survived(
     postgres: Postgres, postgres_url: str, offices: tuple[Database, Database], code: str
 ) -> None:
