@@ -399,8 +399,8 @@ def differing(
     """Return the buckets to be fetched, each with the (op, sum) of the manifest, and how many could be compared.
 
     ``own``: of each bucket to be looked at the change up to which it was brought, and its sum now; it holds every
-    change up to ``have_op`` as well. Two states are compared where both are good for one and the same op; with ``jump`` what
-    head office changed after ``have_op`` is fetched too, else those changes are under way.
+    change up to ``have_op`` as well. Two states are compared where both are good for one and the same op; with ``jump``
+    what head office changed after ``have_op`` is fetched too, else those changes are under way.
     """
     found: dict[int, tuple[int, bytes]] = {}
     compared = 0

@@ -95,9 +95,18 @@ def far(step: Step) -> None:
         step.tx.memory.set_meta(MANIFEST_WANTED, FAR)
 
 
-def audit_due(step: Step, due: AuditDue) -> None:
+def audited(step: Step, item: AuditDue | MembersCompared) -> None:
+    """The census wants to compare, or has."""
+    match item:
+        case AuditDue(night):
+            _audit_due(step, night)
+        case MembersCompared():
+            _compared(step, item)
+
+
+def _audit_due(step: Step, night: str) -> None:
     """Ask for a manifest to compare with, once a night; not while the cache is being filled anyway."""
-    step.tx.memory.set_meta(AUDIT_NIGHT, due.night)
+    step.tx.memory.set_meta(AUDIT_NIGHT, night)
     if step.tx.memory.meta(FILL) is None and step.tx.memory.meta(MANIFEST_WANTED) is None and _have_op(step) > 0:
         step.tx.memory.set_meta(MANIFEST_WANTED, AUDIT)
 
@@ -121,7 +130,7 @@ def manifest(step: Step, event: ports.ManifestArrived) -> None:
     step.tx.memory.set_meta(TO_COMPARE, json.dumps(note))
 
 
-def compared(step: Step, result: MembersCompared) -> None:
+def _compared(step: Step, result: MembersCompared) -> None:
     """The cache was compared: fetch what differs."""
     note = json.loads(step.tx.memory.meta(TO_COMPARE) or "{}")
     if note.get("hash") != result.hash:

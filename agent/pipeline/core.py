@@ -247,13 +247,9 @@ class Pipeline:
                 step = self._step(read(self._clock))
                 alerting.device(step, subject, alert, standing=standing, detail=detail)
                 self._finish(step)
-            case AuditDue():
+            case AuditDue() | MembersCompared():
                 step = self._step(read(self._clock))
-                caching.audit_due(step, item)
-                self._finish(step)
-            case MembersCompared():
-                step = self._step(read(self._clock))
-                caching.compared(step, item)
+                caching.audited(step, item)
                 self._finish(step)
             case FraudLooked(findings, facts):
                 step = self._step(read(self._clock))
@@ -403,7 +399,6 @@ class Pipeline:
         self._finish(step)
         if order is None:
             return
-        failpoint("command.begun")
         step = self._step(read(self._clock))
         try:
             commanding.obey(step, order)
@@ -486,6 +481,7 @@ _AFTER = (
     ("delivery", "delivery.after_commit"),
     ("shift", "shift.after_commit"),
     ("ack", "sync.after_ack_applied"),
+    ("begun", "command.begun"),
     ("command", "command.after_commit"),
     ("members", "members.after_commit"),
 )

@@ -13,7 +13,8 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, select, update
 
-from headoffice.store.schema import member, member_bucket
+from headoffice.store.buckets_schema import member_bucket
+from headoffice.store.schema import member
 from sync.buckets import BUCKETS, Manifest, bucket_of, columns, pack, rows_of, sum_of
 
 _TOUCH = (

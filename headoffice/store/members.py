@@ -1,7 +1,7 @@
 """Members as head office hands them out: each with its newest body, blind indexes and the global op id of that.
 
 Works inside the caller's transaction. Bodies are the wire's objects (W-40) without ``op`` and ``kind``; no plain
-numbers here. An older change of the same member is nowhere kept: who is behind is told the newest of each, in their order.
+numbers here. An older change of the same member is nowhere kept: who is behind is told the newest of each.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ def measure(count: int = COUNT) -> list[Row]:
         places[bucket_of(_id(number))].append(number)
     with tempfile.TemporaryDirectory() as name, quiet_log():
         folder = Path(name)
-        made = [_bucket(some) for some in places]
+        made = [packed_of(some) for some in places]
         till = Till(folder)
         peer = _peer(folder / "raw.db")
         sent = _begin(
@@ -55,7 +55,7 @@ def measure(count: int = COUNT) -> list[Row]:
         ours_s = raw_s = 0.0
         random_bytes = 0
         for number, (frame, _) in enumerate(made):
-            sent += sum(map(len, _messages(number, frame, count)))
+            sent += sum(map(len, messages(number, frame, count)))
             ops = [_op(one) for one in places[number]]
             random_bytes += sum(20 for _ in ops)
             begun = time.perf_counter()
@@ -123,13 +123,15 @@ def _op(number: int) -> dict[str, Any]:
     }
 
 
-def _bucket(numbers: array[int]) -> tuple[bytes, bytes]:
+def packed_of(numbers: array[int]) -> tuple[bytes, bytes]:
+    """Return a bucket of these members, packed, and its sum."""
     rows = rows_of(_op(number) for number in numbers)
     strips = columns(rows)
     return pack(len(rows), strips), sum_of(len(rows), strips)
 
 
-def _messages(number: int, frame: bytes, op: int) -> Iterator[bytes]:
+def messages(number: int, frame: bytes, op: int) -> Iterator[bytes]:
+    """Return the payloads in which a packed bucket travels."""
     parts = split(frame, PART_BYTES)
     for part, data in enumerate(parts):
         body = BucketPart(number, op, op, part, len(parts), data, ("0123abcd",)).to_body()

@@ -116,7 +116,7 @@ class Walk:
 
 
 @given(dice())
-@settings(max_examples=tries(40))
+@settings(max_examples=tries(15))
 def test_both_ends_agree_after_everything(roll: Dice) -> None:
     """[W-40] Lost and late messages, cuts, kills within and after a bucket, altered rows, deltas in between."""
     folder = template.new_folder()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from sync.buckets import (
     rows_of,
     sum_of,
 )
+from tests.bench import p3_members_down as weighed
 from tests.support.members_link import MembersLink, name_of, phone_of
 from tests.support.quiet import quiet_log
 
@@ -122,6 +124,14 @@ def test_the_sum_knows_every_value_but_what_a_station_counts_on() -> None:
     assert plain not in [read(packed({**PUT, **change})).sum for change in changes]
     same = {"growth": 7, "card_key": "ck1.x", "indexes": PUT["indexes"][::-1], "as_of": {"seq": 1}}
     assert read(packed({**PUT, **same})).sum == plain
+
+
+def test_a_million_members_fit_the_payload() -> None:
+    """[W-41] One bucket of a million with phone and card: what its messages weigh, a million times, is below 48 MiB."""
+    some = array("I", range(976))
+    frame, _ = weighed.packed_of(some)
+    sent = sum(map(len, weighed.messages(7, frame, 1_000_000)))
+    assert sent / len(some) * 1_000_000 < 48 * 1024 * 1024
 
 
 def test_the_bucket_of_the_page_is_right() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,21 @@ def test_many_at_once_are_as_one_by_one(database: Database, tmp_path: Path, monk
             found.append((told, owners))
     assert found[0] == found[1]
     one_by_one.close()
+
+
+def test_postgresql_comes_to_the_same_manifest(database: Database, postgres_url: str, tmp_path: Path) -> None:
+    """[W-40] The same files into both databases: the same ops, the same buckets, the same sums."""
+    with closing(Database(postgres_url)) as server:
+        found = []
+        for each in (database, server):
+            import_file(each, rows(tmp_path, range(60), tier="gold"), KEY)
+            import_file(each, rows(tmp_path, range(50, 80)), KEY)
+            assert importing.remove_member(each, f"{7:016x}")
+            importing.sum_up(each)
+            with each.read() as connection:
+                found.append(buckets.manifest(connection, members.last_op(connection)))
+        assert found[0] == found[1]
+        assert found[0].members == 79
 
 
 def test_an_import_sums_up_only_where_something_changed(database: Database, tmp_path: Path) -> None:
