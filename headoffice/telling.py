@@ -36,4 +36,5 @@ def _tell_one(connection: Transaction, name: str) -> int:
     if body is None:
         return 0
     told = balances.body_with_balance(connection, body, balances.base(connection, name))
+    told["growth_stands"] = True  # it was imported: a station that knows the member has counted on since
     return int(members.tell(connection, told, members.next_op(connection)))

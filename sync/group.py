@@ -48,6 +48,7 @@ _OP = Members(
         "indexes_next": Items(NAME, 64),
         "tier": OrNull(Text(0, 64)),
         "growth": OrNull(Int()),
+        "growth_stands": Truth(),
         "tags": Items(NAME, 256),
         "lots": Items(
             Members({"points": Int(), "usable_from": OrNull(NAME), "expires_on": OrNull(NAME)}, {"lot": OrNull(NAME)}),

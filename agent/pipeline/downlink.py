@@ -164,7 +164,9 @@ def _members(step: Step, ops: tuple[Any, ...]) -> None:
 
 
 def _put(step: Step, ops: list[Any]) -> None:
-    step.tx.members.put_all([entry(op, step.settings.station.id) for op in ops])
+    puts = [entry(op, step.settings.station.id) for op in ops]
+    counted = {op["member"] for op in ops if op.get("growth_stands") and step.tx.members.by_id(op["member"])}
+    step.tx.members.put_all([put._replace(growth=None) if put.id in counted else put for put in puts])
     card_keys.told(step, ops)
 
 

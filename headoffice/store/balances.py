@@ -206,6 +206,10 @@ def told(connection: Connection, body: dict[str, Any]) -> dict[str, Any]:
     """Return what is told of a member who was just read from a file: with what stations posted, where they did."""
     if not touched(connection, [body["member"]]):
         return body
+    stored = connection.execute(select(schema.member.c.body).where(schema.member.c.member == body["member"])).scalar()
+    before = {} if stored is None else json.loads(stored)
+    if before.get("growth_stands") and before.get("growth") == body["growth"]:
+        body = {**body, "growth_stands": True}  # the file says nothing new of it
     return body_with_balance(connection, body, body["lots"])
 
 

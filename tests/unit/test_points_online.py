@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from agent.inbox import Asked, Person
 from headoffice.cli.app import app as hq
-from headoffice.store import exposure, pools, reports
+from headoffice.store import balances, exposure, members, pools, reports
 from headoffice.store.verify import verify
 from sync.notices import Req
 from tests.support.lending_office import EXPIRES, Line, Office, office_member, points_on
@@ -177,6 +177,26 @@ def test_a_balance_names_what_it_includes_of_every_station(office: Office) -> No
     first.tell()
     second.tell()
     assert (points_on(first.till), points_on(second.till)) == (both + 157, both + 157)
+
+
+def test_a_balance_that_is_told_leaves_growth_as_it_was_counted(office: Office) -> None:
+    """What was imported of growth is told with every balance; a station that knows the member has counted on since."""
+    with office.database.write() as connection:
+        connection.exec_driver_sql("UPDATE member SET body = replace(body, '\"growth\":null', '\"growth\":700')")
+    line = office.station()
+    line.till.settle(line.till.fuelled())
+    counted = line.till.one("SELECT growth FROM member")
+    assert counted > 700
+    line.drain()
+    line.tell()
+    assert line.till.one("SELECT growth FROM member") == counted
+    with office.database.write() as connection:
+        body = members.body(connection, MEMBER)
+        assert body is not None
+        again = {name: value for name, value in body.items() if name != "growth_stands"}
+        file = {**again, "lots": [{"points": 5_230, "usable_from": None, "expires_on": EXPIRES}], "as_of": None}
+        assert not members.put(connection, balances.told(connection, file), members.next_op(connection))
+    assert office.station("SIM-0002").till.one("SELECT growth FROM member") == 700
 
 
 def test_a_reborn_station_counts_nothing_twice(office: Office) -> None:
