@@ -399,7 +399,6 @@ class Pipeline:
         self._finish(step)
         if order is None:
             return
-        failpoint("command.begun")
         step = self._step(read(self._clock))
         try:
             commanding.obey(step, order)
@@ -482,6 +481,7 @@ _AFTER = (
     ("delivery", "delivery.after_commit"),
     ("shift", "shift.after_commit"),
     ("ack", "sync.after_ack_applied"),
+    ("begun", "command.begun"),
     ("command", "command.after_commit"),
     ("members", "members.after_commit"),
 )
