@@ -66,6 +66,24 @@ def _each(connection: sa.Connection, column: Any, values: list[dict[str, Any]]) 
 _compact = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
 
 
+_LOG_AGAIN = """
+INSERT INTO member_op (op, kind, member, body)
+SELECT op, CASE WHEN NOT gone THEN 'PUT' WHEN body LIKE '%"to":"%' THEN 'ALIAS' ELSE 'DEL' END, member, body FROM member
+"""
+
+
 def downgrade() -> None:
-    """The log cannot be brought back."""
-    raise NotImplementedError("restore the copy from before the upgrade")
+    """Make the log again out of the newest change of each member."""
+    op.create_table(
+        "member_op",
+        sa.Column("op", BIG, autoincrement=False, nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("member", sa.Text(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("op", name="pk_member_op"),
+    )
+    op.execute(_LOG_AGAIN)
+    op.drop_index("ix_member_op", "member")
+    op.drop_index("ix_member_bucket", "member")
+    op.drop_column("member", "bucket")
+    op.drop_table("member_bucket")
