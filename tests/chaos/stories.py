@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
 
-from agent import failpoints
 from tests.chaos.pc import CARDS
 from tests.chaos.world import World
 from tests.support import template
@@ -73,10 +72,8 @@ def tell(seed: int, steps: Sequence[Step] | None = None) -> Told:
             RULES[step.rule][1](world, Random(step.seed))
             world.seconds(Random(step.seed + 1).choice((1, 3, 8)))
         found = world.complaints()
-        deaths = [death.partition(":")[0] for pc in world.pcs for death in pc.deaths]
-        deaths += [death.partition(":")[0] for death in world.office_deaths]
         lives = sum(len(pc.rows("SELECT 1 FROM incarnation")) for pc in world.pcs)
-        return Told(tuple(found), tuple(deaths), lives)
+        return Told(tuple(found), tuple(world.deaths), lives)
 
 
 @contextmanager
@@ -112,8 +109,7 @@ def _kill(world: World, rng: Random) -> None:
 
 def _crash(world: World, rng: Random) -> None:
     name = rng.choice(FAILPOINTS)
-    failpoints._state.hits[name] = 0
-    failpoints._state.crash_at = (name, rng.choice((1, 1, 2, 3)))
+    world.arm(name, rng.choice((1, 1, 2, 3)))
     world.happened[-1] += f" {name}"
 
 

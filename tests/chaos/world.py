@@ -123,6 +123,12 @@ class World:
             self.pcs[number].die(why)
         self._died(number)
 
+    @staticmethod
+    def arm(name: str, n: int) -> None:
+        """Whoever passes this failpoint for the n-th time from now on dies there."""
+        failpoints._state.hits[name] = 0
+        failpoints._state.crash_at = (name, n)
+
     def _died(self, number: int) -> None:
         self._gone(number)
         self._restart_at[number] = self.now_s + RESTART_S
@@ -157,6 +163,15 @@ class World:
         if hangs_up:
             self.pump.hang()
         self.seconds(2)
+
+    @property
+    def deaths(self) -> list[str]:
+        """Where processes died, by the name of the failpoint or the reason."""
+        return [
+            death.partition(":")[0]
+            for deaths in (self.office_deaths, *(pc.deaths for pc in self.pcs))
+            for death in deaths
+        ]
 
     @property
     def litres(self) -> dict[tuple[int, int], int]:
