@@ -94,7 +94,7 @@ Read = Callable[[int], None]
 def read_members(
     path: Path, maker: CardMaker, next_key: bytes | None, told: Read = lambda _bytes: None
 ) -> Iterator[Line | BadLine]:
-    """Read a ``.csv`` or ``.jsonl`` file line by line; ``maker`` has the index key, ``next_key`` the one that follows it.
+    """Read a ``.csv`` or ``.jsonl`` file line by line; ``maker`` has the index key, ``next_key`` follows it.
 
     Raises ImportProblem where the file as a whole cannot be read.
     """
@@ -122,12 +122,13 @@ def written_lines(path: Path | None) -> Iterator[Callable[[BadLine], None]]:
         yield lambda _line: None
         return
     try:
-        with path.open("w", encoding="utf-8", newline="") as file:
-            lines = csv.writer(file)
-            lines.writerow(("line", "column", "reason"))
-            yield lambda line: lines.writerow((line.number, line.column, line.reason))
+        file = path.open("w", encoding="utf-8", newline="")
     except OSError as error:
         raise ImportProblem(f"cannot write {path}: {error.strerror}", hint="choose another file") from error
+    with file:
+        lines = csv.writer(file)
+        lines.writerow(("line", "column", "reason"))
+        yield lambda line: lines.writerow((line.number, line.column, line.reason))
 
 
 def _rows(path: Path, told: Read) -> Iterator[tuple[int, dict[str, Any] | _WrongError]]:

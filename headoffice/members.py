@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import pickle
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from headoffice.cards import CardMaker
 from headoffice.errors import ImportProblem
-from headoffice.member_files import BadLine, read_members
+from headoffice.member_files import BadLine, Line, read_members
 from headoffice.store import balances, buckets
 from headoffice.store import members as store
 from headoffice.store.database import Database, Transaction
@@ -95,7 +95,14 @@ def import_file(
     """
     bad = _Bad(path.name, bad_line)
     with tempfile.TemporaryFile() as judged:
-        read = _judge(path, index_key if maker is None else maker, index_next, judged, bad, progress)
+        size = path.stat().st_size if path.exists() else 0
+        lines = read_members(
+            path,
+            CardMaker(index_key) if maker is None else maker,
+            index_next,
+            lambda done: progress("reading the file", done, size),
+        )
+        read = _judge(lines, judged, bad)
         bad.refuse()
         judged.seek(0)
         with database.write() as connection:
@@ -123,14 +130,10 @@ def remove_member(database: Database, member: str) -> bool:
         return store.remove(connection, member, store.next_op(connection))
 
 
-def _judge(
-    path: Path, maker: CardMaker | bytes, index_next: bytes | None, into: IO[bytes], bad: _Bad, progress: Progress
-) -> int:
+def _judge(lines: Iterable[Line | BadLine], into: IO[bytes], bad: _Bad) -> int:
     """Write every good line to ``into``, as it will be stored; return how many members there are."""
     read = 0
-    size = path.stat().st_size if path.exists() else 0
-    maker = CardMaker(maker) if isinstance(maker, bytes) else maker
-    for line in read_members(path, maker, index_next, lambda done: progress("reading the file", done, size)):
+    for line in lines:
         if isinstance(line, BadLine):
             bad.add(line)
             continue

@@ -176,6 +176,9 @@ class Authority:
     def _open(self, now: datetime) -> Iterator[_Opened]:
         """Read the authority, one command at a time."""
         self.issued()
+        if not (self.folder / CA_KEY).exists():
+            hint = "put it there from where you keep it; what was given out stays good without it"
+            raise KeyProblem(f"the authority's key is not here: {self.folder / CA_KEY}", hint=hint)
         with _writing(self.folder), (self.folder / CA_KEY).open("rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             ledger = self.issued()

@@ -1,4 +1,4 @@
-"""Which part of which bucket is asked for next, and parts put together: how a member cache is filled that is far behind.
+"""Which part of which bucket is asked for next, and parts put together: how a cache that is far behind is filled.
 
 Sans-IO. What is missing is read from the cache each time, so a fill goes on where it was whatever happened in between.
 """

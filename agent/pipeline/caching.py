@@ -95,9 +95,18 @@ def far(step: Step) -> None:
         step.tx.memory.set_meta(MANIFEST_WANTED, FAR)
 
 
-def audit_due(step: Step, due: AuditDue) -> None:
+def audited(step: Step, item: AuditDue | MembersCompared) -> None:
+    """The census wants to compare, or has."""
+    match item:
+        case AuditDue(night):
+            _audit_due(step, night)
+        case MembersCompared():
+            _compared(step, item)
+
+
+def _audit_due(step: Step, night: str) -> None:
     """Ask for a manifest to compare with, once a night; not while the cache is being filled anyway."""
-    step.tx.memory.set_meta(AUDIT_NIGHT, due.night)
+    step.tx.memory.set_meta(AUDIT_NIGHT, night)
     if step.tx.memory.meta(FILL) is None and step.tx.memory.meta(MANIFEST_WANTED) is None and _have_op(step) > 0:
         step.tx.memory.set_meta(MANIFEST_WANTED, AUDIT)
 
@@ -121,7 +130,7 @@ def manifest(step: Step, event: ports.ManifestArrived) -> None:
     step.tx.memory.set_meta(TO_COMPARE, json.dumps(note))
 
 
-def compared(step: Step, result: MembersCompared) -> None:
+def _compared(step: Step, result: MembersCompared) -> None:
     """The cache was compared: fetch what differs."""
     note = json.loads(step.tx.memory.meta(TO_COMPARE) or "{}")
     if note.get("hash") != result.hash:
@@ -144,7 +153,8 @@ def bucket(step: Step, event: ports.BucketArrived, as_of: Callable[[Any], str | 
     except BucketError as error:
         _refused(step, f"bucket {event.bucket}", str(error))
         return
-    step.tx.members.put_all([_put(row, event.op, as_of) for row in content.rows])
+    step.tx.buckets.make_room()
+    step.tx.members.put_all([_put(row, event.bucket, event.op, as_of) for row in content.rows])
     card_keys.told(step, [{"member": row.member, "card_key": row.card_key} for row in content.rows])
     _forget_others(step, event.bucket, content)
     for member, to in sorted(content.merged.items()):
@@ -164,8 +174,8 @@ def _check(content: Content, event: ports.BucketArrived, state: State) -> None:
         raise BucketError("it does not come to the sum of the signed manifest")
 
 
-def _put(row: Row, op: int, as_of: Callable[[Any], str | None]) -> Put:
-    lots = [list(lot) if lot[3] else list(lot[:3]) for lot in row.lots]
+def _put(row: Row, number: int, op: int, as_of: Callable[[Any], str | None]) -> Put:
+    lots = [lot if lot[3] else lot[:3] for lot in row.lots]
     return Put(
         id=row.member,
         tier=row.tier,
@@ -180,6 +190,7 @@ def _put(row: Row, op: int, as_of: Callable[[Any], str | None]) -> Put:
         base_lots=_compact(lots),
         as_of=None if row.as_of is None else as_of(row.as_of),
         tank_ml=None if row.tank_l is None else ML_PER_L * row.tank_l,
+        bucket=number,
     )
 
 
@@ -214,6 +225,7 @@ def _went_on(step: Step, members: int) -> None:
         step.tx.memory.set_meta(FILL, json.dumps(fill))
         return
     step.tx.memory.forget_meta(FILL)
+    step.tx.buckets.give_room_back()
     alerting.device(step, SUBJECT, DIFFER, standing=False)
     step.after.append(lambda: _log.info("every bucket of members is there"))
 

@@ -88,6 +88,7 @@ def _to_be_done(step: Step, claims: CommandClaims, *, tries: int, is_new: bool) 
         _answer(step, order, "failed", "crashed", {"tries": tries})
         return None
     step.tx.commands.begun(claims.cmd_id)
+    step.passed.append("begun")
     return order
 
 

@@ -6,7 +6,6 @@ memory and database may disagree: the exception goes up and the process starts a
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -58,6 +57,7 @@ from agent.pipeline import (
     pricing,
     profiling,
     quoting,
+    rebirth,
     receiving,
     resending,
     retention,
@@ -77,7 +77,6 @@ from agent.settings import Settings
 from agent.settings.model import HANDHELD
 from agent.store.journal import Stamp
 from agent.store.store import Store, Tx
-from agent.store.swap import RESTORED
 from drivers.commands import Acknowledge
 from drivers.device import DispenserCapabilities
 from drivers.readings import (
@@ -205,7 +204,7 @@ class Pipeline:
         caching.go_on(step)
         card_keys.go_on(step)
         step.audit("agent", "agent", "started", self._boot, reason=f"configuration {self._settings.hash}")
-        self._tell_restored(step)
+        rebirth.tell_restored(step)
         reviewing.tell_thresholds(step)
         for weak in points.without_totals(step.memory):
             reason = "the device keeps no totals: its sales are keyed by a number of ours, which is weaker"
@@ -217,15 +216,6 @@ class Pipeline:
             for number in self._settings.fuelling_point:
                 points.tell_unpaid(step, number.id)
         self._finish(step)
-
-    @staticmethod
-    def _tell_restored(step: Step) -> None:
-        """Journal once who put this database in the place of another, and why."""
-        note = step.tx.memory.meta(RESTORED)
-        if note:
-            told = json.loads(note)
-            step.audit(told["person"], "supervisor", "restored", told["source"], reason=told["reason"])
-            step.tx.memory.set_meta(RESTORED, "")
 
     # --- one item ---------------------------------------------------------------------------------------------------
 
@@ -257,13 +247,9 @@ class Pipeline:
                 step = self._step(read(self._clock))
                 alerting.device(step, subject, alert, standing=standing, detail=detail)
                 self._finish(step)
-            case AuditDue():
+            case AuditDue() | MembersCompared():
                 step = self._step(read(self._clock))
-                caching.audit_due(step, item)
-                self._finish(step)
-            case MembersCompared():
-                step = self._step(read(self._clock))
-                caching.compared(step, item)
+                caching.audited(step, item)
                 self._finish(step)
             case FraudLooked(findings, facts):
                 step = self._step(read(self._clock))
@@ -413,7 +399,6 @@ class Pipeline:
         self._finish(step)
         if order is None:
             return
-        failpoint("command.begun")
         step = self._step(read(self._clock))
         try:
             commanding.obey(step, order)
@@ -496,6 +481,7 @@ _AFTER = (
     ("delivery", "delivery.after_commit"),
     ("shift", "shift.after_commit"),
     ("ack", "sync.after_ack_applied"),
+    ("begun", "command.begun"),
     ("command", "command.after_commit"),
     ("members", "members.after_commit"),
 )

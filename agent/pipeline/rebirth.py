@@ -28,6 +28,7 @@ from agent.store.journal import Stamp
 from agent.store.rebirth import Heads, parent_of
 from agent.store.sales import sale_of
 from agent.store.store import Store, Tx
+from agent.store.swap import RESTORED
 from sync.messages import DeadLetter, Welcome
 from sync.records import hash_0
 from sync.recordtypes import INCARNATION_TYPE, TYPES
@@ -257,6 +258,15 @@ def lost(step: Step) -> str:
     if text is not None:
         step.tx.memory.forget_meta(LOST)
     return text or ""
+
+
+def tell_restored(step: Step) -> None:
+    """Journal once who put this database in the place of another, and why."""
+    note = step.tx.memory.meta(RESTORED)
+    if note:
+        told = json.loads(note)
+        step.audit(told["person"], "supervisor", "restored", told["source"], reason=told["reason"])
+        step.tx.memory.set_meta(RESTORED, "")
 
 
 # --- what head office says ------------------------------------------------------------------------------------------

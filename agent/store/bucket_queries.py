@@ -28,7 +28,7 @@ class Counted(NamedTuple):
 
 
 def count_cache(path: Path, breathe: Callable[[], bool]) -> Counted | None:
-    """Sum up every bucket; ``breathe`` is called after each that has members; False from it ends the work without a result."""
+    """Sum up every bucket; ``breathe`` is called after each that has members, and False from it ends the work."""
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5, isolation_level=None)) as db:
         db.execute("PRAGMA query_only=1")
         db.execute("BEGIN")

@@ -24,6 +24,13 @@ of this change or a later one; ``sum``: what it must come to where it is exactly
 """
 
 
+CACHE_KIB, LOG_PAGES = 2_000, 1_000
+"""What SQLite takes by itself."""
+
+FILL_CACHE_KIB, FILL_LOG_PAGES = 24_000, 16_000
+"""While the cache is filled: a bucket's indexes fall anywhere, and those of the next ones beside them."""
+
+
 class State(NamedTuple):
     """A row of ``MEMBER_BUCKET``; of a bucket without one nothing is known."""
 
@@ -59,6 +66,17 @@ class BucketTable:
     def filled(self, number: int, op: int) -> None:
         """A bucket was stored as of an op."""
         self._connection.exec_driver_sql(_FILLED, (number, op))
+
+    def make_room(self) -> None:
+        """Much is going to be written all over the indexes: keep more of them in memory, write them back seldom."""
+        self._connection.exec_driver_sql(f"PRAGMA cache_size=-{FILL_CACHE_KIB}")
+        self._connection.exec_driver_sql(f"PRAGMA wal_autocheckpoint={FILL_LOG_PAGES}")
+
+    def give_room_back(self) -> None:
+        """As before."""
+        self._connection.exec_driver_sql(f"PRAGMA cache_size=-{CACHE_KIB}")
+        self._connection.exec_driver_sql(f"PRAGMA wal_autocheckpoint={LOG_PAGES}")
+        self._connection.exec_driver_sql("PRAGMA shrink_memory")
 
     def missing(self) -> int:
         """Return how many buckets are to be fetched."""

@@ -114,7 +114,8 @@ class Put(NamedTuple):
 
     ``growth``: ``None`` where it is not told: what was counted here stands. ``indexes``: keyed blind indexes; ``op``:
     the number of the change that told it. ``base_lots``: JSON of its lots, ``base_points`` their sum; ``as_of``: JSON
-    of the place in our journal up to which they hold what happened here. ``tank_ml``: the size of its registered tank.
+    of the place in our journal up to which they hold what happened here. ``tank_ml``: the size of its registered tank;
+    ``bucket``: its number where it is known already.
     """
 
     id: str
@@ -130,6 +131,7 @@ class Put(NamedTuple):
     base_lots: str = "[]"
     as_of: str | None = None
     tank_ml: int | None = None
+    bucket: int | None = None
 
 
 @lru_cache(maxsize=1_024)  # a group has a handful of combinations
@@ -154,7 +156,7 @@ def _replaced(member: Put) -> tuple[Any, ...]:
         1,
         member.op,
         member.tank_ml,
-        bucket_of(member.id),
+        bucket_of(member.id) if member.bucket is None else member.bucket,
     )
 
 

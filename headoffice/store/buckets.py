@@ -1,4 +1,4 @@
-"""The 1,024 buckets of the members: which one a change is in, how each is summed up and packed, and the manifest of all.
+"""The 1,024 buckets of the members: which one a change is in, how each is summed up and packed, the manifest of all.
 
 Works inside the caller's transaction. A change only marks its bucket; the bucket is summed up when somebody asks, so an
 import of a million members does so once for each bucket, and a change of one member for one.
@@ -13,7 +13,8 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, select, update
 
-from headoffice.store.schema import member, member_bucket
+from headoffice.store.buckets_schema import member_bucket
+from headoffice.store.schema import member
 from sync.buckets import BUCKETS, Manifest, bucket_of, columns, pack, rows_of, sum_of
 
 _TOUCH = (

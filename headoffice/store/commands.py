@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, select, update
 
-from headoffice.store.schema import command
+from headoffice.store.command_table import command
 
 QUEUED, SENT, DONE, REFUSED, FAILED, EXPIRED = "queued", "sent", "done", "refused", "failed", "expired"
 OPEN = (QUEUED, SENT)

@@ -18,7 +18,7 @@ KEEP_REQUESTS = 500
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """``kind`` rules, keys or manifest; ``hash``: SHA-256 hex of ``body``; ``effective_from``: time text of the wire."""
+    """``kind`` rules, keys or manifest; ``hash``: SHA-256 hex of ``body``; ``effective_from``: as on the wire."""
 
     kind: str
     version: int

@@ -17,6 +17,7 @@ from headoffice.store.alerts import raise_own_alert
 from headoffice.store.intervals import meter_key, totalizer_of
 from headoffice.store.sheet import Nozzle, Sheet
 from headoffice.store.streams import StreamKey
+from headoffice.store.texts import storable
 from sync.messages import Accepted, Record, Rejected, parse_time
 
 Data = Mapping[str, Any]
@@ -55,7 +56,7 @@ def arrived(key: StreamKey, verdict: Accepted, raw: bytes, received_ms: int) -> 
 
 def _storable(value: Any) -> Any:
     if isinstance(value, str):
-        return schema.storable(value)
+        return storable(value)
     if isinstance(value, list):
         return [_storable(item) for item in value]
     return {key: _storable(item) for key, item in value.items()} if isinstance(value, dict) else value

@@ -1,6 +1,6 @@
-"""Many members stored at once: one statement of each kind for a few hundred of them, with the same outcome as one by one.
+"""Many members stored at once: a statement of each kind for a few hundred, with the same outcome as one by one.
 
-Works inside the caller's transaction. Members that meet somebody else are not for it: then it changes nothing and says so.
+Works inside the caller's transaction. Members that meet somebody else are not for it: it then changes nothing.
 """
 
 from __future__ import annotations

@@ -1,13 +1,12 @@
-"""Members as head office hands them out: each with its newest body, its blind indexes and the global op id of that change.
+"""Members as head office hands them out: each with its newest body, blind indexes and the global op id of that.
 
-Works inside the caller's transaction. Bodies are the wire's objects (W-40) without ``op`` and ``kind``; no plain numbers
-here. An older change of the same member is nowhere kept: who is behind is told the newest of each, in their order.
+Works inside the caller's transaction. Bodies are the wire's objects (W-40) without ``op`` and ``kind``; no plain
+numbers here. An older change of the same member is nowhere kept: who is behind is told the newest of each.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,8 +93,15 @@ def put(connection: Connection, body: dict[str, Any], op: int) -> bool:
         raise MergedAway(merged)
     if row is not None and row.body == told and not row.gone:
         return False
+    indexes = tuple(dict.fromkeys(indexes_of(body)))
+    for index in indexes:
+        taken = owner(connection, index)
+        if taken not in (None, name):
+            raise IndexTaken(str(taken))
     _write(connection, name, told, op, gone=False)
-    _replace_indexes(connection, name, indexes_of(body))
+    connection.execute(delete(member_index).where(member_index.c.member == name))
+    for index in indexes:
+        connection.execute(member_index.insert().values(value=index, member=name))
     return True
 
 
@@ -171,15 +177,6 @@ def is_known(connection: Connection, name: str) -> bool:
 def give_up(connection: Connection, name: str) -> None:
     """A member is recognised by nothing any more: another one takes its place."""
     connection.execute(delete(member_index).where(member_index.c.member == name))
-
-
-def _replace_indexes(connection: Connection, name: str, indexes: Iterable[str]) -> None:
-    connection.execute(delete(member_index).where(member_index.c.member == name))
-    for index in indexes:
-        taken = owner(connection, index)
-        if taken is not None:
-            raise IndexTaken(taken)
-        connection.execute(member_index.insert().values(value=index, member=name))
 
 
 def ops_after(connection: Connection, have_op: int, max_bytes: int) -> list[Op]:

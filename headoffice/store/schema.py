@@ -12,7 +12,6 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
-    Dialect,
     ForeignKey,
     Index,
     Insert,
@@ -23,11 +22,12 @@ from sqlalchemy import (
     Select,
     Table,
     Text,
-    TypeDecorator,
     UniqueConstraint,
     bindparam,
     select,
 )
+
+from headoffice.store.texts import Told
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -49,24 +49,6 @@ def insert_into(table: Table) -> Insert:
 def first_of(table: Table, column: str, *keys: str) -> Select[Any]:
     """``SELECT column WHERE key = :key AND ... LIMIT 1``, built once per shape; the values are its parameters."""
     return select(table.c[column]).where(*(table.c[key] == bindparam(key) for key in keys)).limit(1)
-
-
-def storable(text: str) -> str:
-    """Return what somebody sent as a text that every database takes: no NUL, no half of a surrogate pair."""
-    if text.isascii() and "\0" not in text:
-        return text
-    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
-
-
-class Told(TypeDecorator[str]):
-    """A text that may come from anybody: stored, and looked for, as ``storable`` says."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002  # the library's
-        """See the class."""
-        return None if value is None else storable(value)
 
 
 metadata = MetaData(naming_convention=NAMING)
@@ -422,27 +404,6 @@ request = Table(
     _big("answered_ms"),
     UniqueConstraint("station", "req_id"),
 )
-command = Table(
-    "command",
-    metadata,
-    Column("cmd_id", Told, primary_key=True),
-    _text("station"),
-    _text("kind"),
-    _text("args"),
-    _text("made_by"),
-    _big("made_ms"),
-    _big("not_after_ms"),
-    _text("jws"),
-    _text("status"),
-    _big("sends"),
-    _big("sent_ms", null=True),
-    _big("next_ms"),
-    _text("reason", null=True),
-    _text("result", null=True),
-    _big("answered_ms", null=True),
-    Index(None, "station", "status"),
-    Index(None, "status", "next_ms"),
-)
 member = Table(
     "member",
     metadata,
@@ -454,7 +415,7 @@ member = Table(
     Index(None, "bucket"),
     Index(None, "op", unique=True),
 )
-"""One member with its newest change. ``gone``: deleted, or merged into another one, whom ``body`` then names in ``to``."""
+"""One member with its newest change. ``gone``: deleted, or merged into another one, whom ``body`` names in ``to``."""
 
 member_index = Table(
     "member_index",
@@ -463,17 +424,6 @@ member_index = Table(
     Column("member", Text, ForeignKey("member.member"), nullable=False),
     Index(None, "member"),
 )
-member_bucket = Table(
-    "member_bucket",
-    metadata,
-    Column("bucket", BIG, primary_key=True, autoincrement=False),
-    _big("op"),
-    _big("members"),
-    _blob("sum", null=True),
-    _blob("frame", null=True),
-)
-"""One of the 1,024 parts of the members: its last change; how it is summed up and packed, null where that is to be done."""
-
 document = Table(
     "document",
     metadata,

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, select
 
 from headoffice.store import intervals, schema
 from headoffice.store.sheet import Nozzle, Sheet
+from headoffice.store.texts import storable
 from sync.messages import DeadLetter, Rejected
 
 FACT, DUPLICATE, DEAD = "fact", "duplicate", "dead"
@@ -115,7 +116,7 @@ def add_hash(sheet: Sheet, key: StreamKey, seq: int, value: bytes, kept_as: str)
 
 def add_dead_letter(sheet: Sheet, key: StreamKey, seq: int, raw: bytes, *, why: Rejected, received_ms: int) -> None:
     """Put one record aside, raw, with its reason (W-23)."""
-    row = {**key._asdict(), "seq": seq, "reason": why.reason, "detail": schema.storable(why.detail), "raw": raw}
+    row = {**key._asdict(), "seq": seq, "reason": why.reason, "detail": storable(why.detail), "raw": raw}
     sheet.add(schema.dead_letter, {**row, "received_ms": received_ms})
 
 

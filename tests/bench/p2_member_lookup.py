@@ -14,6 +14,7 @@ from statistics import median
 
 from agent.store.members import _BY_INDEX
 from agent.store.store import Store
+from sync.buckets import recognised_by
 from tests.bench.members_data import EVERY, STAMP, STATION, digest_of, station
 from tests.bench.table import Row, against
 
@@ -37,7 +38,7 @@ def lookups(path: Path, count: int) -> tuple[float, float]:
     store = Store(path, station=STATION, random=Random(1))
     peer = sqlite3.connect(path, isolation_level=None)
     chance = Random(2)
-    digests = [digest_of(chance.randrange(0, count, EVERY)) for _ in range(LOOKUPS)]
+    digests = [recognised_by(digest_of(chance.randrange(0, count, EVERY))) for _ in range(LOOKUPS)]
     ours: list[float] = []
     raw: list[float] = []
     with store.begin(STAMP) as tx:

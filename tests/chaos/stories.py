@@ -161,7 +161,7 @@ def _restore(world: World, rng: Random) -> None:
     number, mark = rng.randrange(len(world.pcs)), rng.choice(("kept", "kept", "old", "gone"))
     if not world.backups or (mark == "old" and world.counts_anew):
         return
-    world.forgets_twice |= mark == "old"
+    world.has_strange_copy |= mark == "old"
     world.happened[-1] += f" PC {number}, mark {mark}"
     world.kill(number, "restored")
     world.pcs[number].put_back(world.folder / f"backup-{rng.randint(1, world.backups)}", mark=mark)
@@ -170,7 +170,7 @@ def _restore(world: World, rng: Random) -> None:
 def _lose_disk(world: World, rng: Random) -> None:
     """Not where an old copy goes on with an old high-water file: nobody can tell the counts of the two apart."""
     number = rng.randrange(len(world.pcs))
-    if world.forgets_twice:
+    if world.has_strange_copy:
         return
     world.counts_anew = True
     world.kill(number, "disk lost")
@@ -180,7 +180,7 @@ def _lose_disk(world: World, rng: Random) -> None:
 def _clone(world: World, rng: Random) -> None:
     if len(world.pcs) > 1 or world.counts_anew or not world.pcs[0].path.exists():
         return
-    world.forgets_twice = True
+    world.has_strange_copy = True
     pc = world.clone(rng.choice(("b" * 32, world.pcs[0].install)))
     world.happened[-1] += f" with hardware {pc.install[:2]}"
     if rng.randrange(2):

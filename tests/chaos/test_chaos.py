@@ -53,6 +53,7 @@ def _two_pcs_sell_in_turn(world: World) -> None:
     then the copy, which nobody recognised, books all litres since the copy was made as one sale.
     """
     world.clone(world.pcs[0].install)
+    world.has_strange_copy = True
     world.broker.up = False
     world.fuel(1, 5_000)
     world.seconds(10)

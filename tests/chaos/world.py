@@ -74,7 +74,7 @@ class World:
         self.pump = _pump()
         self.backups = self.office_backups = 0
         self.counts_anew = False
-        self.forgets_twice = False
+        self.has_strange_copy = False
         self.office = folder / "hq.db"
         shutil.copy(template.template() / "hq.db", self.office)
         self.workers = [HeadOffice(self.office, STATION) for _ in range(WORKERS)]
@@ -167,7 +167,8 @@ class World:
         """Make everything well, and say what does not hold."""
         self.make_well()
         copies = [pc.path for pc in self.pcs]
-        return complaints(self.office, {STATION: copies}, {STATION: Truth(self.litres)})
+        truth = {STATION: Truth(self.litres)}
+        return complaints(self.office, {STATION: copies}, truth, strange_copies=self.has_strange_copy)
 
     # --- head office --------------------------------------------------------------------------------------------------
 

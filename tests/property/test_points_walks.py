@@ -28,7 +28,7 @@ from tests.support.till import CAMPAIGN, CASH, PAY
 
 HAS = 3_000
 BUDGET_MINOR = 30_000
-STEPS = 40
+STEPS = 40 if ALL else 25
 WALL = (1, 11, 200, 2_000)
 
 

@@ -73,7 +73,7 @@ def test_a_copied_station_doubles_no_litre_and_no_point_and_one_of_them_redeems(
     first.fuel(1, 1_500)
     _open(copy)
     copy.fuel(3, 2_500)
-    _together(first, copy, seconds=60)
+    _together(first, copy, seconds=40)
     for station in (first, copy):
         station.wait(lambda station=station: is_settled(station), "delivered", 240)  # type: ignore[misc]
 

@@ -70,15 +70,18 @@ def complaints(
     *,
     dead: Collection[str] = ("overlap",),
     is_over: bool = True,
+    strange_copies: bool = False,
 ) -> list[str]:
     """Return what does not hold, as sentences; nothing where every fact is at head office once.
 
     ``location``: head office's database, a path or URL. ``copies``: by station its databases, all that sold or sent.
     ``dead``: reasons of dead letters that the story explains. ``is_over``: everything must have arrived; without it
-    only what is there must be right, and what a station calls delivered must be there.
+    only what is there must be right, and what a station calls delivered must be there. ``strange_copies``: an old copy went
+    on that nobody could recognise, so a member may have earned for litres that another sale has (docs/sale-safety.md, 12).
     """
     office = office_rows.read(location)
     found = [*_chains(office), *_facts(office), *_points(office), *_put_aside(office, dead), *_intervals(office)]
+    found += () if strange_copies else _earned_twice(office)
     for station, paths in copies.items():
         for path in paths:
             found += _copy(office, station, path, is_over=is_over)
@@ -186,14 +189,13 @@ def _put_aside(office: Office, dead: Collection[str]) -> Iterator[str]:
 
 
 def _intervals(office: Office) -> Iterator[str]:
-    """W-24: no millilitre of a meter is in two sales, and none earns in two."""
+    """W-24: no millilitre of a meter is in two sales."""
     last: tuple[tuple[str, Nozzle], Span] | None = None
     for owner, spans in sorted(_spans(office).items()):
         for span in spans:
             if last is not None and last[0] == owner and span[0] < last[1][1]:
                 yield f"nozzle {owner}: sales {last[1]} and {span} overlap"
             last = (owner, span)
-    yield from _earned_twice(office)
 
 
 def _earned_twice(office: Office) -> Iterator[str]:

@@ -220,6 +220,13 @@ class MembersLink:
 
     # --- what must hold -----------------------------------------------------------------------------------------------
 
+    def is_quiet(self) -> bool:
+        """Whether the station has heard the newest change, misses nothing and waits for nothing."""
+        with self.database.read() as connection:
+            newest = members.last_op(connection)
+        waits = self.outbox.manifest_wanted() or self.outbox.missing_buckets(1)
+        return not waits and not self.down and self.outbox.member_op() >= newest
+
     def agree(self) -> bool:
         """Whether every bucket comes to the same at both ends, nothing is missing, and nobody waits for anything."""
         with self.database.write() as connection:

@@ -205,12 +205,12 @@ def test_the_middle_hangs_up_when_the_device_does(tmp_path: Path) -> None:
 
     path = tmp_path / "line.jsonl"
     with Peer(answer, tcp=True, closes=True) as peer, tapped("tcp", peer.port, path, "veeder-root") as port:
-        live = read(Request("veeder-root", port, timeout_s=4), Traffic())
+        live = read(Request("veeder-root", port, timeout_s=30), Traffic())
     assert [r.volume_ml for r in live.readings if isinstance(r, TankReading)] == [4_942_000]
     recording = load(path.read_text(encoding="ascii"))
     assert all(exchange.closes for exchange in script(recording, kit_of("veeder-root"), split=False)[:-1])
     with replayed("tcp", recording, loose=True) as (port, _player):
-        again = read(Request("veeder-root", port, timeout_s=4), Traffic())
+        again = read(Request("veeder-root", port, timeout_s=30), Traffic())
     assert told(again) == told(live)
 
 

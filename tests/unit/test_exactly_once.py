@@ -227,3 +227,25 @@ def test_litres_may_only_be_missing_where_a_gap_record_names_them(told: Told) ->
             payload = encode_batch(batch, source=station_source(STATION), time=TIME)
             answered(ingest(database, up_topic("up/l", STATION), payload, NOW_MS))
     assert told.found(more) == []
+
+
+def test_points_for_litres_of_another_sale_are_seen(told: Told) -> None:
+    """I2: a sale put aside for its litres may not earn where the sale that has them does, unless the story explains it."""
+    with closing(Store(told.copy, station=STATION, random=Random(5))) as store:
+        first = store.heads()["L"][0] + 1
+        with store.begin(Stamp(NOW_MS, 3, "boot-1", "ntp")) as tx:
+            data = sale_data(9, "0:5500", "0:6500")
+            tx.journal.append("fc.sale.v1", data)
+            tx.journal.append("fc.sale.settled.v1", settled_data(data["sale"], member="0000000000000001"))
+        with (
+            closing(Database(told.office)) as database,
+            closing(JournalOutbox(store.path, STATION, store.incarnation)) as outbox,
+        ):
+            payload = encode_batch(
+                _batch(outbox, store.incarnation, "L", first), source=station_source(STATION), time=TIME
+            )
+            ack = answered(ingest(database, up_topic("up/l", STATION), payload, NOW_MS))
+        assert [letter.known for letter in ack.rejected] == [(("0:6000", "0:7000"),)]
+    truth = Truth({(1, 1): 30_000})
+    assert [text for text in told.found(truth) if "which have the same litres" in text] == told.found(truth) != []
+    assert told.found(truth, strange_copies=True) == []

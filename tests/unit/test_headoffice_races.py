@@ -88,7 +88,7 @@ def test_two_workers_that_take_the_same_first_batch_make_one_cursor(offices: tup
     """[W-20] The station, its cursor and its records are made once, and both acks say so."""
     streams = [sales(5, station=f"S-{number}") for number in range(5)]
     for stream in streams:
-        acks = at_once(*(lambda office=office, stream=stream: take(office, stream) for office in offices))  # type: ignore[misc]
+        acks = at_once(*(lambda office=office, stream=stream: take(office, stream) for office in offices))
         assert [(ack.cum, ack.head_hash) for ack in acks] == [(6, stream.hashes[6])] * 2
     totals = reports.totals(offices[0])
     assert (totals["sales"], totals["duplicates"], totals["dead_letters"]) == (25, 0, 0)
@@ -115,7 +115,7 @@ def test_one_phone_enrolled_at_two_stations_at_once_is_one_member(offices: tuple
         stream.add("fc.member.enrolled.v1", {**data, "by": None, "welcome": None})
         streams.append(stream)
     pairs = zip(streams, offices * 3, strict=True)
-    at_once(*(lambda office=office, stream=stream: take(office, stream) for stream, office in pairs))  # type: ignore[misc]
+    at_once(*(lambda office=office, stream=stream: take(office, stream) for stream, office in pairs))
     with offices[0].read() as connection:
         became = set(connection.execute(select(schema.enrolment.c.became)).scalars())
         ops = sorted(connection.execute(select(schema.member.c.op)).scalars())

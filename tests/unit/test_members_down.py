@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agent.domain.identity import IndexKind, blind_index
 from agent.inbox import AuditDue
-from agent.pipeline.caching import DIFFER, REFUSED
-from headoffice import requests_members
+from agent.pipeline.caching import DIFFER, GROUP, REFUSED
+from headoffice import requests_members, rotation
 from headoffice.members import remove_member
+from headoffice.store import members
 from sync import ports
 from sync.buckets import (
     BucketError,
@@ -24,13 +28,14 @@ from sync.buckets import (
     rows_of,
     sum_of,
 )
-from tests.support.members_link import MembersLink, name_of
+from tests.bench import p3_members_down as weighed
+from tests.support.members_link import MembersLink, name_of, phone_of
 from tests.support.quiet import quiet_log
 
 FAR = 5
 """Changes from which a station of these tests is far behind."""
 
-PUT = {
+PUT: dict[str, Any] = {
     "member": "567014f1b3c2a9de",
     "indexes": ["74becd2453193cb138216a722dd3f9af", "9c093c043490f663652416f95a4dceda"],
     "tier": "gold",
@@ -119,6 +124,56 @@ def test_the_sum_knows_every_value_but_what_a_station_counts_on() -> None:
     assert plain not in [read(packed({**PUT, **change})).sum for change in changes]
     same = {"growth": 7, "card_key": "ck1.x", "indexes": PUT["indexes"][::-1], "as_of": {"seq": 1}}
     assert read(packed({**PUT, **same})).sum == plain
+
+
+def test_a_million_members_fit_the_payload() -> None:
+    """[W-41] One bucket of a million with phone and card: what its messages weigh, a million times, is below 48 MiB."""
+    some = array("I", range(976))
+    frame, _ = weighed.packed_of(some)
+    sent = sum(map(len, weighed.messages(7, frame, 1_000_000)))
+    assert sent / len(some) * 1_000_000 < 48 * 1024 * 1024
+
+
+def test_the_bucket_of_the_page_is_right() -> None:
+    """[W-40] docs/head-office.md tells one bucket byte by byte: it is read as told, and comes to the sum beside it."""
+    page = (Path(__file__).parents[2] / "docs" / "head-office.md").read_text(encoding="utf-8")
+    told = re.search(r"```\n(46434231[0-9a-f\n]+)```", page)
+    assert told is not None
+    content = read(bytes.fromhex(told[1].replace("\n", "")))
+    assert list(content.rows) == [row_of(PUT)]
+    assert content.sum.hex() in page
+    assert (bucket_of(PUT["member"]), "is in bucket 989" in page) == (989, True)
+
+
+def test_another_group_has_other_members(link: MembersLink) -> None:
+    """[W-40] A station belongs to exactly one group: after a change nobody of the old one is known, and it asks anew."""
+    link.import_members(range(60))
+    link.settle()
+    till = link.till
+    till.do(lambda step: step.tx.memory.set_meta(GROUP, "another"))
+    link.restart()
+    assert link.found(7) is None
+    assert till.one("SELECT count(*) FROM member WHERE known = 1") == 0
+    assert link.outbox.member_op() == 0
+    link.settle()
+    assert link.found(7) == name_of(7)
+    assert "members_forgotten" in [record["action"] for record in till.records("fc.audit.v1")]
+
+
+def test_merged_ids_and_both_indexes_of_an_exchange_come_in_buckets(link: MembersLink) -> None:
+    """[W-40] [W-44] Who is behind learns from a bucket whom an id was merged into, and recognises by either key."""
+    station = f"{5:016x}"
+    link.till.do(lambda step: step.tx.members.ensure(station))
+    with link.database.write() as connection:
+        members.merge(connection, station, name_of(3), members.next_op(connection))
+    rotation.begin(link.folder / "keys")
+    link.import_members(range(60), points=10)
+    link.settle()
+    told = link.till.do(lambda step: step.tx.members.by_id(station))
+    assert (told["id"], told["base_points"]) == (name_of(3), 10)
+    assert link.found(3) == name_of(3)
+    digest = blind_index(link.keys.index_next or b"", IndexKind.PHONE, f"+86{phone_of(3)}")
+    assert link.till.do(lambda step: step.tx.members.by_index(digest))["id"] == name_of(3)
 
 
 def test_no_bytes_break_the_reading() -> None:

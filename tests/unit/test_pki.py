@@ -164,6 +164,10 @@ def test_what_cannot_be_used_is_said(pki: Authority, tmp_path: Path) -> None:
     (pki.folder / "ca.key").chmod(0o644)
     with pytest.raises(KeyProblem, match="read by others"):
         pki.renew("SH-0001", NOW)
+    (pki.folder / "ca.key").unlink()
+    assert [one.name for one in pki.issued()] == ["SH-0001"]
+    with pytest.raises(KeyProblem, match="key is not here"):
+        pki.revoke("SH-0001", NOW)
     (pki.folder / "ledger.json").write_text("[{}]")
     with pytest.raises(KeyProblem, match=r"ledger\.json"):
         pki.issued()

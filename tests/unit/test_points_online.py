@@ -389,15 +389,7 @@ def test_head_office_lists_shows_and_writes_off_what_is_lent(office: Office) -> 
     assert run_hq(office, "leases", "worst-case", "--floor", "100")["worst_case_points_a_day"] == 0
 
 
-@pytest.mark.parametrize(
-    ("damage", "finding"),
-    [
-        ("UPDATE lease SET spent = spent - 1", "2000 were taken, it says 1999"),
-        ("DELETE FROM lease_move", "its records took 2000, 0 are noted"),
-        ("UPDATE member SET body = replace(body, '\"points\":', '\"points\":1')", "points are told"),
-    ],
-)
-def test_verify_finds_a_pool_that_does_not_follow_from_its_records(tmp_path: Path, damage: str, finding: str) -> None:
+def test_verify_finds_pools_that_do_not_follow_from_their_records(tmp_path: Path) -> None:
     """Every lease and every told balance is recomputed from the records."""
     office = Office(tmp_path)
     office.member()
@@ -407,8 +399,13 @@ def test_verify_finds_a_pool_that_does_not_follow_from_its_records(tmp_path: Pat
     line.drain()
     line.tell()
     assert verify(office.database).findings == ()
-    with office.database.write() as connection:
-        connection.exec_driver_sql(damage)
-    assert any(finding in said for said in verify(office.database).findings)
+    for damage, finding in (
+        ("UPDATE lease SET spent = spent - 1", "2000 were taken, it says 1999"),
+        ("DELETE FROM lease_move", "its records took 2000, 0 are noted"),
+        ("UPDATE member SET body = replace(body, '\"points\":', '\"points\":1')", "points are told"),
+    ):
+        with office.database.write() as connection:
+            connection.exec_driver_sql(damage)
+        assert any(finding in said for said in verify(office.database).findings)
     with pytest.raises(AssertionError):
         office.close()

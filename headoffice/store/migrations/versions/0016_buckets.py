@@ -1,4 +1,4 @@
-"""Members lie in buckets with their sums; a member's row is the only place of its newest change, the log beside it goes."""
+"""Members lie in buckets with sums; a member's row is the only place of its newest change, the log beside it goes."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _summed_up(number: int, last: int) -> dict[str, Any]:
 
 def _each(connection: sa.Connection, column: Any, values: list[dict[str, Any]]) -> None:
     if values:
-        changed = {column.name: sa.bindparam("to")}
+        changed: dict[str, Any] = {column.name: sa.bindparam("to")}
         connection.execute(sa.update(_MEMBER).where(_MEMBER.c.member == sa.bindparam("of")).values(changed), values)
 
 
