@@ -32,7 +32,7 @@ from tests.support.postgres import Postgres
 from tests.support.processes import STATION, Running, Site, eventually
 
 RECORDS = int(os.environ.get("P4_RECORDS", "100000"))
-IDLE_SALES = 250
+IDLE_SALES = 200
 HERE = Path(__file__).resolve().parent
 
 
