@@ -17,6 +17,7 @@ from headoffice.cli.options import (
     JsonOption,
     KeysOption,
     StateOption,
+    database_location,
     keys_folder,
     open_database,
 )
@@ -70,6 +71,10 @@ def serve(
     from sync.client import LinkUp
     from sync.topics import TopicError, check_station
 
+    if workers > 1 and not database_location(database, state).startswith("postgres"):
+        raise UsageError(
+            "a SQLite file has one worker", hint="several need PostgreSQL: --database postgresql://USER@HOST/NAME"
+        )
     options = _client_options(broker, client_id, username, password_file, (ca, cert, key))
     try:
         check_station(group)
@@ -93,12 +98,7 @@ def serve(
         with closing(open_database(database, state)) as own:
             Worker(Service(own, loaded, group), options, wall, shards_of(own), told).run(stop)
 
-    is_shared = opened.is_shared
     opened.close()
-    if workers > 1 and not is_shared:
-        raise UsageError(
-            "a SQLite file has one worker", hint="several need PostgreSQL: --database postgresql://USER@HOST/NAME"
-        )
     run_crew(workers, work)
 
 

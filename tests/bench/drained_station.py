@@ -33,12 +33,12 @@ from sync.ports import AckAccepted
 from tests.bench.p1_sale_commit import write
 from tests.support.nth_sale import nth_sale
 
-SALE_EVERY_S = 0.02
+SALE_EVERY_S = 0.1
 WITHIN_S = 900.0
 
 
 class Station:
-    """The single writer with its inbox: items of the link, and a sale every 20 ms on a clock of their own."""
+    """The single writer with its inbox: items of the link, and a sale every 100 ms on a clock of their own."""
 
     def __init__(self, config: Path) -> None:
         configure()

@@ -32,7 +32,7 @@ from tests.support.postgres import Postgres
 from tests.support.processes import STATION, Running, Site, eventually
 
 RECORDS = int(os.environ.get("P4_RECORDS", "100000"))
-IDLE_SALES = 250
+IDLE_SALES = 200
 HERE = Path(__file__).resolve().parent
 
 
@@ -52,7 +52,7 @@ def measure() -> list[Row]:
         folder.chmod(0o755)  # the server runs as another user
         with Postgres(folder) as server, server.database() as url, Office(folder / "office", url) as office:
             site = Site(folder / "site")
-            site.broker = office.broker
+            site.wire = office.broker.port
             site.write_config(site.no_devices())
             sums = write_sales(site.config, RECORDS)
             bare = _bare(site, office, url)

@@ -53,6 +53,7 @@ def test_a_backlog_reaches_postgresql_once_although_its_worker_dies(site: Site, 
         first = eventually(lambda: holder(database), WITHIN_S, "a worker holds the station's shard")
         site.start_agent(ready=False)
         eventually(lambda: sales(database) > SALES // 4, WITHIN_S, "a part has arrived")
+        assert first is not None
         os.kill(first, signal.SIGKILL)
         eventually(lambda: holder(database) not in (None, first), WITHIN_S, "another worker holds it")
         eventually(lambda: sales(database) == SALES, WITHIN_S, "head office has every sale")

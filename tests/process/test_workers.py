@@ -13,7 +13,6 @@ import pytest
 from agent.clock import SystemClock
 from headoffice.cli import entry
 from headoffice.ingest import ingest
-from headoffice.keys import make_keys
 from headoffice.shards import SharedShards
 from sync.messages import Ack
 from sync.topics import SHARDS, station_topic
@@ -109,7 +108,6 @@ def test_several_workers_on_a_file_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A SQLite file has one worker: 2, and what to do."""
-    make_keys(tmp_path / "keys")
     monkeypatch.delenv("FORECOURT_HQ_DATABASE", raising=False)
     monkeypatch.setattr(sys, "argv", ["forecourt-hq", "serve", "--workers", "2", "--state", str(tmp_path)])
     with pytest.raises(SystemExit) as ended:
