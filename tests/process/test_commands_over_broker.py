@@ -37,6 +37,7 @@ def at_head_office(site: Site, *words: str, code: int = 0) -> Any:
     return json.loads(done.stdout)
 
 
+@pytest.mark.long
 def test_an_order_is_done_once_whoever_dies(site: Site) -> None:
     """[W-45] Live; killed with the result untold; ordered while the station is off and head office starts again."""
     agent = site.start_agent(failpoint="command.after_commit:2")

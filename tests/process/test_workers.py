@@ -42,6 +42,7 @@ def names(office: Office) -> set[str]:
     return {worker["name"] for worker in office.workers()}
 
 
+@pytest.mark.long
 def test_workers_killed_in_turn_under_load_lose_and_double_nothing(office: Office, postgres_url: str) -> None:
     """[W-27] SIGKILL of one of two workers, again and again, while stations sell: every sale arrives, each once."""
     serving = office.command("serve", "--workers", "2")

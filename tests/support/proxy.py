@@ -192,5 +192,10 @@ async def _until(met: Callable[[], bool]) -> None:
 async def _pause(seconds: float) -> None:
     """What slow is made of: nobody waits for anybody here."""
     over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    asyncio.get_running_loop().call_later(seconds, lambda: over.done() or over.set_result(None))
+
+    def end() -> None:
+        if not over.done():
+            over.set_result(None)
+
+    asyncio.get_running_loop().call_later(seconds, end)
     await over

@@ -145,6 +145,7 @@ def test_the_bucket_of_the_page_is_right() -> None:
     assert (bucket_of(PUT["member"]), "is in bucket 989" in page) == (989, True)
 
 
+@pytest.mark.long
 def test_another_group_has_other_members(link: MembersLink) -> None:
     """[W-40] A station belongs to exactly one group: after a change nobody of the old one is known, and it asks anew."""
     link.import_members(range(60))
@@ -241,6 +242,7 @@ def test_changes_go_on_while_buckets_are_missing(link: MembersLink) -> None:
     assert {row["tier"] for row in tiers} == {"gold"}
 
 
+@pytest.mark.long
 def test_the_night_finds_one_altered_row_and_repairs_its_bucket(link: MembersLink) -> None:
     """[W-40] A byte of one mask changed in the database: the audit names the bucket, an alert stands until it is there."""
     link.import_members(range(60))
