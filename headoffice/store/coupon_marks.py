@@ -53,6 +53,8 @@ def used(connection: Connection, station: str, sale: str, coupon: Mapping[str, A
 
 def came_back(connection: Connection, station: str, sale: str, codes: list[str]) -> None:
     """A sale was given back in full: its coupons are as before it."""
+    if not codes:  # nearly every sale: no way to the server for nothing
+        return
     here = (coupon_mark.c.station == station) & (coupon_mark.c.sale == sale) & coupon_mark.c.code.in_(codes)
     connection.execute(delete(coupon_mark).where(here))
 
