@@ -23,6 +23,7 @@ ONE_FILE_EACH = {
     "amqtt": ("agent/demo/embedded_broker.py",),
 }
 STARTS_PROGRAMS = ("agent/demo/", "headoffice/crew.py")
+WHO_STARTS = "only agent/demo and headoffice/crew.py may"
 LOADS_BY_NAME = ("drivers/registry.py",)
 PROGRAM_CALLS = {"os.system", "os.popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.posix_spawnp", "pty.spawn"} | {
     "pty.fork",
@@ -53,15 +54,11 @@ def programs(root: Path) -> list[str]:
             continue
         for node in ast.walk(source.tree):
             if any(name.split(".")[0] in {"subprocess", "multiprocessing"} for name in imported(node)):
-                found.append(
-                    source.at(node.lineno, "imports what starts programs; only agent/demo and headoffice/crew.py may")
-                )  # type: ignore[attr-defined]
+                found.append(source.at(node.lineno, f"imports what starts programs; {WHO_STARTS}"))  # type: ignore[attr-defined]
             elif isinstance(node, ast.Call):
                 name = dotted(node.func)
                 if name in PROGRAM_CALLS or name.startswith(("os.exec", "os.spawn")):
-                    found.append(
-                        source.at(node.lineno, f"{name}() starts a program; only agent/demo and headoffice/crew.py may")
-                    )
+                    found.append(source.at(node.lineno, f"{name}() starts a program; {WHO_STARTS}"))
     return found
 
 
