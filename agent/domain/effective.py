@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
+from agent.domain.holdings import HEAD_OFFICE
 from agent.domain.ledger import Account, Lot, Posting, spending_order
 
 
@@ -98,7 +99,9 @@ def effective_lots(
 def merged_lots(parts: Sequence[Part], own_lots: Iterable[Lot], lineage: Sequence[str]) -> tuple[Lot, ...]:
     """Return the lots of a member of several parts together: one purse, in which every part counts by its own base.
 
-    Of equal ids the first terms stand: the parts begin with the id that the member has now.
+    Of equal ids the first terms stand: the parts begin with the id that the member has now. The terms of a lot that was
+    made here stand before all others: only here they change, and head office tells neither the change at once nor
+    when the points were earned.
     """
     found: dict[str, Lot] = {}
     for lot in (lot for part in parts for lot in part.base):
@@ -106,8 +109,10 @@ def merged_lots(parts: Sequence[Part], own_lots: Iterable[Lot], lineage: Sequenc
         found[lot.id] = lot if known is None else replace(known, points=known.points + lot.points)
     own_days: dict[str, date | None] = {}
     for lot in own_lots:
+        known = found.get(lot.id)
+        if known is None or (lot.source != HEAD_OFFICE and lot.id not in own_days):
+            found[lot.id] = replace(lot, points=0 if known is None else known.points)
         own_days.setdefault(lot.id, lot.expires_on)
-        found.setdefault(lot.id, replace(lot, points=0))
     placed = [leg for part in parts for leg in _placed(part.as_of, part.own, lineage)]
     for _, leg in sorted(placed, key=_place):
         if leg.account not in (Account.AVAILABLE, Account.PENDING) or leg.lot is None:

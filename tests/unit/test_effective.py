@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from itertools import permutations
 
 import pytest
 
 from agent.domain.effective import AsOf, OwnPosting, effective_balance, effective_lots, later
+from agent.domain.holdings import HEAD_OFFICE
 from agent.domain.ledger import Account, Lot, Posting
 from tests.support.loyalty import MEMBER
 
@@ -85,6 +87,15 @@ def test_own_lot_inside_the_base_is_spent_there():
         "B3": 900,
         "S1": 0,
     }
+
+
+def test_the_terms_of_an_own_lot_stand_before_those_head_office_tells():
+    """When points were earned is told by nobody, and until when they wait may have changed here since."""
+    mine = Lot("S1", 0, 55, 99, DAY, "sale")
+    told = Lot("S1", 100, 0, 7, DAY, HEAD_OFFICE)
+    assert effective_lots([told], AsOf(OLD, 9), [mine], [own(5, 100)], [OLD]) == (replace(mine, points=100),)
+    copied = replace(mine, source=HEAD_OFFICE)
+    assert effective_lots([told], AsOf(OLD, 9), [copied], [own(5, 100)], [OLD]) == (told,)
 
 
 def test_points_that_are_there_go_before_those_of_others():
