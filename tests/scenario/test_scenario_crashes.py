@@ -15,7 +15,7 @@ from tests.support.station_plans import busy, by_hand
 
 APART = (
     *("backup.", "delivery.", "restore.", "rebirth.", "quote.", "lease.", "refund."),
-    *("board.", "card.", "enrol.", "shift."),
+    *("board.", "card.", "enrol.", "shift.", "command.", "members."),
 )
 OF_A_DAY = sorted(name for name in NAMES if not name.startswith(APART))
 """Steps of ordinary selling; those of backups, rebirths and of what a customer asks for have tests of their own."""

@@ -11,9 +11,9 @@ from drivers.simulator.config import CustomerConfig
 from drivers.simulator.faults import SIMULATOR_FAULTS
 from tests.support.station_settings import Plan
 
-APART = ("backup.", "restore.", "rebirth.", "delivery.", "board.", "card.")
+APART = ("backup.", "restore.", "rebirth.", "delivery.", "board.", "card.", "command.", "members.")
 STEPS = tuple(name for name in NAMES if not name.startswith(APART))
-"""The named steps that a day passes; those of backups, rebirths, handhelds and cards have tests of their own."""
+"""The named steps that a day passes; those of backups, rebirths, handhelds, cards, commands and buckets have tests of their own."""
 
 LAST_STRIKE = 75
 """A fault strikes after so many sales at the latest, so that the station goes on selling after it."""

@@ -25,8 +25,10 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("bucket"),
     )
     connection = op.get_bind()
-    connection.connection.dbapi_connection.create_function("fc_bucket", 1, bucket_of)  # type: ignore[union-attr]
-    connection.exec_driver_sql("UPDATE member SET bucket = fc_bucket(id) WHERE ref > 0")
+    members = connection.exec_driver_sql("SELECT ref, id FROM member WHERE ref > 0").all()
+    numbered = [(bucket_of(member), ref) for ref, member in members]
+    if numbered:
+        connection.exec_driver_sql("UPDATE member SET bucket = ? WHERE ref = ?", numbered)
     connection.exec_driver_sql(
         f"UPDATE OR REPLACE member_index SET digest = substr(digest, 1, {DIGEST_BYTES})"  # noqa: S608
         f" WHERE length(digest) > {DIGEST_BYTES}"
