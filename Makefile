@@ -55,8 +55,8 @@ prove: $(VENV)/.test
 	@$(BYTECODE)
 	@.ci/packages mosquitto=mosquitto
 	@.ci/postgresql
-	FORECOURT_LONG=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --timeout 900 -m "" $(PROOFS) $(ARGS)
-	FORECOURT_LONG=1 FORECOURT_MQTT=3.1.1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --timeout 900 -m "" $(OLDER) $(ARGS)
+	FORECOURT_LONG=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --timeout 3000 -m "" $(PROOFS) $(ARGS)
+	FORECOURT_LONG=1 FORECOURT_MQTT=3.1.1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --timeout 3000 -m "" $(OLDER) $(ARGS)
 
 drivers: $(VENV)/.test
 	@.ci/packages $(CARD_READERS)
