@@ -154,7 +154,10 @@ def bucket(step: Step, event: ports.BucketArrived, as_of: Callable[[Any], str | 
         _refused(step, f"bucket {event.bucket}", str(error))
         return
     step.tx.buckets.make_room()
-    step.tx.members.put_all([_put(row, event.bucket, event.op, as_of) for row in content.rows])
+    counted = {row.member for row in content.rows if row.as_of is not None and step.tx.members.by_id(row.member)}
+    puts = [_put(row, event.bucket, event.op, as_of) for row in content.rows]
+    # a balance that includes stations says nothing new of growth: what was counted here since the import stands
+    step.tx.members.put_all([put._replace(growth=None) if put.id in counted else put for put in puts])
     card_keys.told(step, [{"member": row.member, "card_key": row.card_key} for row in content.rows])
     _forget_others(step, event.bucket, content)
     for member, to in sorted(content.merged.items()):

@@ -48,6 +48,10 @@ PUT: dict[str, Any] = {
 }
 
 
+ELSEWHERE = {"another": {"incarnation": "0" * 32, "seq": 7}}
+"""The records of another station that a balance includes."""
+
+
 @pytest.fixture(autouse=True, scope="module")
 def _quiet_log() -> Iterator[None]:
     with quiet_log():
@@ -260,6 +264,24 @@ def test_the_night_finds_one_altered_row_and_repairs_its_bucket(link: MembersLin
     assert alerts(link, DIFFER) == 0
     (audit,) = audits(link)
     assert (audit["result"], "1 differ" in audit["reason"]) == ("failed", True)
+
+
+@pytest.mark.parametrize(("as_of", "stands"), [(ELSEWHERE, 5_000), (None, 1_200)], ids=["included", "imported"])
+def test_growth_counted_here_stands_where_head_office_tells_a_balance(
+    link: MembersLink, as_of: dict[str, Any] | None, stands: int
+) -> None:
+    """[W-44] A bucket that is fetched again resets growth only of members whom no station has touched."""
+    link.import_members(range(60))
+    link.settle()
+    number = bucket_of(name_of(7))
+    (op,) = link.till.rows(f"SELECT op FROM member_bucket WHERE bucket = {number}")[0].values()
+    counted = f"UPDATE member SET growth = 5000 WHERE id = '{name_of(7)}'"
+    missing = f"UPDATE member_bucket SET need = op, sum = NULL WHERE bucket = {number}"
+    link.till.do(lambda step: step.tx.connection.exec_driver_sql(counted))
+    link.till.do(lambda step: step.tx.connection.exec_driver_sql(missing))
+    link.handle(ports.BucketArrived(number, op, op, packed({**PUT, "member": name_of(7), "as_of": as_of})))
+    (row,) = link.till.rows(f"SELECT growth, tier FROM member WHERE id = '{name_of(7)}'")
+    assert (row["growth"], row["tier"]) == (stands, "gold")
 
 
 def test_a_clean_night_is_on_record(link: MembersLink) -> None:
