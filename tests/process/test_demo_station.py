@@ -78,7 +78,7 @@ def pids(state: Path) -> dict[str, int]:
 
 def asked(state: Path, op: str, **args: Any) -> Any:
     try:
-        return ask(state / "control.sock", op, args, timeout_s=2.0)
+        return ask(state / "control.sock", op, args, timeout_s=10.0)
     except (ControlError, ValueError):
         return None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,18 @@ def cause(result: Result) -> str:
 
 def ask(protocol: str, port: str, timeout_s: float = 2.0, **more: Any) -> Result:
     return read(Request(protocol, port, timeout_s=timeout_s, **more), Traffic())
+
+
+def ask_peer(
+    answer: Callable[[], Answer], right: str | None, protocol: str, timeout_s: float, *, tcp: bool = False, **more: Any
+) -> Result:
+    """Read from a peer; on a machine too busy to tell in ``timeout_s`` what is ``right`` (a cause), with more time."""
+    for longer in (1, 4, 16):
+        with Peer(answer(), tcp=tcp) as peer:
+            result = ask(protocol, peer.port, longer * timeout_s, **more)
+        if (result.finding.cause if result.finding else None) == right:
+            break
+    return result
 
 
 def test_a_dispenser_tells_state_display_and_totals_and_is_only_read(station: dict[str, Any]) -> None:
@@ -123,6 +135,10 @@ def random_noise(_data: bytes) -> bytes:
     return bytes.fromhex("93A7D1C4E8B2F69D8BCCA1")
 
 
+def refusing(data: bytes) -> bytes:
+    return b"\x019999FF1B\x03" if b"\x01" in data else b""
+
+
 WRONG_CRC = bytes.fromhex("5031010104636303FA")
 TLS_REPLY = b"\x01i517002611211530215&&"
 SIGNS: dict[str, tuple[Answer, str, str]] = {
@@ -143,8 +159,7 @@ SIGNS: dict[str, tuple[Answer, str, str]] = {
 def test_the_likely_cause_is_named(sign: str) -> None:
     """What a dispenser's wire can sound like when it does not work."""
     answer, expected, words = SIGNS[sign]
-    with Peer(answer) as peer:
-        result = ask("dart", peer.port, 0.8, address=0x50)
+    result = ask_peer(lambda: answer, expected, "dart", 0.8, address=0x50)
     assert cause(result) == expected
     assert result.finding is not None
     assert words in result.finding.message
@@ -163,16 +178,14 @@ def test_seven_bits_read_as_eight_are_recognised() -> None:
     """A console on a line with even parity, read with the default settings."""
     reply = TLS_REPLY + checksum(TLS_REPLY).encode() + b"\x03"
     even = bytes(byte | (byte.bit_count() % 2) << 7 for byte in reply)
-    with Peer(lambda _data: even) as peer:
-        result = ask("veeder-root", peer.port, 1)
+    result = ask_peer(lambda: lambda _data: even, "line-settings", "veeder-root", 1)
     assert cause(result) == "line-settings"
     assert "7 data bits" in str(result.finding)
 
 
 def test_a_console_that_answers_9999_is_not_called_silent() -> None:
     """A security code, or an emulation without inventory."""
-    with Peer(lambda data: b"\x019999FF1B\x03" if b"\x01" in data else b"") as peer:
-        result = ask("veeder-root", peer.port, 1.5)
+    result = ask_peer(lambda: refusing, "refused", "veeder-root", 1.5)
     assert cause(result) == "refused"
     assert "security code" in str(result.finding)
 
@@ -247,9 +260,9 @@ class OddConsole:
 )
 def test_any_server_that_speaks_tls_is_read(habit: str, tcp: bool) -> None:
     """Display only, no ESC, no checksum, prompts and lower case, no ETX, another end of the question."""
-    with Peer(OddConsole(habit), tcp=tcp) as peer:
-        # this one is asked in every other way first, each with its share of the time
-        result = ask("veeder-root", peer.port, 5.0 if habit == "needs-bare-cr" else 2.5)
+    # the last is asked in every other way first, each with its share of the time
+    time_s = 5.0 if habit == "needs-bare-cr" else 2.5
+    result = ask_peer(lambda: OddConsole(habit), None, "veeder-root", time_s, tcp=tcp)
     assert result.finding is None, result.finding
     text = " ".join(f.meaning for piece in result.told for f in piece.fields)
     assert "5329" in text

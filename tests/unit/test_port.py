@@ -118,8 +118,8 @@ def test_read_returns_as_soon_as_anything_is_there(terminal: Terminal) -> None:
     port = open_port(line(terminal.name), DART_LIKE)
     os.write(terminal.master, b"abc")
     began_s = time.monotonic()
-    assert port.read(100, 5.0) == b"abc"
-    assert time.monotonic() - began_s < 4.0
+    assert port.read(100, 60.0) == b"abc"
+    assert time.monotonic() - began_s < 30.0
     assert port.read(100, 0.0) == b""
     port.close()
 
