@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sync.messages import Batch, Message, MessageError, checked
+from sync.records import UNREAD, read_at
 
 MAX_BATCH_PAYLOAD_BYTES = 65_536  # W-11, as sent
 MAX_BATCH_RECORDS = 200  # W-11
@@ -200,9 +201,10 @@ def decode_batch(payload: bytes) -> tuple[Event, Batch]:
         stream=data["stream"],
         first_seq=data["first_seq"],
         prev_hash=_hash(data.get("prev_hash")),
-        records=slices,
+        records=tuple(raw for raw, _ in slices),
         last_hash=_hash(data.get("last_hash")),
         payload_bytes=len(payload),
+        values=tuple(value for _, value in slices),
     )
     return event, batch
 
@@ -221,8 +223,12 @@ _MARK = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 _CLOSING = {"[": "]", "{": "}"}
 
 
-def _slice(text: str) -> tuple[dict[str, Any], tuple[bytes, ...] | None]:
-    slices: list[tuple[bytes, ...]] = []
+_Slices = tuple[tuple[bytes, object], ...]
+"""Bytes of the items of an array, and what was found in them, UNREAD where it could be in no record."""
+
+
+def _slice(text: str) -> tuple[dict[str, Any], _Slices | None]:
+    slices: list[_Slices] = []
 
     def read_data(at: int) -> tuple[Any, int]:
         if text[at] != "{":
@@ -278,21 +284,28 @@ def _object(text: str, at: int, readers: dict[str, Any]) -> tuple[dict[str, Any]
         at = _skip_space(text, at + 1)
 
 
-def _array_slices(text: str, at: int) -> tuple[tuple[bytes, ...], int]:
-    """The bytes of every item of the array at ``[``, without the white space between them."""
-    found: list[bytes] = []
+def _array_slices(text: str, at: int) -> tuple[_Slices, int]:
+    """Every item of the array at ``[``, without the white space between them."""
+    found: list[tuple[bytes, object]] = []
     at = _skip_space(text, at + 1)
     if text[at] == "]":
         return (), at + 1
     while True:  # every round consumes at least one character of a bounded text
-        end = _end_of_value(text, at)
-        found.append(text[at:end].encode())
+        value, end = _value_at(text, at)
+        found.append((text[at:end].encode(), value))
         at = _skip_space(text, end)
         if text[at] == "]":
             return tuple(found), at + 1
         if text[at] != ",":
             raise ValueError("a comma or a closing bracket is expected")
         at = _skip_space(text, at + 1)
+
+
+def _value_at(text: str, at: int) -> tuple[object, int]:
+    try:
+        return read_at(text, at)
+    except (ValueError, RecursionError):
+        return UNREAD, _end_of_value(text, at)
 
 
 def _end_of_value(text: str, at: int) -> int:

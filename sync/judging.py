@@ -25,6 +25,7 @@ from sync.messages import (
     chain,
     check_record,
 )
+from sync.records import UNREAD
 from sync.topics import BATCH_TOPICS, StationTopic
 
 
@@ -59,8 +60,10 @@ def judge_batch(batch: Batch) -> Refused | Consistent:
         return Refused("too_many")
     if batch.first_seq < 1:
         return Refused("not_consecutive")
+    values = batch.values or (UNREAD,) * len(batch.records)
     verdicts = tuple(
-        check_record(raw, batch.first_seq + place, batch.stream) for place, raw in enumerate(batch.records)
+        check_record(raw, batch.first_seq + place, batch.stream, value)
+        for place, (raw, value) in enumerate(zip(batch.records, values, strict=True))
     )
     if len(batch.records) > 1:
         for place, verdict in enumerate(verdicts):

@@ -355,7 +355,8 @@ class Batch:
     """A run of records of one stream. ``records``: the raw slices, byte for byte (W-03); encoded by ``sync.envelope``.
 
     ``payload_bytes``: size of the MQTT payload as it arrived; 0 for one that is about to be sent. ``last_hash`` and
-    ``prev_hash`` are None where a peer sent something that is not a hash: the judging refuses that batch.
+    ``prev_hash`` are None where a peer sent something that is not a hash: the judging refuses that batch. ``values``:
+    what was found in the records while the payload was taken apart, UNREAD where none was; empty if nobody looked.
     """
 
     install_id: str
@@ -366,6 +367,7 @@ class Batch:
     records: tuple[bytes, ...]
     last_hash: bytes | None
     payload_bytes: int = 0
+    values: tuple[object, ...] = field(default=(), compare=False, repr=False)
 
     TYPE: ClassVar[str] = "fc.batch.v1"
     # The hashes are judged, not shaped: a malformed one is refused by name (W-20) instead of left unanswered.
