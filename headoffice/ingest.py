@@ -177,17 +177,12 @@ class _Turn:
     def __init__(self, connection: Transaction, given: Sequence[_Given], received_ms: int) -> None:
         """Lock what the batches touch first: the row of a station keeps every other session from its streams."""
         self._received_ms = received_ms
-        heard = dict.fromkeys((one.key.station, one.key.incarnation, one.batch.install_id) for one in given)
-        for station, incarnation, install_id in sorted(heard):
-            presence.heard(connection, station, received_ms, incarnation=incarnation, install_id=install_id)
-        keys = sorted({one.key for one in given})
-        self._cursors = {key: streams.lock_cursor(connection, key) for key in keys}
-        self._moved: dict[StreamKey, str] = {}
-        self._with_dead = {
-            key
-            for key, cursor in self._cursors.items()
-            if cursor is not None and streams.dead_letters_between(connection, key, cursor.acked, cursor.cum, 1)
-        }
+        signs = {(one.key.station, one.key.incarnation, one.batch.install_id) for one in given}
+        presence.heard_all(connection, signs, received_ms)
+        keys = {one.key for one in given}
+        self._cursors = streams.lock_cursors(connection, keys)
+        self._with_dead = streams.with_dead_letters(connection, keys)
+        self._moved: dict[StreamKey, tuple[Cursor, str]] = {}
         self._sheet = Sheet(connection, sum(len(one.batch.records) for one in given))
         facts.expect(self._sheet, _records(given))
 
@@ -210,24 +205,15 @@ class _Turn:
         if batch.last_seq > cum:
             if _store_from(self._sheet, run, cum + 1):
                 self._with_dead.add(key)
-            self._moved[key] = batch.install_id
-            self._cursors[key] = Cursor(batch.last_seq, run.hashes[-1], cursor.acked)
+            cursor = Cursor(batch.last_seq, run.hashes[-1], cursor.acked)
+            self._cursors[key] = cursor
+            self._moved[key] = cursor, batch.install_id
         return self._ack(one)
 
     def write(self) -> None:
         """Write what waits, and how far the streams came."""
         self._sheet.flush()
-        for key, install_id in self._moved.items():
-            cursor = self._cursors[key]
-            assert cursor is not None, "what moved is there"
-            streams.advance_cursor(
-                self._sheet.connection,
-                key,
-                cum=cursor.cum,
-                head_hash=cursor.head_hash,
-                install_id=install_id,
-                now_ms=self._received_ms,
-            )
+        streams.advance_cursors(self._sheet.connection, self._moved, self._received_ms)
 
     def _ack(self, one: _Given, *, gap: bool = False, fork: bool = False, refused: str | None = None) -> Ack:
         cursor = self._cursors[one.key]

@@ -6,10 +6,10 @@ Works inside the caller's transaction.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, func, select, tuple_, update
 
 from headoffice.store import schema
 from headoffice.store.facts import REINCARNATED
@@ -49,6 +49,22 @@ def heard(
                 station=station, incarnation=incarnation, install_id=install_id, first_heard_ms=now_ms, **values
             )
         )
+
+
+def heard_all(connection: Connection, signs: Collection[tuple[str, str, str]], now_ms: int) -> None:
+    """Note signs of life of many (station, incarnation, install_id); their stations stay locked."""
+    stations = {station for station, _, _ in signs}
+    if len(stations) > 1:  # one is locked by being changed; many in order, or two sessions wait for each other
+        lock(connection, stations)
+    table, place = schema.station, schema.install
+    of = (place.c.station, place.c.incarnation, place.c.install_id)
+    here = update(table).where(table.c.station.in_(stations)).values(last_heard_ms=now_ms)
+    there = update(place).where(tuple_(*of).in_(list(signs))).values(last_heard_ms=now_ms)
+    is_all = connection.execute(here).rowcount == len(stations)
+    is_all = connection.execute(there).rowcount == len(signs) and is_all
+    if not is_all:
+        for station, incarnation, install_id in sorted(signs):
+            heard(connection, station, now_ms, incarnation=incarnation, install_id=install_id)
 
 
 def is_known(connection: Connection, station: str) -> bool:

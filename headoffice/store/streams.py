@@ -6,10 +6,11 @@ Works inside a transaction that the caller holds; decides nothing. Hashes are 32
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, exists, select, tuple_
 
 from headoffice.store import intervals, schema
 from headoffice.store.sheet import Nozzle, Sheet
@@ -39,12 +40,18 @@ class Cursor:
 
 def lock_cursor(connection: Connection, key: StreamKey) -> Cursor | None:
     """Return the cursor, locked until the transaction ends; None if no batch ever made it."""
+    return lock_cursors(connection, [key])[key]
+
+
+def lock_cursors(connection: Connection, keys: Iterable[StreamKey]) -> dict[StreamKey, Cursor | None]:
+    """Return the cursors, locked until the transaction ends; None where no batch ever made one."""
     table = schema.cursor
-    statement = select(table.c.cum, table.c.head_hash, table.c.acked).where(
-        table.c.station == key.station, table.c.incarnation == key.incarnation, table.c.stream == key.stream
-    )
-    row = connection.execute(statement.with_for_update()).one_or_none()
-    return None if row is None else Cursor(row.cum, bytes.fromhex(row.head_hash), row.acked)
+    locked: dict[StreamKey, Cursor | None] = dict.fromkeys(keys)
+    place = (table.c.station, table.c.incarnation, table.c.stream)
+    statement = select(*place, table.c.cum, table.c.head_hash, table.c.acked).where(tuple_(*place).in_(list(locked)))
+    for row in connection.execute(statement.order_by(*place).with_for_update()):
+        locked[StreamKey(*row[:3])] = Cursor(row.cum, bytes.fromhex(row.head_hash), row.acked)
+    return locked
 
 
 def other_cums(connection: Connection, station: str, incarnation: str, limit: int) -> dict[str, dict[str, int]]:
@@ -73,16 +80,38 @@ def make_cursor(connection: Connection, key: StreamKey, head_hash: bytes, instal
     return Cursor(0, head_hash, 0)
 
 
-def advance_cursor(
-    connection: Connection, key: StreamKey, *, cum: int, head_hash: bytes, install_id: str, now_ms: int
-) -> None:
-    """Move the cursor; the caller has stored every seq up to ``cum``."""
-    table = schema.cursor
-    connection.execute(
-        table.update()
-        .where(table.c.station == key.station, table.c.incarnation == key.incarnation, table.c.stream == key.stream)
-        .values(cum=cum, head_hash=head_hash.hex(), install_id=install_id, updated_ms=now_ms)
+_ADVANCE = (
+    schema.cursor.update()
+    .where(
+        schema.cursor.c.station == bindparam("of_station"),
+        schema.cursor.c.incarnation == bindparam("of_incarnation"),
+        schema.cursor.c.stream == bindparam("of_stream"),
     )
+    .values(
+        cum=bindparam("to_cum"),
+        head_hash=bindparam("to_hash"),
+        install_id=bindparam("by_install"),
+        updated_ms=bindparam("now_ms"),
+    )
+)
+
+
+def advance_cursors(connection: Connection, moved: Mapping[StreamKey, tuple[Cursor, str]], now_ms: int) -> None:
+    """Move cursors, each by an installation; the caller has stored every seq up to their ``cum``."""
+    rows = [
+        {
+            "of_station": key.station,
+            "of_incarnation": key.incarnation,
+            "of_stream": key.stream,
+            "to_cum": cursor.cum,
+            "to_hash": cursor.head_hash.hex(),
+            "by_install": install_id,
+            "now_ms": now_ms,
+        }
+        for key, (cursor, install_id) in moved.items()
+    ]
+    if rows:
+        connection.execute(_ADVANCE, rows)
 
 
 def set_acked(connection: Connection, key: StreamKey, acked: int) -> None:
@@ -162,6 +191,21 @@ def add_quarantined(
             )
             added += 1
     return added
+
+
+def with_dead_letters(connection: Connection, keys: Iterable[StreamKey]) -> set[StreamKey]:
+    """Return those streams of which an ack would list a dead letter."""
+    letter, cursor = schema.dead_letter.c, schema.cursor.c
+    places = [(table.station, table.incarnation, table.stream) for table in (letter, cursor)]
+    statement = select(*places[1]).where(
+        tuple_(*places[1]).in_(list(keys)),
+        exists().where(
+            *(one == other for one, other in zip(*places, strict=True)),
+            letter.seq > cursor.acked,
+            letter.seq <= cursor.cum,
+        ),
+    )
+    return {StreamKey(*row) for row in connection.execute(statement)}
 
 
 def dead_letters_between(
