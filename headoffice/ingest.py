@@ -9,13 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy.exc import DBAPIError
-
 from agent.failpoints import failpoint
-from headoffice.errors import DatabaseAway, DatabaseProblem
+from headoffice.errors import DatabaseAway
 from headoffice.store import facts, point_facts, presence, streams
 from headoffice.store.alerts import raise_own_alert
-from headoffice.store.database import Database, Transaction
+from headoffice.store.database import REFUSALS, Database, Transaction
 from headoffice.store.sheet import Sheet
 from headoffice.store.streams import Cursor, StreamKey
 from headoffice.store.takeover import standing
@@ -85,7 +83,7 @@ def ingest_all(database: Database, arrived: Sequence[tuple[StationTopic, bytes]]
         acks = _commit(database, given, received_ms)
     except DatabaseAway:
         raise
-    except (DBAPIError, DatabaseProblem):
+    except REFUSALS:
         if len(given) == 1:
             raise
         acks = _one_by_one(database, given, received_ms)
@@ -95,13 +93,13 @@ def ingest_all(database: Database, arrived: Sequence[tuple[StationTopic, bytes]]
 
 def _one_by_one(database: Database, given: Sequence[_Given], received_ms: int) -> list[Ack]:
     acks: list[Ack] = []
-    refusal: DBAPIError | DatabaseProblem | None = None
+    refusal: Exception | None = None
     for one in given:
         try:
             acks += _commit(database, [one], received_ms)
         except DatabaseAway:
             raise
-        except (DBAPIError, DatabaseProblem) as error:
+        except REFUSALS as error:
             refusal = refusal or error
     if refusal is not None:
         raise refusal

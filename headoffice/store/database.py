@@ -31,6 +31,9 @@ COMPILED: LRUCache[Any, Any] = LRUCache(500)
 TRIES = 8
 """How often work meets another session that was faster before it is an error: each time the other one got on."""
 
+REFUSALS = (DBAPIError, DatabaseProblem)
+"""What ``transact`` raises where the database does not take the work: the world's fault, or one of ours."""
+
 T = TypeVar("T")
 
 

@@ -115,7 +115,7 @@ def test_an_end_total_outside_the_sales_transaction_is_found(monkeypatch: pytest
 @pytest.mark.long
 def test_an_ack_before_the_commit_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """Planted: head office acknowledges a batch whose transaction dies. The station believes it is delivered."""
-    honest_take, honest = ingest._take, ingest.ingest
+    honest_take, honest = ingest._Turn.take, ingest.ingest
     said: list[Ack] = []
 
     def take(*args: Any) -> Ack:
@@ -128,7 +128,7 @@ def test_an_ack_before_the_commit_is_found(monkeypatch: pytest.MonkeyPatch) -> N
         except SimulatedCrash:
             return said[-1]
 
-    monkeypatch.setattr(ingest, "_take", take)
+    monkeypatch.setattr(ingest._Turn, "take", take)
     monkeypatch.setattr("tests.support.virtual_link.ingest", careless)
     assert _first_complaint("crash:hq.before_commit", "")
 
