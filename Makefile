@@ -45,10 +45,11 @@ test: $(VENV)/.test
 	@.ci/packages mosquitto=mosquitto age=age zstd=zstd sqlite3=sqlite3 cc=gcc cc=libc6-dev systemd-analyze=systemd $(CARD_READERS)
 	@.ci/postgresql
 	@.ci/peers
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --ignore tests/architecture --durations 15 $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 15 $(ARGS)
 
 # What takes longer than make test has time for: properties as often as they claim, kills at every place, demos that must fail.
-PROOFS = $(shell grep --recursive --files-with-matches --extended-regexp --include='test_*.py' 'support\.examples|mark\.long' tests)
+# The long part of the drivers' contract is a matter of `make drivers`.
+PROOFS = $(shell grep --recursive --files-with-matches --extended-regexp --include='test_*.py' --exclude-dir=contract 'support\.examples|mark\.long' tests)
 # The link once more where the broker turns MQTT 5 away.
 OLDER = tests/process/test_sync_link.py tests/process/test_headoffice_serve.py tests/process/test_broker_killed.py
 prove: $(VENV)/.test
