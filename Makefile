@@ -17,13 +17,14 @@ DESTDIR ?=
 PREFIX ?= /opt/forecourt
 GROUND := .ci/venv pyproject.toml requirements/demo.txt
 
-.PHONY: help demo test prove drivers check format lint types imports architecture simulate mutants bench soak soak-power lock dist install boot clean
+.PHONY: help demo test prove drivers browser check format lint types imports architecture simulate mutants bench soak soak-power lock dist install boot clean
 
 help:
 	@echo 'make demo [ARGS="--for 60s"]  a whole simulated station on this machine'
 	@echo 'make test [ARGS="-k scan"]    the test suite; the architecture tests are a part of make check'
 	@echo 'make prove                    what takes longer: loyalty properties 500 times each, random kills, hostile input, demos that must fail'
 	@echo 'make drivers [ARGS=--json]    every driver through its contract, and the level its tests prove'
+	@echo 'make browser                  the handheld page in a real Chromium, pictures in build/browser/'
 	@echo 'make check                    format, lint, types, imports, architecture (each also a target)'
 	@echo 'make simulate [ARGS="--seed 7"] one simulated station day again, or many: ARGS="--days 1000"'
 	@echo 'make mutants                  the loyalty engine changed in thousands of small ways: how many its fast tests notice'
@@ -63,6 +64,10 @@ drivers: $(VENV)/.test
 	@.ci/packages $(CARD_READERS)
 	@.ci/peers
 	@$(BIN)/python -m tests.drivers_scale $(ARGS)
+
+browser: $(VENV)/.test
+	@.ci/packages chromium=chromium
+	$(BIN)/python -m pytest tests/browser $(ARGS)
 
 check: format lint types imports architecture
 
