@@ -6,7 +6,7 @@ Knows when to say what again. Knows no broker; what a command does is the statio
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from agent.ids import RandomBits, ulid
@@ -58,17 +58,24 @@ def order(database: Database, keys: Keys, wanted: Wanted, *, now_ms: int, random
     """
     _check(wanted)
     stations = list(dict.fromkeys(wanted.stations))
-    ids = [ulid(now_ms, random) for _ in stations]
 
     def work(connection: Transaction) -> list[dict[str, Any]]:
-        for station, cmd_id in zip(stations, ids, strict=True):
+        for station in stations:
             _check_station(connection, station)
             if wanted.kind == "lift_fence":
                 _lift_fence(connection, station, wanted.args["install_id"], now_ms)
-            store.add(connection, _signed(keys, wanted, station, cmd_id, now_ms))
+        ids = keep(connection, keys, replace(wanted, stations=stations), now_ms=now_ms, random=random)
         return [row for row in (store.one(connection, cmd_id) for cmd_id in ids) if row is not None]
 
     return database.transact(work)
+
+
+def keep(connection: Transaction, keys: Keys, wanted: Wanted, *, now_ms: int, random: RandomBits) -> list[str]:
+    """Sign what was looked at before, in the caller's transaction; return the ids, one for each station."""
+    ids = [ulid(now_ms, random) for _ in wanted.stations]
+    for station, cmd_id in zip(wanted.stations, ids, strict=True):
+        store.add(connection, _signed(keys, wanted, station, cmd_id, now_ms))
+    return ids
 
 
 def _signed(keys: Keys, wanted: Wanted, station: str, cmd_id: str, now_ms: int) -> dict[str, Any]:
