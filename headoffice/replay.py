@@ -91,5 +91,5 @@ def _tell(connection: Transaction, alive: list[dead.Letter], orders: Orders, now
         for first in range(0, len(seqs), MAX_LISTED):
             args = {"stream": stream, "seqs": seqs[first : first + MAX_LISTED]}
             wanted = commands.Wanted("clear_dead_letters", (station,), args, orders.by, commands.MAX_VALID_MS)
-            ids += commands.keep(connection, orders.keys, wanted, now_ms=now_ms, random=orders.random)
+            ids += commands.keep(connection, orders.keys, wanted, (station,), now_ms=now_ms, random=orders.random)
     return ids

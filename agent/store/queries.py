@@ -207,7 +207,8 @@ _GAUGE_EVENTS = "SELECT * FROM gauge_event ORDER BY at_ms IS NULL, at_ms DESC, t
 _REJECTED = """
 SELECT told.*, EXISTS (SELECT 1 FROM alert a WHERE a.subject = 'sync' AND a.cleared_ms IS NULL
                        AND a.name = 'DEAD_LETTER_' || told.stream || '_' || told.seq) AS standing
-FROM (SELECT stream, seq, reason, told_ms, (SELECT value FROM meta WHERE key = 'incarnation') AS incarnation FROM rejected
+FROM (SELECT stream, seq, reason, told_ms, (SELECT value FROM meta WHERE key = 'incarnation') AS incarnation
+      FROM rejected
       UNION ALL
       SELECT r.stream, r.seq, r.reason, r.told_ms, i.incarnation
       FROM rejected_archive r JOIN incarnation i ON i.generation = r.generation) told
