@@ -64,6 +64,7 @@ def serve(
     from agent.clock import clock_from_environment
     from agent.logs import configure
     from headoffice.crew import run_crew
+    from headoffice.expiry import ExpiryWatch
     from headoffice.keys import load_keys
     from headoffice.service import Service
     from headoffice.shards import shards_of
@@ -96,7 +97,8 @@ def serve(
 
     def work(stop: threading.Event) -> None:
         with closing(open_database(database, state)) as own:
-            Worker(Service(own, loaded, group), options, wall, shards_of(own), told).run(stop)
+            look = ExpiryWatch(own, options.tls, wall).look
+            Worker(Service(own, loaded, group), options, wall, shards_of(own), told, look=look).run(stop)
 
     opened.close()
     run_crew(workers, work)
