@@ -83,6 +83,29 @@ def test_a_copy_that_nobody_recognised_books_exactly_what_head_office_lacks() ->
         assert world.pcs[1].rows("SELECT 1 FROM superseded")
 
 
+def test_an_old_copy_and_a_life_on_an_empty_disk_share_their_litres() -> None:
+    """[W-24] [W-32] The empty database counts on in the epoch that the high-water file has, so that what it sold and what
+    an old copy with an old file finds on the meter later are compared with each other.
+    """
+    with opened(4) as world:
+        world.seconds(10)
+        world.pcs[0].copy_to(world.folder / "old")
+        world.fuel(1, 2_000)
+        world.seconds(10)
+        world.broker.up = False
+        world.kill(0, "disk lost")
+        world.pcs[0].lose_database()
+        world.seconds(5)
+        world.fuel(1, 4_000)
+        world.broker.up = True
+        world.seconds(40)
+        world.kill(0, "restored")
+        world.pcs[0].put_back(world.folder / "old", mark="old")
+        world.fuel(1, 1_000)
+        assert world.complaints() == []
+        assert world.litres[1, 1] == 7_000
+
+
 def test_a_new_disk_without_a_high_water_file_leaves_a_named_gap() -> None:
     """[W-31] Nobody knows that the station had another life: what moved since its first reading is told as an alert."""
     with opened(2) as world:

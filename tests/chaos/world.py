@@ -73,7 +73,6 @@ class World:
         self.wired = 0
         self.pump = _pump()
         self.backups = self.office_backups = 0
-        self.counts_anew = False
         self.has_strange_copy = False
         self.office = folder / "hq.db"
         shutil.copy(template.template() / "hq.db", self.office)
