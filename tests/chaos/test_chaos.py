@@ -99,9 +99,11 @@ def test_an_old_copy_and_a_life_on_an_empty_disk_share_their_litres() -> None:
         world.fuel(1, 4_000)
         world.broker.up = True
         world.seconds(40)
+        world.broker.up = False
         world.kill(0, "restored")
         world.pcs[0].put_back(world.folder / "old", mark="old")
         world.fuel(1, 1_000)
+        world.seconds(10)
         assert world.complaints() == []
         assert world.litres[1, 1] == 7_000
 

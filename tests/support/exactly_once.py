@@ -236,7 +236,9 @@ def _copy(office: Office, station: str, path: Path, *, is_over: bool) -> Iterato
         is_there = kept is not None and row.raw in kept.values()
         # an old copy went another way than head office knows: what it had not sent when it ended arrives in its next life
         went_on = row.delivered or (kept is not None and is_over and row.is_newest)
-        if not is_there and went_on and (row.place, row.raw) not in forked:
+        # head office was restored, and this life had ended: what it had of it comes again in the next life's chain
+        moved_on = not row.is_newest and (row.id in facts or row.id in aside)
+        if not is_there and went_on and not moved_on and (row.place, row.raw) not in forked:
             yield f"{here}: head office has {'other bytes' if kept else 'nothing'} there"
         if row.id in facts and row.raw != facts[row.id] and not _same(row.raw, facts[row.id]):
             yield f"{here}: record {row.id} says something else at head office"
