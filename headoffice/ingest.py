@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agent.failpoints import failpoint
-from headoffice.store import facts, point_facts, presence, streams
+from headoffice.store import facts, overlaps, point_facts, presence, streams
 from headoffice.store.alerts import raise_own_alert
 from headoffice.store.database import Database, Transaction
 from headoffice.store.sheet import Sheet
@@ -214,6 +214,8 @@ def keep(sheet: Sheet, arrival: facts.Arrival) -> tuple[str, Rejected | None]:
     found = facts.examine(sheet, arrival)
     key, seq = arrival.key, arrival.record.seq
     if isinstance(found, Rejected):
+        if (arrival.record.type, found.reason) == (facts.SALE, "overlap"):
+            overlaps.put_aside(sheet, key.station, arrival.record.data)
         _alert(sheet, arrival, found.reason, f"{arrival.record.type} {arrival.record.id}", found.detail)
         return streams.DEAD, found
     if found is not None:

@@ -157,7 +157,6 @@ def _restore(world: World, rng: Random) -> None:
     number, mark = rng.randrange(len(world.pcs)), rng.choice(("kept", "kept", "old", "gone"))
     if not world.backups:
         return
-    world.has_strange_copy |= mark == "old"
     world.happened[-1] += f" PC {number}, mark {mark}"
     world.kill(number, "restored")
     world.pcs[number].put_back(world.folder / f"backup-{rng.randint(1, world.backups)}", mark=mark)
@@ -172,7 +171,6 @@ def _lose_disk(world: World, rng: Random) -> None:
 def _clone(world: World, rng: Random) -> None:
     if len(world.pcs) > 1 or not world.pcs[0].path.exists():
         return
-    world.has_strange_copy = True
     pc = world.clone(rng.choice(("b" * 32, world.pcs[0].install)))
     world.happened[-1] += f" with hardware {pc.install[:2]}"
     if rng.randrange(2):

@@ -73,7 +73,6 @@ class World:
         self.wired = 0
         self.pump = _pump()
         self.backups = self.office_backups = 0
-        self.has_strange_copy = False
         self.office = folder / "hq.db"
         shutil.copy(template.template() / "hq.db", self.office)
         self.workers = [HeadOffice(self.office, STATION) for _ in range(WORKERS)]
@@ -182,7 +181,7 @@ class World:
         self.make_well()
         copies = [pc.path for pc in self.pcs]
         truth = {STATION: Truth(self.litres)}
-        return complaints(self.office, {STATION: copies}, truth, strange_copies=self.has_strange_copy)
+        return complaints(self.office, {STATION: copies}, truth)
 
     # --- head office --------------------------------------------------------------------------------------------------
 

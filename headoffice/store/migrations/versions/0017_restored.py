@@ -14,10 +14,26 @@ BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
-    """Two tables, empty."""
+    """Three tables, empty."""
     op.create_table(
         "restoration",
         sa.Column("at_ms", BIG, autoincrement=False, nullable=False),
         sa.Column("floor", BIG, nullable=False),
         sa.PrimaryKeyConstraint("at_ms", name="pk_restoration"),
+    )
+    op.create_table(
+        "overlapped_sale",
+        sa.Column("station", sa.Text(), nullable=False),
+        sa.Column("sale", sa.Text(), nullable=False),
+        sa.Column("fuelling_point", BIG, nullable=False),
+        sa.Column("nozzle", BIG, nullable=False),
+        sa.Column("start_key", sa.Text(), nullable=False),
+        sa.Column("end_key", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("station", "sale", name="pk_overlapped_sale"),
+    )
+    op.create_table(
+        "annulled_posting",
+        sa.Column("record", BIG, autoincrement=False, nullable=False),
+        sa.Column("place", BIG, autoincrement=False, nullable=False),
+        sa.PrimaryKeyConstraint("record", "place", name="pk_annulled_posting"),
     )
