@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from agent.failpoints import failpoint
 from headoffice.errors import DatabaseAway
-from headoffice.store import facts, point_facts, presence, streams
+from headoffice.store import facts, overlaps, point_facts, presence, streams
 from headoffice.store.alerts import raise_own_alert
 from headoffice.store.database import REFUSALS, Database, Transaction
 from headoffice.store.sheet import Sheet
@@ -297,6 +297,8 @@ def keep(sheet: Sheet, arrival: facts.Arrival) -> tuple[str, Rejected | None]:
     found = facts.examine(sheet, arrival)
     key, seq = arrival.key, arrival.record.seq
     if isinstance(found, Rejected):
+        if (arrival.record.type, found.reason) == (facts.SALE, "overlap"):
+            overlaps.put_aside(sheet, key.station, arrival.record.data)
         _alert(sheet, arrival, found.reason, f"{arrival.record.type} {arrival.record.id}", found.detail)
         return streams.DEAD, found
     if found is not None:

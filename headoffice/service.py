@@ -16,7 +16,7 @@ from headoffice.ingest import ingest_all, unasked
 from headoffice.keys import Keys
 from headoffice.requests import answer_request
 from headoffice.requests_members import PAGE_OPS_BYTES
-from headoffice.store import documents, members
+from headoffice.store import documents, members, restorations
 from headoffice.store.alerts import raise_own_alert
 from headoffice.store.database import Database
 from headoffice.store.streams import StreamKey
@@ -182,7 +182,10 @@ class Service:
 
     def state(self, online: bool, now_ms: int) -> bytes:
         """The payload of head office's own retained state, also its last will."""
-        return self._event(HoState(online, format_time(now_ms)), now_ms)
+        with self._database.read() as connection:
+            put_back_ms = restorations.newest_ms(connection)
+        restored = None if put_back_ms is None else format_time(put_back_ms)
+        return self._event(HoState(online, format_time(now_ms), restored), now_ms)
 
     def _deltas(self, member_op: int, now_ms: int) -> Iterator[Outgoing]:
         if member_op - self._delta_op > MAX_DELTA_OPS:

@@ -60,6 +60,8 @@ NUDGES = 20
 class Worker:
     """Serves one group until ``stop`` is set; ``on_change`` is told every change of the link, from this thread.
 
+    ``look`` is asked about once a second, with when the broker's certificate ends (ms, None where it was not seen).
+
     Where workers share a server, each has a connection under a name of its own, and the one that leads has a second
     one: only that one carries the last will, so that a worker's death does not say that head office is away.
     """
@@ -71,12 +73,15 @@ class Worker:
         wall: Clock,
         shards: Shards,
         on_change: Callable[[LinkChange], None] = lambda _change: None,
+        *,
+        look: Callable[[int | None], list[str]] = lambda _broker_ends_ms: [],
     ) -> None:
         self._service = service
         self._wall = wall
         self._mono = SystemClock()
         self._shards = shards
         self._on_change = on_change
+        self._look = look
         self._log = get_logger("headoffice.worker")
         self._events: queue.Queue[ClientEvent] = queue.Queue(MAX_EVENTS)
         self._next: ClientEvent | None = None
@@ -216,6 +221,7 @@ class Worker:
             self._shards.leave()
         else:
             self._share()
+        self._asking(lambda: self._look(self._link.client.broker_ends_ms))
         if self._shards.leads:
             self._lead()
         elif self._voice is not None:

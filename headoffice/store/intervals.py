@@ -117,6 +117,12 @@ def known_within(connection: Connection, nozzle: Nozzle, start: str, end: str) -
     return tuple((totalizer_of(first), totalizer_of(last)) for first, last in spans)
 
 
+def covers(connection: Connection, nozzle: Nozzle, start: str, end: str) -> bool:
+    """Whether accepted sales have every litre between two totalizers."""
+    known = known_within(connection, nozzle, start, end)
+    return len(known) == 1 and meter_key(known[0][0]) <= meter_key(start) and meter_key(end) <= meter_key(known[0][1])
+
+
 def add(sheet: Sheet, nozzle: Nozzle, row: Mapping[str, Any]) -> None:
     """Add an accepted interval: ``record``, ``start_key``, ``end_key`` and ``sub``."""
     newest = _newest(sheet, nozzle)

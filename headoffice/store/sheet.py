@@ -44,12 +44,13 @@ class Sheet:
     """The rows of one transaction. ``records``: how many new records it may get, so that they are numbered at once.
 
     Whoever reads or writes past it takes ``read()``, which writes what waits. ``flush()`` writes the rest. ``newest``
-    is for ``intervals``: the last interval of each meter that was looked at.
+    is for ``intervals``: the last interval of each meter that was looked at; ``has_overlaps`` for ``overlaps``.
     """
 
     def __init__(self, connection: Connection, records: int = 1) -> None:
         self.connection = connection
         self.newest: dict[Nozzle, tuple[str, str] | None] = {}
+        self.has_overlaps: dict[str, bool] = {}
         self._kind: ModuleType = sqlite if connection.dialect.name == "sqlite" else postgresql
         self._records = max(1, records)
         self._numbers: Iterator[int] = iter(())

@@ -203,6 +203,7 @@ def with_dead_letters(connection: Connection, keys: Iterable[StreamKey]) -> set[
             *(one == other for one, other in zip(*places, strict=True)),
             letter.seq > cursor.acked,
             letter.seq <= cursor.cum,
+            letter.replayed_ms.is_(None),
         ),
     )
     return {StreamKey(*row) for row in connection.execute(statement)}
@@ -221,6 +222,7 @@ def dead_letters_between(
             table.c.stream == key.stream,
             table.c.seq > after,
             table.c.seq <= up_to,
+            table.c.replayed_ms.is_(None),
         )
         .order_by(table.c.seq)
         .limit(limit)
