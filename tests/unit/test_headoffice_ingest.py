@@ -530,3 +530,18 @@ def test_a_batch_that_the_database_refuses_spoils_none_that_waited_beside_it(dat
     assert stations == {"S-0", "S-2"}
     assert [answered(ack).cum for ack in ingest_all(database, [arrived[0], arrived[2]], NOW_MS)] == [2, 2]
     assert verify(database).findings == ()
+
+
+def test_a_sale_put_aside_earns_nothing_whoever_waits_beside_its_station(database: Database) -> None:
+    """[W-24] Each station's own sales put aside count, not those of the station whose batch came first in a commit."""
+    twice, other = Stream(station="S-1").begin(), Stream(station="S-0").begin()
+    for stream, count in ((twice, 2), (other, 1)):
+        for number in range(count):
+            told = sale_data(number, "0:0", "0:1000")
+            stream.add("fc.sale.v1", told)
+            stream.add("fc.sale.settled.v1", settled_data(told["sale"]))
+    take(database, twice, 1, 4)  # the second sale is put aside here, and paid for below
+    waiting = [(other.topic, other.payload(1)), (twice.topic, twice.payload(5))]
+    assert [answered(ack).cum for ack in ingest_all(database, waiting, NOW_MS)] == [3, 5]
+    annulled = [row for row in reports.own_alerts(database, station=None, limit=9) if row["alert"] == "points_annulled"]
+    assert [row["station"] for row in annulled] == ["S-1"]
