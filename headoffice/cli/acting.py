@@ -281,7 +281,9 @@ def restored(database: DatabaseOption = None, state: StateOption = None, as_json
     show_fields(asdict(done), as_json=as_json)
     if not as_json:
         has = "no rule set" if done.rules_version is None else f"rule set {done.rules_version}"
-        typer.echo(f"Now start serve. This copy has {has}: publish what you published since, import members, revoke keys.")
+        typer.echo(
+            f"Now start serve. This copy has {has}: publish what you published since, import members, revoke keys."
+        )
 
 
 def dead_letters_replay(

@@ -43,7 +43,7 @@ def put_aside(sheet: Sheet, station: str, data: Data) -> None:
 
 
 def judge(sheet: Sheet, arrival: Arrival) -> None:
-    """A record about a sale was written: annul what a sale earned whose litres earned elsewhere, whichever came first."""
+    """A record about a sale was written: annul what was earned twice for the same litres, whichever came first."""
     station, sale = arrival.key.station, arrival.record.data.get("sale")
     if sale is None or not _any(sheet, station):
         return
@@ -132,7 +132,9 @@ def _annul(connection: Connection, arrival: Arrival, sale: str, other: str) -> N
         return
     connection.execute(annulled_posting.insert(), [{"record": leg.record, "place": leg.place} for leg in fresh])
     for member in sorted({leg.member for leg in fresh if leg.member is not None and leg.account in HOLDING}):
-        connection.execute(schema.insert_into(tell_due), {"member": member, "station": None, "incarnation": None, "seq": None})
+        connection.execute(
+            schema.insert_into(tell_due), {"member": member, "station": None, "incarnation": None, "seq": None}
+        )
     points = sum(leg.points for leg in fresh if leg.account in HOLDING)
     raise_own_alert(
         connection,

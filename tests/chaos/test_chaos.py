@@ -134,7 +134,9 @@ def test_litres_that_an_old_copy_books_anew_earn_once() -> None:
         assert world.complaints() == []
         with closing(Database(world.office)) as database, database.read() as connection:
             earned = connection.exec_driver_sql("SELECT sale, points_earned FROM settlement").all()
-            (member,) = connection.exec_driver_sql("SELECT DISTINCT member FROM posting WHERE member IS NOT NULL").scalars()
+            (member,) = connection.exec_driver_sql(
+                "SELECT DISTINCT member FROM posting WHERE member IS NOT NULL"
+            ).scalars()
             alerts = connection.exec_driver_sql("SELECT alert FROM own_alert").scalars().all()
             assert len(earned) == 2
             assert pools.figures(connection, pools.POINTS, member).balance == earned[0].points_earned > 0

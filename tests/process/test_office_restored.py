@@ -35,11 +35,15 @@ def test_a_station_that_runs_on_follows_a_head_office_that_was_put_back(tmp_path
         copy = copied(site)
         site.publish_rules(2)
         site.import_members(card_numbers(41))
-        eventually(lambda: rules_here(site) == 2 and member_op_here(site) > 40, WITHIN_S, "the newest rules and members")
+        eventually(
+            lambda: rules_here(site) == 2 and member_op_here(site) > 40, WITHIN_S, "the newest rules and members"
+        )
         sold = sales_at_hq(site)
         eventually(lambda: sales_at_hq(site) >= sold + 2, WITHIN_S, "sales behind the copy")
         site.close_forecourt(forecourt)
-        eventually(lambda: site.sums_at_hq() == site.sums_at_pumps() and site.all_delivered(), WITHIN_S, "all is delivered")
+        eventually(
+            lambda: site.sums_at_hq() == site.sums_at_pumps() and site.all_delivered(), WITHIN_S, "all is delivered"
+        )
         assert office.end() == 0
         put_back(site, copy)
         assert site.sums_at_hq() != site.sums_at_pumps()
@@ -48,7 +52,9 @@ def test_a_station_that_runs_on_follows_a_head_office_that_was_put_back(tmp_path
         assert second["head_version"] > first["head_version"] > 10**15
         site.start_hq()
         eventually(lambda: site.sums_at_hq() == site.sums_at_pumps(), WITHIN_S, "the station has sent again")
-        eventually(lambda: "rules_newer_at_station" in alerts_at_hq(site), WITHIN_S, "head office says which rules it lost")
+        eventually(
+            lambda: "rules_newer_at_station" in alerts_at_hq(site), WITHIN_S, "head office says which rules it lost"
+        )
         site.publish_rules(3)
         site.import_members(card_numbers(42))
         eventually(lambda: rules_here(site) == 3, WITHIN_S, "the station believes the next head")

@@ -200,7 +200,8 @@ def _earned_twice(office: Office) -> Iterator[str]:
     """A sale that is put aside for its litres may not earn where the sale that has them earns as well, and only there."""
     settled = [fact for fact in office.facts if fact.record["type"] == "fc.sale.settled.v1"]
     earned = {
-        (fact.place.chain.station, fact.record["data"]["sale"]): fact.record["data"]["points_earned"] for fact in settled
+        (fact.place.chain.station, fact.record["data"]["sale"]): fact.record["data"]["points_earned"]
+        for fact in settled
     }
     annulled = {
         (fact.place.chain.station, fact.record["data"]["sale"]) for fact in settled if fact.number in office.annulled
@@ -221,7 +222,9 @@ def _earned_twice(office: Office) -> Iterator[str]:
                 justly.add(name)
                 if name not in annulled:
                     yield f"points for {name[1]} and for {other[1]}, which have the same litres"
-    yield from (f"points for {sale} are annulled, and no other sale earned for its litres" for _, sale in annulled - justly)
+    yield from (
+        f"points for {sale} are annulled, and no other sale earned for its litres" for _, sale in annulled - justly
+    )
 
 
 # --- stations -------------------------------------------------------------------------------------------------------
