@@ -96,20 +96,21 @@ def examine(sheet: Sheet, arrival: Arrival) -> SecondArrival | Rejected | None:
     return SecondArrival(number, _same_content(sheet, number, arrival.raw))
 
 
-def expect(sheet: Sheet, key: StreamKey, records: Iterable[Record]) -> None:
-    """Look up at once what ``examine`` will ask of the records of a batch."""
-    wanted: dict[tuple[Table, str], list[str]] = {}
-    nozzles = []
-    for record in records:
-        wanted.setdefault((schema.record, "id"), []).append(record.id)
-        table = _BY_SALE.get(record.type)
-        if table is not None:
-            wanted.setdefault((table, "sale"), []).append(record.data["sale"])
-        if record.type == SALE and record.data["totalizer_end"] is not None:
-            nozzles.append(_nozzle(key, record.data))
+def expect(sheet: Sheet, records: Mapping[str, Iterable[Record]]) -> None:
+    """Look up at once what ``examine`` will ask of the records that came, by station."""
+    wanted: dict[tuple[Table, str], dict[tuple[str, str], None]] = {}
+    nozzles: dict[Nozzle, None] = {}
+    for station, some in records.items():
+        for record in some:
+            wanted.setdefault((schema.record, "id"), {})[station, record.id] = None
+            table = _BY_SALE.get(record.type)
+            if table is not None:
+                wanted.setdefault((table, "sale"), {})[station, record.data["sale"]] = None
+            if record.type == SALE and record.data["totalizer_end"] is not None:
+                nozzles[Nozzle(station, record.data["fuelling_point"], record.data["nozzle"])] = None
     for (table, name), keys in wanted.items():
-        sheet.expect(table, name, key.station, keys)
-    intervals.expect(sheet, key.station, nozzles)
+        sheet.expect(table, name, keys)
+    intervals.expect(sheet, list(nozzles))
 
 
 def write(sheet: Sheet, arrival: Arrival) -> int:

@@ -6,7 +6,7 @@ record; decides nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -65,15 +65,14 @@ class Sheet:
             number = next(self._numbers)
         return number
 
-    def expect(self, table: Table, name: str, station: str, wanted: Iterable[str]) -> None:
-        """Look up at once which of many keys of a station are known; ``find`` then answers from memory."""
-        missing = dict.fromkeys(wanted)
-        if missing:
-            self.flush()
-            number = table.c[_number_column(table)]
-            found = self._kind.numbers_by_key(self.connection, table.c[name], number, station, missing)
-            known = self._known.setdefault((table, ("station", name)), {})
-            known.update({(station, key): found.get(key) for key in missing})
+    def expect(self, table: Table, name: str, wanted: Mapping[tuple[str, str], None]) -> None:
+        """Look up at once which of many (station, key) are known; ``find`` then answers from memory."""
+        self.flush()
+        stations, keys = (list(dict.fromkeys(some)) for some in zip(*wanted, strict=True))
+        number = table.c[_number_column(table)]
+        known = self._known.setdefault((table, ("station", name)), {})
+        known.update(wanted)
+        known.update(self._kind.numbers_by_key(self.connection, table.c[name], number, stations, keys))
 
     def find(self, table: Table, **wanted: Any) -> int | None:
         """Return the number of the record that a key names, None if there is none."""

@@ -11,10 +11,12 @@ from agent.pipeline import rebirth
 from agent.store.rebirth import IncarnationTable
 from headoffice.store import balances, overlaps, pools
 from headoffice.store.database import Database
+from tests.chaos.office import OfficeServer
 from tests.chaos.pc import CARDS
 from tests.chaos.stories import FAILPOINTS, opened, tell
 from tests.chaos.world import World
 from tests.support.examples import ALL
+from tests.support.postgres import Postgres
 from tests.support.quiet import quiet_log
 
 SEEDS = range(100) if ALL else range(3)
@@ -34,6 +36,22 @@ def test_a_story_of_chaos_ends_with_every_fact_once(seed: int) -> None:
     """
     told = tell(seed)
     assert not told.complaints, f"python -m tests.chaos --seed {seed}\n" + "\n".join(told.complaints)
+
+
+@pytest.fixture
+def server_store(postgres: Postgres, postgres_url: str) -> Iterator[OfficeServer]:
+    """Head office's database on a server, with room for backups of it."""
+    store = OfficeServer(postgres, postgres_url)
+    yield store
+    store.forget()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(12))
+def test_a_story_ends_as_well_where_head_office_has_postgresql(seed: int, server_store: OfficeServer) -> None:
+    """[W-20] [W-27] [W-34] The same stories with head office on a server, which is put back from its backups as well."""
+    told = tell(seed, store=server_store)
+    assert not told.complaints, "\n".join(told.complaints)
 
 
 @pytest.mark.long
