@@ -233,7 +233,7 @@ class Delivery:
         """Head office's retained presence: while it is away no batch is sent, hellos ask whether it is back.
 
         On its return the windows restart; a hello without a welcome on this connection is repeated at once or, where it
-        may have come too early, a little later. ``restored``: when its database was put back; a change asks for a hello.
+        may have come too early, a little later. ``restored``: when its database was put back: a change is greeted.
         """
         if online:
             before, self._restored = self._restored, (restored,)

@@ -11,6 +11,7 @@ from random import Random
 
 import pytest
 
+from agent.domain.codes.keyset import Purpose
 from headoffice import codes, restoring
 from headoffice.documents import current_head, fresh_manifest
 from headoffice.errors import UsageError
@@ -124,11 +125,11 @@ def test_a_copy_without_members_counts_on_as_well(office: Database) -> None:
 
 def test_the_key_set_goes_on(office: Database, tmp_path: Path) -> None:
     """A set that stations have and this copy has not is followed by a later one, never by another of the same number."""
-    codes.rotate(office, tmp_path, codes.Purpose.DYNAMIC, bytes(32), now_ms=NOW_MS)
+    codes.rotate(office, tmp_path, Purpose.DYNAMIC, bytes(32), now_ms=NOW_MS)
     done = restoring.restored(office, NOW_MS)
     known = codes.current(office)
     assert (known.version, len(known.keys)) == (done.key_set_version, 1)
-    assert codes.rotate(office, tmp_path, codes.Purpose.DYNAMIC, bytes([1] * 32), now_ms=NOW_MS + 1)
+    assert codes.rotate(office, tmp_path, Purpose.DYNAMIC, bytes([1] * 32), now_ms=NOW_MS + 1)
     assert codes.current(office).version == known.version + 1
 
 
