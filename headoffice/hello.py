@@ -82,7 +82,7 @@ def _note_newer_rules(connection: Transaction, station: str, hello: Hello, now_m
     known = documents.newest(connection, RULES)
     version = 0 if known is None else known.version
     if hello.rules.version > version:
-        detail = f"it has version {hello.rules['version']}, here is {version}: publish that one, or a later one, again"
+        detail = f"it has version {hello.rules.version}, here is {version}: publish that one, or a later one, again"
         raise_own_alert(
             connection, station=station, alert="rules_newer_at_station", subject="rules", detail=detail, now_ms=now_ms
         )

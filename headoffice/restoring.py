@@ -24,7 +24,7 @@ same one, is less: nothing here is numbered a million times a second.
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What was done. Numbers before and after; ``rules_version``: the newest rule set of the copy, None: it has none."""
+    """What was done: numbers before and after. ``rules_version``: of the newest rule set in the copy."""
 
     at: str
     head_version_before: int

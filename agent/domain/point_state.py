@@ -199,10 +199,11 @@ class Durable:
     ``last_held``: held values last accounted for (they recognise an old display). ``last_token``/``acked``: the record
     last acknowledged, and whether the device confirmed it. ``resets``: nozzles in METER_RESET, ``replaced``: what is
     kept for each of them. ``alerts``: those standing. ``rebase``: nozzles whose stored total may be an old one, until
-    their next read-out; ``counted``: where their counts stood in an earlier life, by the high-water file; ``ends``: what head office said of their last sales, ``None`` until it did; ``gaps``: what it
-    must still be asked about. ``counter``: the last number given to a sale of a device without totals, ``None`` before
-    its first contact. ``in_force``: the unit price each nozzle is known to sell at. ``rollback``: a lowered price, from
-    the wish until the list price is back.
+    their next read-out; ``counted``: where counts stood in an earlier life, by the high-water file; ``ends``: what head
+    office said of their last sales, ``None`` until it did; ``gaps``: what it must still be asked about. ``counter``:
+    the last number given to a sale of a device without totals, ``None`` before its first contact. ``in_force``: the
+    unit price each nozzle is known to sell at. ``rollback``: a lowered price, from the wish until the list price is
+    back.
     """
 
     meters: tuple[Meter, ...] = ()

@@ -43,7 +43,7 @@ def put_aside(sheet: Sheet, station: str, data: Data) -> None:
 
 
 def judge(sheet: Sheet, arrival: Arrival) -> None:
-    """A record about a sale was written: annul what a sale earned whose litres earned elsewhere, whichever came first."""
+    """A record about a sale was written: annul what was earned twice for the same litres, whichever came first."""
     station, sale = arrival.key.station, arrival.record.data.get("sale")
     if sale is None or not _any(sheet, station):
         return

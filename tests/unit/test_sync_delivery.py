@@ -370,6 +370,21 @@ def test_while_head_office_is_away_nothing_is_sent_again() -> None:
     assert _seqs(bench.offers(5)) == [("L", 1, 5)]
 
 
+def test_a_head_office_that_was_put_back_is_greeted_anew_and_not_by_all_stations_at_once() -> None:
+    """[W-34] Another time than before on this connection: one hello within half a minute; the same again, and none."""
+    bench = Bench(ledger=3).welcomed()
+    put_back = "2026-11-22T08:00:00.000Z"
+    assert bench.machine.ho_state(0, True, None) == bench.machine.ho_state(0, False) == []
+    assert bench.machine.ho_state(1, True, put_back) == []
+    due = bench.machine.next_deadline()
+    assert due is not None
+    assert 1 < due <= 31
+    assert bench.machine.tick(due) == [PublishHello(1)]
+    bench.machine.welcome(due, bench.office.on_hello(bench.journal.hello()))
+    bench.machine.ho_state(due, True, put_back)
+    assert bench.machine.tick(due + 31) == []
+
+
 def test_after_a_lost_ack_and_a_restart_the_dead_letters_are_still_told() -> None:
     """Where head office has more than we stored lists for, one known record is sent to get the list [W-21]."""
     bench = Bench(ledger=3)
