@@ -6,7 +6,7 @@ here, by the engine. Knows one table by name: the one that is parted by months.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -111,11 +111,11 @@ def new_numbers(connection: Connection, column: Column[int], wanted: int) -> Ite
 
 
 def numbers_by_key(
-    connection: Connection, key: Column[str], number: Column[int], station: str, wanted: Iterable[str]
-) -> dict[str, int]:
-    """Return the numbers of those rows of a station whose ``key`` is one of many, by that key, in one statement."""
-    rows = connection.exec_driver_sql(_by_key(key, number), (station, list(wanted)))
-    return {row[0]: row[1] for row in rows}
+    connection: Connection, key: Column[str], number: Column[int], stations: Sequence[str], keys: Sequence[str]
+) -> dict[tuple[str, str], int]:
+    """Return the numbers of those rows whose station and ``key`` are among many, by these two, in one statement."""
+    rows = connection.exec_driver_sql(_by_key(key, number), (list(stations), list(keys)))
+    return {(row[0], row[1]): row[2] for row in rows}
 
 
 def insert_rows(connection: Connection, table: Table, names: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> None:
@@ -171,9 +171,10 @@ def month_of(at_ms: int) -> tuple[int, int]:
 
 @cache
 def _by_key(key: Column[str], number: Column[int]) -> str:
+    """Two lists and no join: planned while the table is small and unknown, a join walks it once for each key."""
     return (
-        f'SELECT "{key.name}", "{number.name}" FROM "{key.table.name}" '  # noqa: S608  # names of our own tables
-        f'WHERE station = %s AND "{key.name}" = ANY(%s)'
+        f'SELECT station, "{key.name}", "{number.name}" FROM "{key.table.name}" '  # noqa: S608  # names of our own tables
+        f'WHERE station = ANY(%s) AND "{key.name}" = ANY(%s)'
     )
 
 

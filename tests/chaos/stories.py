@@ -168,9 +168,8 @@ def _backup(world: World, rng: Random) -> None:
 
 def _restore(world: World, rng: Random) -> None:
     number, mark = rng.randrange(len(world.pcs)), rng.choice(("kept", "kept", "old", "gone"))
-    if not world.backups or (mark == "old" and world.counts_anew):
+    if not world.backups:
         return
-    world.has_strange_copy |= mark == "old"
     world.happened[-1] += f" PC {number}, mark {mark}"
     world.kill(number, "restored")
     world.office_backups_of_lost = world.office_backups
@@ -178,20 +177,15 @@ def _restore(world: World, rng: Random) -> None:
 
 
 def _lose_disk(world: World, rng: Random) -> None:
-    """Not where an old copy goes on with an old high-water file: nobody can tell the counts of the two apart."""
     number = rng.randrange(len(world.pcs))
-    if world.has_strange_copy:
-        return
-    world.counts_anew = True
     world.office_backups_of_lost = world.office_backups
     world.kill(number, "disk lost")
     world.pcs[number].lose_database()
 
 
 def _clone(world: World, rng: Random) -> None:
-    if len(world.pcs) > 1 or world.counts_anew or not world.pcs[0].path.exists():
+    if len(world.pcs) > 1 or not world.pcs[0].path.exists():
         return
-    world.has_strange_copy = True
     pc = world.clone(rng.choice(("b" * 32, world.pcs[0].install)))
     world.happened[-1] += f" with hardware {pc.install[:2]}"
     if rng.randrange(2):

@@ -73,8 +73,7 @@ class World:
         self.wired = 0
         self.pump = _pump()
         self.backups = self.office_backups = self.office_backups_of_lost = 0
-        self.counts_anew = False
-        self.has_strange_copy = self.office_went_back = False
+        self.office_went_back = False
         self.office = store or OfficeFile(folder)
         self.workers = self._new_workers()
         self.office_deaths: list[str] = []
@@ -182,7 +181,7 @@ class World:
         self.make_well()
         copies = [pc.path for pc in self.pcs]
         truth = {STATION: Truth(self.litres)}
-        return complaints(self.office.location, {STATION: copies}, truth, strange_copies=self.has_strange_copy)
+        return complaints(self.office.location, {STATION: copies}, truth)
 
     def complaints_so_far(self) -> list[str]:
         """What does not hold in the middle of a story: nothing is there twice, and what stations call delivered is there.
@@ -190,7 +189,7 @@ class World:
         Stations have not heard yet what a head office that was put back has lost; then only what it has is judged.
         """
         copies = [] if self.office_went_back else [pc.path for pc in self.pcs if pc.path.exists()]
-        return complaints(self.office.location, {STATION: copies}, is_over=False, strange_copies=self.has_strange_copy)
+        return complaints(self.office.location, {STATION: copies}, is_over=False)
 
     # --- head office --------------------------------------------------------------------------------------------------
 
