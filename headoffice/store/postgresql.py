@@ -31,7 +31,7 @@ CONNECT_ARGS: dict[str, Any] = {
 """A server that vanished without a word is noticed within a minute."""
 
 FROZEN_MS = 30_000
-"""A transaction that says nothing for so long, its worker frozen or cut off, is rolled back: it may lock a station's row."""
+"""A transaction whose worker says nothing for so long is rolled back: it may have a station's row locked."""
 
 NOTICE_A_DEAD_PEER = {
     "tcp_keepalives_idle": "5",
@@ -39,7 +39,7 @@ NOTICE_A_DEAD_PEER = {
     "tcp_keepalives_count": "3",
     "tcp_user_timeout": "10s",
 }
-"""What a session asks of the server, so that it notices within about ten seconds that a machine is gone without a word."""
+"""What a session asks of the server, which so notices within about ten seconds that a machine is gone."""
 
 OLDEST_VERSION = 13_00_00
 

@@ -154,7 +154,7 @@ def _office_backup(world: World, _rng: Random) -> None:
 
 
 def _office_restore(world: World, rng: Random) -> None:
-    """Not to before a station lost what it had: what both have lost, nobody can send again."""
+    """Not to before a station's disk was lost: what both have lost, nobody can send again."""
     if world.office_backups > world.office_backups_of_lost:
         world.restore_office(rng.randint(world.office_backups_of_lost + 1, world.office_backups))
 
@@ -172,7 +172,6 @@ def _restore(world: World, rng: Random) -> None:
         return
     world.happened[-1] += f" PC {number}, mark {mark}"
     world.kill(number, "restored")
-    world.office_backups_of_lost = world.office_backups
     world.pcs[number].put_back(world.folder / f"backup-{rng.randint(1, world.backups)}", mark=mark)
 
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from agent.failpoints import SimulatedCrash
-from headoffice.ingest import CREDIT
+from headoffice.ingest import CREDIT, ingest
 from headoffice.store.database import Database
 from sync.envelope import decode_batch
 from sync.messages import Ack
@@ -42,15 +42,21 @@ def test_any_story_ends_with_every_fact_once() -> None:
 @pytest.mark.long
 def test_stories_notice_an_acknowledgement_before_its_commit(monkeypatch: pytest.MonkeyPatch) -> None:
     """A planted fault: only a crash between the two shows it, and only until the next record is sent."""
-    honest = virtual_link.ingest
 
     def hasty(database: Database, topic: StationTopic, payload: bytes, received_ms: int) -> Ack | None:
         try:
-            return honest(database, topic, payload, received_ms)
+            return ingest(database, topic, payload, received_ms)
         except SimulatedCrash:
             batch = decode_batch(payload)[1]
-            life = {"install_id": batch.install_id, "incarnation": batch.incarnation, "stream": batch.stream}
-            return Ack(**life, cum=batch.last_seq, head_hash=batch.last_hash, credit=CREDIT)
+            assert batch.last_hash is not None
+            return Ack(
+                install_id=batch.install_id,
+                incarnation=batch.incarnation,
+                stream=batch.stream,
+                cum=batch.last_seq,
+                head_hash=batch.last_hash,
+                credit=CREDIT,
+            )
 
     monkeypatch.setattr(virtual_link, "ingest", hasty)
     searched = settings(

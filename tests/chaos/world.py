@@ -74,7 +74,8 @@ class World:
         self.pump = _pump()
         self.backups = self.office_backups = self.office_backups_of_lost = 0
         self.office_went_back = False
-        self.office = store or OfficeFile(folder)
+        self._store = store or OfficeFile(folder)
+        self.office = self._store.location
         self.workers = self._new_workers()
         self.office_deaths: list[str] = []
         self.office_away_s = 0.0
@@ -181,7 +182,7 @@ class World:
         self.make_well()
         copies = [pc.path for pc in self.pcs]
         truth = {STATION: Truth(self.litres)}
-        return complaints(self.office.location, {STATION: copies}, truth)
+        return complaints(self.office, {STATION: copies}, truth)
 
     def complaints_so_far(self) -> list[str]:
         """What does not hold in the middle of a story: nothing is there twice, and what stations call delivered is there.
@@ -189,7 +190,7 @@ class World:
         Stations have not heard yet what a head office that was put back has lost; then only what it has is judged.
         """
         copies = [] if self.office_went_back else [pc.path for pc in self.pcs if pc.path.exists()]
-        return complaints(self.office.location, {STATION: copies}, is_over=False)
+        return complaints(self.office, {STATION: copies}, is_over=False)
 
     # --- head office --------------------------------------------------------------------------------------------------
 
@@ -198,7 +199,7 @@ class World:
         self.office_backups += 1
         for worker in self.workers:
             worker.close()
-        self.office.copy(self.office_backups)
+        self._store.copy(self.office_backups)
         self.workers = self._new_workers()
 
     def restore_office(self, number: int) -> None:
@@ -206,11 +207,11 @@ class World:
         self.office_went_back = True
         for worker in self.workers:
             worker.close()
-        self.office.put_back(number)
+        self._store.put_back(number)
         self.workers = self._new_workers()
 
     def _new_workers(self) -> list[HeadOffice]:
-        return [HeadOffice(self.office.location, STATION) for _ in range(WORKERS)]
+        return [HeadOffice(self.office, STATION) for _ in range(WORKERS)]
 
     def _answer(self, packet: Packet) -> None:
         if self.now_s < self.office_away_s:
@@ -222,7 +223,7 @@ class World:
             except SimulatedCrash as crash:
                 self.office_deaths.append(str(crash))
                 self.workers[number].close()
-                self.workers[number] = HeadOffice(self.office.location, STATION)
+                self.workers[number] = HeadOffice(self.office, STATION)
                 if self.rng.randrange(2):
                     self.broker.keep(packet, self.now_s + RESTART_S)
                 continue

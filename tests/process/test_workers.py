@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -92,14 +93,16 @@ def test_a_worker_that_is_frozen_in_the_middle_of_a_batch_holds_nobody_up(
     monkeypatch.setattr(postgresql, "FROZEN_MS", 500)
     stream = Stream().begin()
     now_ms = SystemClock().wall_ms()
-    life = {"incarnation": stream.incarnation, "install_id": stream.install_id}
+    lock_station = partial(
+        presence.heard, station=STATION, now_ms=now_ms, incarnation=stream.incarnation, install_id=""
+    )
     with closing(Database(postgres_url)) as frozen, closing(Database(postgres_url)) as other:
         ingest(frozen, stream.topic, stream.payload(1, 1), now_ms)
         stream.add("fc.sale.v1", sale_data(1, "0:0", "0:1000"))
         with pytest.raises(DatabaseAway), frozen.write() as connection:  # noqa: PT012 - both are of the story
-            presence.heard(connection, STATION, now_ms, **life)
+            lock_station(connection)
             assert answered(ingest(other, stream.topic, stream.payload(2, 2), now_ms)).cum == 2
-            presence.heard(connection, STATION, now_ms, **life)
+            lock_station(connection)
         assert answered(ingest(frozen, stream.topic, stream.payload(2, 2), now_ms)).cum == 2
     check_exactly_once(postgres_url, {})
 

@@ -31,8 +31,9 @@ RUN_WITHIN_S = 240.0
 class Office:
     """A context manager: the broker runs while it is open; workers and fleets are processes of their own."""
 
-    def __init__(self, folder: Path, location: str) -> None:
-        self.broker = Mosquitto(folder / "broker")
+    def __init__(self, folder: Path, location: str, *, broker: str = "") -> None:
+        """``broker``: more lines of its configuration."""
+        self.broker = Mosquitto(folder / "broker", extra=broker)
         self.database = Database(location)
         self._folder = folder
         self._location = location
@@ -49,12 +50,13 @@ class Office:
         self.broker.stop()
         self.database.close()
 
-    def command(self, *arguments: str) -> Running:
-        """Start ``forecourt-hq``; it is ended with this office."""
+    def command(self, *arguments: str, **other: str) -> Running:
+        """Start ``forecourt-hq``; it is ended with this office. ``other``: variables, where it goes another way."""
         environment = {
             "FORECOURT_HQ_STATE": str(self._folder / "hq"),
             "FORECOURT_HQ_DATABASE": self._location,
             "FORECOURT_HQ_BROKER": f"mqtt://127.0.0.1:{self.broker.port}",
+            **other,
         }
         log = self._folder / f"{arguments[0]}-{len(self._own)}.log"
         process = Running([sys.executable, "-c", HEAD_OFFICE, *arguments], log, environment)

@@ -52,7 +52,7 @@ class Postgres:
         self.port = free_port()
         base = folder or (SHARED_MEMORY if SHARED_MEMORY.is_dir() else None)
         self._folder = Path(tempfile.mkdtemp(prefix="forecourt-pg-", dir=base))
-        self._data = self._folder / "data"
+        self._data, self._kept = self._folder / "data", self._folder / "kept"
         self._process: subprocess.Popen[bytes] | None = None
         self._numbers = count(1)
         self._has_template = False
@@ -115,6 +115,22 @@ class Postgres:
         """Kill it and start it again on the same port."""
         self.kill()
         self.start()
+
+    def back_up(self) -> None:
+        """Stop it, keep a copy of its whole cluster, and start it again."""
+        self.stop()
+        self._copy(self._data, self._kept)
+        self.start()
+
+    def put_back(self) -> None:
+        """Stop it, and start it on the copy: what was committed since is gone."""
+        self.stop()
+        self._copy(self._kept, self._data)
+        self.start()
+
+    def _copy(self, source: Path, target: Path) -> None:
+        shutil.rmtree(target, ignore_errors=True)
+        subprocess.run(["cp", "--archive", str(source), str(target)], check=True)
 
     def close(self) -> None:
         """End it and remove its cluster."""
