@@ -168,7 +168,8 @@ def go_on(step: Step) -> None:
     """
     life, kept = json.loads(step.tx.memory.meta(COUPONS_KEPT) or '["", []]')
     word = OK if life == _who(step)["incarnation"] else OF_ANOTHER_LIFE
-    step.memory.coupons.update(dict.fromkeys(kept, word))
+    for sale, code in kept:
+        step.memory.coupons[sale, code] = word
 
 
 def _tell_waiting(step: Step, req_id: str, word: str) -> None:
