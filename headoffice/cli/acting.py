@@ -272,6 +272,22 @@ def stations_unfence(
     show_fields({"station": station, "unfenced": install_id, "cmd_id": told}, as_json=as_json)
 
 
+def restored(database: DatabaseOption = None, state: StateOption = None, as_json: JsonOption = False) -> None:
+    """Say once that this database was put back from an old copy, before `serve`: no number is used a second time."""
+    from dataclasses import asdict
+
+    from agent.clock import clock_from_environment
+    from headoffice import restoring
+
+    done = restoring.restored(open_database(database, state, migrate=True), clock_from_environment().wall_ms())
+    show_fields(asdict(done), as_json=as_json)
+    if not as_json:
+        has = "no rule set" if done.rules_version is None else f"rule set {done.rules_version}"
+        typer.echo(
+            f"Now start serve. This copy has {has}: publish what you published since, import members, revoke keys."
+        )
+
+
 def dead_letters_replay(
     reason: Annotated[str | None, typer.Option("--reason", help="Only dead letters of this reason.")] = None,
     number: Annotated[int | None, typer.Option("--number", help="Only this one.")] = None,
