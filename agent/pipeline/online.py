@@ -6,6 +6,7 @@ where no answer came the leases that are here decide. Knows requests and answers
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 from agent.domain.leases import LeaseState
@@ -31,6 +32,11 @@ PAUSE_MS = 300_000
 REFUSED_LEASE = "LEASE_REFUSED"
 NO_ANSWER = "no_answer"
 OK = "ok"
+COUPONS_KEPT = "coupons_kept"
+"""Fact about a database: the incarnation, and [sale, code] of every coupon that head office keeps for an open sale."""
+
+OF_ANOTHER_LIFE = "of_another_life"
+"""What this station knows of a coupon that was kept for a sale before it was born again."""
 
 
 class Waits(Exception):
@@ -120,8 +126,8 @@ def answered(step: Step, answer: ports.Answered) -> None:
     word = answer.reason or answer.status
     if row["kind"] in ("reserve", "lease") and answer.status == OK:
         word = _lent(step, row, answer)
-    elif row["kind"] == "coupon" and not _is_over(step, row["about"]):
-        step.memory.coupons[row["about"], _asked_code(row)] = OK if answer.status == OK else word
+    elif row["kind"] == "coupon":
+        _kept(step, row["about"], _asked_code(row), OK if answer.status == OK else word)
     if word != NO_ANSWER:
         requesting.done(step, row["id"])
     if answer.status != OK:
@@ -131,6 +137,39 @@ def answered(step: Step, answer: ports.Answered) -> None:
 
 def _asked_code(row: Row) -> str:
     return str(requesting.body(row)["code"])
+
+
+def _kept(step: Step, sale: str, code: str, word: str) -> None:
+    """Head office keeps a coupon for a sale, or not; what it keeps for one that went on without it is let go."""
+    if not _is_over(step, sale):
+        step.memory.coupons[sale, code] = word
+        _note_kept(step)
+    elif word == OK and code not in {row["code"] for row in step.tx.coupons.used_on(sale)}:
+        _let_go(step, sale, code)
+
+
+def _let_go(step: Step, sale: str, code: str) -> None:
+    requesting.request(step, "release", {"reservation": None, "coupon": code, "sale": sale}, about=sale)
+
+
+def _note_kept(step: Step) -> None:
+    """After a crash it is known, too, what is to be let go when a sale goes on without it."""
+    kept = sorted(pair for pair, word in step.memory.coupons.items() if word in (OK, OF_ANOTHER_LIFE))
+    if kept:
+        step.tx.memory.set_meta(COUPONS_KEPT, json.dumps([_who(step)["incarnation"], kept]))
+    else:
+        step.tx.memory.forget_meta(COUPONS_KEPT)
+
+
+def go_on(step: Step) -> None:
+    """The process has begun: what head office kept for sales that are not over stands.
+
+    In a new incarnation the database may be older than what was done with a coupon: it is asked for again.
+    """
+    life, kept = json.loads(step.tx.memory.meta(COUPONS_KEPT) or '["", []]')
+    word = OK if life == _who(step)["incarnation"] else OF_ANOTHER_LIFE
+    for sale, code in kept:
+        step.memory.coupons[sale, code] = word
 
 
 def _tell_waiting(step: Step, req_id: str, word: str) -> None:
@@ -202,13 +241,12 @@ def sale_over(step: Step, sale: str, used: frozenset[str] = frozenset(), *, sett
         kind = "confirm" if settled and row["spent"] else "release"
         step.publish("up/req", Req(step.new_id(), kind, {"reservation": row["id"]}))
         leasing.close_out(step, row["id"])
-    for known, code in list(step.memory.coupons):
-        if known != sale:
-            continue
-        word = step.memory.coupons.pop((known, code))
-        if word == OK and code not in used:
-            body = {"reservation": None, "coupon": code, "sale": sale}
-            requesting.request(step, "release", body, about=sale)
+    kept = [code for known, code in step.memory.coupons if known == sale]
+    for code in kept:
+        if step.memory.coupons.pop((sale, code)) in (OK, OF_ANOTHER_LIFE) and code not in used:
+            _let_go(step, sale, code)
+    if kept:
+        _note_kept(step)
 
 
 # --- by time ----------------------------------------------------------------------------------------------------------
