@@ -17,13 +17,14 @@ DESTDIR ?=
 PREFIX ?= /opt/forecourt
 GROUND := .ci/venv pyproject.toml requirements/demo.txt
 
-.PHONY: help demo test prove drivers check format lint types imports architecture simulate mutants bench soak soak-power lock dist install boot clean
+.PHONY: help demo test prove drivers browser check format lint types imports architecture simulate mutants bench soak soak-power lock dist install boot clean
 
 help:
 	@echo 'make demo [ARGS="--for 60s"]  a whole simulated station on this machine'
 	@echo 'make test [ARGS="-k scan"]    the test suite; the architecture tests are a part of make check'
 	@echo 'make prove                    what takes longer: loyalty properties 500 times each, random kills, hostile input, demos that must fail'
 	@echo 'make drivers [ARGS=--json]    every driver through its contract, and the level its tests prove'
+	@echo 'make browser                  the handheld page in a real Chromium, pictures in build/browser/'
 	@echo 'make check                    format, lint, types, imports, architecture (each also a target)'
 	@echo 'make simulate [ARGS="--seed 7"] one simulated station day again, or many: ARGS="--days 1000"'
 	@echo 'make mutants                  the loyalty engine changed in thousands of small ways: how many its fast tests notice'
@@ -45,10 +46,11 @@ test: $(VENV)/.test
 	@.ci/packages mosquitto=mosquitto age=age zstd=zstd sqlite3=sqlite3 cc=gcc cc=libc6-dev systemd-analyze=systemd $(CARD_READERS)
 	@.ci/postgresql
 	@.ci/peers
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --ignore tests/architecture --durations 15 $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 15 $(ARGS)
 
 # What takes longer than make test has time for: properties as often as they claim, kills at every place, demos that must fail.
-PROOFS = $(shell grep --recursive --files-with-matches --extended-regexp --include='test_*.py' 'support\.examples|mark\.long' tests)
+# The long part of the drivers' contract is a matter of `make drivers`.
+PROOFS = $(shell grep --recursive --files-with-matches --extended-regexp --include='test_*.py' --exclude-dir=contract 'support\.examples|mark\.long' tests)
 # The link once more where the broker turns MQTT 5 away.
 OLDER = tests/process/test_sync_link.py tests/process/test_headoffice_serve.py tests/process/test_broker_killed.py
 prove: $(VENV)/.test
@@ -62,6 +64,10 @@ drivers: $(VENV)/.test
 	@.ci/packages $(CARD_READERS)
 	@.ci/peers
 	@$(BIN)/python -m tests.drivers_scale $(ARGS)
+
+browser: $(VENV)/.test
+	@.ci/packages chromium=chromium
+	$(BIN)/python -m pytest tests/browser $(ARGS)
 
 check: format lint types imports architecture
 

@@ -305,7 +305,7 @@ class Daemon:
     def _write_mark(self) -> None:
         heads = {name: (seq, digest.hex()) for name, (seq, digest) in self._store.heads().items()}
         connect_n = self._connect_n if self._uplink is None else self._uplink.vitals.connect_n
-        fresh = marks.Mark(self._store.incarnation, connect_n, heads)
+        fresh = marks.Mark(self._store.incarnation, connect_n, heads, self._store.counts())
         if fresh != self._written_mark and self._stopped is None:
             marks.write(self._settings.store.mark, fresh)
             self._written_mark = fresh

@@ -82,6 +82,17 @@ def _newest(connection: Transaction) -> KeySet:
     return EMPTY if found is None else parse(json.loads(found.body))
 
 
+def published_version(connection: Transaction) -> int | None:
+    """Return the version of the published set, ``None`` before the first."""
+    found = store.newest(connection, KEYS)
+    return None if found is None else found.version
+
+
+def renumber(connection: Transaction, version: int, now_ms: int) -> None:
+    """Publish the newest set once more under a later version: stations may know sets that this database has not."""
+    _add(connection, replace(_newest(connection), version=version), now_ms)
+
+
 def publish(database: Database, folder: Path, now_ms: int) -> KeySet:
     """Add every key file that is not published yet, and return the set; without a new one nothing changes."""
     own = own_keys(folder)
@@ -154,17 +165,21 @@ def _change(database: Database, now_ms: int, change: Callable[[KeySet], KeySet])
         if wanted == known:
             return known
         new = replace(wanted, version=known.version + 1)
-        body = canonical(document_of(new))
-        try:
-            parse(json.loads(body))
-        except KeySetError as error:
-            raise DocumentProblem(f"the key set is refused: {error}", hint="nothing was published") from error
-        if len(body) > MAX_DOCUMENT_BYTES:
-            hint = "rotate the printed key and end it: its withdrawn cards need no list then"
-            raise DocumentProblem(f"the key set has {len(body)} bytes, at most {MAX_DOCUMENT_BYTES}", hint=hint)
-        made = Document(KEYS, new.version, document_hash(body).hex(), format_time(now_ms), body)
-        store.add(connection, made, now_ms)
+        _add(connection, new, now_ms)
     return new
+
+
+def _add(connection: Transaction, new: KeySet, now_ms: int) -> None:
+    body = canonical(document_of(new))
+    try:
+        parse(json.loads(body))
+    except KeySetError as error:
+        raise DocumentProblem(f"the key set is refused: {error}", hint="nothing was published") from error
+    if len(body) > MAX_DOCUMENT_BYTES:
+        hint = "rotate the printed key and end it: its withdrawn cards need no list then"
+        raise DocumentProblem(f"the key set has {len(body)} bytes, at most {MAX_DOCUMENT_BYTES}", hint=hint)
+    made = Document(KEYS, new.version, document_hash(body).hex(), format_time(now_ms), body)
+    store.add(connection, made, now_ms)
 
 
 def _unused(known: KeySet, folder: Path, kid: bytes | None) -> bytes:

@@ -42,10 +42,13 @@ MAX_BY_CHARS = 64
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What to order of each of some stations; ``by``: who wants it, ``valid_ms``: how long it may be done."""
+    """What to order of each of some stations; ``by``: who wants it, ``valid_ms``: how long it may be done.
+
+    ``stations`` None: every station that was ever heard, the whole group.
+    """
 
     kind: str
-    stations: Sequence[str]
+    stations: Sequence[str] | None
     args: Mapping[str, Any]
     by: str
     valid_ms: int
@@ -57,18 +60,29 @@ def order(database: Database, keys: Keys, wanted: Wanted, *, now_ms: int, random
     Raises UsageError: no such kind, wrong args, a station that was never heard.
     """
     _check(wanted)
-    stations = list(dict.fromkeys(wanted.stations))
-    ids = [ulid(now_ms, random) for _ in stations]
 
     def work(connection: Transaction) -> list[dict[str, Any]]:
-        for station, cmd_id in zip(stations, ids, strict=True):
+        stations = presence.heard_ever(connection) if wanted.stations is None else list(dict.fromkeys(wanted.stations))
+        if not stations:
+            raise UsageError("no station was ever heard, nothing was signed", hint="see `forecourt-hq stations`")
+        for station in stations:
             _check_station(connection, station)
             if wanted.kind == "lift_fence":
                 _lift_fence(connection, station, wanted.args["install_id"], now_ms)
-            store.add(connection, _signed(keys, wanted, station, cmd_id, now_ms))
+        ids = keep(connection, keys, wanted, stations, now_ms=now_ms, random=random)
         return [row for row in (store.one(connection, cmd_id) for cmd_id in ids) if row is not None]
 
     return database.transact(work)
+
+
+def keep(
+    connection: Transaction, keys: Keys, wanted: Wanted, stations: Sequence[str], *, now_ms: int, random: RandomBits
+) -> list[str]:
+    """Sign what was looked at before, in the caller's transaction; return the ids, one for each station."""
+    ids = [ulid(now_ms, random) for _ in stations]
+    for station, cmd_id in zip(stations, ids, strict=True):
+        store.add(connection, _signed(keys, wanted, station, cmd_id, now_ms))
+    return ids
 
 
 def _signed(keys: Keys, wanted: Wanted, station: str, cmd_id: str, now_ms: int) -> dict[str, Any]:

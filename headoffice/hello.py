@@ -5,8 +5,9 @@ Knows no broker and no clock.
 
 from __future__ import annotations
 
+from headoffice.documents import RULES
 from headoffice.ingest import CREDIT, note, told
-from headoffice.store import presence, streams
+from headoffice.store import documents, presence, restorations, streams
 from headoffice.store.alerts import raise_own_alert
 from headoffice.store.database import Database, Transaction
 from headoffice.store.streams import StreamKey
@@ -58,6 +59,7 @@ def _welcome(connection: Transaction, station: str, hello: Hello, now_ms: int) -
         name: _stream(connection, StreamKey(station, hello.incarnation, name), hello.streams[name]) for name in STREAMS
     }
     earlier = streams.other_cums(connection, station, hello.incarnation, MAX_EARLIER)
+    _note_newer_rules(connection, station, hello, now_ms)
     nozzles = presence.nozzle_ends(connection, station, MAX_NOZZLES)
     return Welcome(
         for_install_id=hello.install_id,
@@ -71,6 +73,19 @@ def _welcome(connection: Transaction, station: str, hello: Hello, now_ms: int) -
         nozzles=nozzles,
         earlier=earlier,
     )
+
+
+def _note_newer_rules(connection: Transaction, station: str, hello: Hello, now_ms: int) -> None:
+    """After a copy was put back a station may have rules that are lost here: heads that name older ones are refused."""
+    if hello.rules is None or restorations.newest_ms(connection) is None:
+        return
+    known = documents.newest(connection, RULES)
+    version = 0 if known is None else known.version
+    if hello.rules.version > version:
+        detail = f"it has version {hello.rules['version']}, here is {version}: publish that one, or a later one, again"
+        raise_own_alert(
+            connection, station=station, alert="rules_newer_at_station", subject="rules", detail=detail, now_ms=now_ms
+        )
 
 
 def take_state(database: Database, topic: StationTopic, payload: bytes, now_ms: int) -> None:

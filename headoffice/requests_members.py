@@ -35,7 +35,7 @@ def members_asked(asked: Asked) -> Res:
         return asked.ok(MembersAnswer(have_op, (), True, _versions(asked), far=True).to_body())
     page = members.ops_after(asked.connection, have_op, PAGE_OPS_BYTES)
     newest = page[-1].op if page else have_op
-    more = members.last_op(asked.connection) > newest
+    more = members.behind(asked.connection, newest, 1) > 0
     return asked.ok(MembersAnswer(have_op, tuple(op.data() for op in page), more, _versions(asked)).to_body())
 
 

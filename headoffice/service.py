@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 from headoffice import commands
 from headoffice.documents import HEAD_RENEW_MS, KEYS, MANIFEST, RULES, current_head
 from headoffice.hello import answer_hello, take_profile, take_state
-from headoffice.ingest import ingest, unasked
+from headoffice.ingest import ingest_all, unasked
 from headoffice.keys import Keys
 from headoffice.requests import answer_request
 from headoffice.requests_members import PAGE_OPS_BYTES
-from headoffice.store import documents, members
+from headoffice.store import documents, members, restorations
 from headoffice.store.alerts import raise_own_alert
 from headoffice.store.database import Database
 from headoffice.store.streams import StreamKey
@@ -85,7 +85,7 @@ class Service:
         if not isinstance(topic, StationTopic):
             return []
         if topic.name in STREAM_OF_TOPIC:
-            return self._answer(topic, "down/ack", ingest(self._database, topic, payload, now_ms), now_ms)
+            return self.take_batches([(topic, payload)], now_ms)
         if topic.name == "up/hello":
             return self._hello(topic, payload, now_ms)
         if topic.name == "up/req":
@@ -98,6 +98,29 @@ class Service:
         elif topic.name == "up/result":
             commands.take_result(self._database, topic, payload, now_ms)
         return []
+
+    @staticmethod
+    def batch_topic(topic_text: str) -> StationTopic | None:
+        """The topic of a message that may be taken together with others, by ``take_batches``."""
+        try:
+            topic = parse(topic_text)
+        except TopicError:
+            return None
+        return topic if isinstance(topic, StationTopic) and topic.name in STREAM_OF_TOPIC else None
+
+    def take_batches(self, arrived: Sequence[tuple[StationTopic, bytes]], now_ms: int) -> list[Outgoing]:
+        """Handle batches in the order in which they came, by one commit; else as ``take``.
+
+        Of several acks that say no more than how far a stream came, the last one is enough: it is cumulative (W-21).
+        """
+        out: dict[object, list[Outgoing]] = {}
+        for (topic, _), ack in zip(arrived, ingest_all(self._database, arrived, now_ms), strict=True):
+            if ack is not None:
+                is_plain = not (ack.gap or ack.fork)
+                line: object = (topic.station, ack.install_id, ack.incarnation, ack.stream) if is_plain else object()
+                out.pop(line, None)
+                out[line] = self._answer(topic, "down/ack", ack, now_ms)
+        return [message for messages in out.values() for message in messages]
 
     def _hello(self, topic: StationTopic, payload: bytes, now_ms: int) -> list[Outgoing]:
         """The welcome, and behind it the commands that waited for it."""
@@ -159,7 +182,10 @@ class Service:
 
     def state(self, online: bool, now_ms: int) -> bytes:
         """The payload of head office's own retained state, also its last will."""
-        return self._event(HoState(online, format_time(now_ms)), now_ms)
+        with self._database.read() as connection:
+            put_back_ms = restorations.newest_ms(connection)
+        restored = None if put_back_ms is None else format_time(put_back_ms)
+        return self._event(HoState(online, format_time(now_ms), restored), now_ms)
 
     def _deltas(self, member_op: int, now_ms: int) -> Iterator[Outgoing]:
         if member_op - self._delta_op > MAX_DELTA_OPS:

@@ -30,7 +30,7 @@ from sync.client import (
     Unsubscribed,
     Will,
 )
-from sync.topics import HO_STATE, shard_filter, shard_in, shard_of
+from sync.topics import HO_STATE, StationTopic, shard_filter, shard_in, shard_of
 
 T = TypeVar("T")
 
@@ -39,6 +39,9 @@ UP_FILTER = "fc/v1/+/s/+/up/#"
 
 MAX_EVENTS = 512
 """Messages waiting: 32 MiB of the largest batches; a full queue slows the network loop, so the broker waits."""
+
+TOGETHER = 16
+"""Batches taken by one commit, of those that wait anyway: an alert behind them must not wait long."""
 
 BUSY_EVENTS = 128
 """So many waiting messages are no station's window any more: everybody is asked to send less at once."""
@@ -57,6 +60,8 @@ NUDGES = 20
 class Worker:
     """Serves one group until ``stop`` is set; ``on_change`` is told every change of the link, from this thread.
 
+    ``look`` is asked about once a second, with when the broker's certificate ends (ms, None where it was not seen).
+
     Where workers share a server, each has a connection under a name of its own, and the one that leads has a second
     one: only that one carries the last will, so that a worker's death does not say that head office is away.
     """
@@ -68,14 +73,18 @@ class Worker:
         wall: Clock,
         shards: Shards,
         on_change: Callable[[LinkChange], None] = lambda _change: None,
+        *,
+        look: Callable[[int | None], list[str]] = lambda _broker_ends_ms: [],
     ) -> None:
         self._service = service
         self._wall = wall
         self._mono = SystemClock()
         self._shards = shards
         self._on_change = on_change
+        self._look = look
         self._log = get_logger("headoffice.worker")
         self._events: queue.Queue[ClientEvent] = queue.Queue(MAX_EVENTS)
+        self._next: ClientEvent | None = None
         self._leading = replace(options, client_id=f"{options.client_id}-leader", will=self._gone)
         if shards.is_shared:
             name = f"{options.client_id}-{secrets.token_hex(3)}"
@@ -105,12 +114,9 @@ class Worker:
             self._link.close(self._gone() if is_last else None)
 
     def step(self, wait_s: float) -> None:
-        """One round: the link, at most one message, what is due by time, and what can be sent."""
+        """One round: the link, a message or the batches that wait, what is due by time, and what can be sent."""
         self._poll(self._mono.mono_ms())
-        try:
-            event = self._events.get(timeout=wait_s)  # a full publish window opens with an event, too
-        except queue.Empty:
-            event = None
+        event, self._next = self._next or self._event(wait_s), None
         if isinstance(event, Arrived):
             self._arrived(event)
         elif isinstance(event, Subscribed):
@@ -125,6 +131,12 @@ class Worker:
         self._link.flush()
         if self._voice is not None:
             self._voice.flush()
+
+    def _event(self, wait_s: float) -> ClientEvent | None:
+        try:
+            return self._events.get(timeout=wait_s)  # a full publish window opens with an event, too
+        except queue.Empty:
+            return None
 
     def _gone(self) -> Will:
         """What the broker says when head office dies, and what it says itself when it goes."""
@@ -167,10 +179,30 @@ class Worker:
         if event.topic == HO_STATE:
             self._state_heard(event)
         elif self._shards.holds(shard_in(event.topic)):
-            self._taken += 1
             self._service.is_busy = self._events.qsize() >= BUSY_EVENTS
             now_ms = self._wall.wall_ms()
-            self._link.put(self._asking(lambda: self._service.take(event.topic, event.payload, now_ms)))
+            batches = self._waiting_batches(event)
+            self._taken += max(1, len(batches))
+            if batches:
+                self._link.put(self._asking(lambda: self._service.take_batches(batches, now_ms)))
+            else:
+                self._link.put(self._asking(lambda: self._service.take(event.topic, event.payload, now_ms)))
+
+    def _waiting_batches(self, first: Arrived) -> list[tuple[StationTopic, bytes]]:
+        """A batch and those that wait behind it; what stopped the row is the next event. Empty: not a batch."""
+        batches: list[tuple[StationTopic, bytes]] = []
+        event: ClientEvent | None = first
+        while isinstance(event, Arrived) and self._shards.holds(shard_in(event.topic)):
+            topic = self._service.batch_topic(event.topic)
+            if topic is None:
+                break
+            batches.append((topic, event.payload))
+            if len(batches) == TOGETHER:
+                return batches
+            event = self._event(0)
+        if batches:
+            self._next = event
+        return batches
 
     def _state_heard(self, event: Arrived) -> None:
         """Somebody's last will says that head office is away: whoever leads now says that it is not."""
@@ -189,6 +221,7 @@ class Worker:
             self._shards.leave()
         else:
             self._share()
+        self._asking(lambda: self._look(self._link.client.broker_ends_ms))
         if self._shards.leads:
             self._lead()
         elif self._voice is not None:

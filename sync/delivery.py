@@ -22,6 +22,7 @@ JITTER = 0.25  # W-12: lengthens a timeout by up to a quarter, so that stations 
 EQUAL_REFUSALS = 3  # W-20: then one record at a time
 AUDIT_EVERY_S = 3_600.0  # W-22: a bad ack is audited once per kind and hour
 REHELLO_EVERY_S = 1.0  # a head office that contradicts itself is not greeted at network speed
+RESTORED_SPREAD_S = 30.0  # over which stations say hello to a head office that was put back from a copy
 EQUAL_REINCARNATIONS = 3  # welcomes that alone ask for a new incarnation; a late copy of an old hello gets one too
 PRIORITY = ("A", "L", "T")  # W-11
 
@@ -163,6 +164,7 @@ class Delivery:
         self._rehello_at: float | None = None
         self._last_rehello: float | None = None
         self._greet_at: float | None = None
+        self._restored: tuple[str | None, ...] = ()
         self._audited: dict[str, float] = {}
         self.counters = Counters()
 
@@ -210,6 +212,7 @@ class Delivery:
     def disconnected(self) -> None:
         """MQTT is down: nothing is in flight any more."""
         self._connect_n = None
+        self._restored = ()
         self._welcomed = False
         self._hello_deadline = None
         self._rehello_at = None
@@ -229,12 +232,18 @@ class Delivery:
         lane.hello_at_acked = None
         return self._say_hello_again(now)
 
-    def ho_state(self, now: float, online: bool) -> list[Output]:
+    def ho_state(self, now: float, online: bool, restored: str | None = None) -> list[Output]:
         """Head office's retained presence: while it is away no batch is sent, hellos ask whether it is back.
 
         On its return the windows restart; without a welcome on this connection the hello is repeated at once. Where it
         says "online" and a hello has no answer, that hello may have come too early: it is said again a little later.
+        ``restored``: when its database was put back; another time than before on this connection asks for a hello, not
+        of all stations at once.
         """
+        if online:
+            self._restored, before = (restored,), self._restored
+            if before not in ((), self._restored) and self._welcomed and self._rehello_at is None:
+                self._rehello_at = now + RESTORED_SPREAD_S * self._rng.random()
         back, self._ho_online = online and not self._ho_online, online
         if self._connect_n is None or self._stopped is not None:
             return []

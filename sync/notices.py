@@ -86,23 +86,27 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class HoState:
-    """Retained presence of head office; a station pauses bulk resend while ``online`` is false."""
+    """Retained presence of head office; a station pauses bulk resend while ``online`` is false.
+
+    ``restored``: when its database was last put back from a copy; a station that is told another time says hello anew.
+    """
 
     online: bool
     time: str
+    restored: str | None = None
 
     TYPE: ClassVar[str] = "fc.ho.state.v1"
-    SHAPE: ClassVar[Shape] = Members({"online": Truth(), "time": TIME})
+    SHAPE: ClassVar[Shape] = Members({"online": Truth(), "time": TIME}, {"restored": OrNull(TIME)})
 
     def to_data(self) -> dict[str, Any]:
         """See Message."""
-        return {"online": self.online, "time": self.time}
+        return {"online": self.online, "time": self.time, "restored": self.restored}
 
     @classmethod
     def from_data(cls, data: object) -> Self:
         """See Message."""
         body = checked(cls.SHAPE, data, cls.TYPE)
-        return cls(body["online"], body["time"])
+        return cls(body["online"], body["time"], body.get("restored"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -251,7 +251,8 @@ class StationLink:
     def _dispatch(self, now: float, event: Arrived) -> None:
         where = topics.parse(event.topic)
         if isinstance(where, topics.HoStateTopic):
-            self._act(now, self._delivery.ho_state(now, _read(event, HoState).online))
+            told = _read(event, HoState)
+            self._act(now, self._delivery.ho_state(now, told.online, told.restored))
         elif isinstance(where, topics.GroupTopic):
             self._group_message(now, where, event)
         elif where.station != self._identity.station or not where.right_shard:

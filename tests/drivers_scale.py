@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     chosen = parser.parse_args(arguments)
     protocols = [every.of_module(name).protocol for name in chosen.rig] or sorted(registry.BUILT_IN)
     own = [] if chosen.rig else [str(ROOT / place) for place in PROOFS]
-    options = [f"--rootdir={ROOT}", f"--config-file={ROOT / 'pyproject.toml'}", "--quiet", "--proofs"]
+    options = [f"--rootdir={ROOT}", f"--config-file={ROOT / 'pyproject.toml'}", "--quiet", "--proofs", "-m="]
     options += [f"--rig={name}" for name in chosen.rig] + [f"--numprocesses={chosen.processes}", f"-k={chosen.k}"]
     scale = Scale()
     with contextlib.redirect_stdout(sys.stderr if chosen.json else sys.stdout):

@@ -321,7 +321,7 @@ def sync(value: dict[str, Any]) -> None:
     if value["requests"]:
         asked = [[r["kind"], r["about"], r["asked"]] for r in value["requests"]]
         print_table("Asked and not answered yet", ["what", "about", "since"], asked)
-    letters = [[d["stream"], d["seq"], d["reason"]] for d in value["dead_letters"]]
+    letters = [[d["stream"], d["seq"], d["reason"]] for d in value["dead_letters"] if d["standing"]]
     if letters:
         print_table("Dead letters", ["stream", "seq", "reason"], letters)
     last = value["last_command"]

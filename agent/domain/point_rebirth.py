@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from agent.domain.booking import Evidence, Fingerprint, Meter, Verdict, compare
+from agent.domain.booking import Evidence, Fingerprint, Meter, Verdict, advance, compare, is_comparable, moved_raw
 from agent.domain.point_events import Audit, Baseline, Book, EndsKnown, Gap, Turn
 from agent.domain.point_reset import book_kept
 from agent.domain.point_state import Durable, KeptSale, MeterGap, MeterReset
@@ -25,12 +25,13 @@ METER_GAP = "METER_GAP"
 DAY_MS = 86_400_000
 
 
-def reborn(known: Durable, nozzles: tuple[int, ...]) -> Durable:
+def reborn(known: Durable, nozzles: tuple[int, ...], counted: tuple[Meter, ...] = ()) -> Durable:
     """Return the durable part at the begin of a new incarnation: every stored total may be an old one.
 
-    An open fuelling stays: a pump that still delivers shows at its end what it delivered.
+    An open fuelling stays: a pump that still delivers shows at its end what it delivered. ``counted``: where counts
+    stood by the high-water file; it tells in which epoch they go on, and nothing of what was booked.
     """
-    return replace(known, rebase=tuple(sorted(nozzles)), ends=None)
+    return replace(known, rebase=tuple(sorted(nozzles)), counted=counted, ends=None)
 
 
 def rebase(turn: Turn, totals: Mapping[int, TotalizerReading], held: HeldSale | None) -> frozenset[int]:
@@ -46,7 +47,7 @@ def rebase(turn: Turn, totals: Mapping[int, TotalizerReading], held: HeldSale | 
         elif _lay_base(turn, totals[nozzle], held):
             based.add(nozzle)
     rest = tuple(n for n in known.rebase if n not in waiting)
-    turn.keep(rebase=rest, ends=known.ends if rest else None)
+    turn.keep(rebase=rest, ends=known.ends if rest else None, counted=known.counted if rest else ())
     return frozenset(based)
 
 
@@ -137,14 +138,21 @@ def _told(meter: Meter | None) -> str:
 
 
 def _epoch(turn: Turn, total: TotalizerReading, meter: Meter | None) -> int:
-    """The stored epoch while the count goes on; else a new one beyond every epoch head office may have.
+    """The epoch of the newest total known while the count goes on; else a new one beyond those head office may have.
 
-    A count that went back may have wrapped or been replaced while this database was not there. The number of the day
-    is far above what rollovers and replacements reach, so intervals never meet.
+    What another life of the station booked is compared within one epoch, so the epoch is left only where the count
+    went back by more than a rollover explains: then it may have been replaced while nobody looked. The number of the
+    day is far above what rollovers and replacements reach, so intervals never meet.
     """
-    if meter is not None and _is_same_count(meter, total) and total.raw >= meter.total.raw:
-        return meter.total.epoch
-    return max(turn.now.wall_ms // DAY_MS, 0 if meter is None else meter.total.epoch + 1)
+    told = next((count for count in turn.durable.counted if count.nozzle == total.nozzle), None)
+    newest = max((count for count in (meter, told) if count is not None), key=lambda m: m.total, default=None)
+    if newest is None:
+        return turn.now.wall_ms // DAY_MS
+    if _is_same_count(newest, total) and total.raw >= newest.total.raw:
+        return newest.total.epoch
+    if is_comparable(newest, total, turn.point.config.rules):
+        return advance(newest.total, moved_raw(newest, total), newest.modulus).epoch
+    return max(turn.now.wall_ms // DAY_MS, newest.total.epoch + 1)
 
 
 def _is_same_count(meter: Meter, total: TotalizerReading) -> bool:

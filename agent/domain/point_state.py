@@ -199,7 +199,7 @@ class Durable:
     ``last_held``: held values last accounted for (they recognise an old display). ``last_token``/``acked``: the record
     last acknowledged, and whether the device confirmed it. ``resets``: nozzles in METER_RESET, ``replaced``: what is
     kept for each of them. ``alerts``: those standing. ``rebase``: nozzles whose stored total may be an old one, until
-    their next read-out; ``ends``: what head office said of their last sales, ``None`` until it did; ``gaps``: what it
+    their next read-out; ``counted``: where their counts stood in an earlier life, by the high-water file; ``ends``: what head office said of their last sales, ``None`` until it did; ``gaps``: what it
     must still be asked about. ``counter``: the last number given to a sale of a device without totals, ``None`` before
     its first contact. ``in_force``: the unit price each nozzle is known to sell at. ``rollback``: a lowered price, from
     the wish until the list price is back.
@@ -216,6 +216,7 @@ class Durable:
     unconfirmed: tuple[Unconfirmed, ...] = ()
     alerts: tuple[str, ...] = ()
     rebase: tuple[int, ...] = ()
+    counted: tuple[Meter, ...] = ()
     ends: tuple[tuple[int, Totalizer], ...] | None = None
     gaps: tuple[MeterGap, ...] = ()
     counter: int | None = None
@@ -345,6 +346,7 @@ def durable(point: Point) -> dict[str, Any]:
         "unconfirmed": [_plain(u) for u in d.unconfirmed],
         "alerts": list(d.alerts),
         "rebase": list(d.rebase),
+        "counted": [_meter_out(m) for m in d.counted],
         "ends": None if d.ends is None else [[nozzle, str(end)] for nozzle, end in d.ends],
         "gaps": [_gap_out(gap) for gap in d.gaps],
         "counter": d.counter,
@@ -380,6 +382,7 @@ def restore(config: PointConfig, stored: Mapping[str, Any] | None, boot: str) ->
             unconfirmed=tuple(Unconfirmed(**u) for u in stored["unconfirmed"]),
             alerts=tuple(stored["alerts"]),
             rebase=tuple(stored.get("rebase", ())),
+            counted=tuple(_meter_in(m) for m in stored.get("counted", ())),
             ends=_ends_in(stored.get("ends")),
             gaps=tuple(_gap_in(gap) for gap in stored.get("gaps", ())),
             counter=stored.get("counter"),

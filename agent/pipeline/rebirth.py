@@ -141,7 +141,7 @@ def _reincarnate(tx: Tx, store: Store, settings: Settings, how: _Rebirth) -> Non
         _first_record(tx, how.reason, store.incarnation, heads)
         told = _send_again(tx, _Ended(store.incarnation, generation, heads, acked))
     _end_leases(tx)
-    _doubt_meters(tx, settings)
+    _doubt_meters(tx, settings, {} if how.mark is None else how.mark.meters)
     tx.memory.forget_meta(STOPPED)
     tx.memory.forget_meta(TOLD)
     tx.memory.forget_meta(ENDS)
@@ -233,12 +233,22 @@ def _end_leases(tx: Tx) -> None:
         _audit(tx, "leases_void", "leases", f"{ended} leases were lent to the incarnation before")
 
 
-def _doubt_meters(tx: Tx, settings: Settings) -> None:
+def _doubt_meters(tx: Tx, settings: Settings, told: Mapping[str, marks.Count]) -> None:
     """Every stored total may be an old one: each nozzle asks head office before what moved since is booked."""
     prices = dict.fromkeys(settings.grade, 0)
     for number, point in points.build(settings, tx.memory.points(), prices, REINCARNATED, {}).items():
-        doubted = replace(point, durable=reborn(point.durable, point.config.numbers))
+        doubted = replace(point, durable=reborn(point.durable, point.config.numbers, _counted(number, told)))
         tx.memory.save_point(number, durable(doubted))
+
+
+def _counted(number: int, told: Mapping[str, marks.Count]) -> tuple[Meter, ...]:
+    """Where the meters of a fuelling point stood, as the high-water file has it."""
+    found = []
+    for name, (total, unit_ml, modulus) in sorted(told.items()):
+        point, _, nozzle = name.partition(":")
+        if (point, nozzle.isdecimal()) == (str(number), True):
+            found.append(Meter(nozzle=int(nozzle), total=Totalizer.parse(total), unit_ml=unit_ml, modulus=modulus))
+    return tuple(found)
 
 
 def _audit(tx: Tx, action: str, subject: str, reason: str) -> None:

@@ -9,19 +9,26 @@ import errno
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from agent.domain.sale import Totalizer
 from agent.store import durable
+
+Count = tuple[str, int, int]
+"""Where a meter stood: ``epoch:raw``, its unit in ml, its modulus."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What the file holds: the incarnation, how often we connected, and the last seq and hash per stream."""
+    """What the file holds: the incarnation, how often we connected, the last seq and hash per stream, and by
+    ``fuelling point:nozzle`` where each meter stood: a database that is lost takes the epochs of its counts with it.
+    """
 
     incarnation: str
     connect_n: int
     streams: Mapping[str, tuple[int, str]]
+    meters: Mapping[str, Count] = field(default_factory=dict)
 
 
 class MarkDamaged(Exception):
@@ -37,9 +44,15 @@ def read(path: Path) -> Mark | None:
     try:
         value = json.loads(content)
         streams = {name: (int(head["seq"]), str(head["hash"])) for name, head in value["streams"].items()}
-        return Mark(str(value["incarnation"]), int(value["connect_n"]), streams)
+        meters = {name: _count(told) for name, told in value.get("meters", {}).items()}
+        return Mark(str(value["incarnation"]), int(value["connect_n"]), streams, meters)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as failure:
         raise MarkDamaged(f"{path} is not a high-water file") from failure
+
+
+def _count(told: tuple[str, int, int]) -> Count:
+    total, unit_ml, modulus = told
+    return str(Totalizer.parse(total)), int(unit_ml), int(modulus)
 
 
 def write(path: Path, mark: Mark) -> None:
@@ -48,6 +61,7 @@ def write(path: Path, mark: Mark) -> None:
         "incarnation": mark.incarnation,
         "connect_n": mark.connect_n,
         "streams": {name: {"seq": seq, "hash": digest} for name, (seq, digest) in mark.streams.items()},
+        "meters": {name: list(count) for name, count in mark.meters.items()},
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(path.name + ".new")

@@ -77,9 +77,12 @@ class MemoryTable:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._raw = raw(connection)
+        self.saved: dict[int, Mapping[str, Any]] = {}
+        """The fuelling points that this transaction saved."""
 
     def save_point(self, fuelling_point: int, memory: Mapping[str, Any]) -> None:
         """Keep the durable state of one fuelling point."""
+        self.saved[fuelling_point] = memory
         _SAVE_POINT.run(self._raw, {"fuelling_point": fuelling_point, "memory": _dump(memory)})
 
     def points(self) -> dict[int, dict[str, Any]]:

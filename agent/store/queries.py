@@ -160,10 +160,10 @@ class Queries:
         }
 
     def rejected(self) -> list[dict[str, Any]]:
-        """Return records that head office keeps as dead letters."""
+        """Return records that head office kept as dead letters; ``standing``: until head office says it has them."""
         with self._open() as db:
             rows = db.execute(_REJECTED, (MAX_ROWS,)).fetchall()
-        return [{**dict(row), "told": utc(row["told_ms"])} for row in rows]
+        return [{**dict(row), "told": utc(row["told_ms"]), "standing": bool(row["standing"])} for row in rows]
 
     def incarnations(self) -> list[dict[str, Any]]:
         """Return every incarnation of this database, newest first, with why it began."""
@@ -205,10 +205,13 @@ class Queries:
 _DELIVERIES = "SELECT * FROM tank_delivery WHERE ? IS NULL OR tank = ? ORDER BY start_ms DESC, id DESC LIMIT ?"
 _GAUGE_EVENTS = "SELECT * FROM gauge_event ORDER BY at_ms IS NULL, at_ms DESC, time DESC, number LIMIT ?"
 _REJECTED = """
-SELECT stream, seq, reason, told_ms, (SELECT value FROM meta WHERE key = 'incarnation') AS incarnation FROM rejected
-UNION ALL
-SELECT r.stream, r.seq, r.reason, r.told_ms, i.incarnation
-FROM rejected_archive r JOIN incarnation i ON i.generation = r.generation
+SELECT told.*, EXISTS (SELECT 1 FROM alert a WHERE a.subject = 'sync' AND a.cleared_ms IS NULL
+                       AND a.name = 'DEAD_LETTER_' || told.stream || '_' || told.seq) AS standing
+FROM (SELECT stream, seq, reason, told_ms, (SELECT value FROM meta WHERE key = 'incarnation') AS incarnation
+      FROM rejected
+      UNION ALL
+      SELECT r.stream, r.seq, r.reason, r.told_ms, i.incarnation
+      FROM rejected_archive r JOIN incarnation i ON i.generation = r.generation) told
 ORDER BY told_ms DESC, stream, seq LIMIT ?
 """
 _SALES = """

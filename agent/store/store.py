@@ -5,9 +5,10 @@ Knows SQLAlchemy connections; what is written comes from the pipeline. Everythin
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, text
 
@@ -125,6 +126,7 @@ class Store:
         self.station = station
         self.incarnation = meta["incarnation"]
         self._heads = journal.read_heads(self._connection)
+        self._points: dict[int, Mapping[str, Any]] = dict(MemoryTable(self._connection).points())
         self._generation: int = self._connection.execute(select(running_generation())).scalar_one()
 
     def start(self, stamp: journal.Stamp) -> Tx:
@@ -145,6 +147,8 @@ class Store:
         else:
             _COMMIT.run(raw(self._connection), {})
         self._heads = tx.journal.heads
+        if tx.memory.saved:
+            self._points = {**self._points, **tx.memory.saved}
         self.newest_ms = max(self.newest_ms, tx.stamp.wall_ms)
 
     def roll_back(self) -> None:
@@ -167,6 +171,14 @@ class Store:
     def heads(self) -> dict[str, tuple[int, bytes]]:
         """Return (last seq, last hash) per stream as committed."""
         return dict(self._heads)
+
+    def counts(self) -> dict[str, tuple[str, int, int]]:
+        """Return where each meter stands as committed, by ``fuelling point:nozzle``: total, unit in ml, modulus."""
+        return {
+            f"{number}:{meter['nozzle']}": (meter["total"], meter["unit_ml"], meter["modulus"])
+            for number, point in self._points.items()
+            for meter in point.get("meters", ())
+        }
 
     def unsettled(self) -> list[tuple[int, int, str, int]]:
         """Return (fuelling point, nozzle, grade, tank) of sales that are not Cleared, each once."""

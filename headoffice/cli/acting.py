@@ -64,6 +64,7 @@ def serve(
     from agent.clock import clock_from_environment
     from agent.logs import configure
     from headoffice.crew import run_crew
+    from headoffice.expiry import ExpiryWatch
     from headoffice.keys import load_keys
     from headoffice.service import Service
     from headoffice.shards import shards_of
@@ -96,7 +97,8 @@ def serve(
 
     def work(stop: threading.Event) -> None:
         with closing(open_database(database, state)) as own:
-            Worker(Service(own, loaded, group), options, wall, shards_of(own), told).run(stop)
+            look = ExpiryWatch(own, options.tls, wall).look
+            Worker(Service(own, loaded, group), options, wall, shards_of(own), told, look=look).run(stop)
 
     opened.close()
     run_crew(workers, work)
@@ -270,16 +272,42 @@ def stations_unfence(
     show_fields({"station": station, "unfenced": install_id, "cmd_id": told}, as_json=as_json)
 
 
+def restored(database: DatabaseOption = None, state: StateOption = None, as_json: JsonOption = False) -> None:
+    """Say once that this database was put back from an old copy, before `serve`: no number is used a second time."""
+    from dataclasses import asdict
+
+    from agent.clock import clock_from_environment
+    from headoffice import restoring
+
+    done = restoring.restored(open_database(database, state, migrate=True), clock_from_environment().wall_ms())
+    show_fields(asdict(done), as_json=as_json)
+    if not as_json:
+        has = "no rule set" if done.rules_version is None else f"rule set {done.rules_version}"
+        typer.echo(
+            f"Now start serve. This copy has {has}: publish what you published since, import members, revoke keys."
+        )
+
+
 def dead_letters_replay(
     reason: Annotated[str | None, typer.Option("--reason", help="Only dead letters of this reason.")] = None,
     number: Annotated[int | None, typer.Option("--number", help="Only this one.")] = None,
     database: DatabaseOption = None,
+    keys: KeysOption = None,
     state: StateOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Judge dead letters again, after an upgrade: what is understood now becomes a fact."""
-    from agent.clock import clock_from_environment
-    from headoffice.replay import replay
+    """Judge dead letters again, after an upgrade: what is understood now becomes a fact, and its station is told."""
+    import getpass
+    from random import SystemRandom
 
-    done = replay(open_database(database, state), clock_from_environment().wall_ms(), reason=reason, number=number)
-    show_fields({"facts": done.facts, "duplicates": done.duplicates, "still_dead": done.still_dead}, as_json=as_json)
+    from agent.clock import clock_from_environment
+    from headoffice.keys import SIGNING_FILE, load_keys
+    from headoffice.replay import Orders, replay
+
+    orders: Orders | None = None
+    if keys is not None or (state is not None and (keys_folder(None, state) / SIGNING_FILE).exists()):
+        orders = Orders(load_keys(keys_folder(keys, state)), getpass.getuser(), SystemRandom())
+    now_ms = clock_from_environment().wall_ms()
+    done = replay(open_database(database, state), now_ms, reason=reason, number=number, orders=orders)
+    told = {"facts": done.facts, "duplicates": done.duplicates, "still_dead": done.still_dead}
+    show_fields({**told, "commands": None if orders is None else list(done.commands)}, as_json=as_json)

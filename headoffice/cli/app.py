@@ -51,6 +51,7 @@ for name, group in (
     app.add_typer(group, name=name)
 
 app.command("serve")(acting.serve)
+app.command("restored")(acting.restored)
 app.command("keys")(acting.keys)
 app.command("bundle")(handing.bundle)
 members.command("import")(acting.members_import)

@@ -23,7 +23,7 @@ from headoffice.cli.options import (
     keys_folder,
     open_database,
 )
-from headoffice.cli.output import show_fields, show_rows
+from headoffice.cli.output import show_fields, show_json, show_rows
 from headoffice.errors import UsageError
 
 command = typer.Typer(help="Signed commands to stations: send, list, show.", no_args_is_help=True)
@@ -33,6 +33,8 @@ _UNITS_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION = re.compile(r"([1-9][0-9]{0,4})([mhd])")
 _PRICE = re.compile(r"([0-9]{1,3})(?:\.([0-9]{1,3}))?")
 _WAIT_STEP_S = 0.2
+STILL_OPEN = 3
+"""The exit code where a station has not answered yet."""
 
 
 @command.command("send")
@@ -41,6 +43,10 @@ def send(
     station: Annotated[
         list[str] | None, typer.Option("--station", help="Its station; may be given several times.")
     ] = None,
+    every: Annotated[
+        bool,
+        typer.Option("--every-station", help="Every station of the group: a command for each that was ever heard."),
+    ] = False,
     valid: Annotated[str, typer.Option("--for", help="How long it may be done: 30m, 24h, 7d.")] = "24h",
     by: Annotated[str | None, typer.Option("--by", help="Who orders it; your login name by default.")] = None,
     grade: Annotated[str | None, typer.Option("--grade", help="set-price: the grade's code.")] = None,
@@ -77,27 +83,13 @@ def send(
 
     clock = clock_from_environment()
     name = kind.replace("-", "_")
-    given = {
-        "grade": grade,
-        "price": price,
-        "at": at,
-        "subject": subject,
-        "alert": alert,
-        "stream": stream,
-        "seq": seq or None,
-        "lease": lease,
-        "member": member,
-        "campaign": campaign,
-        "all": everything or None,
-        "install": install,
-        "sale": sale,
-        "nobody": nobody or None,
-        "reason": reason,
-    }
+    given: dict[str, Any] = {"grade": grade, "price": price, "at": at, "subject": subject, "alert": alert}
+    given |= {"stream": stream, "seq": seq or None, "lease": lease, "member": member, "campaign": campaign}
+    given |= {"all": everything or None, "install": install, "sale": sale, "nobody": nobody or None, "reason": reason}
     args = args_of(name, {option: value for option, value in given.items() if value is not None}, clock.wall_ms())
-    if not station:
-        raise UsageError("no station is named", hint="give --station STATION, once for each")
-    wanted = Wanted(name, station, args, getpass.getuser() if by is None else by, duration_ms(valid))
+    if every == bool(station):
+        raise UsageError("which stations?", hint="give --station STATION, once for each, or --every-station")
+    wanted = Wanted(name, None if every else station, args, getpass.getuser() if by is None else by, duration_ms(valid))
     opened = open_database(database, state)
     random = SystemRandom()
     rows = order(opened, load_keys(keys_folder(keys, state)), wanted, now_ms=clock.wall_ms(), random=random)
@@ -126,6 +118,31 @@ def listed(
     with open_database(database, state).read() as connection:
         rows = store.listed(connection, station=station, status=status, limit=limit)
     show_rows(rows, COLUMNS, as_json=as_json, empty="no commands")
+
+
+@command.command("results")
+def results(
+    cmd_id: Annotated[str, typer.Argument(help="The id of one of the commands that were ordered together.")],
+    database: DatabaseOption = None,
+    state: StateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what came of one order at all its stations, and who is silent. 1: one was not done, 3: one is open."""
+    from headoffice.store import commands as store
+
+    with open_database(database, state).read() as connection:
+        rows = store.together(connection, cmd_id.upper())
+    if not rows:
+        raise UsageError(f"there is no command {cmd_id}", hint="see `forecourt-hq command list`")
+    waiting = [row["station"] for row in rows if row["status"] in store.OPEN]
+    if as_json:
+        counts = {status: sum(row["status"] == status for row in rows) for status in store.STATUSES}
+        show_json({"kind": rows[0]["kind"], **counts, "not_answered": waiting, "commands": rows})
+    else:
+        show_rows(rows, (*COLUMNS, "result"), as_json=False, empty="")
+        print(f"{len(rows) - len(waiting)} of {len(rows)} answered; not yet: {', '.join(waiting) or '-'}")
+    if code := _code(rows):
+        raise typer.Exit(code)
 
 
 @command.command("show")
@@ -237,8 +254,16 @@ def _awaited(database: Any, ordered: list[dict[str, Any]], seconds: int) -> tupl
     while True:
         with database.read() as connection:
             rows = [row for row in (store.one(connection, one["cmd_id"]) for one in ordered) if row is not None]
-        if all(row["status"] not in store.OPEN for row in rows):
-            return rows, 0 if all(row["status"] == store.DONE for row in rows) else 1
-        if time.monotonic() >= deadline:
-            return rows, 3
+        code = _code(rows)
+        if code != STILL_OPEN or time.monotonic() >= deadline:
+            return rows, code
         time.sleep(_WAIT_STEP_S)
+
+
+def _code(rows: list[dict[str, Any]]) -> int:
+    """Return 0 where all of them are done, 3 where one has no answer yet, else 1."""
+    from headoffice.store import commands as store
+
+    if any(row["status"] in store.OPEN for row in rows):
+        return STILL_OPEN
+    return 0 if all(row["status"] == store.DONE for row in rows) else 1

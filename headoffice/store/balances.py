@@ -18,7 +18,7 @@ from agent.domain import ledger
 from agent.domain.effective import OwnPosting, Part, merged_lots
 from agent.domain.holdings import base_lots
 from agent.domain.ledger import Account, Lot, Posting
-from headoffice.store import schema
+from headoffice.store import overlaps_schema, schema
 from headoffice.store.points_schema import (
     life,
     member_alias,
@@ -101,7 +101,15 @@ def standing(connection: Connection, member: str) -> Standing:
     names = names_of(connection, member)
     told = base_lots((lot["points"], lot["usable_from"], lot["expires_on"]) for lot in base(connection, member))
     rows = connection.execute(
-        select(table.c.account, table.c.points, table.c.lot, record.c.station, record.c.incarnation, record.c.seq)
+        select(
+            table.c.account,
+            table.c.points,
+            table.c.lot,
+            record.c.station,
+            record.c.incarnation,
+            record.c.seq,
+            overlaps_schema.counts(table).label("counts"),
+        )
         .join(record, record.c.number == table.c.record)
         .where(table.c.member.in_(names))
         .order_by(table.c.record, table.c.place)
@@ -110,7 +118,7 @@ def standing(connection: Connection, member: str) -> Standing:
     places: dict[tuple[str, str], int] = {}
     for number, row in enumerate(rows, 1):
         places[row.station, row.incarnation] = max(places.get((row.station, row.incarnation), 0), row.seq)
-        if row.account in ACCOUNTS:
+        if row.counts and row.account in ACCOUNTS:
             own.append(OwnPosting(_ONE_LIFE, number, Posting(Account(row.account), row.points, row.lot, member)))
     made = _lots_made(connection, {row.lot for row in rows if row.lot is not None})
     lots = merged_lots([Part(told, None, tuple(own))], made, [_ONE_LIFE])

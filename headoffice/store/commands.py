@@ -18,6 +18,8 @@ OPEN = (QUEUED, SENT)
 """``queued``: no station can have heard of it. ``sent``: said at least once, and no answer yet."""
 
 STATUSES = (*OPEN, DONE, REFUSED, FAILED, EXPIRED)
+TIME_CHARS = 10
+"""How much of a ULID is its time."""
 
 
 def add(connection: Connection, values: Mapping[str, Any]) -> None:
@@ -42,6 +44,22 @@ def listed(
     if status is not None:
         statement = statement.where(command.c.status == status)
     return [_shown(row) for row in connection.execute(statement)]
+
+
+def together(connection: Connection, cmd_id: str) -> list[dict[str, Any]]:
+    """Return what was ordered of several stations by the same word as this command, by station; empty for no command.
+
+    One word has one instant, with which all its ids begin, and one content.
+    """
+    word = select(command.c.made_ms, command.c.kind, command.c.args, command.c.made_by)
+    known = connection.execute(word.where(command.c.cmd_id == cmd_id)).first()
+    if known is None:
+        return []
+    first, last = cmd_id[:TIME_CHARS], cmd_id[:TIME_CHARS] + "Z" * (len(cmd_id) - TIME_CHARS)
+    same = (command.c.made_ms == known.made_ms) & (command.c.kind == known.kind)
+    same &= (command.c.args == known.args) & (command.c.made_by == known.made_by)
+    here = select(command).where(command.c.cmd_id.between(first, last), same).order_by(command.c.station)
+    return [_shown(row) for row in connection.execute(here)]
 
 
 def count_open(connection: Connection, station: str) -> int:

@@ -33,6 +33,13 @@ def waiting(connection: Connection, *, reason: str | None, number: int | None) -
     ]
 
 
+def waiting_seqs(connection: Connection, station: str, stream: str) -> frozenset[int]:
+    """Seqs of a station's stream, in whatever incarnation, whose dead letter was not replayed."""
+    table = dead_letter
+    here = (table.c.station == station) & (table.c.stream == stream) & table.c.replayed_ms.is_(None)
+    return frozenset(connection.execute(select(table.c.seq).where(here)).scalars())
+
+
 def mark_replayed(connection: Connection, letter: Letter, kept_as: str, now_ms: int) -> None:
     """The record has a new home; the dead letter stays as evidence, the chain's place points to the new table."""
     connection.execute(

@@ -6,13 +6,14 @@ Works on the sheet of the batch. Knows the data of each record type; knows no ch
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, Table, select
 
-from headoffice.store import card_uses, enrolments, intervals, point_facts, schema
+from headoffice.store import card_uses, enrolments, intervals, overlaps, point_facts, schema
 from headoffice.store.alerts import raise_own_alert
 from headoffice.store.intervals import meter_key, totalizer_of
 from headoffice.store.sheet import Nozzle, Sheet
@@ -73,6 +74,12 @@ FRAUD_ALERT = "fc.fraud.alert.v1"
 REINCARNATED = "reincarnated"
 """The reason of a baseline that a new incarnation lays (W-32)."""
 
+KNOWN_HERE = "known at head office"
+"""The reason of a gap between counts that other sales have, by what head office told (W-32)."""
+
+TOTALIZER = re.compile(r"[0-9]{1,16}:[0-9]{1,16}")
+"""A count in a record whose data may hold anything."""
+
 FORGET = "members.forget"
 """The action of an audit record by which a station passes on that a member wants to be deleted."""
 
@@ -89,20 +96,21 @@ def examine(sheet: Sheet, arrival: Arrival) -> SecondArrival | Rejected | None:
     return SecondArrival(number, _same_content(sheet, number, arrival.raw))
 
 
-def expect(sheet: Sheet, key: StreamKey, records: Iterable[Record]) -> None:
-    """Look up at once what ``examine`` will ask of the records of a batch."""
-    wanted: dict[tuple[Table, str], list[str]] = {}
-    nozzles = []
-    for record in records:
-        wanted.setdefault((schema.record, "id"), []).append(record.id)
-        table = _BY_SALE.get(record.type)
-        if table is not None:
-            wanted.setdefault((table, "sale"), []).append(record.data["sale"])
-        if record.type == SALE and record.data["totalizer_end"] is not None:
-            nozzles.append(_nozzle(key, record.data))
+def expect(sheet: Sheet, records: Mapping[str, Iterable[Record]]) -> None:
+    """Look up at once what ``examine`` will ask of the records that came, by station."""
+    wanted: dict[tuple[Table, str], dict[tuple[str, str], None]] = {}
+    nozzles: dict[Nozzle, None] = {}
+    for station, some in records.items():
+        for record in some:
+            wanted.setdefault((schema.record, "id"), {})[station, record.id] = None
+            table = _BY_SALE.get(record.type)
+            if table is not None:
+                wanted.setdefault((table, "sale"), {})[station, record.data["sale"]] = None
+            if record.type == SALE and record.data["totalizer_end"] is not None:
+                nozzles[Nozzle(station, record.data["fuelling_point"], record.data["nozzle"])] = None
     for (table, name), keys in wanted.items():
-        sheet.expect(table, name, key.station, keys)
-    intervals.expect(sheet, key.station, nozzles)
+        sheet.expect(table, name, keys)
+    intervals.expect(sheet, list(nozzles))
 
 
 def write(sheet: Sheet, arrival: Arrival) -> int:
@@ -125,6 +133,8 @@ def write(sheet: Sheet, arrival: Arrival) -> int:
     writer = _WRITERS.get(record.type)
     if writer is not None:
         writer(sheet, number, arrival)
+    if record.type in _ABOUT_SALES:
+        overlaps.judge(sheet, arrival)
     return number
 
 
@@ -314,8 +324,13 @@ def _last_count(connection: Connection, number: int, station: str, point: int, n
 
 
 def _write_gap(sheet: Sheet, _number: int, arrival: Arrival) -> None:
-    """A gap between counts stays in its record; one in a stream names records that nobody has any more (W-34)."""
+    """A gap between counts stays in its record; one in a stream names records that nobody has any more (W-34).
+
+    Litres that are told to be known here, and are not, were in sales that a database put back here has lost.
+    """
     data = arrival.record.data
+    if data.get("reason") == KNOWN_HERE:
+        _check_known(sheet, arrival)
     if data.get("stream") is not None:
         raise_own_alert(
             sheet.connection,
@@ -325,6 +340,23 @@ def _write_gap(sheet: Sheet, _number: int, arrival: Arrival) -> None:
             detail=f"seq {data.get('from')} to {data.get('to')}: {data.get('reason')}; this database was restored",
             now_ms=arrival.received_ms,
         )
+
+
+def _check_known(sheet: Sheet, arrival: Arrival) -> None:
+    match arrival.record.data:
+        case {"fuelling_point": int(point), "nozzle": int(nozzle), "from": str(start), "to": str(end)} if (
+            TOTALIZER.fullmatch(start) and TOTALIZER.fullmatch(end)
+        ):
+            if intervals.covers(sheet.read(), Nozzle(arrival.key.station, point, nozzle), start, end):
+                return
+            raise_own_alert(
+                sheet.connection,
+                station=arrival.key.station,
+                alert="litres_unknown",
+                subject=f"fuelling point {point} nozzle {nozzle}",
+                detail=f"{start} to {end} was known here once; another PC of the station may still send it",
+                now_ms=arrival.received_ms,
+            )
 
 
 def _write_audit(sheet: Sheet, _number: int, arrival: Arrival) -> None:
@@ -359,6 +391,7 @@ def _plain(table: Table) -> Callable[[Sheet, int, Arrival], None]:
     return write_row
 
 
+_ABOUT_SALES = ("fc.sale.settled.v1", "fc.sale.corrected.v1")
 _BY_SALE = {SALE: schema.sale, "fc.sale.settled.v1": schema.settlement}
 _EXAMINERS: dict[str, Callable[[Sheet, StreamKey, Data], int | Rejected | None]] = {
     SALE: _examine_sale,

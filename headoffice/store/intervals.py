@@ -5,7 +5,7 @@ Works on the sheet of a batch, which remembers where each meter stands. Knows to
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, select
@@ -50,10 +50,10 @@ _WITHIN = (
 
 
 _NEWEST_OF_MANY = """
-SELECT fuelling_point, nozzle, start_key, end_key
-FROM unnest(%(points)s::bigint[], %(nozzles)s::bigint[]) AS wanted (point, number) CROSS JOIN LATERAL (
+SELECT wanted.station, fuelling_point, nozzle, start_key, end_key
+FROM unnest(%s::text[], %s::bigint[], %s::bigint[]) AS wanted (station, point, number) CROSS JOIN LATERAL (
     SELECT * FROM sale_interval
-    WHERE station = %(station)s AND fuelling_point = point AND nozzle = number AND end_key > start_key
+    WHERE station = wanted.station AND fuelling_point = point AND nozzle = number AND end_key > start_key
     ORDER BY start_key DESC LIMIT 1
 ) AS newest
 """
@@ -72,14 +72,13 @@ def totalizer_of(key: str) -> str:
     return f"{int(epoch)}:{int(raw)}"
 
 
-def expect(sheet: Sheet, station: str, nozzles: Iterable[Nozzle]) -> None:
-    """Look up at once where the meters of a batch stand, where that is cheaper than one by one."""
-    wanted = set(nozzles)
+def expect(sheet: Sheet, wanted: Sequence[Nozzle]) -> None:
+    """Look up at once where many meters stand, where that is cheaper than one by one."""
     if sheet.connection.dialect.name == "postgresql" and len(wanted) > 1:
-        points = {"points": [one.fuelling_point for one in wanted], "nozzles": [one.nozzle for one in wanted]}
         sheet.newest.update(dict.fromkeys(wanted))
-        for row in sheet.connection.exec_driver_sql(_NEWEST_OF_MANY, {"station": station, **points}):
-            sheet.newest[Nozzle(station, row.fuelling_point, row.nozzle)] = (row.start_key, row.end_key)
+        columns = tuple(map(list, zip(*wanted, strict=True)))
+        for row in sheet.connection.exec_driver_sql(_NEWEST_OF_MANY, columns):
+            sheet.newest[Nozzle(row[0], row[1], row[2])] = (row[3], row[4])
 
 
 def examine(sheet: Sheet, nozzle: Nozzle, sub: int | None, start: str, end: str) -> Rejected | None:
@@ -116,6 +115,12 @@ def known_within(connection: Connection, nozzle: Nozzle, start: str, end: str) -
         if len(spans) > MAX_KNOWN:
             return ()
     return tuple((totalizer_of(first), totalizer_of(last)) for first, last in spans)
+
+
+def covers(connection: Connection, nozzle: Nozzle, start: str, end: str) -> bool:
+    """Whether accepted sales have every litre between two totalizers."""
+    known = known_within(connection, nozzle, start, end)
+    return len(known) == 1 and meter_key(known[0][0]) <= meter_key(start) and meter_key(end) <= meter_key(known[0][1])
 
 
 def add(sheet: Sheet, nozzle: Nozzle, row: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, func, select, text
 
-from headoffice.store import balances, buckets, pools
+from headoffice.store import balances, buckets, pools, restorations
 from headoffice.store.schema import member, member_index
 from sync.buckets import bucket_of
 
@@ -68,8 +68,9 @@ def bodies(connection: Connection) -> list[dict[str, Any]]:
 
 
 def last_op(connection: Connection) -> int:
-    """The newest op id; 0 before the first."""
-    return int(connection.execute(select(func.coalesce(func.max(member.c.op), 0))).scalar_one())
+    """The newest op id; 0 before the first. Never below where a database that was put back went on."""
+    newest = int(connection.execute(select(func.coalesce(func.max(member.c.op), 0))).scalar_one())
+    return max(newest, restorations.floor(connection))
 
 
 def next_op(connection: Connection) -> int:

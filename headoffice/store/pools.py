@@ -16,7 +16,7 @@ from sqlalchemy import Connection, func, select
 from agent.domain import pools
 from agent.domain.leases import LeaseError, LeaseState, Taken
 from agent.domain.pools import Granted, Pool
-from headoffice.store import balances, schema
+from headoffice.store import balances, overlaps_schema, schema
 from headoffice.store.points_schema import lease, lease_move, pool
 
 POINTS, BUDGET = "points", "budget"
@@ -79,7 +79,7 @@ def figures(connection: Connection, kind: str, subject: str) -> Figures:
     table, mine = schema.posting, (lease.c.kind == POINTS) & lease.c.subject.in_(names)
     posted = (
         select(func.coalesce(func.sum(table.c.points), 0))
-        .where(table.c.member.in_(names), table.c.account.in_(balances.ACCOUNTS))
+        .where(table.c.member.in_(names), table.c.account.in_(balances.ACCOUNTS), overlaps_schema.counts(table))
         .scalar_subquery()
     )
     lent = select(_sum(lease.c.amount - lease.c.spent - lease.c.reclaimed)).where(mine).scalar_subquery()

@@ -6,7 +6,7 @@ here, by the engine. Knows one table by name: the one that is parted by months.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -30,13 +30,24 @@ CONNECT_ARGS: dict[str, Any] = {
 }
 """A server that vanished without a word is noticed within a minute."""
 
+FROZEN_MS = 30_000
+"""A transaction that says nothing for so long, its worker frozen or cut off, is rolled back: it may lock a station's row."""
+
+NOTICE_A_DEAD_PEER = {
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "10s",
+}
+"""What a session asks of the server, so that it notices within about ten seconds that a machine is gone without a word."""
+
 OLDEST_VERSION = 13_00_00
 
 TRANSIENT = ("40001", "40P01", "23505")
 """Serialization failure, deadlock, and two sessions that stored the same key at once: what the whole batch survives
 when it is judged again, because then it sees what the other one stored."""
 
-_GOING_AWAY = ("57P01", "57P02", "57P03")
+_GOING_AWAY = ("25P03", "57P01", "57P02", "57P03")
 _REFUSALS = {
     "23505": ("another session was faster", "try again"),
     "25006": ("the server only reads", "it is a standby: give the address of the primary"),
@@ -82,6 +93,8 @@ def open_engine(url: URL, *, read_only: bool) -> Engine:
             hint="pip install 'forecourt-edge-agent[postgresql]'",
         ) from error
     event.listen(engine, "connect", _check_promises)
+    if not read_only:
+        event.listen(engine, "connect", _end_if_frozen)
     return engine
 
 
@@ -98,11 +111,11 @@ def new_numbers(connection: Connection, column: Column[int], wanted: int) -> Ite
 
 
 def numbers_by_key(
-    connection: Connection, key: Column[str], number: Column[int], station: str, wanted: Iterable[str]
-) -> dict[str, int]:
-    """Return the numbers of those rows of a station whose ``key`` is one of many, by that key, in one statement."""
-    rows = connection.exec_driver_sql(_by_key(key, number), (station, list(wanted)))
-    return {row[0]: row[1] for row in rows}
+    connection: Connection, key: Column[str], number: Column[int], stations: Sequence[str], keys: Sequence[str]
+) -> dict[tuple[str, str], int]:
+    """Return the numbers of those rows whose station and ``key`` are among many, by these two, in one statement."""
+    rows = connection.exec_driver_sql(_by_key(key, number), (list(stations), list(keys)))
+    return {(row[0], row[1]): row[2] for row in rows}
 
 
 def insert_rows(connection: Connection, table: Table, names: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> None:
@@ -158,9 +171,10 @@ def month_of(at_ms: int) -> tuple[int, int]:
 
 @cache
 def _by_key(key: Column[str], number: Column[int]) -> str:
+    """Two lists and no join: planned while the table is small and unknown, a join walks it once for each key."""
     return (
-        f'SELECT "{key.name}", "{number.name}" FROM "{key.table.name}" '  # noqa: S608  # names of our own tables
-        f'WHERE station = %s AND "{key.name}" = ANY(%s)'
+        f'SELECT station, "{key.name}", "{number.name}" FROM "{key.table.name}" '  # noqa: S608  # names of our own tables
+        f'WHERE station = ANY(%s) AND "{key.name}" = ANY(%s)'
     )
 
 
@@ -195,6 +209,14 @@ def explain(error: DBAPIError, where: str) -> HeadOfficeError | None:
 
 def _state(error: DBAPIError) -> str:
     return getattr(error.orig, "sqlstate", None) or ""
+
+
+def _end_if_frozen(raw: Any, _record: Any) -> None:
+    """The server ends this session where its owner cannot: keeps nothing locked for one that does not go on."""
+    limits = {"idle_in_transaction_session_timeout": f"{FROZEN_MS}ms", **NOTICE_A_DEAD_PEER}
+    for name, value in limits.items():
+        raw.execute("SELECT set_config(%s, %s, false)", (name, value))
+    raw.commit()
 
 
 def _check_promises(raw: Any, _record: Any) -> None:

@@ -57,6 +57,12 @@ def is_known(connection: Connection, station: str) -> bool:
     return connection.execute(select(table.c.station).where(table.c.station == station)).first() is not None
 
 
+def heard_ever(connection: Connection) -> list[str]:
+    """Every station that was ever heard, by name."""
+    table = schema.station
+    return list(connection.execute(select(table.c.station).order_by(table.c.station)).scalars())
+
+
 def lock(connection: Connection, stations: Iterable[str]) -> None:
     """Let no batch of these stations be judged meanwhile; a batch does the same by its first statement, ``heard``."""
     table = schema.station

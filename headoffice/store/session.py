@@ -18,6 +18,7 @@ from sqlalchemy.engine import URL
 from headoffice.errors import DatabaseAway, DatabaseProblem
 from headoffice.sharing import View
 from headoffice.store import schema
+from headoffice.store.postgresql import NOTICE_A_DEAD_PEER
 
 WORKER, SHARD, LEADER = 0x66630001, 0x66630002, 0x66630003
 """First key of each kind of lock ("fc"); the second is the worker's number, the shard, or 0."""
@@ -35,13 +36,7 @@ CONNECT = {
 }
 """This end notices within about ten seconds that the server is gone without a word, and so does the other one:"""
 
-SETTINGS = {
-    "tcp_keepalives_idle": "5",
-    "tcp_keepalives_interval": "2",
-    "tcp_keepalives_count": "3",
-    "tcp_user_timeout": "10s",
-    "application_name": "forecourt-hq worker",
-}
+SETTINGS = {**NOTICE_A_DEAD_PEER, "application_name": "forecourt-hq worker"}
 AGAIN = "the worker tries again by itself; see whether the database server is there"
 _SET = text("SELECT set_config(:name, :value, false)")
 _TRY = text("SELECT pg_try_advisory_lock(:kind, :number)")

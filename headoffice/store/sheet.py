@@ -6,7 +6,7 @@ record; decides nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -44,12 +44,13 @@ class Sheet:
     """The rows of one transaction. ``records``: how many new records it may get, so that they are numbered at once.
 
     Whoever reads or writes past it takes ``read()``, which writes what waits. ``flush()`` writes the rest. ``newest``
-    is for ``intervals``: the last interval of each meter that was looked at.
+    is for ``intervals``: the last interval of each meter that was looked at; ``has_overlaps`` for ``overlaps``.
     """
 
     def __init__(self, connection: Connection, records: int = 1) -> None:
         self.connection = connection
         self.newest: dict[Nozzle, tuple[str, str] | None] = {}
+        self.has_overlaps: bool | None = None
         self._kind: ModuleType = sqlite if connection.dialect.name == "sqlite" else postgresql
         self._records = max(1, records)
         self._numbers: Iterator[int] = iter(())
@@ -64,15 +65,14 @@ class Sheet:
             number = next(self._numbers)
         return number
 
-    def expect(self, table: Table, name: str, station: str, wanted: Iterable[str]) -> None:
-        """Look up at once which of many keys of a station are known; ``find`` then answers from memory."""
-        missing = dict.fromkeys(wanted)
-        if missing:
-            self.flush()
-            number = table.c[_number_column(table)]
-            found = self._kind.numbers_by_key(self.connection, table.c[name], number, station, missing)
-            known = self._known.setdefault((table, ("station", name)), {})
-            known.update({(station, key): found.get(key) for key in missing})
+    def expect(self, table: Table, name: str, wanted: Mapping[tuple[str, str], None]) -> None:
+        """Look up at once which of many (station, key) are known; ``find`` then answers from memory."""
+        self.flush()
+        stations, keys = (list(dict.fromkeys(some)) for some in zip(*wanted, strict=True))
+        number = table.c[_number_column(table)]
+        known = self._known.setdefault((table, ("station", name)), {})
+        known.update(wanted)
+        known.update(self._kind.numbers_by_key(self.connection, table.c[name], number, stations, keys))
 
     def find(self, table: Table, **wanted: Any) -> int | None:
         """Return the number of the record that a key names, None if there is none."""

@@ -6,7 +6,7 @@ What its sibling ``postgresql`` does the same way has the same name. Knows no ta
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import count
 from pathlib import Path
@@ -54,11 +54,11 @@ def new_numbers(connection: Connection, column: Column[int], _wanted: int) -> It
 
 
 def numbers_by_key(
-    connection: Connection, key: Column[str], number: Column[int], station: str, wanted: Iterable[str]
-) -> dict[str, int]:
-    """Return the numbers of those rows of a station whose ``key`` is one of many, by that key, in one statement."""
-    rows = connection.exec_driver_sql(_by_key(key, number), (station, json.dumps(list(wanted))))
-    return {row[0]: row[1] for row in rows}
+    connection: Connection, key: Column[str], number: Column[int], stations: Sequence[str], keys: Sequence[str]
+) -> dict[tuple[str, str], int]:
+    """Return the numbers of those rows whose station and ``key`` are among many, by these two, in one statement."""
+    rows = connection.exec_driver_sql(_by_key(key, number), (json.dumps(stations), json.dumps(keys)))
+    return {(row[0], row[1]): row[2] for row in rows}
 
 
 def insert_rows(connection: Connection, table: Table, names: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> None:
@@ -73,8 +73,8 @@ def make_month(_connection: Connection, _at_ms: int) -> None:
 @cache
 def _by_key(key: Column[str], number: Column[int]) -> str:
     return (
-        f'SELECT "{key.name}", "{number.name}" FROM "{key.table.name}" '  # noqa: S608  # names of our own tables
-        f'WHERE station = ? AND "{key.name}" IN (SELECT value FROM json_each(?))'
+        f'SELECT station, "{key.name}", "{number.name}" FROM "{key.table.name}" '  # noqa: S608  # names of our own tables
+        f'WHERE station IN (SELECT value FROM json_each(?)) AND "{key.name}" IN (SELECT value FROM json_each(?))'
     )
 
 

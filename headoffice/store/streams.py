@@ -177,6 +177,7 @@ def dead_letters_between(
             table.c.stream == key.stream,
             table.c.seq > after,
             table.c.seq <= up_to,
+            table.c.replayed_ms.is_(None),
         )
         .order_by(table.c.seq)
         .limit(limit)

@@ -207,7 +207,7 @@ class Pc:
 
     def _write_mark(self) -> None:
         heads = {name: (seq, digest.hex()) for name, (seq, digest) in self.store.heads().items()}
-        marks.write(self.settings.store.mark, marks.Mark(self.store.incarnation, 0, heads))
+        marks.write(self.settings.store.mark, marks.Mark(self.store.incarnation, 0, heads, self.store.counts()))
 
     # --- the disk -----------------------------------------------------------------------------------------------------
 

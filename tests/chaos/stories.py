@@ -11,12 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
 
+from tests.chaos.office import OfficeStore
 from tests.chaos.pc import CARDS
 from tests.chaos.world import World
 from tests.support import template
 
 STEPS = 26
-FAILPOINTS = (
+PC_FAILPOINTS = (
     "sale.before_commit",
     "store.inside_commit",
     "sale.after_commit",
@@ -33,9 +34,10 @@ FAILPOINTS = (
     "rebirth.before_commit",
     "rebirth.after_commit",
     "rebirth.ends_noted",
-    "hq.before_commit",
-    "hq.after_commit",
 )
+OFFICE_FAILPOINTS = ("hq.before_commit", "hq.after_commit")
+FAILPOINTS = (*PC_FAILPOINTS, *OFFICE_FAILPOINTS)
+PAUSES_S = (1, 3, 8)
 CLOCK_JUMPS_MS = (-86_400_000, -3_600_000, 3_600_000, 7_200_000, 400 * 86_400_000)
 
 
@@ -64,23 +66,28 @@ class Told:
     lives: int
 
 
-def tell(seed: int, steps: Sequence[Step] | None = None) -> Told:
+def tell(seed: int, steps: Sequence[Step] | None = None, store: OfficeStore | None = None) -> Told:
     """Let a story happen, make everything well again, and look."""
-    with opened(seed) as world:
+    with opened(seed, store) as world:
         for step in draw(seed) if steps is None else steps:
-            world.happened.append(f"{world.now_s:8.1f} {step.rule}")
-            RULES[step.rule][1](world, Random(step.seed))
-            world.seconds(Random(step.seed + 1).choice((1, 3, 8)))
+            happen(world, step.rule, Random(step.seed), Random(step.seed + 1).choice(PAUSES_S))
         found = world.complaints()
         lives = sum(len(pc.rows("SELECT 1 FROM incarnation")) for pc in world.pcs)
         return Told(tuple(found), tuple(world.deaths), lives)
 
 
+def happen(world: World, name: str, chance: Random, pause_s: int) -> None:
+    """One step, and the time behind it; the world notes it before, so that one that fails is told as well."""
+    world.happened.append(f"{world.now_s:8.1f} {name}")
+    RULES[name][1](world, chance)
+    world.seconds(pause_s)
+
+
 @contextmanager
-def opened(seed: int) -> Iterator[World]:
-    """A world in a folder that is gone afterwards."""
+def opened(seed: int, store: OfficeStore | None = None) -> Iterator[World]:
+    """A world in a folder that is gone afterwards. ``store``: head office's database, if it is not to lie there."""
     folder = template.new_folder()
-    world = World(seed, folder)
+    world = World(seed, folder, store)
     try:
         yield world
     finally:
@@ -108,7 +115,13 @@ def _kill(world: World, rng: Random) -> None:
 
 
 def _crash(world: World, rng: Random) -> None:
-    name = rng.choice(FAILPOINTS)
+    name = rng.choice(PC_FAILPOINTS)
+    world.arm(name, rng.choice((1, 1, 2, 3)))
+    world.happened[-1] += f" {name}"
+
+
+def _office_crash(world: World, rng: Random) -> None:
+    name = rng.choice(OFFICE_FAILPOINTS)
     world.arm(name, rng.choice((1, 1, 2, 3)))
     world.happened[-1] += f" {name}"
 
@@ -137,13 +150,13 @@ def _office_away(world: World, rng: Random) -> None:
 
 
 def _office_backup(world: World, _rng: Random) -> None:
-    world.office_backups += 1
-    world.copy_office(world.folder / f"office-{world.office_backups}")
+    world.back_up_office()
 
 
 def _office_restore(world: World, rng: Random) -> None:
-    if world.office_backups:
-        world.restore_office(world.folder / f"office-{rng.randint(1, world.office_backups)}")
+    """Not to before a station lost what it had: what both have lost, nobody can send again."""
+    if world.office_backups > world.office_backups_of_lost:
+        world.restore_office(rng.randint(world.office_backups_of_lost + 1, world.office_backups))
 
 
 def _backup(world: World, rng: Random) -> None:
@@ -155,28 +168,24 @@ def _backup(world: World, rng: Random) -> None:
 
 def _restore(world: World, rng: Random) -> None:
     number, mark = rng.randrange(len(world.pcs)), rng.choice(("kept", "kept", "old", "gone"))
-    if not world.backups or (mark == "old" and world.counts_anew):
+    if not world.backups:
         return
-    world.has_strange_copy |= mark == "old"
     world.happened[-1] += f" PC {number}, mark {mark}"
     world.kill(number, "restored")
+    world.office_backups_of_lost = world.office_backups
     world.pcs[number].put_back(world.folder / f"backup-{rng.randint(1, world.backups)}", mark=mark)
 
 
 def _lose_disk(world: World, rng: Random) -> None:
-    """Not where an old copy goes on with an old high-water file: nobody can tell the counts of the two apart."""
     number = rng.randrange(len(world.pcs))
-    if world.has_strange_copy:
-        return
-    world.counts_anew = True
+    world.office_backups_of_lost = world.office_backups
     world.kill(number, "disk lost")
     world.pcs[number].lose_database()
 
 
 def _clone(world: World, rng: Random) -> None:
-    if len(world.pcs) > 1 or world.counts_anew or not world.pcs[0].path.exists():
+    if len(world.pcs) > 1 or not world.pcs[0].path.exists():
         return
-    world.has_strange_copy = True
     pc = world.clone(rng.choice(("b" * 32, world.pcs[0].install)))
     world.happened[-1] += f" with hardware {pc.install[:2]}"
     if rng.randrange(2):
@@ -212,6 +221,7 @@ RULES: dict[str, tuple[int, Rule]] = {
     "time passes": (4, _wait),
     "the agent is killed": (2, _kill),
     "a crash is armed": (6, _crash),
+    "a crash of head office is armed": (2, _office_crash),
     "the broker goes": (2, _broker_away),
     "the broker comes": (3, _broker_back),
     "the broker is ill": (3, _broker_ill),

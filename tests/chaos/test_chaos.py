@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
 from agent.pipeline import rebirth
 from agent.store.rebirth import IncarnationTable
+from headoffice.store import balances, overlaps, pools
+from headoffice.store.database import Database
+from tests.chaos.office import OfficeServer
 from tests.chaos.pc import CARDS
 from tests.chaos.stories import FAILPOINTS, opened, tell
 from tests.chaos.world import World
 from tests.support.examples import ALL
+from tests.support.postgres import Postgres
 from tests.support.quiet import quiet_log
 
 SEEDS = range(100) if ALL else range(3)
@@ -31,6 +36,22 @@ def test_a_story_of_chaos_ends_with_every_fact_once(seed: int) -> None:
     """
     told = tell(seed)
     assert not told.complaints, f"python -m tests.chaos --seed {seed}\n" + "\n".join(told.complaints)
+
+
+@pytest.fixture
+def server_store(postgres: Postgres, postgres_url: str) -> Iterator[OfficeServer]:
+    """Head office's database on a server, with room for backups of it."""
+    store = OfficeServer(postgres, postgres_url)
+    yield store
+    store.forget()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(12))
+def test_a_story_ends_as_well_where_head_office_has_postgresql(seed: int, server_store: OfficeServer) -> None:
+    """[W-20] [W-27] [W-34] The same stories with head office on a server, which is put back from its backups as well."""
+    told = tell(seed, store=server_store)
+    assert not told.complaints, "\n".join(told.complaints)
 
 
 @pytest.mark.long
@@ -55,7 +76,6 @@ def _two_pcs_sell_in_turn(world: World) -> None:
     then the copy, which nobody recognised, books all litres since the copy was made as one sale.
     """
     world.clone(world.pcs[0].install)
-    world.has_strange_copy = True
     world.broker.up = False
     world.fuel(1, 5_000)
     world.seconds(10)
@@ -81,6 +101,74 @@ def test_a_copy_that_nobody_recognised_books_exactly_what_head_office_lacks() ->
         assert world.complaints() == []
         assert world.litres[1, 1] == 15_000
         assert world.pcs[1].rows("SELECT 1 FROM superseded")
+
+
+def test_an_old_copy_and_a_life_on_an_empty_disk_share_their_litres() -> None:
+    """[W-24] [W-32] The empty database counts on in the epoch that the high-water file has, so that what it sold and what
+    an old copy with an old file finds on the meter later are compared with each other.
+    """
+    with opened(4) as world:
+        world.seconds(10)
+        world.pcs[0].copy_to(world.folder / "old")
+        world.fuel(1, 2_000)
+        world.seconds(10)
+        world.broker.up = False
+        world.kill(0, "disk lost")
+        world.pcs[0].lose_database()
+        world.seconds(5)
+        world.fuel(1, 4_000)
+        world.broker.up = True
+        world.seconds(40)
+        world.broker.up = False
+        world.kill(0, "restored")
+        world.pcs[0].put_back(world.folder / "old", mark="old")
+        world.fuel(1, 1_000)
+        world.seconds(10)
+        assert world.complaints() == []
+        assert world.litres[1, 1] == 7_000
+
+
+def _earns_with_an_old_copy(world: World) -> None:
+    """A member earns and head office hears it; then an old copy nobody recognised books the sale anew by the display of
+    the pump, and the member shows the card again.
+    """
+    world.seconds(10)
+    world.pcs[0].copy_to(world.folder / "old")
+    world.scan(CARDS[0])
+    world.fuel(1, 5_000)
+    world.seconds(40)
+    world.broker.up = False
+    world.kill(0, "restored")
+    world.pcs[0].put_back(world.folder / "old", mark="old")
+    world.seconds(6)
+    world.scan(CARDS[0])
+    world.seconds(40)
+
+
+def test_litres_that_an_old_copy_books_anew_earn_once() -> None:
+    """[W-24] [W-44] The second payment stays as a fact, what it earned counts in no balance, and an alert says so."""
+    with opened(6) as world:
+        _earns_with_an_old_copy(world)
+        assert world.complaints() == []
+        with closing(Database(world.office)) as database, database.read() as connection:
+            earned = connection.exec_driver_sql("SELECT sale, points_earned FROM settlement").all()
+            (member,) = connection.exec_driver_sql(
+                "SELECT DISTINCT member FROM posting WHERE member IS NOT NULL"
+            ).scalars()
+            alerts = connection.exec_driver_sql("SELECT alert FROM own_alert").scalars().all()
+            assert len(earned) == 2
+            assert pools.figures(connection, pools.POINTS, member).balance == earned[0].points_earned > 0
+            assert sum(lot.points for lot in balances.standing(connection, member).lots) == earned[0].points_earned
+            assert "points_annulled" in alerts
+
+
+def test_stories_notice_points_that_are_given_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A planted fault: head office lets both sales earn for the same litres."""
+    monkeypatch.setattr(overlaps, "judge", lambda *_: None)
+    with opened(6) as world:
+        _earns_with_an_old_copy(world)
+        found = world.complaints()
+    assert any("which have the same litres" in complaint for complaint in found), found
 
 
 def test_a_new_disk_without_a_high_water_file_leaves_a_named_gap() -> None:

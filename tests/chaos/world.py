@@ -6,9 +6,7 @@ One thread, one virtual clock, all chance from one seed. What may happen is in `
 from __future__ import annotations
 
 import shutil
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -16,6 +14,7 @@ from random import Random
 from agent import failpoints
 from agent.failpoints import SimulatedCrash
 from drivers.simulator.config import default_config
+from tests.chaos.office import OfficeFile, OfficeStore
 from tests.chaos.pc import Clock, Pc
 from tests.simulation.network import SimBroker
 from tests.support import template
@@ -61,7 +60,8 @@ class Session:
 class World:
     """``pcs[wired]`` has the cable of the pump. ``seconds`` lets time pass; crashed processes start again by themselves."""
 
-    def __init__(self, seed: int, folder: Path) -> None:
+    def __init__(self, seed: int, folder: Path, store: OfficeStore | None = None) -> None:
+        """``store``: where head office keeps what it has; by default a file in ``folder``."""
         self.rng = Random(f"world:{seed}")
         self.folder = folder
         self.now_s = 0.0
@@ -72,12 +72,10 @@ class World:
         self.pcs: list[Pc] = []
         self.wired = 0
         self.pump = _pump()
-        self.backups = self.office_backups = 0
-        self.counts_anew = False
-        self.has_strange_copy = False
-        self.office = folder / "hq.db"
-        shutil.copy(template.template() / "hq.db", self.office)
-        self.workers = [HeadOffice(self.office, STATION) for _ in range(WORKERS)]
+        self.backups = self.office_backups = self.office_backups_of_lost = 0
+        self.office_went_back = False
+        self.office = store or OfficeFile(folder)
+        self.workers = self._new_workers()
         self.office_deaths: list[str] = []
         self.office_away_s = 0.0
         self.happened: list[str] = []
@@ -183,23 +181,36 @@ class World:
         self.make_well()
         copies = [pc.path for pc in self.pcs]
         truth = {STATION: Truth(self.litres)}
-        return complaints(self.office, {STATION: copies}, truth, strange_copies=self.has_strange_copy)
+        return complaints(self.office.location, {STATION: copies}, truth)
+
+    def complaints_so_far(self) -> list[str]:
+        """What does not hold in the middle of a story: nothing is there twice, and what stations call delivered is there.
+
+        Stations have not heard yet what a head office that was put back has lost; then only what it has is judged.
+        """
+        copies = [] if self.office_went_back else [pc.path for pc in self.pcs if pc.path.exists()]
+        return complaints(self.office.location, {STATION: copies}, is_over=False)
 
     # --- head office --------------------------------------------------------------------------------------------------
 
-    def copy_office(self, path: Path) -> None:
-        """A backup of head office's database."""
-        with closing(sqlite3.connect(self.office)) as source, closing(sqlite3.connect(path)) as target:
-            source.backup(target)
-
-    def restore_office(self, path: Path) -> None:
-        """Head office's database is an old one again."""
+    def back_up_office(self) -> None:
+        """One more backup of head office's database; the workers begin anew."""
+        self.office_backups += 1
         for worker in self.workers:
             worker.close()
-        for ending in ("", "-wal", "-shm"):
-            self.office.with_name(self.office.name + ending).unlink(missing_ok=True)
-        shutil.copy(path, self.office)
-        self.workers = [HeadOffice(self.office, STATION) for _ in range(WORKERS)]
+        self.office.copy(self.office_backups)
+        self.workers = self._new_workers()
+
+    def restore_office(self, number: int) -> None:
+        """Head office's database is an old one again."""
+        self.office_went_back = True
+        for worker in self.workers:
+            worker.close()
+        self.office.put_back(number)
+        self.workers = self._new_workers()
+
+    def _new_workers(self) -> list[HeadOffice]:
+        return [HeadOffice(self.office.location, STATION) for _ in range(WORKERS)]
 
     def _answer(self, packet: Packet) -> None:
         if self.now_s < self.office_away_s:
@@ -211,7 +222,7 @@ class World:
             except SimulatedCrash as crash:
                 self.office_deaths.append(str(crash))
                 self.workers[number].close()
-                self.workers[number] = HeadOffice(self.office, STATION)
+                self.workers[number] = HeadOffice(self.office.location, STATION)
                 if self.rng.randrange(2):
                     self.broker.keep(packet, self.now_s + RESTART_S)
                 continue

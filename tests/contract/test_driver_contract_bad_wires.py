@@ -14,6 +14,8 @@ from tests.support.mutated_sales import MEND_S, sale_on_a_damaging_wire
 from tests.support.rigs.base import Subject, VirtualRig
 from tests.support.rigs.kinds import DispenserSubject
 
+pytestmark = pytest.mark.long
+
 BAD_S = 60
 BAD_DISPENSER_S = 24  # it is asked many times a second
 

@@ -13,6 +13,8 @@ from tests.support.rigs.attendant import Attendant, is_the_truth
 from tests.support.rigs.base import Subject, VirtualRig
 from tests.support.rigs.kinds import DispenserSubject, ReaderSubject
 
+pytestmark = pytest.mark.long
+
 REPEATED_WITHIN = 4
 """A frame with the same bytes as one of so many before it is the same question in the same situation."""
 READING_S = 75.0

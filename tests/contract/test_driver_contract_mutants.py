@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.support.mutation import judge
 from tests.support.rigs.base import Subject
+
+pytestmark = pytest.mark.long
 
 MUTANTS = 10_000
 

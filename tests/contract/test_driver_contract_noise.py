@@ -12,6 +12,8 @@ from drivers.readings import CardTap, CodeScan, CompletedSale, FuellingPointRead
 from tests.support.rigs.base import Subject, VirtualRig, every_command
 from tests.support.rigs.kinds import ReaderSubject
 
+pytestmark = pytest.mark.long
+
 SEEDS = range(3)
 MEND_S = 90
 TURNS = 400

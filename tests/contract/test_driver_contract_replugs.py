@@ -9,6 +9,8 @@ import pytest
 from tests.support.rigs.base import Subject, descriptors, real_rig
 from tests.support.simulated import wait_for
 
+pytestmark = pytest.mark.long
+
 PULLS, FEW_PULLS = 100, 10
 """A hundred are the proof, in ``make drivers``; a few tell whoever changes a driver."""
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from drivers.readings import CommandOutcome, DeviceStatus
 from tests.support.rigs.base import NEEDS_NO_WIRE, Subject, every_command, real_rig
+
+pytestmark = pytest.mark.long
 
 
 def test_a_driver_reads_the_truth_from_a_real_wire(wired: tuple[Subject, str], tmp_path: Path) -> None:

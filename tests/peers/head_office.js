@@ -1,88 +1,60 @@
 // A head office on MQTT.js, written from docs/head-office.md and docs/asyncapi.yaml alone: it welcomes stations, checks the
-// hash chain of what they send, writes the new records to a file, one a line, and acknowledges. node head_office.js MODULES PORT FILE
-"use strict";
-const { createHash, randomUUID } = require("node:crypto");
-const { fsyncSync, openSync, writeSync } = require("node:fs");
+// hash chain of what they send, writes new records to a file, and acknowledges. node head_office.js MODULES PORT FILE
+const { createHash, randomUUID } = require("node:crypto"), { openSync, writeSync } = require("node:fs");
 const [modules, port, file] = process.argv.slice(2);
-const mqtt = require(require("node:path").join(modules, "mqtt"));
+const out = openSync(file, "as"), credit = { window: 4, records_per_s: 0, pause_ms: 0 };
+const chains = {}, ends = {}; // by stream: the hash of every seq, the first is hash_0; by station: each nozzle's last sale
+const sha256 = (...parts) => parts.reduce((hash, part) => hash.update(part), createHash("sha256")).digest("hex");
+const linked = (hash, seq, record) => sha256(Buffer.from(hash + seq.toString(16).padStart(16, "0"), "hex"), record);
+const chainOf = (...stream) => (chains[stream] ??= [sha256(stream.join("\0"))]);
+const rank = ({ totalizer_end }) => totalizer_end.split(":").map((number) => number.padStart(20)).join(); // epoch first
 
-const sha256 = (...parts) => parts.reduce((hash, part) => hash.update(part), createHash("sha256")).digest();
-const credit = { window: 4, records_per_s: 0, pause_ms: 0 };
-const now = () => new Date().toISOString();
-const out = openSync(file, "a");
-const streams = new Map(); // "station incarnation stream" -> the hash of every seq; hashes[0] is hash_0
-const ends = new Map(); // "station point nozzle" -> the greatest end of a sale, [epoch, raw]
-
-function hashesOf(station, incarnation, stream) {
-  const key = `${station} ${incarnation} ${stream}`;
-  if (!streams.has(key)) streams.set(key, [sha256(`${station}\0${incarnation}\0${stream}`)]);
-  return streams.get(key);
-}
-
-function sliced(payload) { // the items of "records", byte for byte: they are never parsed and written again
-  const items = [];
-  let depth = 0, start = 0, at = payload.indexOf('"records"');
-  for (at = payload.indexOf("[", at) + 1; depth > 0 || payload[at] !== 0x5d; at += 1) {
-    if (payload[at] === 0x22) for (at += 1; payload[at] !== 0x22; at += 1) at += payload[at] === 0x5c;
-    else if (payload[at] === 0x7b && depth++ === 0) start = at;
-    else if (payload[at] === 0x7d && --depth === 0) items.push(payload.subarray(start, at + 1));
+function recordsIn(text) { // each as it arrived, from its { to its }: a record is never parsed and written again
+  let records = [], depth = 0, start = 0;
+  for (const { 0: token, index } of text.matchAll(/"(\\.|[^"\\])*"|[{}]/g)) { // braces inside texts do not count
+    if (token === "{" && ++depth === 3) start = index; // in the event, in its data, in records
+    if (token === "}" && depth-- === 3) records.push(text.slice(start, index + 1));
   }
-  return items;
+  return records;
 }
 
-function welcome(station, hello) {
-  const told = Object.entries(hello.streams).map(([name, { last_seq: seq, last_hash: hash }]) => {
-    const known = hashesOf(station, hello.incarnation, name), cum = known.length - 1;
-    return [name, { cum, head_hash: known[cum].toString("hex"), fork: seq <= cum && known[seq].toString("hex") !== hash }];
-  });
-  const behind = told.some(([name, at]) => at.fork || hello.streams[name].last_seq < at.cum);
-  const nozzles = [...ends].filter(([key]) => key.startsWith(`${station} `)).map(([key, end]) => {
-    const [, point, nozzle] = key.split(" ");
-    return { fuelling_point: Number(point), nozzle: Number(nozzle), totalizer_end: end.join(":") };
-  });
-  return { for: { install_id: hello.install_id, connect_n: hello.connect_n }, incarnation: hello.incarnation, time: now(),
-    streams: Object.fromEntries(told), credit, reincarnate: behind, fenced: false, nozzles, accept: [] };
-}
-
-function take(station, batch, records) {
-  const known = hashesOf(station, batch.incarnation, batch.stream);
-  const ack = { install_id: batch.install_id, incarnation: batch.incarnation, stream: batch.stream, credit, rejected: [],
-    gap: batch.first_seq > known.length, fork: false, refused: null };
-  let hash = Buffer.from(batch.prev_hash, "hex");
-  const chain = [hash, ...records.map((bytes, n) => {
-    const seq = Buffer.alloc(8);
-    seq.writeBigUInt64BE(BigInt(batch.first_seq + n));
-    return (hash = sha256(hash, seq, bytes));
-  })];
-  if (hash.toString("hex") !== batch.last_hash) Object.assign(ack, { gap: true, refused: "bad_last_hash" });
-  ack.fork = !ack.gap && chain.some((one, n) => known[batch.first_seq - 1 + n]?.equals(one) === false);
-  if (!ack.gap && !ack.fork) {
-    const fresh = records.slice(known.length - batch.first_seq);
-    fresh.forEach((bytes) => writeSync(out, Buffer.concat([bytes, Buffer.from("\n")])));
-    fsyncSync(out); // the commit: only then anybody hears of it
-    known.push(...chain.slice(known.length - batch.first_seq + 1));
-    fresh.map((bytes) => JSON.parse(bytes)).filter((one) => one.type === "fc.sale.v1").forEach(({ data }) => {
-      const key = `${station} ${data.fuelling_point} ${data.nozzle}`, end = data.totalizer_end?.split(":").map(Number);
-      const last = ends.get(key) ?? [-1, -1];
-      if (end && (end[0] > last[0] || (end[0] === last[0] && end[1] > last[1]))) ends.set(key, end);
-    });
+function welcome(station, { install_id, connect_n, incarnation, streams }) {
+  const told = {}, nozzles = Object.values(ends[station] ?? {});
+  for (const [stream, { last_seq, last_hash }] of Object.entries(streams)) {
+    const chain = chainOf(station, incarnation, stream), cum = chain.length - 1;
+    told[stream] = { cum, head_hash: chain[cum], fork: last_seq <= cum && chain[last_seq] !== last_hash };
   }
-  return { ...ack, cum: known.length - 1, head_hash: known.at(-1).toString("hex") };
+  const reincarnate = Object.keys(told).some((name) => told[name].fork || streams[name].last_seq < told[name].cum);
+  return { for: { install_id, connect_n }, incarnation, time: new Date().toISOString(), streams: told, credit,
+    reincarnate, fenced: false, nozzles, accept: [] };
 }
 
-const event = (type, data) => JSON.stringify({ specversion: "1.0", id: randomUUID(), source: "/head-office", type, data });
-const state = (online) => event("fc.ho.state.v1", { online, time: now() });
-const will = { topic: "fc/v1/ho/state", payload: state(false), qos: 1, retain: true };
-const client = mqtt.connect(`mqtt://127.0.0.1:${port}`, { clientId: "head-office", will });
+function take(station, { install_id, incarnation, stream, first_seq, prev_hash, last_hash }, records) {
+  const chain = chainOf(station, incarnation, stream), known = chain.length - first_seq, hashes = [prev_hash];
+  records.forEach((record, n) => hashes.push(linked(hashes[n], first_seq + n, record)));
+  const refused = hashes.at(-1) === last_hash ? null : "bad_last_hash", gap = known < 0 || refused !== null;
+  const fork = !gap && hashes.some((hash, n) => (chain[first_seq - 1 + n] ?? hash) !== hash);
+  const fresh = gap || fork ? [] : records.slice(known);
+  writeSync(out, fresh.map((record) => `${record}\n`).join("")); // on the disk: only then anybody hears of it
+  chain.push(...hashes.slice(hashes.length - fresh.length));
+  for (const { data } of fresh.map((record) => JSON.parse(record)).filter(({ type }) => type === "fc.sale.v1")) {
+    const last = (ends[station] ??= {}), nozzle = `${data.fuelling_point}/${data.nozzle}`;
+    if (data.totalizer_end && rank(data) >= rank(last[nozzle] ?? data)) last[nozzle] = data;
+  }
+  const cum = chain.length - 1;
+  return { install_id, incarnation, stream, cum, head_hash: chain[cum], credit, rejected: [], gap, fork, refused };
+}
+
+const client = require(`${modules}/mqtt`).connect(`mqtt://127.0.0.1:${port}`, { clientId: "head-office" });
+const say = (topic, type, data, retain = false) => client.publish(topic,
+  JSON.stringify({ specversion: "1.0", id: randomUUID(), source: "/head-office", type, data }), { qos: 1, retain });
 client.on("connect", () => client.subscribe("fc/v1/+/s/+/up/#", { qos: 1 }, () => {
-  client.publish("fc/v1/ho/state", state(true), { qos: 1, retain: true }, () => console.log("ready"));
+  say("fc/v1/ho/state", "fc.ho.state.v1", { online: true, time: new Date().toISOString() }, true);
+  console.log("ready");
 }));
 client.on("message", (topic, payload) => {
-  const [, , shard, , station, , name] = topic.split("/");
-  const { source, data } = JSON.parse(payload);
-  if (source !== `/stations/${station}` || Number(shard) !== sha256(station)[0] % 64) return;
-  const answer = (down, type, body) =>
-    client.publish(`fc/v1/${shard}/s/${station}/down/${down}`, event(type, body), { qos: 1 });
-  if (name === "hello") answer("welcome", "fc.welcome.v1", welcome(station, data));
-  else if ("lat".includes(name)) answer("ack", "fc.ack.v1", take(station, data, sliced(payload)));
+  const [, , shard, , station, , name] = topic.split("/"), { source, data } = JSON.parse(payload);
+  if (source !== `/stations/${station}` || Number(shard) !== parseInt(sha256(station).slice(0, 2), 16) % 64) return;
+  if (name === "hello") say(topic.replace("up/hello", "down/welcome"), "fc.welcome.v1", welcome(station, data));
+  else if ("lat".includes(name)) say(topic.replace(/up\/.$/, "down/ack"), "fc.ack.v1", take(station, data, recordsIn(`${payload}`)));
 });

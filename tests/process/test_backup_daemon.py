@@ -46,6 +46,7 @@ def alert(site: Site) -> dict[str, Any]:
     return found[0] if found else {"state": "NORMAL"}
 
 
+@pytest.mark.long
 def test_a_station_is_backed_up_and_restored(site: Site) -> None:
     """By itself, by a person, an alert while it cannot be; then back from the file, which the journal tells."""
     agent = site.start_agent()

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests.support.backlog import write_sales
+from tests.support.examples import tries
 from tests.support.processes import STATION, Site, eventually
 from tests.support.spy import Spy
 
-SALES = 2_000
+SALES = tries(2_000)
 
 
 @pytest.fixture

@@ -78,6 +78,7 @@ def litres(sums: Sums) -> dict[tuple[int, int], int]:
     return {nozzle: volume for nozzle, (_, volume) in sums.items()}
 
 
+@pytest.mark.long
 def test_head_office_that_knows_more_ends_the_incarnation(site: Site, forecourt: Running) -> None:
     """[W-25] [W-31] [W-32] Old copies of database and mark: the welcome tells, the process ends, its next start begins anew."""
     site.start_agent().end()

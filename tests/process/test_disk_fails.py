@@ -59,6 +59,7 @@ def died(agent: Running, word: str) -> None:
     assert "Traceback" not in agent.text
 
 
+@pytest.mark.long
 def test_a_disk_that_fills_up_and_a_sync_that_fails_lose_and_double_nothing(
     site: Site, disk: TinyDisk, mark_disk: TinyDisk
 ) -> None:

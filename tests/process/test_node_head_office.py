@@ -31,7 +31,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 
 def test_a_station_delivers_everything_to_a_head_office_written_from_the_pages(site: Site) -> None:
-    """Hello, welcome, batches and acks with ninety lines of JavaScript: every record once, in order, byte for byte, and
+    """Hello, welcome, batches and acks with sixty lines of JavaScript: every record once, in order, byte for byte, and
     the station considers all of it delivered; it was born again before, so that the facts of its old life are among it [W-03] [W-04] [W-10] [W-20].
     """
     write_sales(site.config, SALES)

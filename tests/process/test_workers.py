@@ -6,19 +6,23 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from agent.clock import SystemClock
 from headoffice.cli import entry
+from headoffice.errors import DatabaseAway
 from headoffice.ingest import ingest
 from headoffice.shards import SharedShards
+from headoffice.store import postgresql, presence
+from headoffice.store.database import Database
 from sync.messages import Ack
 from sync.topics import SHARDS, station_topic
 from tests.support.exactly_once import check_exactly_once
 from tests.support.examples import ALL
-from tests.support.headoffice_station import STATION, Stream, sale_data
+from tests.support.headoffice_station import STATION, Stream, answered, sale_data
 from tests.support.office import Office, StateListener, children, is_there, outcome
 from tests.support.peer import Peer
 from tests.support.processes import eventually
@@ -79,6 +83,25 @@ def test_a_worker_whose_session_ends_holds_nothing_from_then_on(office: Office) 
     assert (shards.leads, shards.held) == (False, frozenset())
     eventually(lambda: shards.beat(2_000, 0) == () and shards.holds(7), WITHIN_S, "it begins anew")
     assert shards.leave()
+
+
+def test_a_worker_that_is_frozen_in_the_middle_of_a_batch_holds_nobody_up(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """[W-27] Its transaction has locked the station's row: the server rolls it back, and another worker takes the batch."""
+    monkeypatch.setattr(postgresql, "FROZEN_MS", 500)
+    stream = Stream().begin()
+    now_ms = SystemClock().wall_ms()
+    life = {"incarnation": stream.incarnation, "install_id": stream.install_id}
+    with closing(Database(postgres_url)) as frozen, closing(Database(postgres_url)) as other:
+        ingest(frozen, stream.topic, stream.payload(1, 1), now_ms)
+        stream.add("fc.sale.v1", sale_data(1, "0:0", "0:1000"))
+        with pytest.raises(DatabaseAway), frozen.write() as connection:  # noqa: PT012 - both are of the story
+            presence.heard(connection, STATION, now_ms, **life)
+            assert answered(ingest(other, stream.topic, stream.payload(2, 2), now_ms)).cum == 2
+            presence.heard(connection, STATION, now_ms, **life)
+        assert answered(ingest(frozen, stream.topic, stream.payload(2, 2), now_ms)).cum == 2
+    check_exactly_once(postgres_url, {})
 
 
 def test_a_new_holder_asks_for_what_came_while_nobody_listened(office: Office) -> None:

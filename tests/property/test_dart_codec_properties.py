@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from drivers.checks import bcd_to_int, int_to_bcd
 from drivers.dart import blocks
 from drivers.dart.codec import MAX_RAW, Control, Decoder, Frame, encode
+from tests.support.examples import tries
 
 tricky = st.lists(st.sampled_from([0x10, 0xFA, 0x03, 0x51, 0x00, 0x30]), max_size=60).map(bytes)
 data_frames = st.builds(
@@ -27,7 +28,7 @@ short_frames = st.builds(
 
 
 @pytest.mark.proves("every-split", "dart")
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=tries(200), deadline=None)
 @given(st.lists(st.one_of(data_frames, short_frames), max_size=6), st.data())
 def test_frames_survive_the_wire_however_it_is_cut(frames: list[Frame], data: st.DataObject) -> None:
     """Encoded frames come back equal and in order from any portions of bytes."""
@@ -41,7 +42,7 @@ def test_frames_survive_the_wire_however_it_is_cut(frames: list[Frame], data: st
     assert decoder.rejected == {}
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=tries(200), deadline=None)
 @given(st.one_of(st.binary(max_size=600), st.lists(tricky, max_size=12).map(b"".join)))
 def test_garbage_is_dropped_and_never_raises(garbage: bytes) -> None:
     """Whatever arrives, the decoder raises nothing, keeps little, and works again after a silence."""
@@ -53,7 +54,7 @@ def test_garbage_is_dropped_and_never_raises(garbage: bytes) -> None:
     assert decoder.feed(bytes.fromhex("5170FA")) == [Frame(0x51, Control.EOT)]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=tries(200), deadline=None)
 @given(st.binary(max_size=200), st.booleans())
 def test_any_block_decodes_without_raising(data: bytes, s4_dialect: bool) -> None:
     """Any content of a valid block is read as far as it makes sense."""
@@ -61,7 +62,7 @@ def test_any_block_decodes_without_raising(data: bytes, s4_dialect: bool) -> Non
     assert all(reason in {"overrun", "bcd", "length", "value"} for reason in decoded.left_out)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=tries(100), deadline=None)
 @given(data_frames, st.data())
 def test_one_flipped_bit_never_passes(frame: Frame, data: st.DataObject) -> None:
     """A block with one wrong bit anywhere before its end is never delivered as another block of the same sender."""

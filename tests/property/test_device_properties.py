@@ -15,6 +15,7 @@ from agent.field.recording import Chunk, NotARecording, Recorder, header, load
 from drivers import registry
 from drivers.dissection import Direction
 from drivers.marks import Marks
+from tests.support.examples import tries
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 DART = [bytes.fromhex(v["bytes"]) for v in json.loads((VECTORS / "dart.json").read_text())["frames"]]
@@ -41,7 +42,7 @@ def wires(draw: Any) -> bytes:
 
 
 @pytest.mark.parametrize("protocol", [name for name in registry.BUILT_IN if registry.spec(name).field_kit])
-@settings(max_examples=80)
+@settings(max_examples=tries(80))
 @given(data=wires(), direction=st.sampled_from(DIRECTIONS))
 def test_no_byte_is_lost_and_nothing_raises(protocol: str, data: bytes, direction: Direction) -> None:
     """For any bytes of any protocol, the spans of the fields joined are the input, and each stands at its offset."""
@@ -103,14 +104,14 @@ FORMS = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-@settings(max_examples=60)
+@settings(max_examples=tries(60))
 @given(data=st.one_of(st.binary(min_size=1, max_size=80), st.binary(min_size=1, max_size=3).map(lambda b: b * 40)))
 def test_a_dump_in_any_common_form_gives_the_bytes_back(form: str, data: bytes) -> None:
     """Also with an ASCII column that looks like hex, and with the star of repeated rows."""
     assert parse(FORMS[form](data)) == data
 
 
-@settings(max_examples=60)
+@settings(max_examples=tries(60))
 @given(text=st.text(alphabet='0123456789abcdefxX:|,;*\\ \n\t"é', max_size=60))
 def test_any_text_is_hex_or_refused(text: str) -> None:
     """Nothing but ``NotHex`` comes out of a wrong paste."""
@@ -133,7 +134,7 @@ CHUNKS = st.lists(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=tries(40))
 @given(chunks=CHUNKS)
 def test_a_recording_comes_back_as_it_was_written(
     tmp_path_factory: pytest.TempPathFactory, chunks: list[Chunk]
@@ -152,7 +153,7 @@ def test_a_recording_comes_back_as_it_was_written(
         assert (list(cut.chunks), cut.cut) == (chunks[:-1], True)
 
 
-@settings(max_examples=40)
+@settings(max_examples=tries(40))
 @given(text=st.text(alphabet='{}":,format-recding01 \n', max_size=80))
 def test_any_text_is_a_recording_or_refused(text: str) -> None:
     """Nothing but ``NotARecording`` comes out of a wrong file."""

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from drivers.lanfeng import codec as lanfeng
 from drivers.zhengxing import codec as zhengxing
+from tests.support.examples import tries
 from tests.support.rigs.base import Subject
 from tests.support.rigs.lanfeng import SUBJECT as LANFENG
 from tests.support.rigs.zhengxing import SUBJECT as ZHENGXING
@@ -31,7 +32,7 @@ def streams(subject: Subject) -> st.SearchStrategy[bytes]:
     "case",
     [pytest.param(case, marks=pytest.mark.proves("every-split", case[0].protocol), id=str(case[0])) for case in CASES],
 )
-@settings(max_examples=150)
+@settings(max_examples=tries(150))
 @given(data=st.data())
 def test_every_cut_of_a_stream_gives_the_same_frames(
     case: tuple[Subject, Callable[[], Any]], data: st.DataObject
@@ -52,7 +53,7 @@ def test_every_cut_of_a_stream_gives_the_same_frames(
     assert [f for part in parts for f in random.feed(part)] == frames
 
 
-@settings(max_examples=150)
+@settings(max_examples=tries(150))
 @given(code=st.sampled_from([lanfeng.Code.PRESET_AMOUNT, lanfeng.Code.PRESET_VOLUME]), digits=NUMBERS)
 def test_lanfeng_numbers_come_back_from_the_wire(code: lanfeng.Code, digits: int) -> None:
     """What is sent is a frame with a right sum, its digits in place; a number too large is refused, never cut."""
@@ -63,7 +64,7 @@ def test_lanfeng_numbers_come_back_from_the_wire(code: lanfeng.Code, digits: int
         lanfeng.encode(3, lanfeng.Request(code, digits + 10**6))
 
 
-@settings(max_examples=150)
+@settings(max_examples=tries(150))
 @given(amount=st.integers(0, 2**20 - 1), volume=st.integers(0, 2**20 - 1), sequence=st.binary(min_size=2, max_size=2))
 def test_a_zhengxing_record_keeps_twenty_bits_of_each_number(amount: int, volume: int, sequence: bytes) -> None:
     """Amount and volume share a byte and do not touch each other."""

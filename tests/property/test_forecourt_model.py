@@ -24,6 +24,7 @@ from drivers.readings import (
     PointState,
     TotalizerReading,
 )
+from tests.support.examples import tries
 
 MODULUS = 100_000
 UNIT_ML = 10
@@ -257,7 +258,7 @@ def act(station: Station, action: tuple[object, ...]) -> None:
         station.restart_agent()
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+@settings(max_examples=tries(80), deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 @given(st.sampled_from((ControlMode.AUTO, ControlMode.MONITOR)), st.lists(ACTIONS, max_size=60))
 def test_every_millilitre_counted_is_booked_once(mode: ControlMode, actions: list[tuple[object, ...]]) -> None:
     """Whatever is killed, lost or cut, the booked sales equal the meter's movement and their intervals join."""
@@ -288,7 +289,7 @@ def test_every_millilitre_counted_is_booked_once(mode: ControlMode, actions: lis
         assert not any("covers_several" in b.flags for b in station.sales)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+@settings(max_examples=tries(60), deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 @given(
     st.lists(st.tuples(st.sampled_from((1, 2)), st.sampled_from((20, 200, 200, 1_000))), max_size=8),
     st.integers(0, 200),
@@ -336,7 +337,7 @@ WHILE_IT_WAITS = st.one_of(
 )
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+@settings(max_examples=tries(30), deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 @given(
     st.sampled_from((2, 20, 200, 2_999)),
     st.sampled_from((0, 1, 150, 30_000, 70_000)),

@@ -23,6 +23,7 @@ from drivers.readings import (
     PointState,
     TotalizerReading,
 )
+from tests.support.examples import tries
 
 PRICE = 7000
 
@@ -90,7 +91,7 @@ ACTIONS = st.one_of(
 )
 
 
-@settings(max_examples=80, deadline=None, print_blob=True)
+@settings(max_examples=tries(80), deadline=None, print_blob=True)
 @given(st.lists(ACTIONS, max_size=40))
 def test_each_record_of_a_queue_is_one_sale(actions: list[tuple[str, int]]) -> None:
     """Sales made alone, lost replies and kills: the booked list is the list sold, zero sales aside."""

@@ -12,6 +12,7 @@ from agent.domain.fraud import DEFAULTS, Finding, Limits
 from agent.domain.fraud_link import Fuelling, Linked, at_link, most_within
 from agent.domain.fraud_night import Share, Span, corrected, late, weak
 from agent.domain.identity import AuthLevel
+from tests.support.examples import tries
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
@@ -56,7 +57,7 @@ def linked(draw: st.DrawFn) -> Linked:
     )
 
 
-@settings(max_examples=80)
+@settings(max_examples=tries(80))
 @given(facts=linked(), seed=st.integers(0, 99))
 def test_the_order_of_facts_does_not_matter(facts: Linked, seed: int) -> None:
     """The same fuellings in another order are the same findings."""
@@ -65,7 +66,7 @@ def test_the_order_of_facts_does_not_matter(facts: Linked, seed: int) -> None:
     assert at_link(replace(facts, others=tuple(others)), DEFAULTS) == at_link(facts, DEFAULTS)
 
 
-@settings(max_examples=80)
+@settings(max_examples=tries(80))
 @given(facts=linked())
 def test_what_is_found_is_what_was_compared(facts: Linked) -> None:
     """One finding per rule; observed reaches its threshold; every sale named is one of the facts, once."""
@@ -85,7 +86,7 @@ def rank(findings: tuple[Finding, ...]) -> dict[str, int]:
     return {found.rule.value: found.severity.value == "alert" for found in findings}
 
 
-@settings(max_examples=80)
+@settings(max_examples=tries(80))
 @given(facts=linked(), name=st.sampled_from([field.name for field in fields(Limits)]))
 def test_a_higher_threshold_never_finds_more(facts: Linked, name: str) -> None:
     """Raising any one count or amount of the rules at a link takes findings away, or makes them milder."""
@@ -95,7 +96,7 @@ def test_a_higher_threshold_never_finds_more(facts: Linked, name: str) -> None:
     assert all(after[rule] <= before.get(rule, -1) for rule in after)
 
 
-@settings(max_examples=60)
+@settings(max_examples=tries(60))
 @given(
     told=st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), min_size=1, max_size=7),
     seed=st.integers(0, 99),
@@ -114,7 +115,7 @@ def test_attendants_are_compared_whatever_their_order(told: list[tuple[int, int]
         assert {one.subject.id for one in judge(shares, SPAN, stricter)} <= accused
 
 
-@settings(max_examples=60)
+@settings(max_examples=tries(60))
 @given(times=st.lists(st.integers(0, 50), min_size=1, max_size=12), width=st.integers(0, 20), data=st.data())
 def test_the_fullest_span_is_that_of_a_plain_search(times: list[int], width: int, data: st.DataObject) -> None:
     """As if every span that holds the instant were counted by hand."""

@@ -27,6 +27,7 @@ from drivers.gilbarco.codec import (
 )
 from drivers.gilbarco.dissect import dissect
 from drivers.simulator import gilbarco_words as words
+from tests.support.examples import tries
 
 DIGITS = {count: st.integers(0, 10**count - 1) for count in (4, 6, 8)}
 STATES = [state for state in State if state is not State.SEND_DATA]
@@ -86,7 +87,7 @@ def pump_of(one: Told) -> int:
 
 
 @pytest.mark.proves("every-split", "gilbarco")
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=tries(150), deadline=None)
 @given(told, st.data())
 def test_answers_survive_the_wire_however_it_is_cut(one: Told, data: st.DataObject) -> None:
     """What another hand has encoded comes back equal: whole, byte by byte, and in any portions, three times over."""
@@ -102,7 +103,7 @@ def test_answers_survive_the_wire_however_it_is_cut(one: Told, data: st.DataObje
         assert not decoder.in_frame
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=tries(100), deadline=None)
 @given(told.filter(lambda one: one.form.size == 0), st.binary(max_size=40), st.binary(max_size=40))
 def test_noise_around_a_framed_answer_hides_nothing(one: Told, before: bytes, after: bytes) -> None:
     """Bytes before and after leave the answer as it is; noise that begins like an answer may only add refusals."""
@@ -110,7 +111,7 @@ def test_noise_around_a_framed_answer_hides_nothing(one: Told, before: bytes, af
     assert one.answer in found
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=tries(150), deadline=None)
 @given(st.sampled_from(list(Reply)), st.binary(max_size=700), st.integers(1, 16))
 def test_garbage_is_dropped_and_never_raises(form: Reply, garbage: bytes, pump: int) -> None:
     """Whatever arrives, the decoder raises nothing and keeps little."""
@@ -121,7 +122,7 @@ def test_garbage_is_dropped_and_never_raises(form: Reply, garbage: bytes, pump: 
     assert not decoder.in_frame
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=tries(100), deadline=None)
 @given(st.binary(max_size=80), st.integers(1, 16))
 def test_parsers_raise_only_what_they_say(data: bytes, pump: int) -> None:
     """Any bytes are an answer or ``FrameRejected`` with what to do."""
@@ -141,7 +142,7 @@ def test_parsers_raise_only_what_they_say(data: bytes, pump: int) -> None:
         assert refused is None or (refused.reason and refused.hint)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 @given(st.sampled_from(sorted(codec.DIALECTS)), DIGITS[4], st.booleans(), st.integers(1, 2), st.integers(1, 10))
 def test_both_hands_read_a_preset_alike(dialect: str, value: int, money: bool, level: int, grade: int) -> None:
     """What the driver builds, the independent pump reads as the same limit."""
@@ -154,7 +155,7 @@ def test_both_hands_read_a_preset_alike(dialect: str, value: int, money: bool, l
     assert (price.level, price.grade, price.unit_price) == (level, grade, value)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=tries(50), deadline=None)
 @given(st.lists(st.one_of(st.binary(max_size=30), told.map(lambda one: one.raw)), max_size=5).map(b"".join))
 def test_dissecting_loses_no_byte(data: bytes) -> None:
     """Pieces joined are the input, fields joined are their piece, whatever the bytes are and whoever sent them."""

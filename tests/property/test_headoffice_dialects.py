@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from headoffice.ingest import ingest
+from headoffice.ingest import ingest, ingest_all
 from headoffice.store import schema
 from headoffice.store.database import Database
 from headoffice.store.verify import verify
@@ -42,6 +42,7 @@ RECORD = st.one_of(
 )
 STREAM = st.tuples(st.integers(0, 1), st.integers(0, 1), st.lists(RECORD, min_size=1, max_size=12))
 CUT = st.lists(st.tuples(st.integers(0, 7), st.integers(1, 14), st.integers(1, 9), st.integers(0, 2)), max_size=14)
+TOGETHER = st.lists(st.integers(1, 5), max_size=8)
 
 
 def leg(account: str, points: int, **more: Any) -> dict[str, Any]:
@@ -147,19 +148,36 @@ def both(server: Postgres) -> Iterator[tuple[Database, Database]]:
         shutil.rmtree(folder)
 
 
+def in_groups(deliveries: list[tuple[Stream, int, int, int]], sizes: list[int]) -> Iterator[tuple[Any, int]]:
+    """What waits together, as (topic, payload), and the month in which it is taken."""
+    waiting = list(deliveries)
+    for size in [*sizes, *[1] * len(waiting)]:
+        group, waiting = waiting[:size], waiting[size:]
+        if group:
+            firsts = [(stream, min(start, len(stream.raws)), length) for stream, start, length, _ in group]
+            payloads = [
+                (stream.topic, stream.payload(first, min(first + length - 1, len(stream.raws))))
+                for stream, first, length in firsts
+            ]
+            yield payloads, group[0][3]
+
+
 @settings(max_examples=tries(15), deadline=None)
-@given(st.lists(STREAM, min_size=1, max_size=3), CUT)
-def test_the_same_batches_leave_the_same_rows_on_both(postgres: Postgres, specs: list[Any], cuts: list[Any]) -> None:
-    """[W-20] [W-24] Whatever arrives, in whatever order and month: equal acks, equal tables, and both verify."""
+@given(st.lists(STREAM, min_size=1, max_size=3), CUT, TOGETHER)
+def test_the_same_batches_leave_the_same_rows_on_both(
+    postgres: Postgres, specs: list[Any], cuts: list[Any], sizes: list[int]
+) -> None:
+    """[W-20] [W-24] Whatever arrives, in whatever order and month, taken one by one here and several by one commit
+    there: equal acks, equal tables, and both verify.
+    """
     streams = [*map(build, specs), alarms()]
     deliveries = [(streams[which % len(streams)], first, size, month) for which, first, size, month in cuts]
     deliveries += [(stream, 1, len(stream.raws), month) for stream in streams for month in (0, 1)]
     with both(postgres) as databases:
-        for stream, start, size, month in deliveries:
-            first = min(start, len(stream.raws))
-            payload = stream.payload(first, min(first + size - 1, len(stream.raws)))
-            acks = [ingest(database, stream.topic, payload, NOW_MS + month * MONTH_MS) for database in databases]
-            assert acks[0] == acks[1]
+        for group, month in in_groups(deliveries, sizes):
+            now_ms = NOW_MS + month * MONTH_MS
+            one_by_one = [ingest(databases[0], topic, payload, now_ms) for topic, payload in group]
+            assert one_by_one == ingest_all(databases[1], group, now_ms)
         assert contents(databases[0]) == contents(databases[1])
         for database in databases:
             found = verify(database)

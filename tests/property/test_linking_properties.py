@@ -44,6 +44,7 @@ from agent.domain.link_windows import Windows
 from agent.domain.linking import step
 from agent.domain.sale import SaleKind, SaleState
 from agent.pipeline.memory import DeskText
+from tests.support.examples import tries
 
 WALL, MONO = 1_795_305_600_000, 1_000_000
 READERS = (
@@ -163,7 +164,7 @@ def active_links(effects: Told) -> dict[str, str]:
     return active
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=tries(80), deadline=None)
 @given(SCRIPTS)
 def test_at_most_one_active_link_per_sale(script):
     """However events interleave, a sale never has two active links, and the desk agrees with its effects."""
@@ -171,7 +172,7 @@ def test_at_most_one_active_link_per_sale(script):
     assert active_links(effects) == {s.id: s.link.who.member for s in desk.sales.values() if s.link is not None}
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=tries(80), deadline=None)
 @given(SCRIPTS)
 def test_every_pending_link_ends_exactly_once(script):
     """Every stored scan ends once; what has not ended is on the desk, and only LIVE ones outlast all windows."""
@@ -186,7 +187,7 @@ def test_every_pending_link_ends_exactly_once(script):
     assert {pending.state for pending in desk.pending.values()} <= {PendingState.LIVE}
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=tries(80), deadline=None)
 @given(SCRIPTS)
 def test_one_waiting_or_live_member_per_point_and_fuelling(script):
     """No point has two members for the same fuelling, and a reader has one unplaced scan at most."""
@@ -197,7 +198,7 @@ def test_one_waiting_or_live_member_per_point_and_fuelling(script):
     assert set(unplaced.values()) <= {1}
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=tries(80), deadline=None)
 @given(SCRIPTS, st.lists(st.integers(-(10**9), 10**9), min_size=1, max_size=5))
 def test_windows_do_not_see_wall_steps(script, wall_steps):
     """Steps of the wall clock change neither what is linked nor when anything expires."""
@@ -213,7 +214,7 @@ def _outline(told: tuple[LinkEffect, ...]) -> list[tuple[object, ...]]:
     ]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=tries(80), deadline=None)
 @given(SCRIPTS, st.integers(0, 39))
 def test_a_crash_after_any_commit_gives_the_same_links(script, crash_after):
     """Restarting after any event changes no link and no end, duplicates within three seconds apart."""
@@ -223,7 +224,7 @@ def test_a_crash_after_any_commit_gives_the_same_links(script, crash_after):
     assert calm == torn
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=tries(80), deadline=None)
 @given(
     st.lists(
         st.tuples(st.one_of(SCANS, *[st.builds(NozzleLifted, POINTS, NOZZLES, STARTS)]), st.integers(0, 9_000)),
@@ -237,7 +238,7 @@ def test_a_scan_handed_in_again_after_a_crash_links_nothing_twice(script, crash_
     assert active_links(effects).keys() <= desk.sales.keys()
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=tries(80), deadline=None)
 @given(SCRIPTS)
 def test_every_sale_is_known_whatever_the_readers_do(script):
     """No scan keeps a sale from being stored, and each first booking is on the desk."""
@@ -245,7 +246,7 @@ def test_every_sale_is_known_whatever_the_readers_do(script):
     assert {event.sale for event, _ in script if isinstance(event, SaleBooked)} == set(desk.sales)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=tries(80), deadline=None)
 @given(SCRIPTS)
 def test_every_scan_gets_exactly_one_answer(script):
     """A scan, a tap or a request is answered once, at the place it came from."""
@@ -267,7 +268,7 @@ def test_every_scan_gets_exactly_one_answer(script):
             assert answer.to in {getattr(event, name, None) for name in ("reader", "person", "terminal")}
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=tries(80), deadline=None)
 @given(SCRIPTS)
 def test_a_claimed_sale_is_linked_or_changed_by_its_terminal_alone(script):
     """Whoever has a sale, nobody else links, changes or takes it, but head office, until the lease is over."""

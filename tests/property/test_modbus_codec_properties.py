@@ -22,6 +22,7 @@ from drivers.modbus.codec import (
     encode,
 )
 from drivers.simulator import modbus_frames as device
+from tests.support.examples import tries
 
 UNITS = st.integers(1, 247)
 TRANSPORTS: st.SearchStrategy[Transport] = st.sampled_from(["rtu", "tcp"])
@@ -60,7 +61,7 @@ def portions(data: bytes, cuts: list[int]) -> list[bytes]:
 @pytest.mark.proves("every-split", "modbus")
 @pytest.mark.proves("every-split", "modbus-gauge")
 @given(TRANSPORTS, UNITS, exchanges(), st.integers(1, 0xFFFF), st.lists(st.integers(0, 300), max_size=12))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=tries(150), deadline=None)
 def test_every_split_of_a_reply_gives_the_same_reply(
     transport: Transport, unit: int, exchange: tuple[Request, Reply], transaction: int, cuts: list[int]
 ) -> None:
@@ -76,7 +77,7 @@ def test_every_split_of_a_reply_gives_the_same_reply(
 
 
 @given(UNITS, exchanges(), st.binary(max_size=60), st.binary(max_size=60))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=tries(100), deadline=None)
 def test_noise_around_an_rtu_reply_costs_nothing(
     unit: int, exchange: tuple[Request, Reply], before: bytes, after: bytes
 ) -> None:
@@ -87,7 +88,7 @@ def test_noise_around_an_rtu_reply_costs_nothing(
 
 
 @given(TRANSPORTS, UNITS, UNITS, exchanges(), exchanges())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=tries(100), deadline=None)
 def test_the_late_reply_of_another_unit_is_never_taken_for_ours(
     transport: Transport, unit: int, other: int, late: tuple[Request, Reply], ours: tuple[Request, Reply]
 ) -> None:
@@ -100,7 +101,7 @@ def test_the_late_reply_of_another_unit_is_never_taken_for_ours(
 
 
 @given(TRANSPORTS, exchanges(), st.lists(st.binary(max_size=80), max_size=8))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=tries(200), deadline=None)
 def test_no_bytes_raise_anything_but_a_driver_error(
     transport: Transport, exchange: tuple[Request, Reply], chunks: list[bytes]
 ) -> None:
@@ -114,7 +115,7 @@ def test_no_bytes_raise_anything_but_a_driver_error(
 
 
 @given(UNITS, exchanges(), st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=tries(150), deadline=None)
 def test_one_flipped_bit_is_never_taken_for_a_reply(
     unit: int, exchange: tuple[Request, Reply], data: st.DataObject
 ) -> None:

@@ -29,6 +29,7 @@ from drivers.modbus.model import (
     WriteKind,
 )
 from drivers.modbus.values import decode, encode, samples
+from tests.support.examples import tries
 from tests.support.register_maps import TEST_ONLY, VALUES, bound, read, text_of
 
 HERE = Address(Table.HOLDING, 0)
@@ -69,7 +70,7 @@ def numbers(kind: RawType) -> st.SearchStrategy[int]:
 orders = st.sampled_from(WordOrder)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=tries(250), deadline=None)
 @given(st.sampled_from([kind for kind in FORMATS if not kind.is_float]), orders, st.data())
 def test_whole_numbers_in_every_order(kind: RawType, order: WordOrder, data: st.DataObject) -> None:
     """What struct packs we read; what we write is what struct packs."""
@@ -81,7 +82,7 @@ def test_whole_numbers_in_every_order(kind: RawType, order: WordOrder, data: st.
     )
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=tries(250), deadline=None)
 @given(st.sampled_from([RawType.F32, RawType.F64]), orders, st.data())
 def test_floats_in_every_order(kind: RawType, order: WordOrder, data: st.DataObject) -> None:
     """The exact binary value, or none; with a resolution the nearest multiple while the float is that fine."""
@@ -104,7 +105,7 @@ def test_floats_in_every_order(kind: RawType, order: WordOrder, data: st.DataObj
         assert fine.raw == fine.value * 100
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 @given(orders, st.integers(1, 5).flatmap(lambda n: st.text("0123456789", min_size=4 * n, max_size=4 * n)))
 def test_packed_decimals_in_every_order(order: WordOrder, digits: str) -> None:
     """Digits are read as they stand, decimals are exact."""
@@ -116,7 +117,7 @@ def test_packed_decimals_in_every_order(order: WordOrder, digits: str) -> None:
     assert encode(write, int(digits)) == registers
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 @given(st.sampled_from(MAPS), st.data())
 def test_any_registers_are_read_without_an_exception(map_id: str, data: st.DataObject) -> None:
     """Whatever a device answers, each field is a value or says why it is none."""
@@ -156,7 +157,7 @@ def maps(draw: st.DrawFn) -> RegisterMap:
     return RegisterMap("x", 1, Profile.METER, fields, tuple(groups), max_gap=draw(st.integers(0, 20)))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=tries(40), deadline=None)
 @given(maps())
 def test_a_plan_reads_each_field_once_and_tears_none(map_: RegisterMap) -> None:
     """Every field is whole in exactly one request, no request is too long, atomic groups are in one."""
@@ -259,7 +260,7 @@ def test_a_damaged_map_is_refused_or_can_be_planned(map_id: str) -> None:
     assert "refused" in ends
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=tries(100), deadline=None)
 @given(st.sampled_from(MAPS), st.data())
 def test_any_values_of_a_station_are_taken_or_refused(map_id: str, data: st.DataObject) -> None:
     """What somebody writes into a station file never gives anything but the loader's error."""

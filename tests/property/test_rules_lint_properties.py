@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from agent.domain.rules.lint import Lint, lint
 from agent.domain.units import half_up
+from tests.support.examples import tries
 from tests.support.loyalty import Table, document, member, rules, run, sale
 
 PRICE_MILLI = 7_850
@@ -55,7 +56,7 @@ def offers(draw: st.DrawFn) -> list[Table]:
     return made
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 @given(offers())
 def test_no_finding_means_that_a_bigger_sale_never_costs_more_than_its_fuel(made: list[Table]) -> None:
     """The saving of gold and plain members never falls from one size to the next, but for rounding."""

@@ -12,6 +12,7 @@ from drivers.simulator import dart_frames as dart
 from drivers.simulator.config import default_config
 from drivers.simulator.forecourt import Forecourt
 from drivers.simulator.pump_head import TOTAL_MODULUS, UNIT_ML, amount_minor
+from tests.support.examples import tries
 from tests.support.simulated import run_attended, run_out
 
 
@@ -24,7 +25,7 @@ def day(seed: int, seconds: int = 150, **options: Any) -> Forecourt:
     return forecourt
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=tries(15), deadline=None)
 @given(st.integers(0, 2**32))
 def test_sales_equal_totalizers_equal_tanks_to_the_millilitre(seed: int) -> None:
     """Sum of sales = movement of the totalizers = what the tanks lost plus what was delivered; amounts are exact."""
@@ -40,7 +41,7 @@ def test_sales_equal_totalizers_equal_tanks_to_the_millilitre(seed: int) -> None
         assert sale["amount_minor"] == amount_minor(sale["volume_ml"] // UNIT_ML, sale["unit_price_milli"])
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=tries(5), deadline=None)
 @given(st.integers(0, 2**32))
 def test_same_seed_same_truth_other_seed_other_figures(seed: int) -> None:
     """The truth depends on the seed and on nothing else, faults included."""
@@ -52,7 +53,7 @@ def test_same_seed_same_truth_other_seed_other_figures(seed: int) -> None:
     ]
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=tries(5), deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 17))
 def test_rhythm_of_the_caller_does_not_change_the_day(seed: int, ticks: int) -> None:
     """Unserved customers behave the same however often the clock is moved."""
@@ -77,7 +78,7 @@ def test_any_data_survives_encoding_and_any_chunking(data: bytes, cuts: list[int
     assert [(f.address, f.tx, f.data, f.intact) for f in frames] == [(0x5B, tx, data, True)]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=tries(40), deadline=None)
 @given(st.lists(st.binary(max_size=300), max_size=5))
 def test_any_bytes_from_a_master_never_break_a_pump_or_the_console(chunks: list[bytes]) -> None:
     """Garbage gives silence or a frame, never an exception, and afterwards a poll is answered."""

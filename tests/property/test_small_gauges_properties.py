@@ -20,6 +20,7 @@ from drivers.pd3 import codec as pd3
 from drivers.sens import codec as sens
 from drivers.simulator.h_gauge import HGauge
 from drivers.turns import Pace
+from tests.support.examples import tries
 from tests.support.rigs import aoke_pd3, h_protocol, sens_pmp
 from tests.support.rigs.base import Subject
 from tests.support.small_gauges import Stand
@@ -73,7 +74,7 @@ def asked(read: Read, question: bytes, parts: Sequence[bytes]) -> tuple[object, 
     "case",
     [pytest.param(case, marks=pytest.mark.proves("every-split", case[0].protocol), id=str(case[0])) for case in CASES],
 )
-@settings(max_examples=100)
+@settings(max_examples=tries(100))
 @given(data=st.data())
 def test_every_cut_of_an_answer_gives_the_same(case: tuple[Subject, Read, bytes], data: st.DataObject) -> None:
     """Whole, byte by byte and cut at random; behind our own echo too; what comes is a frame of the codec or nothing."""
@@ -94,7 +95,7 @@ def test_every_cut_of_an_answer_gives_the_same(case: tuple[Subject, Read, bytes]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: str(case[0]))
-@settings(max_examples=200)
+@settings(max_examples=tries(200))
 @given(data=st.binary(max_size=80))
 def test_any_bytes_are_frames_or_refused(case: tuple[Subject, Read, bytes], data: bytes) -> None:
     """Nothing but ``FrameRejected`` with a reason and a hint ever comes of them."""
@@ -104,7 +105,7 @@ def test_any_bytes_are_frames_or_refused(case: tuple[Subject, Read, bytes], data
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: str(case[0]))
-@settings(max_examples=100)
+@settings(max_examples=tries(100))
 @given(data=st.data())
 def test_a_person_loses_no_byte_of_a_stream(case: tuple[Subject, Read, bytes], data: st.DataObject) -> None:
     """Frames, halves, questions and noise: the fields joined are what came, and every frame of the codec is shown."""
@@ -118,7 +119,7 @@ def test_a_person_loses_no_byte_of_a_stream(case: tuple[Subject, Read, bytes], d
         assert [piece for piece in pieces if piece.check == "ok" and piece.direction == "from_device"]
 
 
-@settings(max_examples=100)
+@settings(max_examples=tries(100))
 @given(
     litres=st.integers(0, 999_999),
     tenths=st.integers(-400, 700),
@@ -133,7 +134,7 @@ def test_an_h_reply_comes_back_from_the_wire(litres: int, tenths: int, water_mm:
     assert reply.check is (h.Check.WITH if between else h.Check.WITHOUT)
 
 
-@settings(max_examples=60)
+@settings(max_examples=tries(60))
 @given(value=st.floats(-60_000, 60_000, width=16), address=st.integers(1, 255))
 def test_a_probe_value_comes_back_from_the_wire(value: float, address: int) -> None:
     """Every float of sixteen bits fits into the three bytes that are sent."""

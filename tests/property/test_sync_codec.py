@@ -16,10 +16,11 @@ from sync import topics
 from sync.group import MembersAnswer, MembersDelta, op_defect, read_document
 from sync.judging import Consistent, judge_batch
 from sync.notices import Req, Res, State
+from tests.support.examples import tries
 from tests.support.sync_model import INCARNATION, INSTALL, STATION, TIME, ulid
 
 SAFE = 2**53 - 1
-settings.register_profile("codec", max_examples=60, deadline=None)
+settings.register_profile("codec", max_examples=tries(60), deadline=None)
 FEW = settings.get_profile("codec")
 texts = st.text(st.characters(codec="utf-8"), max_size=40)
 values = st.recursive(

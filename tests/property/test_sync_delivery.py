@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sync import messages as m
 from sync.delivery import ApplyAck, Delivery, Output, PublishHello, StopIncarnation
 from sync.envelope import decode_batch, encode_batch, station_source
+from tests.support.examples import tries
 from tests.support.sync_model import INCARNATION, INSTALL, STATION, TIME, ModelHeadOffice, ModelJournal
 
 MAX_ROUNDS = 4_000
@@ -102,7 +103,7 @@ def _world(seed: int, loss: float, credit: m.Credit) -> World:
     return world
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=tries(25), deadline=None)
 @given(
     seed=st.integers(0, 2**32),
     loss=st.sampled_from([0.0, 0.1, 0.3, 0.6]),
@@ -134,7 +135,7 @@ def test_every_record_arrives_once_and_in_order(
         assert world.office.raws(name) == [row.raw for row in rows]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=tries(25), deadline=None)
 @given(seed=st.integers(0, 2**32), loss=st.sampled_from([0.0, 0.3]), prunes=st.booleans())
 def test_a_restored_head_office_gets_all_that_is_kept(seed: int, loss: float, prunes: bool) -> None:
     """Put back to any earlier state at any moment, head office ends with the whole journal; where a row that it wants is
@@ -165,7 +166,7 @@ def test_a_restored_head_office_gets_all_that_is_kept(seed: int, loss: float, pr
     assert any(told[name] < world.journal.pruned[name] for name in m.STREAMS), "something wanted is gone"
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=tries(5), deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_the_same_seed_gives_the_same_history(seed: int) -> None:
     """The machine is deterministic given its clock and its randomness [W-12]."""

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from agent.domain.wetstock import correction, strapping
 from agent.domain.wetstock.correction import DENSITY_G_M3, TEMPERATURE_MDEGC, Reference
 from agent.domain.wetstock.geometry import Ends, LyingCylinder
+from tests.support.examples import tries
 
-EXAMPLES = settings(max_examples=100)
+EXAMPLES = settings(max_examples=tries(100))
 
 
 @st.composite

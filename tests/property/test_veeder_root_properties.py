@@ -18,6 +18,7 @@ from drivers.veeder_root.fields import console_time, float32
 from drivers.veeder_root.records import delivery
 from drivers.veeder_root.tables import INQUIRIES, parse
 from drivers.veeder_root.units import units_of
+from tests.support.examples import tries
 from tests.support.tls_console import ConsolePort, gauge
 
 VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "veeder_root.json").read_text())["vectors"]
@@ -40,7 +41,7 @@ def parsed(code: str, data: str) -> Any:
 
 @pytest.mark.proves("every-split", "veeder-root")
 @given(data=traffic, cuts=st.lists(st.integers(0, 4000), max_size=6), seven_bit=st.booleans())
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=tries(150))
 def test_any_cut_gives_the_same_events(data: Any, cuts: Any, seven_bit: Any) -> None:
     """Where the bytes are cut does not change what comes out, silence at the end included."""
     whole = new_decoder(seven_bit=seven_bit)
@@ -143,7 +144,7 @@ def test_a_console_clock_is_a_date_or_empty(digits: Any) -> None:
 
 
 @given(replies=st.lists(st.one_of(noise, st.sampled_from(FRAMES)), min_size=1, max_size=8), code=st.booleans())
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=tries(60))
 def test_a_console_that_talks_nonsense_never_breaks_the_driver(replies: list[bytes], code: bool) -> None:
     """Whatever comes back, turns end in time, nothing is raised, and only inquiries and ESC are written."""
     port = ConsolePort()

@@ -8,7 +8,7 @@ import pytest
 
 from agent.failpoints import NAMES, SimulatedCrash, armed, hits
 from tests.scenario.conftest import MakeStation
-from tests.support.examples import ALL
+from tests.support.examples import ALL, some
 from tests.support.station import VirtualStation
 from tests.support.station_checks import booked_sales, check_invariants, true_sales
 from tests.support.station_plans import busy, by_hand
@@ -48,7 +48,7 @@ def _passings() -> Iterator[int]:
     yield from PASSINGS
 
 
-@pytest.mark.parametrize("name", OF_A_DAY)
+@pytest.mark.parametrize("name", some(OF_A_DAY))
 def test_death_at_any_step_loses_and_doubles_nothing(make_station: MakeStation, name: str) -> None:
     """Whatever passing of a failpoint is the last, the sales afterwards are those that the pumps counted."""
     needs_link = name.startswith(("sync.", "hq."))

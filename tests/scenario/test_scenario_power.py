@@ -17,10 +17,11 @@ from tests.support.crash_oracle import Findings, Verdict, broken_promises, explo
 from tests.support.crash_trace import CHECKPOINT_PAGES, Trace, replay
 from tests.support.crash_vfs import Change, Kind
 from tests.support.crash_workload import recorded_station
+from tests.support.examples import tries
 from tests.support.loop_disk import in_memory
 
-LEAST_IMAGES = 1_000
-IMAGES_PER_CHANGE = 0.8
+LEAST_IMAGES = tries(1_000)
+IMAGES_PER_CHANGE = 0.8 if LEAST_IMAGES == 1_000 else 0.18
 A_FEW = 100
 
 
@@ -81,7 +82,7 @@ def _rows(path: Path) -> dict[str, list[tuple[object, ...]]]:
 
 
 def test_no_power_cut_loses_or_tears_an_acknowledged_transaction(trace: Trace, made: Path, bench: Path) -> None:
-    """Over a thousand different disks after a cut: each opens at a whole transaction, none before the last acknowledged."""
+    """Over a thousand different disks after a cut (two hundred where time is short): each opens at a whole transaction, none before the last acknowledged."""
     told = replay(trace, made)
     found = explore(
         told,
@@ -93,7 +94,7 @@ def test_no_power_cut_loses_or_tears_an_acknowledged_transaction(trace: Trace, m
     )
     assert (found.bad, found.wrong) == (0, []), str(found)
     assert found.distinct >= LEAST_IMAGES, str(found)
-    assert found.looked_at >= 10, str(found)
+    assert found.looked_at >= tries(10), str(found)
 
 
 def test_a_log_as_long_as_a_station_s_keeps_everything_too(few_cuts: FewCuts) -> None:

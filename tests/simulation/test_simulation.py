@@ -39,7 +39,8 @@ def _first_complaint(kind: str, invariant: str) -> str:
     raise AssertionError(f"{WITHIN} days of {kind} went by and no {invariant} was broken")
 
 
-@pytest.mark.parametrize("kind", ["crash-loop", pytest.param("broker-reorders", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["crash-loop", "broker-reorders"])
 def test_the_same_seed_twice_is_the_same_day(kind: str) -> None:
     """Every event in order, and every byte journalled, are equal when a seed is lived through again."""
     seed = next(_seeds(kind))

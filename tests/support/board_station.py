@@ -5,8 +5,10 @@ The clock is the test's; every try of a handheld lets a second pass, so that its
 
 from __future__ import annotations
 
+import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +16,18 @@ from agent.board.limits import Rate
 from agent.board.server import Patience
 from agent.board.shell import Board
 from agent.domain.identity import IndexKind, blind_index
+from agent.domain.pins import hash_pin
 from agent.inbox import Asked, Inbox, Item, Person
 from agent.live import LiveBoard
 from agent.settings import Settings
-from agent.settings.model import BoardSettings, ReaderSettings
+from agent.settings.model import BoardSettings, ReaderSettings, StaffSettings
 from agent.supervisor import Heart
+from tests.support import template
 from tests.support.handheld import Handheld
 from tests.support.head_office_says import INDEX_KEY
 from tests.support.processes import eventually
 from tests.support.till import Till
-from tests.support.tls_files import TlsFiles
+from tests.support.tls_files import TlsFiles, make
 
 CARD = "9156000012345677"
 GENEROUS = Patience(
@@ -165,3 +169,31 @@ def with_board(settings: Settings, tls: TlsFiles | None, handhelds: int) -> Sett
     if tls is not None:
         board = board.model_copy(update={"certificate_file": tls.certificate, "key_file": tls.key})
     return settings.model_copy(update={"board": board, "reader": (*kept, *readers)})
+
+
+@contextmanager
+def attended_station() -> Iterator[BoardStation]:
+    """An English-speaking station with TLS and one person (7, PIN 2580), whose clock runs by itself."""
+    folder = template.new_folder()
+    template.copy_to(folder)
+    made = BoardStation(folder, make(folder))
+    li_lei = StaffSettings(id="7", name="Li Lei", pin_hash=hash_pin("2580", bytes(16)))
+    spoken = made.settings.station.model_copy(update={"language": "en"})
+    made.settings = made.settings.model_copy(update={"staff": (li_lei,), "station": spoken})
+    made.restart()
+    ends = threading.Event()
+
+    def run() -> None:
+        while not ends.wait(0.02):  # faster than the page asks, slower than codes and sales run out
+            with made.moving:
+                made.clock.now_s += 0.05
+
+    clock = threading.Thread(target=run)
+    clock.start()
+    try:
+        yield made
+    finally:
+        ends.set()
+        clock.join()
+        made.close()
+        shutil.rmtree(folder)

@@ -70,18 +70,16 @@ def complaints(
     *,
     dead: Collection[str] = ("overlap",),
     is_over: bool = True,
-    strange_copies: bool = False,
 ) -> list[str]:
     """Return what does not hold, as sentences; nothing where every fact is at head office once.
 
     ``location``: head office's database, a path or URL. ``copies``: by station its databases, all that sold or sent.
     ``dead``: reasons of dead letters that the story explains. ``is_over``: everything must have arrived; without it
-    only what is there must be right, and what a station calls delivered must be there. ``strange_copies``: an old copy went
-    on that nobody could recognise, so a member may have earned for litres that another sale has (docs/sale-safety.md, 12).
+    only what is there must be right, and what a station calls delivered must be there.
     """
     office = office_rows.read(location)
     found = [*_chains(office), *_facts(office), *_points(office), *_put_aside(office, dead), *_intervals(office)]
-    found += () if strange_copies else _earned_twice(office)
+    found += _earned_twice(office)
     for station, paths in copies.items():
         for path in paths:
             found += _copy(office, station, path, is_over=is_over)
@@ -199,12 +197,16 @@ def _intervals(office: Office) -> Iterator[str]:
 
 
 def _earned_twice(office: Office) -> Iterator[str]:
-    """A sale that is put aside for its litres may not earn where the sale that has them earns as well."""
+    """A sale that is put aside for its litres may not earn where the sale that has them earns as well, and only there."""
+    settled = [fact for fact in office.facts if fact.record["type"] == "fc.sale.settled.v1"]
     earned = {
         (fact.place.chain.station, fact.record["data"]["sale"]): fact.record["data"]["points_earned"]
-        for fact in office.facts
-        if fact.record["type"] == "fc.sale.settled.v1"
+        for fact in settled
     }
+    annulled = {
+        (fact.place.chain.station, fact.record["data"]["sale"]) for fact in settled if fact.number in office.annulled
+    }
+    justly: set[tuple[str, str]] = set()
     accepted = {
         (fact.place.chain.station, fact.record["data"]["sale"]): fact.record["data"]
         for fact in office.facts
@@ -217,7 +219,12 @@ def _earned_twice(office: Office) -> Iterator[str]:
             continue
         for other, theirs in accepted.items():
             if other[0] == name[0] and earned.get(other) and _nozzle(theirs) == _nozzle(data) and _meet(theirs, data):
-                yield f"points for {name[1]} and for {other[1]}, which have the same litres"
+                justly.add(name)
+                if name not in annulled:
+                    yield f"points for {name[1]} and for {other[1]}, which have the same litres"
+    yield from (
+        f"points for {sale} are annulled, and no other sale earned for its litres" for _, sale in annulled - justly
+    )
 
 
 # --- stations -------------------------------------------------------------------------------------------------------
@@ -236,7 +243,9 @@ def _copy(office: Office, station: str, path: Path, *, is_over: bool) -> Iterato
         is_there = kept is not None and row.raw in kept.values()
         # an old copy went another way than head office knows: what it had not sent when it ended arrives in its next life
         went_on = row.delivered or (kept is not None and is_over and row.is_newest)
-        if not is_there and went_on and (row.place, row.raw) not in forked:
+        # head office was restored, and this life had ended: what it had of it comes again in the next life's chain
+        moved_on = not row.is_newest and (row.id in facts or row.id in aside)
+        if not is_there and went_on and not moved_on and (row.place, row.raw) not in forked:
             yield f"{here}: head office has {'other bytes' if kept else 'nothing'} there"
         if row.id in facts and row.raw != facts[row.id] and not _same(row.raw, facts[row.id]):
             yield f"{here}: record {row.id} says something else at head office"
@@ -355,7 +364,7 @@ def _named_losses(office: Office, station: str) -> dict[Nozzle, int | None]:
         kind, data = fact.record["type"], fact.record["data"]
         if fact.place.chain.station != station:
             continue
-        if kind == "fc.gap.v1" and "nozzle" in data and data["reason"] != KNOWN_THERE:
+        if kind == "fc.gap.v1" and "nozzle" in data and _is_missing(office, station, data):
             gaps[_nozzle(data)].append((data["from"], data["to"], data["totalizer_unit_ml"]))
         elif kind == "fc.meter.baseline.v1" and data["reason"] != REINCARNATED:
             nozzle, now = _nozzle(data), data["totalizer"]
@@ -367,6 +376,12 @@ def _named_losses(office: Office, station: str) -> dict[Nozzle, int | None]:
             nozzle = _nozzle(data)
             stood[nozzle] = max(stood.get(nozzle, "0:0"), data["totalizer_end"], key=_total)
     return {nozzle: _uncovered(told, sold.get((station, nozzle), [])) for nozzle, told in gaps.items()}
+
+
+def _is_missing(office: Office, station: str, data: Mapping[str, Any]) -> bool:
+    """Head office had the litres, unless it was restored and says that it has them no more."""
+    subject = f"fuelling point {data['fuelling_point']} nozzle {data['nozzle']}"
+    return data["reason"] != KNOWN_THERE or (station, "litres_unknown", subject) in office.alerts
 
 
 def _uncovered(gaps: list[tuple[str | None, str, int]], sold: list[Span]) -> int | None:

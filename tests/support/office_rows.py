@@ -58,6 +58,7 @@ class Office:
     settlements: list[dict[str, Any]] = field(default_factory=list)
     postings: list[dict[str, Any]] = field(default_factory=list)
     alerts: list[tuple[str, str, str]] = field(default_factory=list)
+    annulled: set[int] = field(default_factory=set)
 
 
 def read(location: str | Path) -> Office:
@@ -69,6 +70,7 @@ def read(location: str | Path) -> Office:
         office.sales = _rows(connection, "SELECT record, station, sale, volume_ml, amount_minor FROM sale")
         office.settlements = _rows(connection, "SELECT record, station, sale, member FROM settlement")
         office.postings = _rows(connection, "SELECT record, place, member, account, points FROM posting")
+        office.annulled = {row["record"] for row in _rows(connection, "SELECT record FROM annulled_posting")}
         office.alerts = [
             (row["station"], row["alert"], row["subject"])
             for row in _rows(connection, "SELECT station, alert, subject FROM own_alert")

@@ -143,15 +143,23 @@ class Postgres:
             found = connection.execute(statement.encode())
             return found.fetchall() if found.description else []
 
+    def copy_database(self, name: str, copy: str) -> None:
+        """One more database with the same content; nobody may be connected to ``name``."""
+        self._statement("CREATE DATABASE {} TEMPLATE {}", copy, name)
+
+    def drop_database(self, name: str) -> None:
+        """Remove a database, whoever is connected."""
+        self._statement("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+
     @contextmanager
     def _new(self, template: str) -> Iterator[str]:
         name = f"hq_{next(self._numbers)}"
-        self._statement("CREATE DATABASE {} TEMPLATE {}", name, template)
+        self.copy_database(template, name)
         try:
             yield self.url(name)
         finally:
             if self.running:
-                self._statement("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+                self.drop_database(name)
 
     def _statement(self, text: str, *names: str) -> None:
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:

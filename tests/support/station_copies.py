@@ -44,7 +44,7 @@ def begin(station: VirtualStation, boot: str) -> str | None:
 def write_mark(station: VirtualStation) -> None:
     """The high-water file catches up."""
     heads = {name: (seq, digest.hex()) for name, (seq, digest) in station.store.heads().items()}
-    marks.write(station.settings.store.mark, marks.Mark(station.store.incarnation, 0, heads))
+    marks.write(station.settings.store.mark, marks.Mark(station.store.incarnation, 0, heads, station.store.counts()))
 
 
 def database_image(station: VirtualStation) -> Image:

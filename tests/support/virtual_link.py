@@ -101,9 +101,9 @@ class Broker:
 
 
 class HeadOffice:
-    """The real ingest on a real SQLite database; answers what the broker brings."""
+    """The real ingest on a real database, by path or URL; answers what the broker brings."""
 
-    def __init__(self, path: Path, station: str) -> None:
+    def __init__(self, path: str | Path, station: str) -> None:
         self.database = Database(path, migrate=True)
         self._station = station
         self._random = Random(0)

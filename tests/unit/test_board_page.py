@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +11,8 @@ from typing import Any, Self
 
 import pytest
 
-from agent.domain.pins import hash_pin
-from agent.settings.model import StaffSettings
-from tests.support import template
-from tests.support.board_station import CARD, BoardStation
+from tests.support.board_station import CARD, BoardStation, attended_station
 from tests.support.processes import eventually
-from tests.support.tls_files import make
 
 STAND = Path(__file__).parents[1] / "support" / "page_stand.js"
 LOOK_S = 30
@@ -75,27 +69,8 @@ class Page:
 @pytest.fixture
 def station() -> Iterator[BoardStation]:
     """An English-speaking station with one person, whose clock runs by itself."""
-    folder = template.new_folder()
-    template.copy_to(folder)
-    made = BoardStation(folder, make(folder))
-    li_lei = StaffSettings(id="7", name="Li Lei", pin_hash=hash_pin("2580", bytes(16)))
-    spoken = made.settings.station.model_copy(update={"language": "en"})
-    made.settings = made.settings.model_copy(update={"staff": (li_lei,), "station": spoken})
-    made.restart()
-    ends = threading.Event()
-
-    def run() -> None:
-        while not ends.wait(0.02):  # faster than the page asks, slower than codes and sales run out
-            with made.moving:
-                made.clock.now_s += 0.05
-
-    clock = threading.Thread(target=run)
-    clock.start()
-    yield made
-    ends.set()
-    clock.join()
-    made.close()
-    shutil.rmtree(folder)
+    with attended_station() as made:
+        yield made
 
 
 def test_an_attendant_pairs_signs_in_scans_and_taps(station: BoardStation) -> None:

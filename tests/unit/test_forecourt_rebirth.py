@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.domain.booking import Meter
 from agent.domain.point_events import Audit, Baseline, Book, ConfirmMeter, EndsKnown, Gap, Lifted, RaiseAlert
 from agent.domain.point_rebirth import DAY_MS, reborn
 from agent.domain.point_state import restore
@@ -147,6 +148,44 @@ def test_an_empty_database_books_from_head_offices_end() -> None:
     script(ends("3:4200"))
     assert booked(script) == [("RECOVERED", "3:4200", "3:5000", 8_000)]
     assert script.of(Gap) == []
+
+
+@pytest.mark.parametrize(
+    ("marked", "read", "base", "told", "sold_ml"),
+    [
+        ("3:4200", 5_000, "3:5000", "3:4100", 9_000),
+        ("3:5000", 5_000, "3:5000", "3:4100", 9_000),
+        ("3:9999999900", 100, "4:100", "3:9999999800", 3_000),
+        ("3:5000", 4_200, f"{DAY}:4200", "3:4100", 1_000),
+    ],
+)
+def test_an_empty_database_counts_on_in_the_epoch_of_the_high_water_file(
+    marked: str, read: int, base: str, told: str, sold_ml: int
+) -> None:
+    """[W-24] What another life of the station booked is compared within one epoch: it is left only where the count went
+    back by more than a rollover explains. What was booked before is not in the file: head office's end counts.
+    """
+    script = Script()
+    counted = (Meter(1, Totalizer.parse(marked), 10, 10**10),)
+    script.point = replace(script.point, durable=reborn(script.point.durable, (1,), counted))
+    script = script.restarted()
+    script.at(IDLE)
+    script.answer(read, 0)
+    assert based(script) == [(base, "reincarnated")]
+    assert script.point.durable.counted == ()
+    script(ends(told))
+    assert [volume for *_, volume in booked(script)] == [sold_ml]
+
+
+def test_an_old_database_takes_the_epoch_of_a_newer_high_water_file() -> None:
+    """The meter was replaced and confirmed after the backup: the count goes on in that epoch, not in one of its own."""
+    script = Script().ready(9_000)
+    counted = (Meter(1, Totalizer.parse("1:200"), 10, 10**10),)
+    script.point = replace(script.point, durable=reborn(script.point.durable, (1,), counted))
+    script = script.restarted()
+    script.at(IDLE)
+    script.answer(300, 0)
+    assert based(script) == [("1:300", "reincarnated")]
 
 
 def test_an_empty_database_without_any_end_begins_like_a_new_one() -> None:

@@ -26,7 +26,8 @@ from sync.records import format_time
 from sync.signing import PinnedKeys
 from sync.topics import station_topic
 from tests.support import template
-from tests.support.headoffice_station import INCARNATION, INSTALL, NOW_MS, STATION, TIME, event, hello
+from tests.support.headoffice_command import HeadOfficeCommand
+from tests.support.headoffice_station import INCARNATION, INSTALL, NOW_MS, STATION, TIME, Stream, event, hello
 
 HOUR_MS = 3_600_000
 
@@ -34,6 +35,11 @@ HOUR_MS = 3_600_000
 @pytest.fixture
 def keys(tmp_path: Path) -> Keys:
     return make_keys(tmp_path / "keys")
+
+
+@pytest.fixture
+def hq(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> HeadOfficeCommand:
+    return HeadOfficeCommand(tmp_path, monkeypatch, capsys)
 
 
 @pytest.fixture
@@ -285,3 +291,49 @@ def test_commands_are_listed_newest_first_and_shown_whole(database: Database, ke
     assert [row["cmd_id"] for row in rows] == [second, first]
     assert (done["args"], done["result"], done["sends"]) == ({}, {"a": 1}, 1)
     assert "jws" not in json.dumps(rows)
+
+
+def test_a_whole_group_is_ordered_by_one_word_and_who_has_not_answered_is_seen(
+    database: Database, keys: Keys, service: Service, tmp_path: Path, hq: HeadOfficeCommand
+) -> None:
+    """[W-45] A command of its own for every station that was ever heard, signed for it; results by station, and the silent ones."""
+    names = [STATION, "SH-0500", "SH-0600"]
+    for name in names[1:]:
+        service.take(station_topic(name, "up/hello"), event(hello(Stream(station=name)), name), NOW_MS)
+    at = ("--database", str(tmp_path / "hq.sqlite"))
+    words = ("command", "send", "request-snapshot", "--every-station", "--keys", str(tmp_path / "keys"))
+    rows = json.loads(hq(*words, *at, "--json"))
+    assert [row["station"] for row in rows] == names
+    assert len({row["cmd_id"] for row in rows}) == 3
+    of_another_word = ordered(database, keys, snapshot(), rows[0]["made_ms"])
+    for row in rows[:2]:
+        greeted = service.take(
+            station_topic(row["station"], "up/hello"),
+            event(hello(Stream(station=row["station"])), row["station"]),
+            rows[0]["made_ms"],
+        )
+        here = station_topic(row["station"], "down/cmd")
+        texts = [decode_as(out.payload, Command)[1].jws for out in greeted if out.topic == here]
+        opened = [open_command(text, PinnedKeys.from_jwks(keys.pinned)) for text in texts]
+        assert {claims.station for claims in opened} == {row["station"]}
+        assert row["cmd_id"] in {claims.cmd_id for claims in opened}
+    for row, answer in zip(rows, ("done", "refused"), strict=False):
+        told = event(Result(row["cmd_id"], answer, None, {}), row["station"])
+        service.take(station_topic(row["station"], "up/result"), told, rows[0]["made_ms"])
+    seen = json.loads(hq("command", "results", rows[1]["cmd_id"], *at, "--json", code=3))
+    assert (seen["done"], seen["refused"], seen["queued"], seen["not_answered"]) == (1, 1, 1, ["SH-0600"])
+    assert of_another_word not in [row["cmd_id"] for row in seen["commands"]]
+    assert "2 of 3 answered; not yet: SH-0600" in hq("command", "results", rows[0]["cmd_id"], *at, code=3)
+    late = event(Result(rows[2]["cmd_id"], "done"), "SH-0600")
+    service.take(station_topic("SH-0600", "up/result"), late, NOW_MS)
+    assert "3 of 3 answered" in hq("command", "results", rows[0]["cmd_id"], *at, code=1)
+
+
+def test_it_is_said_for_whom_a_command_is(hq: HeadOfficeCommand, tmp_path: Path, keys: Keys) -> None:
+    """Neither some nor all, or both, is no order; nor is one to a group in which nobody was ever heard."""
+    assert keys.kid
+    template.head_office(tmp_path / "hq.sqlite").close()
+    at = ("--database", str(tmp_path / "hq.sqlite"), "--keys", str(tmp_path / "keys"))
+    for which in ((), ("--every-station", "--station", STATION), ("--every-station",)):
+        hq("command", "send", "request-snapshot", *which, *at, code=2)
+    hq("command", "results", "01M7YJ2A000000000000000009", *at[:2], code=2)

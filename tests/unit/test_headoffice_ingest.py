@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError
 
 from agent.failpoints import SimulatedCrash, armed
 from headoffice.hello import answer_hello
-from headoffice.ingest import ingest
+from headoffice.ingest import ingest, ingest_all
 from headoffice.store import reports, schema
 from headoffice.store.database import Database
 from headoffice.store.verify import verify
@@ -41,6 +42,16 @@ from tests.support.headoffice_station import (
 
 OTHER = "f" * 32
 VECTORS = Path(__file__).parent.parent / "vectors"
+REFUSE_SPOILT = {
+    "sqlite": (
+        "CREATE TRIGGER refuse BEFORE INSERT ON sale WHEN NEW.grade = 'spoilt' BEGIN SELECT RAISE(ABORT, 'spoilt'); END",
+    ),
+    "postgresql": (
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'spoilt'; END $$",
+        "CREATE TRIGGER refuse BEFORE INSERT ON sale FOR EACH ROW WHEN (NEW.grade = 'spoilt') EXECUTE FUNCTION refuse()",
+    ),
+}
+"""A database that refuses one sale, as a fault of ours would."""
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.long)])
@@ -490,3 +501,32 @@ def test_an_overlap_tells_which_of_its_litres_are_known(database: Database) -> N
         ("bad_interval", ()),
     ]
     assert [one.known for one in take(database, stream, 5).rejected] == [one.known for one in rejected]
+
+
+def test_batches_that_wait_are_stored_by_one_commit_each_upon_the_one_before(database: Database) -> None:
+    """[W-20] A first batch, the next, one that came twice and one too far: each ack says what held at its place."""
+    stream = sales(9)
+    payloads = [stream.payload(first, last) for first, last in ((1, 4), (5, 8), (3, 6), (10, 10), (9, 9))]
+    acks = [answered(ack) for ack in ingest_all(database, [(stream.topic, one) for one in payloads], NOW_MS)]
+    assert [(ack.cum, ack.gap) for ack in acks] == [(4, False), (8, False), (8, False), (8, True), (9, False)]
+    assert [ack.head_hash for ack in acks] == [stream.hashes[ack.cum] for ack in acks]
+    assert reports.totals(database)["sales"] == 8
+    assert verify(database).findings == ()
+
+
+def test_a_batch_that_the_database_refuses_spoils_none_that_waited_beside_it(database: Database) -> None:
+    """[W-20] The others are stored each by itself, and nothing of the refused one is; then the error is told."""
+    good, bad, other = (Stream(station=f"S-{number}").begin() for number in range(3))
+    for number, stream in enumerate((good, bad, other)):
+        stream.add("fc.sale.v1", sale_data(number, "0:0", "0:10", grade="spoilt" if stream is bad else "92"))
+    with database.write() as connection:
+        for statement in REFUSE_SPOILT[connection.dialect.name]:
+            connection.exec_driver_sql(statement)
+    arrived = [(stream.topic, stream.payload(1)) for stream in (good, bad, other)]
+    with pytest.raises(DBAPIError, match="spoilt"):
+        ingest_all(database, arrived, NOW_MS)
+    with database.read() as connection:
+        stations = set(connection.execute(select(schema.record.c.station)).scalars())
+    assert stations == {"S-0", "S-2"}
+    assert [answered(ack).cum for ack in ingest_all(database, [arrived[0], arrived[2]], NOW_MS)] == [2, 2]
+    assert verify(database).findings == ()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,11 +12,11 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from agent.commissioning import plan
-from headoffice.cli import entry
 from headoffice.errors import KeyProblem, UsageError
 from headoffice.keys import make_keys
 from headoffice.pki import CRL_FILE, FOLDER, Authority, standing
 from sync import bundle
+from tests.support.headoffice_command import HeadOfficeCommand
 
 NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
 
@@ -28,22 +27,6 @@ def pki(tmp_path: Path) -> Authority:
     made = Authority(tmp_path / "keys" / FOLDER)
     made.make(NOW)
     return made
-
-
-class HeadOfficeCommand:
-    """``forecourt-hq`` in this process."""
-
-    def __init__(self, state: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        self._monkeypatch, self._capsys = monkeypatch, capsys
-        monkeypatch.setenv("FORECOURT_HQ_STATE", str(state))
-
-    def __call__(self, *arguments: str, code: int = 0) -> str:
-        self._monkeypatch.setattr(sys, "argv", ["forecourt-hq", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            entry()
-        told = self._capsys.readouterr()
-        assert (ended.value.code or 0) == code, told
-        return told.err if code >= 2 else told.out
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from agent.store.mark import Mark, MarkDamaged, database_is_behind, read, write
 
 INCARNATION = "0123456789abcdef0123456789abcdef"
-MARK = Mark(INCARNATION, 7, {"L": (12, "aa" * 32), "A": (3, "bb" * 32)})
+MARK = Mark(INCARNATION, 7, {"L": (12, "aa" * 32), "A": (3, "bb" * 32)}, {"1:2": ("0:1234", 10, 100_000_000)})
 
 
 def heads(last: int, audit: int = 3) -> dict[str, tuple[int, bytes]]:

@@ -273,8 +273,10 @@ $("session").addEventListener("submit", async (event) => {
   event.preventDefault();
   const staff = $("staff").value.trim(), pin = $("pin").value;
   if (!staff) return;
-  // A scanned badge comes as digits and ENTER, without a PIN.
-  const got = await call("POST", "/v1/session", !pin && /^[0-9]{4,24}$/.test(staff) ? { badge: staff } : { staff, pin: pin || null });
+  // A scanned badge comes as digits and ENTER, without a PIN; ENTER after another id goes on to the PIN.
+  const isBadge = !pin && /^[0-9]{4,24}$/.test(staff);
+  if (!pin && !isBadge && document.activeElement !== $("pin")) return $("pin").focus({ preventScroll: true });
+  const got = await call("POST", "/v1/session", isBadge ? { badge: staff } : { staff, pin: pin || null });
   $("pin").value = "";
   $("staff").value = "";
   if (got.status === 200) say("quiet", words.ready); else tell(got);
