@@ -271,50 +271,69 @@ def _inflated(told: bytes, room: int) -> bytes:
 
 
 def _content(count: int, strips: list[Strips]) -> Content:
+    """Columns become rows column by column: a value of which a bucket has a handful is made once."""
     many = [_read_numbers(column, count) for column in (strips[0], strips[1], strips[4], strips[6], *strips[7:10])]
     deltas, digest_counts, profile_of, head_of, tails, birthdays, lot_counts = many
-    growth = _read_numbers(strips[13], count)
-    profiles = [_profile(found) for found in _read_json(strips[3])]
-    heads = _read_json(strips[5])
+    names = [f"{own:016x}" for own in accumulate(deltas)]
     digests = _cut(_only(strips[2]), sum(digest_counts))
-    points = _read_numbers(strips[10], sum(lot_counts))
-    terms = [tuple(found) for found in _read_json(strips[11])]
-    lots = [
-        (_unfolded(number), *terms[place])
-        for number, place in zip(points, _read_numbers(strips[12], len(points)), strict=True)
+    profiles = [_profile(found) for found in _read_json(strips[3])]
+    tiers, tags, flags, tanks, odd = _across([profiles[place] for place in profile_of], 5)
+    heads = [_typed(found, str) for found in _read_json(strips[5])]
+    masks = [
+        f"{heads[place]}{tail - 1:04d}" if tail else heads[place] for place, tail in zip(head_of, tails, strict=True)
     ]
+    days = {day: f"{(day - 1) // _DAYS:02d}-{(day - 1) % _DAYS:02d}" for day in set(birthdays)}
+    growth = [_unfolded(grown - 1) if grown else None for grown in _read_numbers(strips[13], count)]
     aside = json.loads(_only(strips[14]))
-    as_of, card_key = aside["as_of"], aside["card_key"]
-    rows = []
-    digest_at = lot_at = 0
-    for place, own in enumerate(accumulate(deltas)):
-        name = f"{own:016x}"
-        tier, tags, flags, tank_l, odd = profiles[profile_of[place]]
-        tail, day, grown = tails[place], birthdays[place], growth[place]
-        next_digest, next_lot = digest_at + digest_counts[place], lot_at + lot_counts[place]
-        rows.append(
-            Row(
-                name,
-                digests[digest_at:next_digest],
-                tier,
-                tags,
-                flags,
-                tank_l,
-                f"{heads[head_of[place]]}{tail - 1:04d}" if tail else heads[head_of[place]],
-                f"{(day - 1) // _DAYS:02d}-{(day - 1) % _DAYS:02d}" if day else odd,
-                tuple(lots[lot_at:next_lot]),
-                _unfolded(grown - 1) if grown else None,
-                as_of.get(name),
-                card_key.get(name),
-            )
-        )
-        digest_at, lot_at = next_digest, next_lot
+    rows = map(
+        Row,
+        names,
+        _grouped(digests, digest_counts),
+        tiers,
+        tags,
+        flags,
+        tanks,
+        masks,
+        [days[day] if day else text for day, text in zip(birthdays, odd, strict=True)],
+        _grouped(_lots(strips[10:13], sum(lot_counts)), lot_counts),
+        growth,
+        map(aside["as_of"].get, names),
+        map(aside["card_key"].get, names),
+    )
     return Content(tuple(rows), aside["merged"], sum_of(count, strips))
+
+
+def _lots(strips: list[Strips], count: int) -> tuple[Any, ...]:
+    points, terms = _read_numbers(strips[0], count), [_terms(*found) for found in _read_json(strips[1])]
+    places = _read_numbers(strips[2], count)
+    return tuple((_unfolded(number), *terms[place]) for number, place in zip(points, places, strict=True))
+
+
+def _terms(usable_from: Any, expires_on: Any, lot: Any) -> tuple[str | None, str | None, str | None]:
+    return _typed(usable_from, str, None), _typed(expires_on, str, None), _typed(lot, str, None)
 
 
 def _profile(told: Any) -> tuple[str, tuple[str, ...], tuple[str, ...], int | None, str | None]:
     tier, tags, flags, tank_l, odd = told
-    return tier, tuple(tags), tuple(flags), tank_l, odd
+    tags, flags = (tuple(_typed(word, str) for word in _typed(words, list)) for words in (tags, flags))
+    return _typed(tier, str), tags, flags, _typed(tank_l, int, None), _typed(odd, str, None)
+
+
+def _typed(found: Any, *kinds: type | None) -> Any:
+    """Return what a dictionary holds. Raises TypeError where it is of another kind than these."""
+    if type(found) not in kinds and not (found is None and None in kinds):
+        raise TypeError(f"{type(found).__name__} is not what stands here")
+    return found
+
+
+def _across(rows: Sequence[tuple[Any, ...]], width: int) -> list[tuple[Any, ...]]:
+    return list(zip(*rows, strict=True)) or [()] * width
+
+
+def _grouped(values: tuple[Any, ...], counts: Sequence[int]) -> list[tuple[Any, ...]]:
+    """Cut values into as many as each row has."""
+    ends = list(accumulate(counts))
+    return [values[begin:end] for begin, end in zip([0, *ends], ends, strict=False)]
 
 
 def _only(column: Strips) -> bytes:

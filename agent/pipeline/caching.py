@@ -7,7 +7,8 @@ transaction of its own, so that a fill goes on where it was cut. What one change
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from agent.failpoints import failpoint
@@ -154,12 +155,11 @@ def bucket(step: Step, event: ports.BucketArrived, as_of: Callable[[Any], str | 
         _refused(step, f"bucket {event.bucket}", str(error))
         return
     step.tx.buckets.make_room()
-    counted = {row.member for row in content.rows if row.as_of is not None and step.tx.members.by_id(row.member)}
-    puts = [_put(row, event.bucket, event.op, as_of) for row in content.rows]
-    # a balance that includes stations says nothing new of growth: what was counted here since the import stands
-    step.tx.members.put_all([put._replace(growth=None) if put.id in counted else put for put in puts])
-    card_keys.told(step, [{"member": row.member, "card_key": row.card_key} for row in content.rows])
     _forget_others(step, event.bucket, content)
+    there = step.tx.members.in_bucket(event.bucket)
+    puts = [_put(row, event.bucket, event.op, there, as_of) for row in content.rows]
+    step.tx.members.put_all(puts, there)
+    card_keys.told(step, [{"member": row.member, "card_key": row.card_key} for row in content.rows])
     for member, to in sorted(content.merged.items()):
         enrolling.merged(step, member, to, event.op)
     step.tx.buckets.filled(event.bucket, event.op)
@@ -177,24 +177,36 @@ def _check(content: Content, event: ports.BucketArrived, state: State) -> None:
         raise BucketError("it does not come to the sum of the signed manifest")
 
 
-def _put(row: Row, number: int, op: int, as_of: Callable[[Any], str | None]) -> Put:
-    lots = [lot if lot[3] else lot[:3] for lot in row.lots]
+def _put(row: Row, number: int, op: int, there: Collection[str], as_of: Callable[[Any], str | None]) -> Put:
+    """Say what the cache keeps of a row; by position, because there are a million of them."""
+    lots = row.lots
+    # a balance that includes stations says nothing new of growth: what was counted here since the import stands
+    stands = row.as_of is not None and row.member in there
     return Put(
-        id=row.member,
-        tier=row.tier,
-        growth=row.growth,
-        tags=row.tags,
-        mask=row.mask,
-        birthday_md=row.birthday_md,
-        flags=row.flags,
-        base_points=sum(lot[0] for lot in row.lots),
-        indexes=row.digests,
-        op=op,
-        base_lots=_compact(lots),
-        as_of=None if row.as_of is None else as_of(row.as_of),
-        tank_ml=None if row.tank_l is None else ML_PER_L * row.tank_l,
-        bucket=number,
+        row.member,
+        row.tier,
+        None if stands else row.growth,
+        row.tags,
+        row.mask,
+        row.birthday_md,
+        row.flags,
+        lots[0][0] if len(lots) == 1 else sum([lot[0] for lot in lots]),
+        row.digests,
+        op,
+        f"[{','.join([_lot(*lot) for lot in lots])}]",
+        None if row.as_of is None else as_of(row.as_of),
+        None if row.tank_l is None else ML_PER_L * row.tank_l,
+        number,
     )
+
+
+def _lot(points: int, usable_from: str | None, expires_on: str | None, lot: str | None) -> str:
+    return f"[{points},{_terms(usable_from, expires_on, lot)}]"
+
+
+@lru_cache(maxsize=1_024)  # points differ, days are a few
+def _terms(usable_from: str | None, expires_on: str | None, lot: str | None) -> str:
+    return _compact([usable_from, expires_on, lot] if lot else [usable_from, expires_on])[1:-1]
 
 
 def _forget_others(step: Step, number: int, content: Content) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -214,18 +214,26 @@ class MemberTable:
             self._connection.exec_driver_sql(_INSERT_INDEX, (recognised_by(digest), ref))
         return ref
 
-    def put_all(self, members: Sequence[Put]) -> None:
-        """Insert or replace many: the same outcome as ``put`` one after another, at the speed of SQLite's own loops."""
+    def in_bucket(self, number: int) -> dict[str, int]:
+        """Return every id in a bucket with its surrogate, whoever told it and whatever became of it."""
+        rows = self._connection.exec_driver_sql("SELECT id, ref FROM member WHERE bucket = ?", (number,))
+        return dict(rows.tuples().all())
+
+    def put_all(self, members: Sequence[Put], there: Mapping[str, int] | None = None) -> None:
+        """Insert or replace many: the same outcome as ``put`` one after another, at the speed of SQLite's own loops.
+
+        ``there``: where it is known already, every id in the cache that can be meant, with its surrogate.
+        """
         digests = [recognised_by(digest) for member in members for digest in member.indexes]
         if len({member.id for member in members}) < len(members) or len(set(digests)) < len(digests):
             for member in members:  # the same one twice: what came later must win, one by one
                 self.put(member)
             return
         send = self._connection.exec_driver_sql
-        refs = self._refs(members)
+        refs = self._refs(members) if there is None else {m.id: there[m.id] for m in members if m.id in there}
         merged = merging.aliases_among(self._connection, refs.values())
         if merged:
-            self.put_all([member for member in members if refs.get(member.id) not in merged])
+            self.put_all([member for member in members if refs.get(member.id) not in merged], there)
             return
         if refs:
             send(_UPDATE, [(*_replaced(member), refs[member.id]) for member in members if member.id in refs])

@@ -58,7 +58,7 @@ def included(connection: Connection, refs: Iterable[int]) -> None:
 
 
 def _among(connection: Connection, question: str, refs: Iterable[int]) -> frozenset[int]:
-    if connection.execute(_ALIASES.limit(1)).first() is None:
+    if connection.exec_driver_sql("SELECT 1 FROM member_alias LIMIT 1").first() is None:
         return frozenset()
     return frozenset(connection.exec_driver_sql(question, (json.dumps(list(refs)),)).scalars())
 

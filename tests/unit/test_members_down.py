@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from array import array
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from agent.pipeline.caching import DIFFER, GROUP, REFUSED
 from headoffice import requests_members, rotation
 from headoffice.members import remove_member
 from headoffice.store import members
+from sync import buckets as buckets_module
 from sync import ports
 from sync.buckets import (
     BucketError,
@@ -197,6 +199,18 @@ def test_no_bytes_break_the_reading() -> None:
         read(whole + b"x")
     with pytest.raises(BucketError):
         Manifest.from_bytes(b"[]")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"tier": 5}, {"tags": (["x"],)}, {"tank_l": "55"}, {"mask": None}, {"lots": ((300, ["x"], None, None),)}],
+    ids=lambda wrong: next(iter(wrong)),
+)
+def test_a_bucket_says_nothing_of_another_kind(monkeypatch: pytest.MonkeyPatch, wrong: dict[str, Any]) -> None:
+    """A number for a text, a list in a list: refused while it is read, never given to the database."""
+    monkeypatch.setattr(buckets_module, "_masks", lambda rows: ([json.dumps(row.mask) for row in rows], [0]))
+    with pytest.raises(BucketError, match="not what stands here"):
+        read(pack(1, columns([row_of(PUT)._replace(**wrong)])))
 
 
 def test_an_empty_station_is_filled_by_buckets(link: MembersLink) -> None:
