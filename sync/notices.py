@@ -88,7 +88,7 @@ class State:
 class HoState:
     """Retained presence of head office; a station pauses bulk resend while ``online`` is false.
 
-    ``restored``: when its database was last put back from a copy; a station that is told another time says hello anew.
+    ``restored``, left out where it never was: when its database was last put back from a copy; a station that is told another time says hello anew.
     """
 
     online: bool
@@ -96,11 +96,12 @@ class HoState:
     restored: str | None = None
 
     TYPE: ClassVar[str] = "fc.ho.state.v1"
-    SHAPE: ClassVar[Shape] = Members({"online": Truth(), "time": TIME}, {"restored": OrNull(TIME)})
+    SHAPE: ClassVar[Shape] = Members({"online": Truth(), "time": TIME}, {"restored": TIME})
 
     def to_data(self) -> dict[str, Any]:
         """See Message."""
-        return {"online": self.online, "time": self.time, "restored": self.restored}
+        told = {} if self.restored is None else {"restored": self.restored}
+        return {"online": self.online, "time": self.time, **told}
 
     @classmethod
     def from_data(cls, data: object) -> Self:
