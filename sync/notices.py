@@ -88,7 +88,8 @@ class State:
 class HoState:
     """Retained presence of head office; a station pauses bulk resend while ``online`` is false.
 
-    ``restored``, left out where it never was: when its database was last put back from a copy; a station that is told another time says hello anew.
+    ``restored``, left out where it never was: when its database was last put back from a copy; a station that is told
+    another time says hello anew.
     """
 
     online: bool
