@@ -150,7 +150,7 @@ def test_litres_that_an_old_copy_books_anew_earn_once() -> None:
     with opened(6) as world:
         _earns_with_an_old_copy(world)
         assert world.complaints() == []
-        with closing(Database(world.office.location)) as database, database.read() as connection:
+        with closing(Database(world.office)) as database, database.read() as connection:
             earned = connection.exec_driver_sql("SELECT sale, points_earned FROM settlement").all()
             (member,) = connection.exec_driver_sql(
                 "SELECT DISTINCT member FROM posting WHERE member IS NOT NULL"

@@ -35,7 +35,13 @@ def test_any_story_ends_with_every_fact_once() -> None:
     sessions, crashes at every named step, restores, clones and clock jumps, as hypothesis arranges them: nothing is
     doubled or called delivered that is not there after any step, and litres, points and chains are right in the end.
     """
-    told = settings(max_examples=STORIES, stateful_step_count=LONGEST, derandomize=True, suppress_health_check=SLOW)
+    told = settings(
+        max_examples=STORIES,
+        stateful_step_count=LONGEST,
+        deadline=None,
+        derandomize=True,
+        suppress_health_check=SLOW,
+    )
     run_state_machine_as_test(Chaos, settings=told)
 
 
@@ -62,6 +68,7 @@ def test_stories_notice_an_acknowledgement_before_its_commit(monkeypatch: pytest
     searched = settings(
         max_examples=300,
         stateful_step_count=STEPS,
+        deadline=None,
         derandomize=True,
         database=None,
         phases=(Phase.generate,),
