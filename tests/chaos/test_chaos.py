@@ -145,9 +145,10 @@ def _earns_with_an_old_copy(world: World) -> None:
     world.seconds(40)
 
 
-def test_litres_that_an_old_copy_books_anew_earn_once() -> None:
+@pytest.mark.parametrize("on_a_server", [False, pytest.param(True, marks=pytest.mark.long)])
+def test_litres_that_an_old_copy_books_anew_earn_once(on_a_server: bool, request: pytest.FixtureRequest) -> None:
     """[W-24] [W-44] The second payment stays as a fact, what it earned counts in no balance, and an alert says so."""
-    with opened(6) as world:
+    with opened(6, request.getfixturevalue("server_store") if on_a_server else None) as world:
         _earns_with_an_old_copy(world)
         assert world.complaints() == []
         with closing(Database(world.office)) as database, database.read() as connection:

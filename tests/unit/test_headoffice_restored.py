@@ -37,6 +37,13 @@ def office(tmp_path: Path) -> Iterator[Database]:
         yield database
 
 
+@pytest.fixture
+def either(headoffice_location: str) -> Iterator[Database]:
+    """On SQLite and on PostgreSQL in turn."""
+    with closing(Database(headoffice_location)) as database:
+        yield database
+
+
 def feed() -> GroupFeed:
     """A station that runs on."""
     return GroupFeed(
@@ -92,18 +99,18 @@ def test_a_station_that_runs_on_believes_the_next_head(office: Database, tmp_pat
             assert hear(station, put_back, start_ms + 1) is None
 
 
-def test_members_keep_their_order_and_their_buckets(office: Database) -> None:
+def test_members_keep_their_order_and_their_buckets(either: Database) -> None:
     """[W-40] Every member is told anew, in the order of before, and the manifest is of that state; said twice, it is done
     twice and nothing else changes.
     """
     for number in range(1, 6):
-        change(office, number)
-    with office.write() as connection:
+        change(either, number)
+    with either.write() as connection:
         before = fresh_manifest(connection, NOW_MS)
     ops: list[int] = []
     for n in range(2):
-        done = restoring.restored(office, NOW_MS + 70_000 * (n + 1))
-        with office.write() as connection:
+        done = restoring.restored(either, NOW_MS + 70_000 * (n + 1))
+        with either.write() as connection:
             told = members.ops_after(connection, max(ops, default=5), 10**6)
             after = fresh_manifest(connection, NOW_MS + 70_000 * (n + 1))
         assert [op.data()["member"] for op in told] == [f"{number:016x}" for number in range(1, 6)]
@@ -114,13 +121,13 @@ def test_members_keep_their_order_and_their_buckets(office: Database) -> None:
         assert (after.version, after.hash != before.hash) == (done.member_op, True)
 
 
-def test_a_copy_without_members_counts_on_as_well(office: Database) -> None:
+def test_a_copy_without_members_counts_on_as_well(either: Database) -> None:
     """The numbers lost are not known to it: the next change is later than any of them, and no page says there is more."""
-    done = restoring.restored(office, NOW_MS)
-    with office.read() as connection:
+    done = restoring.restored(either, NOW_MS)
+    with either.read() as connection:
         assert members.last_op(connection) == done.member_op
         assert members.behind(connection, 0, 1) == 0
-    assert change(office, 1) == done.member_op + 1
+    assert change(either, 1) == done.member_op + 1
 
 
 def test_the_key_set_goes_on(office: Database, tmp_path: Path) -> None:
@@ -133,16 +140,16 @@ def test_the_key_set_goes_on(office: Database, tmp_path: Path) -> None:
     assert codes.current(office).version == known.version + 1
 
 
-def test_a_clock_that_is_behind_is_refused(office: Database) -> None:
+def test_a_clock_that_is_behind_is_refused(either: Database) -> None:
     """The numbers go on by time: with a clock before what the copy has seen one could come a second time."""
-    current_head(office, KEYS, "main", NOW_MS)
+    current_head(either, KEYS, "main", NOW_MS)
     with pytest.raises(UsageError, match="the clock says"):
-        restoring.restored(office, NOW_MS - 1)
+        restoring.restored(either, NOW_MS - 1)
 
 
-def test_the_presence_says_when_it_was_put_back(office: Database) -> None:
+def test_the_presence_says_when_it_was_put_back(either: Database) -> None:
     """[W-34] Stations say hello anew where that time is another than before."""
-    service = Service(office, KEYS, "main")
+    service = Service(either, KEYS, "main")
     assert decode_as(service.state(True, NOW_MS), HoState)[1].restored is None
-    done = restoring.restored(office, NOW_MS)
+    done = restoring.restored(either, NOW_MS)
     assert decode_as(service.state(True, NOW_MS + 1), HoState)[1].restored == done.at
