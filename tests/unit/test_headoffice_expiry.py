@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import structlog
 
+from agent.logs import configure
 from headoffice.expiry import DAY_MS, HERE, ExpiryWatch
 from headoffice.pki import Authority
 from headoffice.store import reports
@@ -29,6 +32,15 @@ def database(tmp_path: Path) -> Iterator[Database]:
     opened.close()
 
 
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    """What head office logs."""
+    stream = io.StringIO()
+    configure(stream=stream, readable=False)
+    yield stream
+    structlog.reset_defaults()
+
+
 class Office:
     """Certificates of head office on real files, looked at on a clock that the test moves."""
 
@@ -46,7 +58,11 @@ class Office:
 
 
 def test_head_office_warns_of_its_certificate_30_14_and_3_days_before_its_end(
-    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    log: io.StringIO,
 ) -> None:
     """[W-61] At the start and once a day, each threshold by its name, until the renewed file lies there; people see it in a list."""
     office = Office(tmp_path, database, days=40)
@@ -56,7 +72,7 @@ def test_head_office_warns_of_its_certificate_30_14_and_3_days_before_its_end(
     assert told == [[names[0]], [], [names[1]], [names[2]], [names[3]]]
     office.pki.renew(HERE, EPOCH + timedelta(days=41))
     assert office.look(after_days=1) == []
-    assert capsys.readouterr().out.count("a certificate of the link to the broker") == 4
+    assert log.getvalue().count("a certificate of the link to the broker") == 4
     rows = json.loads(HeadOfficeCommand(tmp_path, monkeypatch, capsys)("alerts", "--own", "--json"))
     assert sorted((row["station"], row["alert"], row["subject"]) for row in rows) == sorted(
         (HERE, n, HERE) for n in names
