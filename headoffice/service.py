@@ -71,6 +71,7 @@ class Service:
         self._head: _Published | None = None
         with database.read() as connection:
             self._delta_op = members.last_op(connection)
+            self._put_back_ms = restorations.newest_ms(connection)
 
     def take(self, topic_text: str, payload: bytes, now_ms: int) -> list[Outgoing]:
         """Handle one message of a station; everything the returned answers say is committed."""
@@ -160,6 +161,8 @@ class Service:
     def greeting(self, now_ms: int) -> list[Outgoing]:
         """What is published after every connect: head office is there, and the signed head."""
         self._head = None
+        with self._database.read() as connection:
+            self._put_back_ms = restorations.newest_ms(connection)
         return [Outgoing(HO_STATE, self.state(True, now_ms), retain=True), *self.tick(now_ms)]
 
     def tick(self, now_ms: int) -> list[Outgoing]:
@@ -170,8 +173,12 @@ class Service:
         with self._database.read() as connection:
             member_op = members.last_op(connection)
             newest = tuple(documents.newest(connection, kind) for kind in (RULES, KEYS, MANIFEST))
+            put_back_ms = restorations.newest_ms(connection)
         hashes = tuple(None if found is None else found.hash for found in newest)
         out = list(self._deltas(member_op, now_ms))
+        if put_back_ms != self._put_back_ms:
+            self._put_back_ms = put_back_ms
+            out.insert(0, Outgoing(HO_STATE, self.state(True, now_ms), retain=True))
         last = self._head
         if last is None or last[:2] != (member_op, hashes) or now_ms - last.at_ms >= HEAD_RENEW_MS:
             self._head = _Published(member_op, hashes, now_ms)
@@ -181,10 +188,8 @@ class Service:
         return out + [self._command(station, command, now_ms) for station, command in due]
 
     def state(self, online: bool, now_ms: int) -> bytes:
-        """The payload of head office's own retained state, also its last will."""
-        with self._database.read() as connection:
-            put_back_ms = restorations.newest_ms(connection)
-        restored = None if put_back_ms is None else format_time(put_back_ms)
+        """The payload of head office's own retained state, also its last will; asks the database nothing."""
+        restored = None if self._put_back_ms is None else format_time(self._put_back_ms)
         return self._event(HoState(online, format_time(now_ms), restored), now_ms)
 
     def _deltas(self, member_op: int, now_ms: int) -> Iterator[Outgoing]:

@@ -24,6 +24,7 @@ from sync.notices import HoState
 from sync.ports import HeadSeen
 from sync.signing import PinnedKeys, public_jwks, sign
 from sync.subscriber import GroupFeed
+from sync.topics import HO_STATE
 from tests.support import template
 from tests.support.head_office_says import SIGNING_KEY
 
@@ -152,4 +153,7 @@ def test_the_presence_says_when_it_was_put_back(either: Database) -> None:
     service = Service(either, KEYS, "main")
     assert decode_as(service.state(True, NOW_MS), HoState)[1].restored is None
     done = restoring.restored(either, NOW_MS)
-    assert decode_as(service.state(True, NOW_MS + 1), HoState)[1].restored == done.at
+    said = [out.payload for out in service.tick(NOW_MS + 1) if out.topic == HO_STATE]
+    assert [decode_as(payload, HoState)[1].restored for payload in said] == [done.at]
+    assert [out.topic for out in service.tick(NOW_MS + 2)] == []
+    assert decode_as(service.state(True, NOW_MS + 3), HoState)[1].restored == done.at
