@@ -204,9 +204,10 @@ def _same_at_head_office(station: CheckedStation, stream: str, acked: int) -> li
     complaints = []
     if len(theirs) < acked:
         complaints.append(f"I3 {stream}: {acked} acknowledged, head office has {len(theirs)}")
-    if [(r["seq"], r["id"], bytes(r["raw"])) for r in theirs] != [
-        (r["seq"], r["id"], bytes(r["body"])) for r in ours[: len(theirs)]
-    ]:
+    # what was delivered leaves the journal after its time, which a clock that leaps 400 days brings at once
+    kept_from = ours[0]["seq"] if ours else acked + 1
+    there = [(r["seq"], r["id"], bytes(r["raw"])) for r in theirs if r["seq"] >= kept_from]
+    if there != [(r["seq"], r["id"], bytes(r["body"])) for r in ours[: len(there)]]:
         complaints.append(f"I3 {stream}: head office has other records than the journal")
     for table in ("duplicate", "dead_letter", "quarantine"):
         count = rows(path, f"SELECT count(*) AS n FROM {table} WHERE stream = '{stream}'")[0]["n"]
