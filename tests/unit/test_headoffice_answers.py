@@ -34,6 +34,7 @@ from sync.messages import Hello, NozzleEnd, StreamPosition, Welcome, hash_0
 from sync.notices import Head, HoState, Req, Res, State
 from sync.signing import PinnedKeys, open_signed
 from tests.support import template
+from tests.support.headoffice_databases import BOTH, opened
 from tests.support.headoffice_station import (
     INCARNATION,
     INSTALL,
@@ -58,14 +59,9 @@ RULES = {
 PHONE = "13812345678"
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.long)])
+@pytest.fixture(params=BOTH)
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    if request.param == "sqlite":
-        opened = template.head_office(tmp_path / "hq.sqlite")
-    else:
-        opened = Database(request.getfixturevalue("postgres_url"))
-    yield opened
-    opened.close()
+    yield from opened(request, tmp_path)
 
 
 @pytest.fixture

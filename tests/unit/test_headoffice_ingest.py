@@ -21,7 +21,7 @@ from sync.envelope import Event as CloudEvent
 from sync.envelope import encode_batch, encode_event, station_source
 from sync.messages import Ack, DeadLetter, StreamPosition, hash_0
 from sync.topics import StationTopic
-from tests.support import template
+from tests.support.headoffice_databases import BOTH, opened
 from tests.support.headoffice_station import (
     INCARNATION,
     INSTALL,
@@ -43,14 +43,9 @@ OTHER = "f" * 32
 VECTORS = Path(__file__).parent.parent / "vectors"
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.long)])
+@pytest.fixture(params=BOTH)
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    if request.param == "sqlite":
-        opened = template.head_office(tmp_path / "hq.sqlite")
-    else:
-        opened = Database(request.getfixturevalue("postgres_url"))
-    yield opened
-    opened.close()
+    yield from opened(request, tmp_path)
 
 
 def take(database: Database, stream: Stream, first: int, last: int | None = None) -> Ack:

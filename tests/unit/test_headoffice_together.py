@@ -13,7 +13,7 @@ from headoffice.ingest import ingest, ingest_all
 from headoffice.store import reports, schema
 from headoffice.store.database import Database
 from headoffice.store.verify import verify
-from tests.support import template
+from tests.support.headoffice_databases import BOTH, opened
 from tests.support.headoffice_station import NOW_MS, Stream, answered, sale_data, settled_data
 
 REFUSE_SPOILT = {
@@ -28,14 +28,9 @@ REFUSE_SPOILT = {
 """A database that refuses one sale, as a fault of ours would."""
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.long)])
+@pytest.fixture(params=BOTH)
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    if request.param == "sqlite":
-        opened = template.head_office(tmp_path / "hq.sqlite")
-    else:
-        opened = Database(request.getfixturevalue("postgres_url"))
-    yield opened
-    opened.close()
+    yield from opened(request, tmp_path)
 
 
 def test_batches_that_wait_are_stored_by_one_commit_each_upon_the_one_before(database: Database) -> None:
