@@ -279,7 +279,9 @@ def restored(database: DatabaseOption = None, state: StateOption = None, as_json
     from agent.clock import clock_from_environment
     from headoffice import restoring
 
-    done = restoring.restored(open_database(database, state, migrate=True), clock_from_environment().wall_ms())
+    # a copy of older software is upgraded; a mistyped path must not become a new, empty head office
+    opened = open_database(database, state, migrate=True, create=False)
+    done = restoring.restored(opened, clock_from_environment().wall_ms())
     show_fields(asdict(done), as_json=as_json)
     if not as_json:
         has = "no rule set" if done.rules_version is None else f"rule set {done.rules_version}"

@@ -52,16 +52,16 @@ def keys_folder(keys: Path | None, state: Path | None) -> Path:
     raise UsageError("no key folder is named", hint="give --keys DIR or --state DIR, or set FORECOURT_HQ_STATE")
 
 
-def open_database(database: str | None, state: Path | None, *, migrate: bool = False) -> Database:
-    """Open the database; with ``migrate`` its folder and tables are made."""
+def open_database(database: str | None, state: Path | None, *, migrate: bool = False, create: bool = True) -> Database:
+    """Open the database; ``migrate`` makes its folder and tables, or only upgrades them where ``create`` is False."""
     from headoffice.store.database import Database
 
     location = database_location(database, state)
-    if migrate and "://" not in location:
+    if migrate and create and "://" not in location:
         try:
             Path(location).parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(
                 f"cannot make the folder of {location}: {error.strerror}", hint="choose another"
             ) from error
-    return Database(location, migrate=migrate)
+    return Database(location, migrate=migrate, create=create)

@@ -41,15 +41,16 @@ class Database:
     """One database of head office. ``write()`` and ``read()`` give a connection inside a transaction.
 
     ``location`` is a file path (SQLite) or a URL: ``postgresql://USER@HOST/NAME``. ``migrate`` creates and upgrades the
-    tables; without it they must exist. Raises DatabaseProblem where the database is missing, newer than this software
-    or keeps no promises, DatabaseAway where its server cannot be reached.
+    tables, with ``create`` False it only upgrades them; without it they must exist as they are. Raises DatabaseProblem
+    where the database is missing, newer than this software or keeps no promises, DatabaseAway where its server cannot
+    be reached.
     """
 
-    def __init__(self, location: str | Path, *, migrate: bool = False) -> None:
+    def __init__(self, location: str | Path, *, migrate: bool = False, create: bool = True) -> None:
         self._url = _url(location)
         self.name = shown(location)
         self._is_sqlite = self._url.get_backend_name() == "sqlite"
-        if self._is_sqlite and not migrate and not Path(self._url.database or "").exists():
+        if self._is_sqlite and not (migrate and create) and not Path(self._url.database or "").exists():
             raise DatabaseProblem(
                 f"there is no head-office database at {self._url.database}",
                 hint="start `forecourt-hq serve` or `forecourt-hq members import` once, or give --database or --state",
@@ -61,16 +62,16 @@ class Database:
             for read_only in (False, True)
         )
         try:
-            self._open(migrate=migrate)
+            self._open(migrate=migrate, create=create)
         except HeadOfficeError:
             self.close()
             raise
 
-    def _open(self, *, migrate: bool) -> None:
+    def _open(self, *, migrate: bool, create: bool) -> None:
         try:
             with self._writer.connect() as connection:
                 if migrate:
-                    self._migrate(connection)
+                    self._migrate(connection, create=create)
                 _refuse_other_version(connection)
         except DBAPIError as error:
             raise self._meaning(error) or DatabaseProblem(
@@ -168,7 +169,7 @@ class Database:
             )
         return self._meaning(error)
 
-    def _migrate(self, connection: Connection) -> None:
+    def _migrate(self, connection: Connection, *, create: bool) -> None:
         """Bring the tables up to date, all steps in one transaction; a database of newer software is left alone."""
         with connection.begin():
             if _version(connection) == SCHEMA_VERSION:  # most starts: then the migration tool would be loaded in vain
@@ -184,7 +185,7 @@ class Database:
         with connection.begin():
             if not self._is_sqlite:
                 postgresql.lock_schema(connection)
-            if _version(connection) in {None, *known}:
+            if _version(connection) in ({None, *known} if create else known):
                 command.upgrade(config, "head")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
@@ -13,6 +14,7 @@ import pytest
 
 from agent.domain.codes.keyset import Purpose
 from headoffice import codes, restoring
+from headoffice.cli import entry
 from headoffice.documents import current_head, fresh_manifest
 from headoffice.errors import UsageError
 from headoffice.keys import Keys
@@ -146,6 +148,22 @@ def test_a_clock_that_is_behind_is_refused(either: Database) -> None:
     current_head(either, KEYS, "main", NOW_MS)
     with pytest.raises(UsageError, match="the clock says"):
         restoring.restored(either, NOW_MS - 1)
+
+
+@pytest.mark.parametrize("lies", ["nowhere/hq.db", "empty.db"])
+def test_a_path_without_a_head_office_is_refused_and_nothing_is_made(
+    lies: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A mistyped path: exit code 2, what to do, and no new database that would be taken for the one put back."""
+    (tmp_path / "empty.db").touch()
+    before = sorted(tmp_path.rglob("*"))
+    monkeypatch.setattr(sys, "argv", ["forecourt-hq", "restored", "--database", str(tmp_path / lies)])
+    with pytest.raises(SystemExit) as ended:
+        entry()
+    told = capsys.readouterr()
+    assert (ended.value.code, told.out) == (2, "")
+    assert "hint" in told.err
+    assert [path for path in sorted(tmp_path.rglob("*")) if "-" not in path.name] == before
 
 
 def test_the_presence_says_when_it_was_put_back(either: Database) -> None:
