@@ -19,6 +19,7 @@ from agent.pipeline.step import Step
 from agent.store.buckets import State
 from agent.store.delivery import MANIFEST_WANTED
 from agent.store.members import Put
+from agent.store.waiting import SLICES
 from sync import ports
 from sync.buckets import BucketError, Content, Manifest, Row, bucket_of, read
 
@@ -158,10 +159,13 @@ def bucket(step: Step, event: ports.BucketArrived, as_of: Callable[[Any], str | 
     _forget_others(step, event.bucket, content)
     there = step.tx.members.in_bucket(event.bucket)
     puts = [_put(row, event.bucket, event.op, there, as_of) for row in content.rows]
-    step.tx.members.put_all(puts, there)
-    card_keys.told(step, [{"member": row.member, "card_key": row.card_key} for row in content.rows])
+    left = step.tx.buckets.missing()
+    step.tx.members.put_all(puts, there, aside=event.bucket if left > SLICES else None)
+    if not step.tx.cards.is_empty() or any(row.card_key for row in content.rows):
+        card_keys.told(step, [{"member": row.member, "card_key": row.card_key} for row in content.rows])
     for member, to in sorted(content.merged.items()):
         enrolling.merged(step, member, to, event.op)
+    step.tx.members.waiting.settle_next(left)  # the last buckets let none wait: after them nothing does
     step.tx.buckets.filled(event.bucket, event.op)
     alerting.device(step, SUBJECT, REFUSED, standing=False)
     _went_on(step, len(content.rows))
@@ -171,10 +175,11 @@ def bucket(step: Step, event: ports.BucketArrived, as_of: Callable[[Any], str | 
 
 def _check(content: Content, event: ports.BucketArrived, state: State) -> None:
     """Raise BucketError where it is another bucket, or not what the signed manifest says of it."""
-    if any(bucket_of(row.member) != event.bucket for row in content.rows):
+    if state.sum is not None and event.changed == state.need:
+        if content.sum != state.sum:
+            raise BucketError("it does not come to the sum of the signed manifest")
+    elif any(bucket_of(row.member) != event.bucket for row in content.rows):
         raise BucketError("members of another bucket are in it")
-    if state.sum is not None and event.changed == state.need and content.sum != state.sum:
-        raise BucketError("it does not come to the sum of the signed manifest")
 
 
 def _put(row: Row, number: int, op: int, there: Collection[str], as_of: Callable[[Any], str | None]) -> Put:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from agent.store.buckets import TOLD
+from agent.store.waiting import waiting_pairs
 from sync.buckets import BUCKETS, Row, columns, sum_of
 
 ML_PER_L = 1_000
@@ -54,6 +55,8 @@ def sum_of_bucket(db: sqlite3.Connection, number: int) -> bytes:
     digests: defaultdict[int, list[bytes]] = defaultdict(list)
     for ref, digest in db.execute(_DIGESTS, (number,)):
         digests[ref].append(bytes(digest))
+    for digest, ref in waiting_pairs(db, number):
+        digests[ref].append(digest)
     rows = [_row(row, digests) for row in db.execute(_MEMBERS, (number,))]
     return sum_of(len(rows), columns(rows))
 

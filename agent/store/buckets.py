@@ -88,11 +88,13 @@ class BucketTable:
 
     def forget_states(self) -> None:
         """Nothing is known of any bucket."""
+        MemberTable(self._connection, self._now_ms).waiting.settle_all()
         self._connection.execute(delete(MEMBER_BUCKET))
 
     def forget_all(self) -> None:
         """Empty the cache: nobody whom head office told is known any more; what the ledger needs stays."""
         members = MemberTable(self._connection, self._now_ms)
+        members.waiting.forget_all()
         for statement in (_NO_INDEXES, _NO_FACTS, _NO_ANSWERS):
             self._connection.exec_driver_sql(statement)
         self._connection.exec_driver_sql(_NO_CARDS, (self._now_ms,))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ from sqlalchemy import Connection, bindparam, delete, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from agent.store.card_tables import CARD
+from agent.store.named import NAMED, in_buckets
 from agent.store.prepared import Found, Prepared, raw
 from agent.store.retention import counted
 
@@ -21,9 +21,9 @@ _ACCEPT = Prepared(
     .where(_HERE & (CARD.c.counter.is_(None) | (CARD.c.counter < bindparam("new_counter"))))
     .values(counter=bindparam("new_counter"), seen_ms=bindparam("at_ms"), scan=bindparam("by_scan"))
 )
-_ERASE_OF_MEMBERS = """
+_ERASE_OF_MEMBERS = f"""
 UPDATE card SET sealed_key = NULL, gone_ms = coalesce(gone_ms, ?) WHERE sealed_key IS NOT NULL
-AND member_ref IN (SELECT ref FROM member WHERE id IN (SELECT value FROM json_each(?)))"""
+AND member_ref IN (SELECT m.ref FROM {NAMED})"""  # noqa: S608
 _FORGET_MEMBER = """
 UPDATE card SET sealed_key = NULL, gone_ms = coalesce(gone_ms, ?), member_ref = NULL WHERE member_ref = ?"""
 
@@ -64,7 +64,7 @@ class CardTable:
 
     def erase_keys(self, members: Sequence[str], at_ms: int) -> None:
         """Erase the keys of the cards of these members (ids). Counters stay a while: a card may come back."""
-        self._connection.exec_driver_sql(_ERASE_OF_MEMBERS, (at_ms, json.dumps(list(members))))
+        self._connection.exec_driver_sql(_ERASE_OF_MEMBERS, (at_ms, in_buckets(members)))
 
     def forget_member(self, ref: int, at_ms: int) -> None:
         """Erase the keys of a member's cards and whose they were."""

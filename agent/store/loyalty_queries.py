@@ -15,7 +15,9 @@ from agent.domain.effective import AsOf, OwnPosting, later
 from agent.domain.leases import Lease, LeaseState, Reservation, Taken
 from agent.domain.ledger import Account, Lot, Posting
 from agent.store.holdings import REFS, Row, as_of_of, ids_of, read_lots
+from agent.store.named import EVERY_BUCKET, IS_NAMED, in_bucket
 from agent.store.queries import NotFound, Queries
+from agent.store.waiting import waiting_owner
 from sync.buckets import recognised_by
 
 
@@ -88,11 +90,12 @@ class PointsQueries(Queries):
         """
         with self._open() as db:
             for digest in digests:
-                row = db.execute(_BY_INDEX, (recognised_by(digest),)).fetchone()
+                told = recognised_by(digest)
+                row = db.execute(_BY_INDEX, (told, waiting_owner(db, told))).fetchone()
                 if row is not None:
                     return str(row["id"])
             first = text.lower()
-            found = db.execute(_BY_ID, (first, f"{first}g")).fetchall()
+            found = db.execute(_BY_ID, (EVERY_BUCKET, first, f"{first}g")).fetchall()
         if len(found) == 1 and text:
             return str(found[0]["id"])
         if digests:
@@ -103,7 +106,7 @@ class PointsQueries(Queries):
     def purse(self, member: str) -> Purse:
         """Return the points of the member with this id. Raises NotFound."""
         with self._open() as db:
-            row = db.execute("SELECT * FROM member WHERE id = ?", (member,)).fetchone()
+            row = db.execute(_BY_NAME, in_bucket(member)).fetchone()
             if row is None:
                 raise NotFound(f"there is no member {member}", hint="forecourt members lists the ids")
             ref = row["ref"]
@@ -197,10 +200,15 @@ def _fact(db: sqlite3.Connection, ref: int, source: str) -> Fact:
     )
 
 
-_BY_INDEX = "SELECT m.id FROM member_index i JOIN member m ON m.ref = i.member_ref WHERE i.digest = ?"
+_BY_INDEX = """
+SELECT id FROM member
+WHERE ref = coalesce(?2, (SELECT member_ref FROM member_index WHERE digest = ?1))
+"""
+_BY_NAME = f"SELECT m.* FROM member m WHERE {IS_NAMED}"  # noqa: S608
 _LINEAGE = "SELECT generation, incarnation FROM incarnation ORDER BY generation"
 _BY_ID = """
-SELECT DISTINCT coalesce(o.id, m.id) AS id FROM member m LEFT JOIN member_alias a ON a.ref = m.ref
+SELECT DISTINCT coalesce(o.id, m.id) AS id FROM json_each(?) b
+CROSS JOIN member m ON m.bucket = b.value LEFT JOIN member_alias a ON a.ref = m.ref
 LEFT JOIN member o ON o.ref = a.to_ref WHERE m.id >= ? AND m.id < ? LIMIT 2
 """
 _POSTED = f"SELECT * FROM posting WHERE member_ref IN {REFS} ORDER BY id"  # noqa: S608

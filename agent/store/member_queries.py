@@ -11,6 +11,7 @@ from typing import Any
 
 from agent.domain.ledger import Lot, spending_order
 from agent.store.holdings import REFS, read_lots
+from agent.store.named import IS_NAMED, in_bucket
 from agent.store.queries import MAX_ROWS, NotFound, Queries, utc
 
 FUELLINGS = 20
@@ -29,7 +30,7 @@ class MemberQueries(Queries):
     def member(self, member: str, *, limit: int = FUELLINGS) -> dict[str, Any]:
         """Return one member by the whole id: balance, lots, fuellings and movements, newest first. Raises NotFound."""
         with self._open() as db:
-            row = db.execute(f"{_MEMBERS} WHERE m.id = ?", (member,)).fetchone()
+            row = db.execute(f"{_MEMBERS} WHERE {IS_NAMED}", in_bucket(member)).fetchone()
             if row is None:
                 raise NotFound(f"there is no member {member}", hint="forecourt members lists the ids")
             ref, most = row["ref"], min(limit, MAX_ROWS)

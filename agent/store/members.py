@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from operator import attrgetter
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, update
@@ -14,10 +13,13 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from agent.store import merging
 from agent.store.cards import CardTable
 from agent.store.enrolment_tables import ENROLMENT, MEMBER_ALIAS
+from agent.store.failures import disk_named
 from agent.store.handheld_tables import HANDHELD_ANSWER
 from agent.store.loyalty_tables import PRICED
+from agent.store.named import NAMED, NO_BUCKET, in_buckets
 from agent.store.prepared import Found, Prepared, raw
 from agent.store.tables import MEMBER, MEMBER_INDEX, USE_COUNT
+from agent.store.waiting import INSERT_INDEX, WaitingIndexes, waiting_owner
 from sync.buckets import bucket_of, recognised_by
 
 _ROWS = select(MEMBER)
@@ -27,6 +29,7 @@ _BY_INDEX = Prepared(
     )
 )
 _OWNER = MEMBER.alias("owner")
+_NAMED = MEMBER.c.bucket.in_((bindparam("of_bucket"), NO_BUCKET)) & (MEMBER.c.id == bindparam("of_member"))
 _BY_ID = Prepared(
     select(_OWNER)
     .select_from(
@@ -34,9 +37,9 @@ _BY_ID = Prepared(
             _OWNER, _OWNER.c.ref == func.coalesce(MEMBER_ALIAS.c.to_ref, MEMBER.c.ref)
         )
     )
-    .where(MEMBER.c.id == bindparam("of_member"))
+    .where(_NAMED)
 )
-_OWN_ROW = Prepared(_ROWS.where(MEMBER.c.id == bindparam("of_member")))
+_OWN_ROW = Prepared(_ROWS.where(_NAMED))
 _MERGED_INTO = Prepared(
     _ROWS.join(MEMBER_ALIAS, MEMBER_ALIAS.c.ref == MEMBER.c.ref)
     .where(MEMBER_ALIAS.c.to_ref == bindparam("of_ref"))
@@ -84,14 +87,8 @@ _INSERT_ROW = (
 )
 _SET = [f"{name} = coalesce(?, growth)" if name == "growth" else f"{name} = ?" for name in _REPLACED]
 _UPDATE = f"UPDATE member SET {', '.join(_SET)} WHERE ref = ?"  # noqa: S608
+_REFS_OF = f"SELECT m.id, m.ref FROM {NAMED}"  # noqa: S608
 _DROP_INDEXES = "DELETE FROM member_index WHERE member_ref = ?"
-_INSERT_INDEX = """
-INSERT INTO member_index (digest, member_ref) VALUES (?, ?)
-ON CONFLICT (digest) DO UPDATE SET member_ref = excluded.member_ref
-WHERE (SELECT op FROM member WHERE ref = member_index.member_ref)
-   <= (SELECT op FROM member WHERE ref = excluded.member_ref)
-"""
-"""Who was told later has it: buckets and changes do not always come in the order in which they were made."""
 
 _BLANK = {
     "tier": "",
@@ -160,6 +157,16 @@ def _replaced(member: Put) -> tuple[Any, ...]:
     )
 
 
+def _named(member: str) -> dict[str, Any]:
+    """Return the parameters of ``_NAMED``."""
+    return {"of_member": member, "of_bucket": bucket_of(member)}
+
+
+def _bucket_and_id(row: tuple[tuple[Any, ...], int]) -> tuple[int, str]:
+    values, _ = row
+    return values[-1], values[0]
+
+
 def _first_fill_used(member: Put) -> int:
     return int("first_fill_used" in member.flags)
 
@@ -171,15 +178,19 @@ class MemberTable:
         self._connection = connection
         self._raw = raw(connection)
         self._cards = CardTable(connection)
+        self.waiting = WaitingIndexes(connection)
         self._now_ms = now_ms
 
     def by_index(self, digest: bytes) -> Found | None:
         """Return the member with this blind index."""
-        return _BY_INDEX.first(self._raw, {"of_digest": recognised_by(digest)})
+        told = recognised_by(digest)
+        with disk_named():
+            ref = waiting_owner(self._raw, told)
+        return _BY_INDEX.first(self._raw, {"of_digest": told}) if ref is None else self.by_ref(ref)
 
     def by_id(self, member: str) -> Found | None:
         """Return the member with this opaque id (16 hex digits), or the one that head office merged it into."""
-        return _BY_ID.first(self._raw, {"of_member": member})
+        return _BY_ID.first(self._raw, _named(member))
 
     def by_ref(self, ref: int) -> Found | None:
         """Return the member behind a surrogate."""
@@ -196,22 +207,24 @@ class MemberTable:
         stays what it is: the other's.
         """
         row = dict(zip(_REPLACED, _replaced(member), strict=True))
-        existing = _OWN_ROW.first(self._raw, {"of_member": member.id})
+        existing = _OWN_ROW.first(self._raw, _named(member.id))
         if existing is None:
             fresh = {**row, "growth": member.growth or 0, "visits": 0, "first_fill_used": _first_fill_used(member)}
             _INSERT.run(self._raw, fresh)
-            existing = _OWN_ROW.first(self._raw, {"of_member": member.id})
+            existing = _OWN_ROW.first(self._raw, _named(member.id))
             assert existing is not None
+            self.waiting.settle((), map(recognised_by, member.indexes))
         elif merging.is_alias(self._connection, existing["ref"]):
             return int(existing["ref"])
         else:
+            self.waiting.settle([existing["ref"]], map(recognised_by, member.indexes))
             told = {name: value for name, value in row.items() if name != "growth" or value is not None}
-            self._connection.execute(update(MEMBER).where(MEMBER.c.id == member.id).values(**told))
+            self._connection.execute(update(MEMBER).where(MEMBER.c.ref == existing["ref"]).values(**told))
             merging.included(self._connection, [existing["ref"]])
         ref = int(existing["ref"])
         self._connection.execute(delete(MEMBER_INDEX).where(MEMBER_INDEX.c.member_ref == ref))
         for digest in member.indexes:
-            self._connection.exec_driver_sql(_INSERT_INDEX, (recognised_by(digest), ref))
+            self._connection.exec_driver_sql(INSERT_INDEX, (recognised_by(digest), ref))
         return ref
 
     def in_bucket(self, number: int) -> dict[str, int]:
@@ -219,10 +232,13 @@ class MemberTable:
         rows = self._connection.exec_driver_sql("SELECT id, ref FROM member WHERE bucket = ?", (number,))
         return dict(rows.tuples().all())
 
-    def put_all(self, members: Sequence[Put], there: Mapping[str, int] | None = None) -> None:
+    def put_all(
+        self, members: Sequence[Put], there: Mapping[str, int] | None = None, *, aside: int | None = None
+    ) -> None:
         """Insert or replace many: the same outcome as ``put`` one after another, at the speed of SQLite's own loops.
 
-        ``there``: where it is known already, every id in the cache that can be meant, with its surrogate.
+        ``there``: where it is known already, every id in the cache that can be meant, with its surrogate. ``aside``:
+        these are the members of that bucket as it was fetched, and their indexes may wait to be put in with others.
         """
         digests = [recognised_by(digest) for member in members for digest in member.indexes]
         if len({member.id for member in members}) < len(members) or len(set(digests)) < len(digests):
@@ -233,31 +249,36 @@ class MemberTable:
         refs = self._refs(members) if there is None else {m.id: there[m.id] for m in members if m.id in there}
         merged = merging.aliases_among(self._connection, refs.values())
         if merged:
-            self.put_all([member for member in members if refs.get(member.id) not in merged], there)
+            self.put_all([member for member in members if refs.get(member.id) not in merged], there, aside=aside)
             return
+        if aside is None:
+            self.waiting.settle(refs.values(), digests)
+        else:
+            self.waiting.settle_bucket(aside)
         if refs:
             send(_UPDATE, [(*_replaced(member), refs[member.id]) for member in members if member.id in refs])
             send(_DROP_INDEXES, [(ref,) for ref in refs.values()])
             merging.included(self._connection, refs.values())
         # In the order of their keys: each page of a large index is then written once, not once per row.
-        fresh = sorted((member for member in members if member.id not in refs), key=attrgetter("id"))
+        fresh = [(_replaced(member), _first_fill_used(member)) for member in members if member.id not in refs]
+        fresh.sort(key=_bucket_and_id)
         if fresh:
             first = int(send("SELECT coalesce(max(ref), 0) + 1 FROM member").scalar_one())
-            rows = [(ref, *_replaced(member), 0, _first_fill_used(member)) for ref, member in enumerate(fresh, first)]
-            send(_INSERT_ROW, rows)
-            refs.update((member.id, ref) for ref, member in enumerate(fresh, first))
+            send(_INSERT_ROW, [(ref, *values, 0, used) for ref, (values, used) in enumerate(fresh, first)])
+            refs.update((values[0], ref) for ref, (values, _) in enumerate(fresh, first))
         if digests:
             owners = (refs[member.id] for member in members for _ in member.indexes)
-            send(_INSERT_INDEX, sorted(zip(digests, owners, strict=True)))
+            if aside is None:
+                send(INSERT_INDEX, sorted(zip(digests, owners, strict=True)))
+            else:
+                self.waiting.put_aside(aside, zip(digests, owners, strict=True))
 
     def _refs(self, members: Sequence[Put]) -> dict[str, int]:
         """Return the surrogates of those that are in the cache."""
         send = self._connection.exec_driver_sql
         if send("SELECT 1 FROM member LIMIT 1").first() is None:
             return {}
-        ids = json.dumps([member.id for member in members])
-        rows = send("SELECT id, ref FROM member WHERE id IN (SELECT value FROM json_each(?))", (ids,))
-        return dict(rows.tuples().all())
+        return dict(send(_REFS_OF, (in_buckets(member.id for member in members),)).tuples().all())
 
     def ensure(self, member: str) -> int:
         """Return the surrogate of a member, making an empty row for one not in the cache."""
@@ -273,10 +294,11 @@ class MemberTable:
 
         Of an id that was merged into another one nothing is left to go: the person is the other.
         """
-        existing = _OWN_ROW.first(self._raw, {"of_member": member})
+        existing = _OWN_ROW.first(self._raw, _named(member))
         if existing is None or merging.is_alias(self._connection, existing["ref"]):
             return
         ref = existing["ref"]
+        self.waiting.settle([ref])
         self._connection.execute(delete(MEMBER_INDEX).where(MEMBER_INDEX.c.member_ref == ref))
         self._cards.forget_member(ref, self._now_ms)
         self._forget_answers(str(existing["mask"]))
@@ -305,7 +327,7 @@ class MemberTable:
 
         Returns the id it is now, ``None`` where this station does not know ``member``, or knew it already.
         """
-        old = _OWN_ROW.first(self._raw, {"of_member": member})
+        old = _OWN_ROW.first(self._raw, _named(member))
         if old is None or merging.is_alias(self._connection, old["ref"]):
             return None
         self.ensure(to)
@@ -313,6 +335,7 @@ class MemberTable:
         assert target is not None
         if target["ref"] == old["ref"]:
             return None  # head office merged them the other way round before
+        self.waiting.settle([old["ref"]])
         merging.merge(self._connection, old, target, op=op, at_ms=at_ms)
         return str(target["id"])
 

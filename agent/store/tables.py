@@ -221,7 +221,7 @@ MEMBER = Table(
     "member",
     metadata,
     _integer("ref", primary_key=True),
-    _text("id", unique=True),
+    _text("id"),
     _text("tier"),
     _integer("growth"),
     _text("tags"),
@@ -237,9 +237,10 @@ MEMBER = Table(
     _integer("op", default=0),
     _integer("tank_ml", nullable=True),
     _integer("bucket", server_default="-1"),
-    Index("member_by_bucket", "bucket"),
+    UniqueConstraint("bucket", "id"),
 )
-"""One member in the cache. ``ref`` is the local surrogate that ledger rows name; ``id`` 16 opaque hex digits.
+"""One member in the cache. ``ref`` is the local surrogate that ledger rows name; ``id`` 16 opaque hex digits, found by
+``bucket`` and id: ids are random, and in one tree each member of a bucket would touch a page of its own.
 
 ``base_lots``: head office's lots as JSON of [points, usable_from, expires_on]; ``as_of``: JSON of the incarnation and
 the seq of ours up to which they hold what happened here, null where they hold nothing of it.
@@ -256,6 +257,16 @@ MEMBER_INDEX = Table(
 
 The kind is part of what was hashed, so one number never matches in two roles.
 """
+
+MEMBER_INDEX_WAITING = Table(
+    "member_index_waiting",
+    metadata,
+    _integer("slice", primary_key=True),
+    _integer("bucket", primary_key=True),
+    _blob("pairs"),
+    sqlite_with_rowid=False,
+)
+"""Of one bucket, while the cache is filled: pairs of ten bytes and a surrogate in four, by their first five bits."""
 
 LINK = Table(
     "link",

@@ -8,8 +8,10 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 
+from agent.store.named import IS_NAMED, in_bucket
 from agent.store.pruned import Pruned
 from agent.store.verify_loyalty import Finding, Records
+from agent.store.waiting import waiting_pairs
 
 
 def enrolments(db: sqlite3.Connection, records: Records) -> Iterator[Finding]:
@@ -24,8 +26,9 @@ def enrolments(db: sqlite3.Connection, records: Records) -> Iterator[Finding]:
     pruned = Pruned(db)
     for source in (name for name in rows if not pruned.covers_id(name)):
         yield f"enrolment {source}", "is in no journal record"
-    query = "SELECT source FROM enrolment WHERE member NOT IN (SELECT id FROM member)"
-    for row in db.execute(query):
+    for row in db.execute("SELECT source, member FROM enrolment").fetchall():
+        if db.execute(f"SELECT 1 FROM member m WHERE {IS_NAMED}", in_bucket(row["member"])).fetchone():  # noqa: S608
+            continue
         yield f"enrolment {row['source']}", "its member is not in the cache: points of it have no owner"
 
 
@@ -48,5 +51,9 @@ def merged(db: sqlite3.Connection, _records: Records) -> Iterator[Finding]:
         (count,) = db.execute(query).fetchone()
         if count:
             yield "merged members", f"{count} x {what} still names an id that was merged"
+    merged_refs = {row["ref"] for row in db.execute("SELECT ref FROM member_alias")}
+    count = sum(ref in merged_refs for _, ref in waiting_pairs(db))
+    if count:
+        yield "merged members", f"{count} x waiting index still names an id that was merged"
     for row in db.execute("SELECT ref FROM member_alias WHERE to_ref IN (SELECT ref FROM member_alias)"):
         yield f"member {row['ref']}", "was merged into an id that was merged itself"

@@ -20,7 +20,9 @@ from tests.support.loyalty_cases import Dice, dice
 from tests.support.members_link import MembersLink, name_of
 from tests.support.quiet import quiet_log
 
-PEOPLE = 24
+PEOPLE = 40
+"""More than may be the last buckets of a fill, of which no index waits."""
+
 STEPS = 10
 FAR = 4
 PLACES = ("members.before_commit", "members.after_commit", "store.inside_commit")

@@ -216,7 +216,9 @@ def test_a_bucket_says_nothing_of_another_kind(monkeypatch: pytest.MonkeyPatch, 
 def test_an_empty_station_is_filled_by_buckets(link: MembersLink) -> None:
     """[W-40] Far behind: the manifest, then only the buckets in which there is somebody; every member is found."""
     link.import_members(range(60), tier="gold")
+    link.turn_until(lambda: link.till.one("SELECT count(*) FROM member_index_waiting") > 0)
     link.settle()
+    assert link.till.one("SELECT count(*) FROM member_index_waiting") == 0
     wanted = {bucket_of(name_of(number)) for number in range(60)}
     assert sorted(body["bucket"] for body in link.asked if "bucket" in body) == sorted(wanted)
     assert [body for body in link.asked if "have_op" in body] == [{"have_op": 0}, {"have_op": 0, "manifest": True}]

@@ -16,8 +16,10 @@ from agent.store import migrate
 from agent.store.engine import writer_engine
 from agent.store.journal import Stamp
 from agent.store.member_queries import MemberQueries
+from agent.store.named import IS_NAMED
 from agent.store.store import Store
 from agent.store.verify import verify
+from sync.buckets import bucket_of
 from tests.support import template
 from tests.support.till import MEMBER, Till
 
@@ -62,6 +64,34 @@ def test_postings_of_an_earlier_version_find_their_place_in_the_journal(tmp_path
         assert rows == [("R1", "R1", 1, 7), ("R2", "R2", 2, 3)]
         assert db.execute("SELECT value FROM meta WHERE key = 'member_op'").fetchone() == ("0",)
         assert db.execute("SELECT base_points, base_lots, as_of FROM member").fetchone() == (500, "[]", None)
+
+
+def test_members_of_an_earlier_version_are_found_in_their_buckets(tmp_path: Path) -> None:
+    """An id is looked up by its bucket's index, once in it; links and indexes still name their member."""
+    path = tmp_path / "station.db"
+    _database_of("0021", path)
+    with closing(sqlite3.connect(path)) as db:
+        rows = [(number, f"{number:016x}", bucket_of(f"{number:016x}")) for number in range(1, 300)]
+        db.executemany(
+            "INSERT INTO member (ref, id, tier, growth, tags, mask, flags, visits, first_fill_used, base_points,"
+            " known, op, bucket) VALUES (?, ?, '', 0, '[]', '*', '[]', 0, 0, 0, 1, 0, ?)",
+            rows,
+        )
+        db.execute("INSERT INTO member_index VALUES (x'01', 7)")
+        db.commit()
+    engine = writer_engine(path)
+    assert migrate.upgrade(engine, path) is True
+    engine.dispose()
+    with closing(sqlite3.connect(path)) as db:
+        find = f"SELECT m.ref FROM member m WHERE {IS_NAMED}"
+        assert [db.execute(find, (bucket, name)).fetchone() for _, name, bucket in rows] == [(row[0],) for row in rows]
+        plan = db.execute(f"EXPLAIN QUERY PLAN {find}", rows[0][2:0:-1]).fetchall()
+        assert "(bucket=? AND id=?)" in plan[0][3]
+        assert db.execute("SELECT member_ref FROM member_index").fetchall() == [(7,)]
+        assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert db.execute("PRAGMA foreign_key_check").fetchall() == []
+        with pytest.raises(sqlite3.IntegrityError, match=r"member\.bucket, member\.id"):
+            db.execute("UPDATE member SET (bucket, id) = (SELECT bucket, id FROM member WHERE ref = 5) WHERE ref = 6")
 
 
 def test_an_earlier_version_finds_its_tables_again(tmp_path: Path) -> None:
