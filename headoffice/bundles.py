@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from headoffice.cards import bundled
-from headoffice.errors import KeyProblem, UsageError
+from headoffice.errors import KeyProblem, UsageError, fault
 from headoffice.keys import RECIPIENTS_FILE, Keys
 from sync.bundle import Bundle, BundleProblem, dump, fingerprint
 
@@ -57,4 +57,4 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read {path}: {error}", hint="name a readable text file") from error
+        raise UsageError(f"cannot read {path}: {fault(error)}", hint="name a readable text file") from error

@@ -14,7 +14,7 @@ from typing import Any
 from agent.domain.rules.fields import RuleSetError
 from agent.domain.rules.lint import lint
 from agent.domain.rules.load import parse
-from headoffice.errors import DocumentProblem, RulesDoubtful
+from headoffice.errors import DocumentProblem, RulesDoubtful, fault
 from headoffice.keys import Keys
 from headoffice.store import buckets, members
 from headoffice.store import documents as store
@@ -80,7 +80,8 @@ def read_rules(path: Path) -> Document:
         text = path.read_bytes().decode("utf-8")
         rules = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
     except (OSError, ValueError, RecursionError) as error:
-        raise DocumentProblem(f"cannot read {path}: {error}", hint="a rule set is JSON, or TOML in *.toml") from error
+        hint = "name a rule set that can be read: JSON, or TOML in *.toml"
+        raise DocumentProblem(f"cannot read {path}: {fault(error)}", hint=hint) from error
     if not isinstance(rules, dict):
         raise DocumentProblem(f"{path.name}: a rule set is an object", hint="compare it with docs/rules.md")
     body, effective_from = _checked(rules, path.name)

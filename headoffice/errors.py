@@ -53,3 +53,9 @@ class RulesDoubtful(HeadOfficeError):
     """A valid rule set that somebody must look at first. Example: an offer that stands in the shadow of another."""
 
     exit_code = 1
+
+
+def fault(error: Exception) -> str:
+    """Say for a person what is wrong with a file: without the system's number of it, and without the path again."""
+    words = error.strerror if isinstance(error, OSError) else None
+    return words or str(error)

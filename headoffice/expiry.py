@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from agent.clock import Clock
 from agent.logs import get_logger
-from headoffice.store.alerts import raise_own_alert
+from headoffice.store.alerts import end_own_alerts, raise_own_alert
 from headoffice.store.database import Database
 from sync.records import format_time
 from sync.tls import Ends, FilesUnusable, TlsOptions, ends
@@ -17,6 +17,8 @@ HERE = "head-office"
 
 LOOK_EVERY_MS = DAY_MS = 86_400_000
 WARN_DAYS = (0, 3, 14, 30)
+FILES = "certificate_files"
+ALERTS = {days: f"certificate_ends_{days}d" if days else "certificate_ended" for days in WARN_DAYS}
 
 
 class ExpiryWatch:
@@ -32,6 +34,8 @@ class ExpiryWatch:
 
     def look(self, broker_ends_ms: int | None) -> list[str]:
         """Raise an alert of head office and log a line for each certificate that ends soon; return the alerts.
+
+        What was told of a certificate that is good again, or ends sooner now, is over.
 
         ``broker_ends_ms``: when the broker's certificate ends, as it was last seen: looked at as soon as it is known.
         """
@@ -49,19 +53,26 @@ class ExpiryWatch:
 
     def _files(self, tls: TlsOptions, now_ms: int) -> list[str | None]:
         try:
-            return [self._tell(one, now_ms) for one in ends(tls)]
+            found = list(ends(tls))
         except FilesUnusable as failure:
-            return [self._raise("certificate_files", "files", str(failure), now_ms)]
+            return [self._raise(FILES, "files", str(failure), now_ms)]
+        self._end([FILES], "files", now_ms)
+        return [self._tell(one, now_ms) for one in found]
 
     def _tell(self, one: Ends, now_ms: int) -> str | None:
         days = next((days for days in WARN_DAYS if one.ends_ms - now_ms <= days * DAY_MS), None)
+        what = HERE if one.what == "station" else one.what
+        self._end([alert for stage, alert in ALERTS.items() if stage != days], what, now_ms)
         if days is None:
             return None
-        what = HERE if one.what == "station" else one.what
         detail = (
             f"good until {format_time(one.ends_ms)}; `forecourt-hq pki list` shows all, `pki renew` makes a new one"
         )
-        return self._raise(f"certificate_ends_{days}d" if days else "certificate_ended", what, detail, now_ms)
+        return self._raise(ALERTS[days], what, detail, now_ms)
+
+    def _end(self, alerts: list[str], subject: str, now_ms: int) -> None:
+        about = {"station": HERE, "subject": subject}
+        self._database.transact(lambda connection: end_own_alerts(connection, **about, alerts=alerts, now_ms=now_ms))
 
     def _raise(self, alert: str, subject: str, detail: str, now_ms: int) -> str:
         about = {"station": HERE, "alert": alert, "subject": subject, "detail": detail}

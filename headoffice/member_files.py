@@ -27,7 +27,7 @@ from agent.domain.identity import (
     normalise_plate,
 )
 from headoffice.cards import KEY, UID, CardMaker
-from headoffice.errors import ImportProblem
+from headoffice.errors import ImportProblem, fault
 from sync.messages import RecordError, canonical
 
 COLUMNS = (
@@ -145,7 +145,7 @@ def _rows(path: Path, told: Read) -> Iterator[tuple[int, dict[str, Any] | _Wrong
                 told(raw.tell())
                 yield found
     except (OSError, UnicodeDecodeError) as error:
-        raise ImportProblem(f"cannot read {path}: {error}", hint="the file must be UTF-8 text") from error
+        raise ImportProblem(f"cannot read {path}: {fault(error)}", hint="name a file of UTF-8 text") from error
 
 
 def _csv_rows(lines: Iterable[str], name: str) -> Iterator[tuple[int, dict[str, Any] | _WrongError]]:

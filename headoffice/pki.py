@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from headoffice.errors import KeyProblem, UsageError
+from headoffice.errors import KeyProblem, UsageError, fault
 from headoffice.keys import read_private
 from sync.topics import TopicError, check_station
 
@@ -170,7 +170,7 @@ class Authority:
                 f"there is no authority in {self.folder}", hint="`forecourt-hq pki init` makes it"
             ) from error
         except (OSError, ValueError, TypeError, KeyError) as error:
-            raise KeyProblem(f"{self.folder / LEDGER}: {error}", hint="restore it from your backup") from error
+            raise KeyProblem(f"{self.folder / LEDGER}: {fault(error)}", hint="restore it from your backup") from error
 
     @contextmanager
     def _open(self, now: datetime) -> Iterator[_Opened]:
@@ -366,7 +366,7 @@ def _read_certificate(path: Path) -> x509.Certificate:
     try:
         return x509.load_pem_x509_certificate(path.read_bytes())
     except (OSError, ValueError) as error:
-        raise KeyProblem(f"{path}: {error}", hint="restore it from your backup") from error
+        raise KeyProblem(f"cannot read {path}: {fault(error)}", hint="restore it from your backup") from error
 
 
 def _write(path: Path, content: bytes, mode: int) -> None:

@@ -17,7 +17,7 @@ from headoffice.cli.options import (
     open_database,
 )
 from headoffice.cli.output import show_fields, show_rows
-from headoffice.errors import UsageError
+from headoffice.errors import UsageError, fault
 
 if TYPE_CHECKING:
     from agent.domain.codes.keyset import KeySet, Purpose
@@ -249,7 +249,8 @@ def _lines(file: Path | None) -> list[str]:
     try:
         return file.read_text(encoding="ascii").split()
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file} cannot be read: {error}", hint="one member id of 16 hex digits a line") from error
+        hint = "name a text file with one member id of 16 hex digits a line"
+        raise UsageError(f"cannot read {file}: {fault(error)}", hint=hint) from error
 
 
 def _check_members(database: Database, wanted: list[str]) -> None:

@@ -108,6 +108,7 @@ def alerts(
     station: StationOption = None,
     own: Annotated[bool, typer.Option("--own", help="What head office itself found wrong.")] = False,
     fraud: Annotated[bool, typer.Option("--fraud", help="Signs of misuse only.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="With --own: also what is over.")] = False,
     limit: LimitOption = 50,
     database: DatabaseOption = None,
     state: StateOption = None,
@@ -119,8 +120,8 @@ def alerts(
 
     opened = open_database(database, state)
     if own:
-        rows = reports.own_alerts(opened, station=station, limit=limit)
-        show_rows(rows, OWN_ALERT_COLUMNS, as_json=as_json, empty="no alerts")
+        rows = reports.own_alerts(opened, station=station, limit=limit, ended=everything)
+        show_rows(rows, (*OWN_ALERT_COLUMNS, *(["ended_ms"] if everything else [])), as_json=as_json, empty="no alerts")
     else:
         rows = reports.alerts(opened, station=station, limit=limit, only=FRAUD_ALERT if fraud else None)
         show_rows(rows, ALERT_COLUMNS, as_json=as_json, empty="no alerts")

@@ -5,6 +5,8 @@ So no sender can fill the disk. Works inside the caller's transaction. Alerts th
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from sqlalchemy import Connection, func, select
 
 from headoffice.store.schema import own_alert
@@ -18,7 +20,7 @@ MAX_SUBJECTS = 1_000
 def raise_own_alert(
     connection: Connection, *, station: str, alert: str, subject: str, detail: str, now_ms: int
 ) -> None:
-    """Count an alert; ``station`` is empty where none can be believed. The newest detail is kept."""
+    """Count an alert; ``station`` is empty where none can be believed. The newest detail is kept, and it stands."""
     subject = subject[:MAX_SUBJECT_CHARS]
     same = (own_alert.c.station == station, own_alert.c.alert == alert)
     known = connection.execute(select(own_alert.c.number).where(*same, own_alert.c.subject == subject)).first()
@@ -41,8 +43,15 @@ def raise_own_alert(
     connection.execute(
         own_alert.update()
         .where(own_alert.c.number == known.number)
-        .values(count=own_alert.c.count + 1, last_ms=now_ms, detail=detail[:MAX_DETAIL_CHARS])
+        .values(count=own_alert.c.count + 1, last_ms=now_ms, detail=detail[:MAX_DETAIL_CHARS], ended_ms=None)
     )
+
+
+def end_own_alerts(connection: Connection, *, station: str, alerts: Collection[str], subject: str, now_ms: int) -> None:
+    """Say of those of ``alerts`` that stand that they are over: what they told of is good again."""
+    same = (own_alert.c.station == station, own_alert.c.subject == subject[:MAX_SUBJECT_CHARS])
+    standing = (own_alert.c.alert.in_(alerts), own_alert.c.ended_ms.is_(None))
+    connection.execute(own_alert.update().where(*same, *standing).values(ended_ms=now_ms))
 
 
 def _count(connection: Connection, station: str, alert: str) -> int:

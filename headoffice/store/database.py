@@ -19,7 +19,7 @@ from sqlalchemy.util import LRUCache
 from headoffice.errors import DatabaseAway, DatabaseProblem, HeadOfficeError
 from headoffice.store import postgresql, sqlite
 
-SCHEMA_VERSION = "0017"
+SCHEMA_VERSION = "0018"
 """The newest migration. Written down here so that reading commands need not load the migration tool."""
 
 Transaction = Connection

@@ -131,10 +131,12 @@ def shifts(database: Database, *, station: str | None, limit: int) -> list[Row]:
     return _listed(database, statement, table, station, limit)
 
 
-def own_alerts(database: Database, *, station: str | None, limit: int) -> list[Row]:
-    """What head office itself found wrong, most recent first."""
+def own_alerts(database: Database, *, station: str | None, limit: int, ended: bool = False) -> list[Row]:
+    """What head office itself found wrong, most recent first; ``ended``: also what is over."""
     table = schema.own_alert
     statement = select(*(column for column in table.c if column.name != "number")).order_by(table.c.last_ms.desc())
+    if not ended:
+        statement = statement.where(table.c.ended_ms.is_(None))
     return _listed(database, statement, table, station, limit)
 
 

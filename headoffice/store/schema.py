@@ -392,6 +392,7 @@ own_alert = Table(
     _big("count"),
     _big("first_ms"),
     _big("last_ms"),
+    _big("ended_ms", null=True),
     UniqueConstraint("station", "alert", "subject"),
 )
 request = Table(

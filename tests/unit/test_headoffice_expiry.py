@@ -71,13 +71,17 @@ def test_head_office_warns_of_its_certificate_30_14_and_3_days_before_its_end(
     names = ["certificate_ends_30d", "certificate_ends_14d", "certificate_ends_3d", "certificate_ended"]
     assert told == [[names[0]], [], [names[1]], [names[2]], [names[3]]]
     office.pki.renew(HERE, EPOCH + timedelta(days=41))
+    command = HeadOfficeCommand(tmp_path, monkeypatch, capsys)
+    assert [row["alert"] for row in json.loads(command("alerts", "--own", "--json"))] == [names[3]]
     assert office.look(after_days=1) == []
     assert log.getvalue().count("a certificate of the link to the broker") == 4
-    rows = json.loads(HeadOfficeCommand(tmp_path, monkeypatch, capsys)("alerts", "--own", "--json"))
+    assert json.loads(command("alerts", "--own", "--json")) == []
+    rows = json.loads(command("alerts", "--own", "--all", "--json"))
     assert sorted((row["station"], row["alert"], row["subject"]) for row in rows) == sorted(
         (HERE, n, HERE) for n in names
     )
     assert all("good until 2026-02-" in row["detail"] for row in rows)
+    assert all(row["ended_ms"] > row["last_ms"] for row in rows)
 
 
 def test_the_brokers_certificate_is_looked_at_as_soon_as_it_was_seen(tmp_path: Path, database: Database) -> None:
@@ -95,8 +99,17 @@ def test_the_brokers_certificate_is_looked_at_as_soon_as_it_was_seen(tmp_path: P
 def test_files_that_the_next_handshake_cannot_use_are_told(tmp_path: Path, database: Database) -> None:
     """A certificate that is gone is an alert with its name while the connection still stands; no TLS, no files."""
     office = Office(tmp_path, database, days=400)
-    office.pki.certificate(HERE).unlink()
+    certificate = office.pki.certificate(HERE)
+    content = certificate.read_bytes()
+    certificate.unlink()
     assert office.look() == ["certificate_files"]
     (row,) = reports.own_alerts(database, station=None, limit=5)
     assert "head-office.pem" in row["detail"]
+    certificate.write_bytes(content)
+    assert office.look(after_days=1) == []
+    assert reports.own_alerts(database, station=None, limit=5) == []
+    certificate.unlink()
+    assert office.look(after_days=1) == ["certificate_files"]
+    (row,) = reports.own_alerts(database, station=None, limit=5)
+    assert (row["count"], row["ended_ms"]) == (2, None)
     assert ExpiryWatch(database, None, office.clock).look(EPOCH_MS) == []
