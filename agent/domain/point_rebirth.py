@@ -20,6 +20,9 @@ REINCARNATED = "reincarnated"
 """The reason of a base laid by a new incarnation, and the flag of a sale that closes the gap before it."""
 
 KNOWN_THERE = "known at head office"
+"""Why litres are in no sale of this database; an empty one cannot say from where on. Should head office be put back to
+before them, this is what tells it that they were."""
+
 METER_GAP = "METER_GAP"
 
 DAY_MS = 86_400_000
@@ -67,8 +70,7 @@ def _start_behind(turn: Turn, total: TotalizerReading, end: Totalizer | None) ->
     nozzle, meter = total.nozzle, turn.durable.meter(total.nozzle)
     if end is None or (meter is not None and end <= meter.total):
         return
-    if meter is not None:
-        turn.emit(Gap(nozzle, meter.total, end, total.unit_ml, KNOWN_THERE))
+    turn.emit(Gap(nozzle, None if meter is None else meter.total, end, total.unit_ml, KNOWN_THERE))
     _tell_not_booked(turn, nozzle, _take_kept(turn, nozzle))
     turn.emit(Baseline(nozzle, end, total.unit_ml, REINCARNATED))
     turn.replace_meters((_meter_at(turn, end, total, meter),))
@@ -184,9 +186,8 @@ def _close(turn: Turn, gap: MeterGap, end: Totalizer | None) -> None:
     if start is None:
         return
     unit_ml = gap.read.unit_ml
-    if restored is not None and start != restored:
-        turn.emit(Gap(gap.nozzle, restored, start, unit_ml, KNOWN_THERE))
     if start != restored:
+        turn.emit(Gap(gap.nozzle, restored, start, unit_ml, KNOWN_THERE))
         _tell_not_booked(turn, gap.nozzle, gap.sales)
     if not (start.epoch == gap.base.epoch and start >= gap.base):
         _book_rest(turn, gap, start)

@@ -5,10 +5,10 @@ Works on the sheet of a batch, which remembers where each meter stands. Knows to
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from functools import lru_cache
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from headoffice.store import schema
 from headoffice.store.sheet import Nozzle, Sheet
@@ -18,6 +18,7 @@ KEY_DIGITS = 19
 """A totalizer's epoch and raw have at most 19 digits each; padded to that, text order is meter order."""
 
 _TABLE = schema.sale_interval
+KEY = ("station", "fuelling_point", "nozzle", "start_key", "end_key", "sub")
 _NEWEST = (
     select(_TABLE.c.start_key, _TABLE.c.end_key)
     .where(
@@ -48,6 +49,14 @@ _WITHIN = (
 )
 """Those that have litres between ``start`` and ``end``."""
 
+_LAST_UP_TO = select(func.max(_TABLE.c.end_key)).where(
+    _TABLE.c.station == bindparam("station"),
+    _TABLE.c.fuelling_point == bindparam("fuelling_point"),
+    _TABLE.c.nozzle == bindparam("nozzle"),
+    (_TABLE.c.start_key < bindparam("end")) | (_TABLE.c.end_key == bindparam("end")),
+)
+"""The greatest end of those that have litres before ``end``, and of an empty one at it."""
+
 
 _NEWEST_OF_MANY = """
 SELECT wanted.station, fuelling_point, nozzle, start_key, end_key
@@ -60,6 +69,7 @@ FROM unnest(%s::text[], %s::bigint[], %s::bigint[]) AS wanted (station, point, n
 """For PostgreSQL, where each question costs a way to the server and back."""
 
 
+@lru_cache(maxsize=4_096)  # a sale begins where the last one ended, and each is asked when judged and when written
 def meter_key(totalizer: str) -> str:
     """``epoch:raw`` as a text that sorts as the meter counts."""
     epoch, raw = totalizer.split(":")
@@ -90,7 +100,7 @@ def examine(sheet: Sheet, nozzle: Nozzle, sub: int | None, start: str, end: str)
     if end < start:
         return Rejected("bad_interval", f"totalizer goes back from {totalizer_of(start)} to {totalizer_of(end)}")
     if start == end:
-        taken = sheet.find(_TABLE, **nozzle._asdict(), start_key=start, end_key=end, sub=sub or 0)
+        taken = sheet.find(_TABLE, KEY, (*nozzle, start, end, sub or 0))
         return None if taken is None else Rejected("overlap", f"{totalizer_of(start)} sub {sub} is taken")
     newest = _newest(sheet, nozzle)
     if newest is None or newest[1] <= start:
@@ -123,11 +133,16 @@ def covers(connection: Connection, nozzle: Nozzle, start: str, end: str) -> bool
     return len(known) == 1 and meter_key(known[0][0]) <= meter_key(start) and meter_key(end) <= meter_key(known[0][1])
 
 
-def add(sheet: Sheet, nozzle: Nozzle, row: Mapping[str, Any]) -> None:
-    """Add an accepted interval: ``record``, ``start_key``, ``end_key`` and ``sub``."""
+def last_before(connection: Connection, nozzle: Nozzle, end: str) -> str:
+    """Up to which meter key accepted sales go that have litres before ``end``; empty = there are none."""
+    return str(connection.execute(_LAST_UP_TO, {**nozzle._asdict(), "end": end}).scalar_one() or "")
+
+
+def add(sheet: Sheet, nozzle: Nozzle, record: int, keys: tuple[str, str], sub: int) -> None:
+    """Add an accepted interval between two meter keys. ``record``: the number of its sale."""
+    start, end = keys
     newest = _newest(sheet, nozzle)
-    sheet.add(_TABLE, {**nozzle._asdict(), **row})
-    start, end = row["start_key"], row["end_key"]
+    sheet.put(_TABLE, (record, *nozzle, start, end, sub))
     if start < end and (newest is None or newest[0] < start):
         sheet.newest[nozzle] = (start, end)
 

@@ -154,9 +154,8 @@ def _office_backup(world: World, _rng: Random) -> None:
 
 
 def _office_restore(world: World, rng: Random) -> None:
-    """Not to before a station's disk was lost: what both have lost, nobody can send again."""
-    if world.office_backups > world.office_backups_of_lost:
-        world.restore_office(rng.randint(world.office_backups_of_lost + 1, world.office_backups))
+    if world.office_backups:
+        world.restore_office(rng.randint(1, world.office_backups))
 
 
 def _backup(world: World, rng: Random) -> None:
@@ -177,7 +176,6 @@ def _restore(world: World, rng: Random) -> None:
 
 def _lose_disk(world: World, rng: Random) -> None:
     number = rng.randrange(len(world.pcs))
-    world.office_backups_of_lost = world.office_backups
     world.kill(number, "disk lost")
     world.pcs[number].lose_database()
 

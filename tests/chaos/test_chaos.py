@@ -9,7 +9,7 @@ import pytest
 
 from agent.pipeline import rebirth
 from agent.store.rebirth import IncarnationTable
-from headoffice.store import balances, overlaps, pools
+from headoffice.store import balances, facts, overlaps, pools
 from headoffice.store.database import Database
 from tests.chaos.office import OfficeServer
 from tests.chaos.pc import CARDS
@@ -181,6 +181,39 @@ def test_a_new_disk_without_a_high_water_file_leaves_a_named_gap() -> None:
         world.pcs[0].settings.store.mark.unlink()
         world.fuel(3, 4_000)
         assert world.complaints() == []
+
+
+def _both_lose_a_sale(world: World) -> None:
+    """Head office is put back to before a sale, and the disk of the station that sold it was lost as well."""
+    world.seconds(10)
+    world.back_up_office()
+    world.fuel(1, 5_000)
+    world.seconds(40)
+    world.kill(0, "disk lost")
+    world.pcs[0].lose_database()
+    world.seconds(40)
+    world.restore_office(1)
+    world.fuel(1, 3_000)
+
+
+def test_litres_that_both_have_lost_are_named() -> None:
+    """[W-34] Nobody can send the sale again: head office says between which counts litres are in no sale."""
+    with opened(8) as world:
+        _both_lose_a_sale(world)
+        assert world.complaints() == []
+        with closing(Database(world.office)) as database, database.read() as connection:
+            alerts = connection.exec_driver_sql("SELECT detail FROM own_alert WHERE alert = 'litres_unknown'").scalars()
+            assert [detail.partition(" was ")[0] for detail in alerts] == ["0:500 to 0:1000 (up to 5000 ml)"]
+
+
+@pytest.mark.long
+def test_stories_notice_litres_that_nobody_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A planted fault: head office believes that it has what it told once."""
+    monkeypatch.setattr(facts, "_check_known", lambda *_: None)
+    with opened(8) as world:
+        _both_lose_a_sale(world)
+        found = world.complaints()
+    assert any("pumped 8000 ml, sold 3000 ml" in complaint for complaint in found), found
 
 
 def test_stories_notice_a_rebirth_that_sends_nothing_again(monkeypatch: pytest.MonkeyPatch) -> None:

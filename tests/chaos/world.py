@@ -72,7 +72,7 @@ class World:
         self.pcs: list[Pc] = []
         self.wired = 0
         self.pump = _pump()
-        self.backups = self.office_backups = self.office_backups_of_lost = 0
+        self.backups = self.office_backups = 0
         self.office_went_back = False
         self._store = store or OfficeFile(folder)
         self.office = self._store.location

@@ -360,22 +360,33 @@ def _named_losses(office: Office, station: str) -> dict[Nozzle, int | None]:
     sold = _spans(office)
     gaps: dict[Nozzle, list[tuple[str | None, str, int]]] = defaultdict(list)
     stood: dict[Nozzle, str] = {}
+    counts: dict[Nozzle, list[str]] = defaultdict(list)
     for fact in office.facts:
         kind, data = fact.record["type"], fact.record["data"]
         if fact.place.chain.station != station:
             continue
         if kind == "fc.gap.v1" and "nozzle" in data and _is_missing(office, station, data):
-            gaps[_nozzle(data)].append((data["from"], data["to"], data["totalizer_unit_ml"]))
+            gaps[_nozzle(data)].append((_begin(data, counts[_nozzle(data)]), data["to"], data["totalizer_unit_ml"]))
         elif kind == "fc.meter.baseline.v1" and data["reason"] != REINCARNATED:
             nozzle, now = _nozzle(data), data["totalizer"]
             subject = f"fuelling point {nozzle[0]} nozzle {nozzle[1]}"
             if _total(stood.get(nozzle, now)) < _total(now) and (station, "baseline_differs", subject) in office.alerts:
                 gaps[nozzle].append((stood[nozzle], now, data["totalizer_unit_ml"]))
             stood[nozzle] = max(stood.get(nozzle, now), now, key=_total)
+            counts[nozzle].append(now)
         elif kind == "fc.sale.v1" and data["totalizer_end"] is not None:
             nozzle = _nozzle(data)
             stood[nozzle] = max(stood.get(nozzle, "0:0"), data["totalizer_end"], key=_total)
+            counts[nozzle].append(data["totalizer_end"])
     return {nozzle: _uncovered(told, sold.get((station, nozzle), [])) for nozzle, told in gaps.items()}
+
+
+def _begin(data: Mapping[str, Any], counts: list[str]) -> str | None:
+    """Where a gap begins; one of an empty database that head office knew begins where it knows the meter to have stood."""
+    start: str | None = data["from"]
+    if start is not None or data["reason"] != KNOWN_THERE:
+        return start
+    return max((count for count in counts if _total(count) <= _total(data["to"])), key=_total, default=None)
 
 
 def _is_missing(office: Office, station: str, data: Mapping[str, Any]) -> bool:

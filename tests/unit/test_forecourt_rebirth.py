@@ -147,7 +147,21 @@ def test_an_empty_database_books_from_head_offices_end() -> None:
     assert based(script) == [(f"{DAY}:5000", "reincarnated")]
     script(ends("3:4200"))
     assert booked(script) == [("RECOVERED", "3:4200", "3:5000", 8_000)]
-    assert script.of(Gap) == []
+    assert [(gap.start, str(gap.end), gap.reason) for gap in script.of(Gap)] == [
+        (None, "3:4200", "known at head office")
+    ]
+
+
+def test_an_empty_database_tells_what_head_office_knew_before_it_read_a_meter() -> None:
+    """The welcome comes first: the record that head office had everything up to there is written all the same."""
+    script = Script()
+    script.point = replace(script.point, durable=reborn(script.point.durable, (1,)))
+    script(ends("3:4200"))
+    script.at(IDLE)
+    script.answer(4_200, 0)
+    assert [(gap.start, str(gap.end), gap.reason) for gap in script.of(Gap)] == [
+        (None, "3:4200", "known at head office")
+    ]
 
 
 @pytest.mark.parametrize(
