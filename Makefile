@@ -50,7 +50,7 @@ test: $(VENV)/.test
 
 # What takes longer than make test has time for: properties as often as they claim, kills at every place, demos that must fail.
 # The long part of the drivers' contract is a matter of `make drivers`.
-PROOFS = $(shell grep --recursive --files-with-matches --extended-regexp --include='test_*.py' --exclude-dir=contract 'support\.examples|mark\.long' tests)
+PROOFS = $(shell grep --recursive --files-with-matches --extended-regexp --include='test_*.py' --exclude-dir=contract 'support\.(examples|headoffice_databases)|mark\.long' tests)
 # The link once more where the broker turns MQTT 5 away.
 OLDER = tests/process/test_sync_link.py tests/process/test_headoffice_serve.py tests/process/test_broker_killed.py
 prove: $(VENV)/.test

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agent.failpoints import failpoint
-from headoffice.errors import DatabaseAway
+from agent.logs import get_logger
+from headoffice.errors import DatabaseAway, DatabaseProblem
 from headoffice.store import facts, overlaps, point_facts, presence, streams
 from headoffice.store.alerts import raise_own_alert
 from headoffice.store.database import REFUSALS, Database, Transaction
@@ -36,12 +37,22 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
-class _Given:
+class Given:
     """A batch that is to be answered, and what it says of itself."""
 
+    topic: StationTopic
     key: StreamKey
     batch: Batch
     judged: Refused | Consistent
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswerable:
+    """What came on a topic of batches and may not be answered; it raises an alert of head office (W-20)."""
+
+    topic: StationTopic
+    alert: str
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,58 +81,75 @@ def ingest(database: Database, topic: StationTopic, payload: bytes, received_ms:
 
 
 def ingest_all(database: Database, arrived: Sequence[tuple[StationTopic, bytes]], received_ms: int) -> list[Ack | None]:
+    """Read batches and take them, as ``ingest_read``."""
+    return ingest_read(database, [read_batch(topic, payload) for topic, payload in arrived], received_ms)
+
+
+def read_batch(topic: StationTopic, payload: bytes) -> Given | Unanswerable:
+    """Read and judge a batch by itself: what can be said without the database. Never raises, whatever the bytes."""
+    try:
+        event, batch = decode_batch(payload)
+    except EnvelopeError as error:
+        return Unanswerable(topic, f"unreadable_{error.code}", str(error))
+    defect = origin_defect(topic, event, batch)
+    if defect is not None:
+        detail = f"source {event.source[:80]}, stream {batch.stream}, shard {topic.shard}"
+        return Unanswerable(topic, defect, detail)
+    return Given(topic, StreamKey(topic.station, batch.incarnation, batch.stream), batch, judge_batch(batch))
+
+
+def ingest_read(database: Database, read: Sequence[Given | Unanswerable], received_ms: int) -> list[Ack | None]:
     """Take batches that wait, in the order in which they came, by one commit; return the ack of each as ``ingest``.
 
-    Where the database refuses one of them, the others are stored all the same before the error is raised.
+    Where the database refuses one of them for what it holds, the others are stored all the same; that one has no ack,
+    and people are told. Raises DatabaseProblem where the database takes nothing now, DatabaseAway where it is gone.
     """
-    found = [_read(database, topic, payload, received_ms) for topic, payload in arrived]
-    given = [one for one in found if one is not None]
+    for one in read:
+        if isinstance(one, Unanswerable):
+            note(database, one.topic, one.alert, one.detail, received_ms)
+    given = [one for one in read if isinstance(one, Given)]
     if not given:
-        return [None] * len(found)
+        return [None] * len(read)
     database.make_room(received_ms)
     try:
-        acks = _commit(database, given, received_ms)
+        acks: Sequence[Ack | None] = _commit(database, given, received_ms)
     except DatabaseAway:
         raise
-    except REFUSALS:
-        if len(given) == 1:
+    except REFUSALS as error:
+        if len(given) == 1 and isinstance(error, DatabaseProblem):
             raise
         acks = _one_by_one(database, given, received_ms)
     told_each = iter(acks)
-    return [None if one is None else next(told_each) for one in found]
+    return [next(told_each) if isinstance(one, Given) else None for one in read]
 
 
-def _one_by_one(database: Database, given: Sequence[_Given], received_ms: int) -> list[Ack]:
-    acks: list[Ack] = []
-    refusal: Exception | None = None
+def _one_by_one(database: Database, given: Sequence[Given], received_ms: int) -> list[Ack | None]:
+    acks: list[Ack | None] = []
+    problem: DatabaseProblem | None = None
     for one in given:
         try:
             acks += _commit(database, [one], received_ms)
         except DatabaseAway:
             raise
+        except DatabaseProblem as error:
+            problem = problem or error
         except REFUSALS as error:
-            refusal = refusal or error
-    if refusal is not None:
-        raise refusal
+            _tell_refused(database, one, str(error).partition("\n")[0], received_ms)
+            acks.append(None)
+    if problem is not None:
+        raise problem
     return acks
 
 
-def _read(database: Database, topic: StationTopic, payload: bytes, received_ms: int) -> _Given | None:
-    """Read and judge a batch by itself, without a transaction; None where nothing may be answered."""
-    try:
-        event, batch = decode_batch(payload)
-    except EnvelopeError as error:
-        note(database, topic, f"unreadable_{error.code}", str(error), received_ms)
-        return None
-    defect = origin_defect(topic, event, batch)
-    if defect is not None:
-        detail = f"source {event.source[:80]}, stream {batch.stream}, shard {topic.shard}"
-        note(database, topic, defect, detail, received_ms)
-        return None
-    return _Given(StreamKey(topic.station, batch.incarnation, batch.stream), batch, judge_batch(batch))
+def _tell_refused(database: Database, one: Given, why: str, now_ms: int) -> None:
+    """A batch that the database does not take, for what it holds: its station sends it again, and nothing behind it."""
+    batch, detail = one.batch, f"seq {one.batch.first_seq} to {one.batch.last_seq}: {why}"
+    about = {"station": one.key.station, "subject": f"{batch.incarnation} {batch.stream}", "detail": detail}
+    get_logger("headoffice.ingest").error("the database refuses a batch", **about)
+    database.transact(lambda connection: raise_own_alert(connection, alert="batch_refused", **about, now_ms=now_ms))
 
 
-def _commit(database: Database, given: Sequence[_Given], received_ms: int) -> list[Ack]:
+def _commit(database: Database, given: Sequence[Given], received_ms: int) -> list[Ack]:
     """Store batches in one transaction; what their acks say is committed when this returns."""
 
     def take(connection: Transaction) -> list[Ack]:
@@ -172,7 +200,7 @@ def unasked(connection: Transaction, key: StreamKey) -> Ack:
 class _Turn:
     """One transaction: the batches that it takes, each upon what the one before it left; written by ``write()``."""
 
-    def __init__(self, connection: Transaction, given: Sequence[_Given], received_ms: int) -> None:
+    def __init__(self, connection: Transaction, given: Sequence[Given], received_ms: int) -> None:
         """Lock what the batches touch first: the row of a station keeps every other session from its streams."""
         self._received_ms = received_ms
         signs = {(one.key.station, one.key.incarnation, one.batch.install_id) for one in given}
@@ -184,7 +212,7 @@ class _Turn:
         self._sheet = Sheet(connection, sum(len(one.batch.records) for one in given))
         facts.expect(self._sheet, _records(given))
 
-    def take(self, one: _Given) -> Ack:
+    def take(self, one: Given) -> Ack:
         """Take the next batch; return its ack."""
         key, batch = one.key, one.batch
         cursor = self._cursors[key]
@@ -213,7 +241,7 @@ class _Turn:
         self._sheet.flush()
         streams.advance_cursors(self._sheet.connection, self._moved, self._received_ms)
 
-    def _ack(self, one: _Given, *, gap: bool = False, fork: bool = False, refused: str | None = None) -> Ack:
+    def _ack(self, one: Given, *, gap: bool = False, fork: bool = False, refused: str | None = None) -> Ack:
         cursor = self._cursors[one.key]
         if cursor is not None and one.key not in self._with_dead:
             said = Told(cursor.cum, cursor.head_hash, ())
@@ -231,7 +259,7 @@ class _Turn:
         )
 
 
-def _records(given: Sequence[_Given]) -> dict[str, list[Record]]:
+def _records(given: Sequence[Given]) -> dict[str, list[Record]]:
     """What was understood, by station."""
     found: dict[str, list[Record]] = {}
     for one in given:

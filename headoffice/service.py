@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from headoffice import commands
 from headoffice.documents import HEAD_RENEW_MS, KEYS, MANIFEST, RULES, current_head
 from headoffice.hello import answer_hello, take_profile, take_state
-from headoffice.ingest import ingest_all, unasked
+from headoffice.ingest import Given, Unanswerable, ingest_read, read_batch, unasked
 from headoffice.keys import Keys
 from headoffice.requests import answer_request
 from headoffice.requests_members import PAGE_OPS_BYTES
@@ -86,7 +86,7 @@ class Service:
         if not isinstance(topic, StationTopic):
             return []
         if topic.name in STREAM_OF_TOPIC:
-            return self.take_batches([(topic, payload)], now_ms)
+            return self.take_batches([read_batch(topic, payload)], now_ms)
         if topic.name == "up/hello":
             return self._hello(topic, payload, now_ms)
         if topic.name == "up/req":
@@ -100,27 +100,20 @@ class Service:
             commands.take_result(self._database, topic, payload, now_ms)
         return []
 
-    @staticmethod
-    def batch_topic(topic_text: str) -> StationTopic | None:
-        """The topic of a message that may be taken together with others, by ``take_batches``."""
-        try:
-            topic = parse(topic_text)
-        except TopicError:
-            return None
-        return topic if isinstance(topic, StationTopic) and topic.name in STREAM_OF_TOPIC else None
-
-    def take_batches(self, arrived: Sequence[tuple[StationTopic, bytes]], now_ms: int) -> list[Outgoing]:
+    def take_batches(self, read: Sequence[Given | Unanswerable], now_ms: int) -> list[Outgoing]:
         """Handle batches in the order in which they came, by one commit; else as ``take``.
 
         Of several acks that say no more than how far a stream came, the last one is enough: it is cumulative (W-21).
         """
         out: dict[object, list[Outgoing]] = {}
-        for (topic, _), ack in zip(arrived, ingest_all(self._database, arrived, now_ms), strict=True):
+        for one, ack in zip(read, ingest_read(self._database, read, now_ms), strict=True):
             if ack is not None:
                 is_plain = not (ack.gap or ack.fork)
-                line: object = (topic.station, ack.install_id, ack.incarnation, ack.stream) if is_plain else object()
+                line: object = (
+                    (one.topic.station, ack.install_id, ack.incarnation, ack.stream) if is_plain else object()
+                )
                 out.pop(line, None)
-                out[line] = self._answer(topic, "down/ack", ack, now_ms)
+                out[line] = self._answer(one.topic, "down/ack", ack, now_ms)
         return [message for messages in out.values() for message in messages]
 
     def _hello(self, topic: StationTopic, payload: bytes, now_ms: int) -> list[Outgoing]:

@@ -16,7 +16,9 @@ from typing import TypeVar
 from agent.clock import Clock, SystemClock
 from agent.logs import get_logger
 from headoffice.errors import DatabaseAway, DatabaseProblem
+from headoffice.ingest import Given, Unanswerable
 from headoffice.link import Link
+from headoffice.reading import Read, Reader
 from headoffice.service import Outgoing, Service
 from headoffice.shards import Shards
 from headoffice.store.streams import StreamKey
@@ -30,7 +32,7 @@ from sync.client import (
     Unsubscribed,
     Will,
 )
-from sync.topics import HO_STATE, StationTopic, shard_filter, shard_in, shard_of
+from sync.topics import HO_STATE, shard_filter, shard_in, shard_of
 
 T = TypeVar("T")
 
@@ -42,6 +44,9 @@ MAX_EVENTS = 512
 
 TOGETHER = 16
 """Batches taken by one commit, of those that wait anyway: an alert behind them must not wait long."""
+
+SECOND_S = 0.02
+"""How long a batch waits for a second one that is being read: a commit for each would cost twice as much."""
 
 BUSY_EVENTS = 128
 """So many waiting messages are no station's window any more: everybody is asked to send less at once."""
@@ -84,7 +89,8 @@ class Worker:
         self._look = look
         self._log = get_logger("headoffice.worker")
         self._events: queue.Queue[ClientEvent] = queue.Queue(MAX_EVENTS)
-        self._next: ClientEvent | None = None
+        self._reader = Reader(self._events)
+        self._next: Read | None = None
         self._leading = replace(options, client_id=f"{options.client_id}-leader", will=self._gone)
         if shards.is_shared:
             name = f"{options.client_id}-{secrets.token_hex(3)}"
@@ -104,10 +110,12 @@ class Worker:
 
     def run(self, stop: threading.Event) -> None:
         """Work until ``stop`` is set, then say goodbye. Where the database is a file, its errors end it."""
+        self._reader.start()
         try:
             while not stop.is_set():
                 self.step(WAIT_S)
         finally:
+            self._reader.stop()
             is_last = self._shards.leave()
             if self._voice is not None and self._voice is not self._link:
                 self._voice.close()
@@ -116,8 +124,11 @@ class Worker:
     def step(self, wait_s: float) -> None:
         """One round: the link, a message or the batches that wait, what is due by time, and what can be sent."""
         self._poll(self._mono.mono_ms())
-        event, self._next = self._next or self._event(wait_s), None
-        if isinstance(event, Arrived):
+        event, self._next = self._next or self._reader.next(wait_s), None
+        self._service.is_busy = self._reader.waiting >= BUSY_EVENTS
+        if isinstance(event, Given | Unanswerable):
+            self._batches(event)
+        elif isinstance(event, Arrived):
             self._arrived(event)
         elif isinstance(event, Subscribed):
             self._subscribed(event)
@@ -131,12 +142,6 @@ class Worker:
         self._link.flush()
         if self._voice is not None:
             self._voice.flush()
-
-    def _event(self, wait_s: float) -> ClientEvent | None:
-        try:
-            return self._events.get(timeout=wait_s)  # a full publish window opens with an event, too
-        except queue.Empty:
-            return None
 
     def _gone(self) -> Will:
         """What the broker says when head office dies, and what it says itself when it goes."""
@@ -179,30 +184,25 @@ class Worker:
         if event.topic == HO_STATE:
             self._state_heard(event)
         elif self._shards.holds(shard_in(event.topic)):
-            self._service.is_busy = self._events.qsize() >= BUSY_EVENTS
+            self._taken += 1
             now_ms = self._wall.wall_ms()
-            batches = self._waiting_batches(event)
-            self._taken += max(1, len(batches))
-            if batches:
-                self._link.put(self._asking(lambda: self._service.take_batches(batches, now_ms)))
-            else:
-                self._link.put(self._asking(lambda: self._service.take(event.topic, event.payload, now_ms)))
+            self._link.put(self._asking(lambda: self._service.take(event.topic, event.payload, now_ms)))
 
-    def _waiting_batches(self, first: Arrived) -> list[tuple[StationTopic, bytes]]:
-        """A batch and those that wait behind it; what stopped the row is the next event. Empty: not a batch."""
-        batches: list[tuple[StationTopic, bytes]] = []
-        event: ClientEvent | None = first
-        while isinstance(event, Arrived) and self._shards.holds(shard_in(event.topic)):
-            topic = self._service.batch_topic(event.topic)
-            if topic is None:
+    def _batches(self, first: Given | Unanswerable) -> None:
+        """Take a batch and those that wait behind it; what stopped the row is the next event."""
+        batches: list[Given | Unanswerable] = []
+        event: Read | None = first
+        for _ in range(TOGETHER):
+            if not isinstance(event, Given | Unanswerable):
                 break
-            batches.append((topic, event.payload))
-            if len(batches) == TOGETHER:
-                return batches
-            event = self._event(0)
+            if self._shards.holds(event.topic.shard):
+                batches.append(event)
+            event = self._reader.next(SECOND_S if len(batches) == 1 and self._reader.is_reading else 0)
+        self._next = event
         if batches:
-            self._next = event
-        return batches
+            self._taken += len(batches)
+            now_ms = self._wall.wall_ms()
+            self._link.put(self._asking(lambda: self._service.take_batches(batches, now_ms)))
 
     def _state_heard(self, event: Arrived) -> None:
         """Somebody's last will says that head office is away: whoever leads now says that it is not."""

@@ -77,7 +77,7 @@ class Content:
 def bucket_of(member: str) -> int:
     """Return the bucket of a member id: the first ten bits of HMAC-SHA256(``fc-bucket1``, id as text)."""
     inner, outer = _INNER.copy(), _OUTER.copy()
-    inner.update(member.encode("ascii"))
+    inner.update(member.encode())
     outer.update(inner.digest())
     keyed = outer.digest()
     return (keyed[0] << 2) | (keyed[1] >> 6)

@@ -183,6 +183,10 @@ class Delivery:
         """The highest seq whose ack was applied."""
         return self._lanes[stream].applied
 
+    def last_seq(self, stream: str) -> int:
+        """Where the stream ends, as far as it was told."""
+        return self._lanes[stream].last_seq
+
     def in_flight(self, stream: str) -> int:
         """Batches sent and not yet acknowledged."""
         return len(self._lanes[stream].in_flight)
@@ -255,12 +259,8 @@ class Delivery:
 
     def welcome(self, now: float, welcome: Welcome) -> list[Output]:
         """Head office answered. One for another hello is ignored (W-13); a fork or restore stops us (W-25, W-32)."""
-        mine = (welcome.for_install_id, welcome.for_connect_n, welcome.incarnation) == (
-            self._install_id,
-            self._connect_n,
-            self._incarnation,
-        )
-        if not mine or self._stopped is not None:
+        addressed = welcome.for_install_id, welcome.for_connect_n, welcome.incarnation
+        if addressed != (self._install_id, self._connect_n, self._incarnation) or self._stopped is not None:
             self.counters.ignored_welcomes += 1
             return []
         last_seqs = {name: lane.last_seq for name, lane in self._lanes.items()}

@@ -53,6 +53,7 @@ from sync.ports import (
 )
 from sync.profile import Profile, ProfileTurn
 from sync.subscriber import FeedOutput, GroupFeed
+from sync.unpersisted import Unpersisted
 
 M = TypeVar("M", bound=Message)
 
@@ -129,6 +130,7 @@ class StationLink:
         self._event_n = 0
         self._batch_mids: set[int] = set()
         self._told: dict[str, float] = {}
+        self._unpersisted = Unpersisted()
         self._waiting: deque[tuple[str, Message]] = deque(maxlen=MAX_WAITING)
         self._events: queue.Queue[ClientEvent] = queue.Queue(MAX_EVENTS)
         self._client = MqttClient(_completed(client_options, identity, group, self._lost_will), self._events, rng)
@@ -193,6 +195,7 @@ class StationLink:
             self._delivery.grew(name, at.last_seq)
             self._act(now, self._delivery.persisted(now, name, at.acked))
         self._act(now, self._delivery.tick(now))
+        self._hand_over(self._unpersisted.due(now))
         if self._feed is not None:
             self._feed_act(now, self._feed.tick(now))
         self._ask(self._asking.tick(now))
@@ -203,6 +206,7 @@ class StationLink:
 
     def close(self) -> None:
         """Leave politely: the retained state says ``stopped``, the will stays with the broker unused."""
+        self._hand_over(self._unpersisted.all())
         farewell = self._state(online=False, reason="stopped") if self._client.connected else None
         self._client.close(farewell)
 
@@ -211,6 +215,7 @@ class StationLink:
     def _wait_s(self, timeout_s: float) -> float:
         now = self._clock()
         times = [self._client.next_poll(), self._delivery.next_deadline(), self._asking.next_deadline()]
+        times.append(self._unpersisted.next_deadline())
         times.append(None if self._feed is None else self._feed.next_deadline())
         soonest = min((moment for moment in times if moment is not None), default=now + timeout_s)
         return min(timeout_s, LONGEST_WAIT_S, soonest - now)
@@ -226,6 +231,7 @@ class StationLink:
                 self._feed_act(now, self._feed.connected(now))
             self._ask(self._asking.connected(now))
             return
+        self._hand_over(self._unpersisted.all())
         self._batch_mids.clear()
         self._delivery.disconnected()
         self._asking.disconnected()
@@ -283,6 +289,7 @@ class StationLink:
             self._feed_act(now, self._feed.delta(now, _read(event, MembersDelta)))
 
     def _welcome(self, now: float, welcome: Welcome) -> None:
+        self._hand_over(self._unpersisted.all())
         ignored = self._delivery.counters.ignored_welcomes
         outputs = self._delivery.welcome(now, welcome)
         if self._delivery.welcomed and self._delivery.counters.ignored_welcomes == ignored:
@@ -296,16 +303,23 @@ class StationLink:
             if isinstance(output, PublishHello):
                 self._publish(now, "up/hello", self._hello(output.connect_n))
             elif isinstance(output, ApplyAck):
-                self._failpoint("sync.before_ack_applied")
-                credit = self._delivery.credit
-                self._inbox.deliver(AckAccepted(output.stream, output.cum, output.head_hash, output.rejected, credit))
+                ends = output.cum >= self._delivery.last_seq(output.stream)
+                self._unpersisted.put(now, output, ends=ends)
+                self._hand_over(self._unpersisted.due(now))
             elif isinstance(output, RaiseSyncAlert):
                 self._inbox.deliver(SyncTrouble(output.kind, output.evidence))
             elif isinstance(output, AuditBadAck):
                 self._inbox.deliver(SyncTrouble(f"bad_ack_{output.kind}", {"stream": output.stream, "cum": output.cum}))
             elif isinstance(output, StopIncarnation):
+                self._hand_over(self._unpersisted.all())
                 self._inbox.deliver(Stopped(output.reason, output.told))
                 self.close()
+
+    def _hand_over(self, acks: Iterable[ApplyAck]) -> None:
+        for ack in acks:
+            self._failpoint("sync.before_ack_applied")
+            credit = self._delivery.credit
+            self._inbox.deliver(AckAccepted(ack.stream, ack.cum, ack.head_hash, ack.rejected, credit))
 
     def _feed_act(self, now: float, outputs: Iterable[FeedOutput]) -> None:
         for output in outputs:

@@ -17,6 +17,7 @@ from typing import Any
 
 import rfc8785
 
+from sync.plainrecords import read_plain
 from sync.recordtypes import INCARNATION_TYPE, STREAMS, TYPES, type_defect
 from sync.shapes import BOOT, CLOCK, COUNT, INCARNATION, MAX_INT, STATION, TIME, ULID
 
@@ -200,12 +201,20 @@ class Unread:
 UNREAD = Unread()
 
 
+@dataclass(frozen=True, slots=True)
+class Recognised:
+    """The value of bytes that are canonical and of a type's shape; seq and stream are still to be judged."""
+
+    value: dict[str, Any]
+
+
 def read_at(text: str, at: int) -> tuple[object, int]:
-    """Read the JSON value at a place of a text as a record is read; return it and where it ends.
+    """Read the JSON value at a place of a text as a record is read; return it, or ``Recognised``, and where it ends.
 
     Raises ValueError or RecursionError where no record could hold it, or where no JSON value stands.
     """
-    return _DECODER.raw_decode(text, at)
+    plain = read_plain(text, at)
+    return _DECODER.raw_decode(text, at) if plain is None else (Recognised(plain[0]), plain[1])
 
 
 def _parse(raw: bytes, value: object) -> dict[str, Any] | Rejected:
@@ -232,8 +241,18 @@ def check_record(raw: bytes, expected_seq: int, stream: str, value: object = UNR
     somebody has read them. A defect in ``time``, ``boot``, ``mono_ms`` or ``clock`` is a flag, a defect anywhere else a
     dead letter.
     """
+    if type(value) is Recognised:
+        if _stands(value.value, len(raw), expected_seq, stream):
+            return Accepted(Record(**value.value))
+        value = UNREAD
     found = _parse(raw, value)
     return found if isinstance(found, Rejected) else _judged(found, expected_seq, stream)
+
+
+def _stands(value: dict[str, Any], size: int, expected_seq: int, stream: str) -> bool:
+    """Whether a recognised record may stand at its place without a flag; the first of a chain is judged at length."""
+    is_there = value["seq"] == expected_seq and TYPES[value["type"]].stream == stream
+    return is_there and expected_seq > 1 and size <= MAX_RECORD_BYTES
 
 
 def _judged(value: dict[str, Any], expected_seq: int, stream: str) -> Accepted | Rejected:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from contextlib import closing
 from pathlib import Path
@@ -23,6 +24,9 @@ from headoffice.cli.options import (
 )
 from headoffice.cli.output import progress, show_fields, show_json
 from headoffice.errors import UsageError
+
+GIVE_WAY_S = 0.0005
+"""The thread that reads ahead gives way to the one whose answer from the database came after this."""
 
 if TYPE_CHECKING:
     from sync.client import ClientOptions, LinkChange
@@ -96,6 +100,7 @@ def serve(
             typer.echo(f"serving group {group} at {where}, database {opened.name}")
 
     def work(stop: threading.Event) -> None:
+        sys.setswitchinterval(GIVE_WAY_S)
         with closing(open_database(database, state)) as own:
             look = ExpiryWatch(own, options.tls, wall).look
             Worker(Service(own, loaded, group), options, wall, shards_of(own), told, look=look).run(stop)

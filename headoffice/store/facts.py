@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Connection, Table, select
@@ -80,13 +81,19 @@ KNOWN_HERE = "known at head office"
 TOTALIZER = re.compile(r"[0-9]{1,16}:[0-9]{1,16}")
 """A count in a record whose data may hold anything."""
 
+_BY_ID, _BY_SALE_ID = ("station", "id"), ("station", "sale")
+_SALE_COLUMNS = itemgetter(
+    *(column.name for column in schema.sale.c if column.name not in ("record", "station", "flags"))
+)
+"""What of a sale's data stands in its row, in the order of the columns between its station and its flags."""
+
 FORGET = "members.forget"
 """The action of an audit record by which a station passes on that a member wants to be deleted."""
 
 
 def examine(sheet: Sheet, arrival: Arrival) -> SecondArrival | Rejected | None:
     """Say whether a record is a second arrival or collides with a stored fact; None if it may become one."""
-    number = sheet.find(schema.record, station=arrival.key.station, id=arrival.record.id)
+    number = sheet.find(schema.record, _BY_ID, (arrival.key.station, arrival.record.id))
     if number is None:
         examiner = _EXAMINERS.get(arrival.record.type)
         found = None if examiner is None else examiner(sheet, arrival.key, arrival.record.data)
@@ -117,19 +124,10 @@ def write(sheet: Sheet, arrival: Arrival) -> int:
     """Store the record and the rows it means; return the record's number. ``examine`` must have returned None."""
     record = arrival.record
     number = sheet.new_number()
-    values = {
-        **arrival.key._asdict(),
-        "number": number,
-        "seq": record.seq,
-        "id": record.id,
-        "type": record.type,
-        "time": record.time,
-        "flags": " ".join(arrival.flags),
-        "received_ms": arrival.received_ms,
-    }
-    sheet.add(schema.record, values)
-    body = {"number": number, "received_ms": arrival.received_ms, "raw": arrival.raw}
-    sheet.add(schema.record_bytes, body)
+    flags = " ".join(arrival.flags)
+    place = (*arrival.key, record.seq, record.id, record.type, record.time, flags, arrival.received_ms)
+    sheet.put(schema.record, (number, *place))
+    sheet.put(schema.record_bytes, (number, arrival.received_ms, arrival.raw))
     writer = _WRITERS.get(record.type)
     if writer is not None:
         writer(sheet, number, arrival)
@@ -154,13 +152,13 @@ def _same_content(sheet: Sheet, number: int, raw: bytes) -> bool:
 
 
 def _examine_sale(sheet: Sheet, key: StreamKey, data: Data) -> int | Rejected | None:
-    known = sheet.find(schema.sale, station=key.station, sale=data["sale"])
+    known = sheet.find(schema.sale, _BY_SALE_ID, (key.station, data["sale"]))
     if known is not None:
         return known
     start, end = data["totalizer_start"], data["totalizer_end"]
     if start is not None and end is not None:
         return intervals.examine(sheet, _nozzle(key, data), data["sub"], meter_key(start), meter_key(end))
-    if data["counter"] is not None and sheet.find(schema.sale_counter, **_counter_key(key, data)):
+    if data["counter"] is not None and sheet.find(schema.sale_counter, *_counter_key(key, data)):
         return Rejected("overlap", f"counter {data['counter']} of this incarnation and fuelling point is taken")
     return None
 
@@ -169,29 +167,25 @@ def _nozzle(key: StreamKey, data: Data) -> Nozzle:
     return Nozzle(key.station, data["fuelling_point"], data["nozzle"])
 
 
-def _counter_key(key: StreamKey, data: Data) -> dict[str, Any]:
-    return {
-        "station": key.station,
-        "incarnation": key.incarnation,
-        "fuelling_point": data["fuelling_point"],
-        "counter": data["counter"],
-    }
+def _counter_key(key: StreamKey, data: Data) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+    names = ("station", "incarnation", "fuelling_point", "counter")
+    return names, (key.station, key.incarnation, data["fuelling_point"], data["counter"])
 
 
 def _examine_settlement(sheet: Sheet, key: StreamKey, data: Data) -> int | None:
-    return sheet.find(schema.settlement, station=key.station, sale=data["sale"])
+    return sheet.find(schema.settlement, _BY_SALE_ID, (key.station, data["sale"]))
 
 
 def _examine_enrolment(sheet: Sheet, _key: StreamKey, data: Data) -> int | None:
-    return sheet.find(schema.enrolment, member=data["member"])
+    return sheet.find(schema.enrolment, ("member",), (data["member"],))
 
 
 def _examine_delivery(sheet: Sheet, key: StreamKey, data: Data) -> int | None:
     """What the gauge calls the start does not move when its clock is set; a reborn station may resolve it anew."""
     names = ["start", "console_start"] if data.get("console_start") is not None else ["start"]
     for name in reversed(names):
-        by = {"station": key.station, "tank": data["tank"], name: data[name]}
-        known = sheet.find(schema.delivery, **by, start_volume_ml=data["start_volume_ml"])
+        by = ("station", "tank", name, "start_volume_ml")
+        known = sheet.find(schema.delivery, by, (key.station, data["tank"], data[name], data["start_volume_ml"]))
         if known is not None:
             return known
     return None
@@ -205,11 +199,11 @@ def _insert(sheet: Sheet, table: Table, number: int, arrival: Arrival, **more: A
 
 def _write_sale(sheet: Sheet, number: int, arrival: Arrival) -> None:
     data = arrival.record.data
-    _insert(sheet, schema.sale, number, arrival, flags=" ".join(data["flags"]))
+    station = arrival.key.station
+    sheet.put(schema.sale, (number, station, *_SALE_COLUMNS(data), " ".join(data["flags"])))
     start, end = data["totalizer_start"], data["totalizer_end"]
     if start is not None and end is not None:
-        keys = {"start_key": meter_key(start), "end_key": meter_key(end), "sub": data["sub"] or 0}
-        intervals.add(sheet, _nozzle(arrival.key, data), {"record": number, **keys})
+        intervals.add(sheet, _nozzle(arrival.key, data), number, (meter_key(start), meter_key(end)), data["sub"] or 0)
     elif data["counter"] is not None:
         _insert(sheet, schema.sale_counter, number, arrival, incarnation=arrival.key.incarnation)
 
@@ -343,20 +337,51 @@ def _write_gap(sheet: Sheet, _number: int, arrival: Arrival) -> None:
 
 
 def _check_known(sheet: Sheet, arrival: Arrival) -> None:
+    """``from`` is null where the station's database was new: then all litres before ``to`` were known here."""
     match arrival.record.data:
-        case {"fuelling_point": int(point), "nozzle": int(nozzle), "from": str(start), "to": str(end)} if (
-            TOTALIZER.fullmatch(start) and TOTALIZER.fullmatch(end)
+        case {"fuelling_point": int(point), "nozzle": int(nozzle), "from": str() | None as start, "to": str(end)} if (
+            TOTALIZER.fullmatch(start or "0:0") and TOTALIZER.fullmatch(end)
         ):
-            if intervals.covers(sheet.read(), Nozzle(arrival.key.station, point, nozzle), start, end):
+            owner = Nozzle(arrival.key.station, point, nozzle)
+            if start is None:
+                stood = _stood_before(sheet.read(), owner, meter_key(end))
+                is_known = stood >= meter_key(end)
+                start = totalizer_of(stood) if stood else "an unknown count"
+            else:
+                is_known = intervals.covers(sheet.read(), owner, start, end)
+            if is_known:
                 return
+            litres = _lacking(sheet.read(), owner, (start, end), arrival.record.data.get("totalizer_unit_ml"))
             raise_own_alert(
                 sheet.connection,
                 station=arrival.key.station,
                 alert="litres_unknown",
                 subject=f"fuelling point {point} nozzle {nozzle}",
-                detail=f"{start} to {end} was known here once; another PC of the station may still send it",
+                detail=f"{start} to {end}{litres} was known here once; another PC of the station may still send it",
                 now_ms=arrival.received_ms,
             )
+
+
+def _lacking(connection: Connection, nozzle: Nozzle, span: tuple[str, str], unit_ml: object) -> str:
+    """How much of it no sale has, for people; empty where one cannot count from one to the other."""
+    (epoch, _, first), (last_epoch, _, last) = (count.partition(":") for count in span)
+    if not isinstance(unit_ml, int) or epoch != last_epoch:
+        return ""
+    counts = int(last) - int(first)
+    for start, end in intervals.known_within(connection, nozzle, *span):
+        counts -= min(int(last), int(end.partition(":")[2])) - max(int(first), int(start.partition(":")[2]))
+    return f" (up to {counts * unit_ml} ml)"
+
+
+def _stood_before(connection: Connection, nozzle: Nozzle, end: str) -> str:
+    """Up to which meter key litres before ``end`` are in accepted sales or before a base; empty = none are known."""
+    base = schema.baseline
+    same = (base.c.station == nozzle.station, base.c.fuelling_point == nozzle.fuelling_point)
+    bases = connection.execute(
+        select(base.c.totalizer).where(*same, base.c.nozzle == nozzle.nozzle, base.c.reason != REINCARNATED)
+    ).scalars()
+    keys = [key for key in map(meter_key, bases) if key <= end]
+    return max([intervals.last_before(connection, nozzle, end), *keys])
 
 
 def _write_audit(sheet: Sheet, _number: int, arrival: Arrival) -> None:

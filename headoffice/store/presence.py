@@ -9,7 +9,7 @@ import json
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from sqlalchemy import Connection, func, select, tuple_, update
+from sqlalchemy import Connection, bindparam, func, select, tuple_, update
 
 from headoffice.store import schema
 from headoffice.store.facts import REINCARNATED
@@ -51,8 +51,30 @@ def heard(
         )
 
 
+_STATION_HEARD = (
+    update(schema.station).where(schema.station.c.station == bindparam("of")).values(last_heard_ms=bindparam("now_ms"))
+)
+_INSTALL_HEARD = (
+    update(schema.install)
+    .where(
+        schema.install.c.station == bindparam("of"),
+        schema.install.c.incarnation == bindparam("life"),
+        schema.install.c.install_id == bindparam("by"),
+    )
+    .values(last_heard_ms=bindparam("now_ms"))
+)
+"""Built once: nearly every commit of a backlog is of one station."""
+
+
 def heard_all(connection: Connection, signs: Collection[tuple[str, str, str]], now_ms: int) -> None:
     """Note signs of life of many (station, incarnation, install_id); their stations stay locked."""
+    if len(signs) == 1:
+        ((station, incarnation, install_id),) = signs
+        named = {"of": station, "life": incarnation, "by": install_id, "now_ms": now_ms}
+        is_known = connection.execute(_STATION_HEARD, named).rowcount == 1
+        if connection.execute(_INSTALL_HEARD, named).rowcount == 0 or not is_known:
+            heard(connection, station, now_ms, incarnation=incarnation, install_id=install_id)
+        return
     stations = {station for station, _, _ in signs}
     if len(stations) > 1:  # one is locked by being changed; many in order, or two sessions wait for each other
         lock(connection, stations)

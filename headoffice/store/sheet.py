@@ -6,8 +6,10 @@ record; decides nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
+from operator import itemgetter
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -40,6 +42,14 @@ class Nozzle(NamedTuple):
     nozzle: int
 
 
+@dataclass(slots=True)
+class _Pile:
+    """Rows of one table that wait; for each of its keys what is known by it, and where a row has key and number."""
+
+    rows: list[tuple[Any, ...]]
+    keys: Sequence[tuple[dict[tuple[Any, ...], int | None], Callable[[Any], Any], Callable[[Any], Any]]]
+
+
 class Sheet:
     """The rows of one transaction. ``records``: how many new records it may get, so that they are numbered at once.
 
@@ -54,7 +64,7 @@ class Sheet:
         self._kind: ModuleType = sqlite if connection.dialect.name == "sqlite" else postgresql
         self._records = max(1, records)
         self._numbers: Iterator[int] = iter(())
-        self._waiting: dict[Table, list[tuple[Any, ...]]] = {}
+        self._piles: dict[Table, _Pile] = {}
         self._known: dict[tuple[Table, tuple[str, ...]], dict[tuple[Any, ...], int | None]] = {}
 
     def new_number(self) -> int:
@@ -68,28 +78,30 @@ class Sheet:
     def expect(self, table: Table, name: str, wanted: Mapping[tuple[str, str], None]) -> None:
         """Look up at once which of many (station, key) are known; ``find`` then answers from memory."""
         self.flush()
-        stations, keys = (list(dict.fromkeys(some)) for some in zip(*wanted, strict=True))
         number = table.c[_number_column(table)]
-        known = self._known.setdefault((table, ("station", name)), {})
+        known = self._known_by(table, ("station", name))
         known.update(wanted)
-        known.update(self._kind.numbers_by_key(self.connection, table.c[name], number, stations, keys))
+        known.update(self._kind.numbers_by_key(self.connection, table.c[name], number, list(wanted)))
 
-    def find(self, table: Table, **wanted: Any) -> int | None:
-        """Return the number of the record that a key names, None if there is none."""
-        names, values = tuple(wanted), tuple(wanted.values())
+    def find(self, table: Table, names: tuple[str, ...], values: tuple[Any, ...]) -> int | None:
+        """Return the number of the record that a key names by ``values`` of its columns, None if there is none."""
         if names not in KEYS.get(table, ()):
-            return _number(self.read(), table, wanted)
-        known = self._known.setdefault((table, names), {})
+            return _number(self.read(), table, names, values)
+        known = self._known_by(table, names)
         if values not in known:
-            known[values] = _number(self.connection, table, wanted)
+            known[values] = _number(self.connection, table, names, values)
         return known[values]
 
     def add(self, table: Table, row: dict[str, Any]) -> None:
         """Add a row; columns that it does not name are null, or number themselves."""
-        self._waiting.setdefault(table, []).append(tuple(map(row.get, _columns(table))))
-        for names in KEYS.get(table, ()):
-            values = tuple(map(row.get, names))
-            self._known.setdefault((table, names), {})[values] = row[_number_column(table)]
+        self.put(table, tuple(map(row.get, _columns(table))))
+
+    def put(self, table: Table, values: tuple[Any, ...]) -> None:
+        """Add a row by the values of all its columns in order, but for one that numbers itself."""
+        pile = self._piles.get(table) or self._pile(table)
+        pile.rows.append(values)
+        for known, key_of, number_of in pile.keys:
+            known[key_of(values)] = number_of(values)
 
     def read(self) -> Connection:
         """Return the connection, once everything added so far is written."""
@@ -98,13 +110,29 @@ class Sheet:
 
     def flush(self) -> None:
         """Write what waits."""
-        waiting, self._waiting = self._waiting, {}
-        for table in sorted(waiting, key=ORDER.__getitem__):
-            self._kind.insert_rows(self.connection, table, _columns(table), waiting[table])
+        for table in sorted((table for table, pile in self._piles.items() if pile.rows), key=ORDER.__getitem__):
+            rows, self._piles[table].rows = self._piles[table].rows, []
+            self._kind.insert_rows(self.connection, table, _columns(table), rows)
+
+    def _pile(self, table: Table) -> _Pile:
+        places = {name: place for place, name in enumerate(_columns(table))}
+        keys = [
+            (
+                self._known_by(table, names),
+                itemgetter(*map(places.__getitem__, names)),
+                itemgetter(places[_number_column(table)]),
+            )
+            for names in KEYS.get(table, ())
+        ]
+        return self._piles.setdefault(table, _Pile([], keys))
+
+    def _known_by(self, table: Table, names: tuple[str, ...]) -> dict[tuple[Any, ...], int | None]:
+        return self._known.setdefault((table, names), {})
 
 
-def _number(connection: Connection, table: Table, wanted: dict[str, Any]) -> int | None:
-    row = connection.execute(schema.first_of(table, _number_column(table), *wanted), wanted).first()
+def _number(connection: Connection, table: Table, names: tuple[str, ...], values: tuple[Any, ...]) -> int | None:
+    wanted = dict(zip(names, values, strict=True))
+    row = connection.execute(schema.first_of(table, _number_column(table), *names), wanted).first()
     return None if row is None else int(row[0])
 
 

@@ -54,10 +54,11 @@ def new_numbers(connection: Connection, column: Column[int], _wanted: int) -> It
 
 
 def numbers_by_key(
-    connection: Connection, key: Column[str], number: Column[int], stations: Sequence[str], keys: Sequence[str]
+    connection: Connection, key: Column[str], number: Column[int], wanted: Sequence[tuple[str, str]]
 ) -> dict[tuple[str, str], int]:
-    """Return the numbers of those rows whose station and ``key`` are among many, by these two, in one statement."""
-    rows = connection.exec_driver_sql(_by_key(key, number), (json.dumps(stations), json.dumps(keys)))
+    """Return the numbers of those rows whose (station, ``key``) is among many, by these two, in one statement."""
+    stations, keys = (json.dumps(list(dict.fromkeys(some))) for some in zip(*wanted, strict=True))
+    rows = connection.exec_driver_sql(_by_key(key, number), (stations, keys))
     return {(row[0], row[1]): row[2] for row in rows}
 
 

@@ -43,13 +43,23 @@ def lock_cursor(connection: Connection, key: StreamKey) -> Cursor | None:
     return lock_cursors(connection, [key])[key]
 
 
+_CURSOR_PLACE = (schema.cursor.c.station, schema.cursor.c.incarnation, schema.cursor.c.stream)
+_LOCKED = select(
+    *_CURSOR_PLACE, schema.cursor.c.cum, schema.cursor.c.head_hash, schema.cursor.c.acked
+).with_for_update()
+_IS_NAMED = tuple(column == bindparam(column.name) for column in _CURSOR_PLACE)
+_LOCK_ONE = _LOCKED.where(*_IS_NAMED)
+"""Built once: nearly every commit of a backlog is of one stream."""
+
+
 def lock_cursors(connection: Connection, keys: Iterable[StreamKey]) -> dict[StreamKey, Cursor | None]:
     """Return the cursors, locked until the transaction ends; None where no batch ever made one."""
-    table = schema.cursor
     locked: dict[StreamKey, Cursor | None] = dict.fromkeys(keys)
-    place = (table.c.station, table.c.incarnation, table.c.stream)
-    statement = select(*place, table.c.cum, table.c.head_hash, table.c.acked).where(tuple_(*place).in_(list(locked)))
-    for row in connection.execute(statement.order_by(*place).with_for_update()):
+    if len(locked) == 1:
+        rows = connection.execute(_LOCK_ONE, next(iter(locked))._asdict())
+    else:
+        rows = connection.execute(_LOCKED.where(tuple_(*_CURSOR_PLACE).in_(list(locked))).order_by(*_CURSOR_PLACE))
+    for row in rows:
         locked[StreamKey(*row[:3])] = Cursor(row.cum, bytes.fromhex(row.head_hash), row.acked)
     return locked
 
@@ -140,7 +150,7 @@ def known_hashes(connection: Connection, key: StreamKey, first: int, last: int) 
 
 def add_hash(sheet: Sheet, key: StreamKey, seq: int, value: bytes, kept_as: str) -> None:
     """Store the hash of one seq for ever."""
-    sheet.add(schema.record_hash, {**key._asdict(), "seq": seq, "hash": value.hex(), "kept_as": kept_as})
+    sheet.put(schema.record_hash, (*key, seq, value.hex(), kept_as))
 
 
 def add_dead_letter(sheet: Sheet, key: StreamKey, seq: int, raw: bytes, *, why: Rejected, received_ms: int) -> None:
@@ -193,20 +203,26 @@ def add_quarantined(
     return added
 
 
+_LETTER = schema.dead_letter.c
+_WITH_DEAD = select(*_CURSOR_PLACE).where(
+    exists().where(
+        *(_LETTER[column.name] == column for column in _CURSOR_PLACE),
+        _LETTER.seq > schema.cursor.c.acked,
+        _LETTER.seq <= schema.cursor.c.cum,
+        _LETTER.replayed_ms.is_(None),
+    )
+)
+_ONE_WITH_DEAD = _WITH_DEAD.where(*_IS_NAMED)
+
+
 def with_dead_letters(connection: Connection, keys: Iterable[StreamKey]) -> set[StreamKey]:
     """Return those streams of which an ack would list a dead letter."""
-    letter, cursor = schema.dead_letter.c, schema.cursor.c
-    places = [(table.station, table.incarnation, table.stream) for table in (letter, cursor)]
-    statement = select(*places[1]).where(
-        tuple_(*places[1]).in_(list(keys)),
-        exists().where(
-            *(one == other for one, other in zip(*places, strict=True)),
-            letter.seq > cursor.acked,
-            letter.seq <= cursor.cum,
-            letter.replayed_ms.is_(None),
-        ),
-    )
-    return {StreamKey(*row) for row in connection.execute(statement)}
+    wanted = list(keys)
+    if len(wanted) == 1:
+        rows = connection.execute(_ONE_WITH_DEAD, wanted[0]._asdict())
+    else:
+        rows = connection.execute(_WITH_DEAD.where(tuple_(*_CURSOR_PLACE).in_(wanted)))
+    return {StreamKey(*row) for row in rows}
 
 
 def dead_letters_between(

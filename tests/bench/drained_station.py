@@ -1,7 +1,7 @@
 """The station of P4, a process of its own: the real pipeline, journal and link drain what is written while sales go on.
 
 Called with the station file, the number of records to drain, and how many sales to time while nothing is sent.
-Prints one JSON object at its end.
+Says when it begins to drain, and prints one JSON object at its end.
 """
 
 from __future__ import annotations
@@ -128,6 +128,7 @@ def main(config: Path, backlog: int, idle_sales: int) -> None:
     sys.setswitchinterval(GIVE_WAY_S)
     station = Station(config)
     idle_ms = _sales(station, idle_sales)
+    print("draining", flush=True)
     uplink = station.connect()
     stop = threading.Event()
     thread = threading.Thread(target=uplink.shell, args=(Heart(stop),), daemon=True)

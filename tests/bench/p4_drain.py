@@ -25,7 +25,7 @@ from agent.store.delivery import JournalOutbox
 from sync.envelope import MAX_BATCH_RECORD_BYTES, MAX_BATCH_RECORDS, encode_batch, station_source
 from sync.messages import Batch
 from tests.bench.bare_drain import TOPIC
-from tests.bench.table import Row, reaching, within
+from tests.bench.table import Row, against, reaching, within
 from tests.support.backlog import write_sales
 from tests.support.office import Office
 from tests.support.postgres import Postgres
@@ -56,7 +56,7 @@ def measure() -> list[Row]:
             site.write_config(site.no_devices())
             sums = write_sales(site.config, RECORDS)
             bare = _bare(site, office, url)
-            ours = _real(site, office)
+            ours = _real(site, _beside(folder), office)
             wanted = sum(count for count, _ in sums.values())
             assert office.sales() >= wanted, f"{office.sales()} of {wanted} sales arrived"
     return _rows(ours, bare)
@@ -93,6 +93,15 @@ def _rows(ours: Drained, bare: Drained) -> list[Row]:
             ),
             note=f"{len(told['busy_ms'])} sales while draining, {len(told['idle_ms'])} before",
         ),
+        against(
+            "P4",
+            "the same beside a station that only sells, p99",
+            busy,
+            _p99(told["sold_ms"]),
+            unit="ms",
+            peer_name="no link, the same minute",
+            at_most=1.5,
+        ),
     ]
 
 
@@ -100,13 +109,28 @@ def _p99(values: list[float]) -> float:
     return quantiles(values, n=100)[98]
 
 
-def _real(site: Site, office: Office) -> Drained:
+def _beside(folder: Path) -> Path:
+    """The file of a second station, without a link."""
+    site = Site(folder / "beside")
+    site.wire = 1
+    site.write_config(site.no_devices())
+    return site.config
+
+
+def _real(site: Site, beside: Path, office: Office) -> Drained:
     serving = office.command("serve")
     eventually(lambda: office.shares() == [64], 60, "head office serves")
     before = cpu_s(serving.pid)
-    command = [sys.executable, "-m", "tests.bench.drained_station", str(site.config), str(RECORDS), str(IDLE_SALES)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=HERE.parents[1])
-    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    root, python = HERE.parents[1], [sys.executable, "-m"]
+    command = [*python, "tests.bench.drained_station", str(site.config), str(RECORDS), str(IDLE_SALES)]
+    other = [*python, "tests.bench.selling_station", str(beside)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root) as draining:
+        assert draining.stdout is not None
+        assert draining.stdout.readline() == "draining\n"
+        with subprocess.Popen(other, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root) as selling:
+            said = draining.stdout.read()
+            sold = selling.communicate("")[0]
+    told: dict[str, Any] = json.loads(said.splitlines()[-1]) | json.loads(sold.splitlines()[-1])
     spent = {"station": told["cpu_s"], "head office": cpu_s(serving.pid) - before}
     return Drained(RECORDS / told["took_s"], spent, told)
 

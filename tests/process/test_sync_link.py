@@ -36,6 +36,7 @@ from sync.profile import Profile
 from sync.publisher import LinkIdentity, StationLink
 from sync.signing import PinnedKeys, new_key, public_jwks, sign
 from sync.subscriber import GroupFeed
+from sync.unpersisted import PERSIST_EVERY_S
 from tests.support.broker import PROTOCOL, Mosquitto
 from tests.support.sync_model import INSTALL, STATION, TIME, ModelHeadOffice, ModelJournal
 
@@ -279,6 +280,22 @@ def test_a_station_that_dies_anywhere_goes_on_without_loss(
     assert _same(office, journal)
     assert "lost" in [state.reason for state in office.states]
     second.link.close()
+
+
+def test_the_acks_of_a_backlog_are_persisted_once_a_second(world: tuple[Mosquitto, Office, ModelJournal]) -> None:
+    """Of many acks a second the newest is handed on, and the last one at once: a sale seldom waits for their commits."""
+    broker, office, journal = world
+    for _ in range(4_000):
+        journal.append("L")
+    station = Station(broker.port, journal)
+    begun = time.monotonic()
+    _until(station.done, lambda: station.link.run_once(0.01), office.turn)
+    elapsed_s = time.monotonic() - begun
+    acks = [ack for ack in station.all(AckAccepted) if ack.stream == "L"]
+    assert acks[-1].cum == len(journal.rows["L"])
+    assert len(acks) <= elapsed_s / PERSIST_EVERY_S + 2
+    assert _same(office, journal)
+    station.link.close()
 
 
 def test_a_killed_broker_costs_nothing(world: tuple[Mosquitto, Office, ModelJournal]) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import select
-from sqlalchemy.exc import DBAPIError
 
 from headoffice.ingest import ingest, ingest_all
 from headoffice.store import reports, schema
@@ -46,21 +45,46 @@ def test_batches_that_wait_are_stored_by_one_commit_each_upon_the_one_before(dat
     assert verify(database).findings == ()
 
 
-def test_a_batch_that_the_database_refuses_spoils_none_that_waited_beside_it(database: Database) -> None:
-    """[W-20] The others are stored each by itself, and nothing of the refused one is; then the error is told."""
-    good, bad, other = (Stream(station=f"S-{number}").begin() for number in range(3))
-    for number, stream in enumerate((good, bad, other)):
-        stream.add("fc.sale.v1", sale_data(number, "0:0", "0:10", grade="spoilt" if stream is bad else "92"))
+def _spoilt(database: Database) -> Stream:
+    """A stream whose sale the database refuses."""
     with database.write() as connection:
         for statement in REFUSE_SPOILT[connection.dialect.name]:
             connection.exec_driver_sql(statement)
-    arrived = [(stream.topic, stream.payload(1)) for stream in (good, bad, other)]
-    with pytest.raises(DBAPIError, match="spoilt"):
-        ingest_all(database, arrived, NOW_MS)
+    stream = Stream(station="S-1").begin()
+    stream.add("fc.sale.v1", sale_data(1, "0:0", "0:10", grade="spoilt"))
+    return stream
+
+
+def test_a_batch_that_the_database_refuses_spoils_none_that_waited_beside_it(database: Database) -> None:
+    """[W-20] The others are stored and acknowledged; nothing of the refused one is stored, and people are told which."""
+    bad = _spoilt(database)
+    good, other = (Stream(station=station).begin() for station in ("S-0", "S-2"))
+    for stream in (good, other):
+        stream.add("fc.sale.v1", sale_data(1, "0:0", "0:10"))
+    first, refused, last = ingest_all(
+        database, [(stream.topic, stream.payload(1)) for stream in (good, bad, other)], NOW_MS
+    )
+    assert (answered(first).cum, refused, answered(last).cum) == (2, None, 2)
     with database.read() as connection:
         stations = set(connection.execute(select(schema.record.c.station)).scalars())
     assert stations == {"S-0", "S-2"}
-    assert [answered(ack).cum for ack in ingest_all(database, [arrived[0], arrived[2]], NOW_MS)] == [2, 2]
+    (alert,) = reports.own_alerts(database, station=None, limit=9)
+    assert (alert["station"], alert["alert"], alert["subject"]) == ("S-1", "batch_refused", f"{bad.incarnation} L")
+    assert alert["detail"].startswith("seq 1 to 2: ")
+    assert "spoilt" in alert["detail"]
+    assert verify(database).findings == ()
+
+
+def test_a_refused_batch_alone_has_no_ack_and_is_taken_when_it_comes_again(database: Database) -> None:
+    """[W-20] Each time it comes it is counted; when the fault is mended it is stored as if nothing had been."""
+    bad = _spoilt(database)
+    assert ingest(database, bad.topic, bad.payload(1), NOW_MS) is None
+    assert ingest(database, bad.topic, bad.payload(1), NOW_MS + 1) is None
+    assert [row["count"] for row in reports.own_alerts(database, station=None, limit=9)] == [2]
+    with database.write() as connection:
+        on = " ON sale" if connection.dialect.name == "postgresql" else ""
+        connection.exec_driver_sql(f"DROP TRIGGER refuse{on}")
+    assert answered(ingest(database, bad.topic, bad.payload(1), NOW_MS + 2)).cum == 2
     assert verify(database).findings == ()
 
 
