@@ -40,10 +40,10 @@ class Direction:
 
 @dataclass(eq=False)
 class _Pair:
-    """One client and its connection to the server."""
+    """One client and its connection to the server, which is made after the client was taken."""
 
     near: asyncio.StreamWriter
-    far: asyncio.StreamWriter
+    far: asyncio.StreamWriter | None = None
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
 
@@ -63,6 +63,7 @@ class Proxy:
         self._pairs: set[_Pair] = set()
         self._loop = asyncio.new_event_loop()
         self._server: asyncio.Server | None = None
+        self._serving: socket.socket | None = None
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
 
     def __enter__(self) -> Self:
@@ -100,9 +101,11 @@ class Proxy:
         asyncio.run_coroutine_threadsafe(what, self._loop).result(READY_WITHIN_S)
 
     async def _serve(self) -> None:
-        self._server = await asyncio.start_server(self._accept, sock=self._listener)
+        listener = self._serving = self._listener
+        self._server = await asyncio.start_server(lambda *ends: self._accept(listener, *ends), sock=listener)
 
     async def _refuse(self) -> None:
+        self._serving = None
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -117,16 +120,24 @@ class Proxy:
         for pair in list(self._pairs):
             self._drop(pair)
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _accept(
+        self, listener: socket.socket, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         self.accepted += 1
-        try:
-            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
-        except OSError:
-            writer.transport.abort()
-            return
-        pair = _Pair(writer, far_writer)
+        pair = _Pair(writer)
         self._pairs.add(pair)
-        for source, sink, direction in ((reader, far_writer, self.up), (far_reader, writer, self.down)):
+        if listener is not self._serving:  # taken just before we were closed
+            self._drop(pair)
+            return
+        try:
+            far_reader, pair.far = await asyncio.open_connection("127.0.0.1", self._target_port)
+        except OSError:
+            self._drop(pair)
+            return
+        if pair not in self._pairs:  # cut meanwhile
+            _reset(pair.far)
+            return
+        for source, sink, direction in ((reader, pair.far, self.up), (far_reader, writer, self.down)):
             pair.tasks.append(asyncio.create_task(self._carry(pair, source, sink, direction)))
 
     async def _carry(
@@ -160,13 +171,18 @@ class Proxy:
             return
         self._pairs.discard(pair)
         for writer in (pair.near, pair.far):
-            sock = writer.get_extra_info("socket")
-            if sock is not None:
-                with contextlib.suppress(OSError):
-                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            writer.transport.abort()
+            if writer is not None:
+                _reset(writer)
         for task in pair.tasks:
             task.cancel()
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    sock = writer.get_extra_info("socket")
+    if sock is not None:
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
 
 
 def _spoiled(data: bytes, direction: Direction) -> tuple[bytes, bool]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 
 import pytest
@@ -155,3 +156,24 @@ def test_a_closed_proxy_refuses_and_an_opened_one_takes_at_the_same_port(
         again.sendall(b"back")
         eventually(lambda: peer.got.endswith(b"back"), WITHIN_S, "it carries again")
     assert proxy.accepted == 2
+
+
+@pytest.mark.parametrize("fault", [Proxy.cut, Proxy.close])
+def test_a_fault_reaches_a_connection_that_is_still_being_made(
+    proxy: Proxy, peer: Peer, fault: Callable[[Proxy], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client was taken and the way on to the server is not there yet: it is reset all the same, both ways."""
+    connect, go_on = asyncio.open_connection, threading.Event()
+
+    async def slowly(host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        await asyncio.to_thread(go_on.wait, WITHIN_S)
+        return await connect(host, port)
+
+    monkeypatch.setattr(asyncio, "open_connection", slowly)
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=WITHIN_S) as early:
+        eventually(lambda: proxy.accepted == 1, WITHIN_S, "the client is taken")
+        fault(proxy)
+        assert read_to_end(early) == b""
+        go_on.set()
+        assert peer.ended.wait(WITHIN_S)
+    assert (peer.got, proxy.connections) == (b"", 0)
