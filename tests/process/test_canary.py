@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -174,8 +174,17 @@ def opened_backup(site: Site) -> bytes:
 
 def on_disk(site: Site) -> dict[str, bytes]:
     """Every file that station and head office wrote: databases with their logs, log files, marks, backups."""
-    files = [path for path in site.folder.rglob("*") if path.is_file() and not path.is_symlink()]
-    return {str(file): file.read_bytes() for file in files if not any(part in str(file) for part in NOT_SEARCHED)}
+    found = {}
+    for file in site.folder.rglob("*"):
+        if file.is_file() and not file.is_symlink() and not any(part in str(file) for part in NOT_SEARCHED):
+            with suppress(FileNotFoundError):  # it has got its final name meanwhile, under which it is read
+                found[str(file)] = file.read_bytes()
+    return found
+
+
+def online(site: Site) -> set[str]:
+    """The devices that can be reached."""
+    return {found["device"] for found in site.ask("status")["devices"] if found["online"]}
 
 
 def test_no_canary_is_found_anywhere(site: Site) -> None:
@@ -188,6 +197,7 @@ def test_no_canary_is_found_anywhere(site: Site) -> None:
     site.write_config(ports, control=PN532.format(port=nfc.link))
     agent = site.start_agent()
     eventually(lambda: site.at_station("SELECT 1 FROM member WHERE id = ?", MEMBER), 30, "the member is in the cache")
+    eventually(lambda: f"reader:{reader}" in online(site), 30, "the scanner is listened to")
     card = Card(bytes.fromhex(TEXTS["uid"]), lambda _count: link_message(LINK))
     with lying_on(nfc, Chip(card)):
         scan_everything(site, scanner)
