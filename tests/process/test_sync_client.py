@@ -31,7 +31,7 @@ from sync.client import (
     Unsubscribed,
     Will,
 )
-from tests.support.broker import Mosquitto, free_port
+from tests.support.broker import KeptPort, Mosquitto
 
 DEADLINE_S = 120.0
 E = TypeVar("E")
@@ -183,13 +183,8 @@ def test_a_frozen_broker_is_noticed(broker: Mosquitto) -> None:
 
 def test_nothing_is_queued_without_a_connection() -> None:
     """Publishing while down is refused at once: the journal is the queue, not RAM [W-14]."""
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))  # and does not listen, so that nobody else does either
-        _refused_at(held.getsockname()[1])
-
-
-def _refused_at(port: int) -> None:
-    with driven("nobody", port) as one:
+    kept = KeptPort()
+    with driven("nobody", kept.number) as one:
         one.until(lambda: len(one.all(LinkDown)) >= 2)
         assert one.client.publish("fc/x", b"x") is None
         assert {event.reason for event in one.all(LinkDown)} == {"refused"}
@@ -343,7 +338,8 @@ def test_a_forbidden_subscription_is_not_taken_for_success() -> None:
 @contextlib.contextmanager
 def _broker_of_mqtt_3() -> Iterator[int]:
     """Run amqtt on a free port, in a thread: it understands MQTT 3.1.1 only."""
-    port = free_port()
+    kept = KeptPort()
+    port = kept.number
     loop = asyncio.new_event_loop()
     ready, stop = threading.Event(), asyncio.Event()
 

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import threading
 import time
+import weakref
 from pathlib import Path
 from typing import Self
 
@@ -22,18 +23,34 @@ PROTOCOL = os.environ.get("FORECOURT_MQTT", "5")
 
 
 def free_port() -> int:
-    """A TCP port nobody listens on right now."""
+    """A TCP port nobody listens on right now. Somebody else may take it: see ``KeptPort`` for one that is to be listened on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+class KeptPort:
+    """A TCP port of loopback that the system gives to nobody else while this object lives, whoever listens on it or does not.
+
+    It is bound and never listened on. A server that asks for SO_REUSEADDR, as all do here, binds it beside that.
+    """
+
+    def __init__(self) -> None:
+        keeper = socket.socket()
+        keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        keeper.bind(("127.0.0.1", 0))
+        self.number = int(keeper.getsockname()[1])
+        weakref.finalize(self, keeper.close)
 
 
 class Mosquitto:
     """One broker on loopback. Use as a context manager; ``extra`` lines go into its configuration file."""
 
     def __init__(self, folder: Path, *, persistence: bool = False, extra: str = "", protocol: str = PROTOCOL) -> None:
-        self.port = free_port()
-        self._own_port = self.port if protocol == "5" else free_port()
+        self._kept = [KeptPort()]
+        self.port = self._own_port = self._kept[0].number
+        if protocol != "5":
+            self._own_port = self.keep_port()
         self._gate = None if protocol == "5" else OldGate(self.port, self._own_port)
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
@@ -56,6 +73,11 @@ class Mosquitto:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    def keep_port(self) -> int:
+        """One more port that is this broker's own."""
+        self._kept.append(KeptPort())
+        return self._kept[-1].number
 
     @property
     def running(self) -> bool:

@@ -22,7 +22,7 @@ import psycopg
 from psycopg import sql
 
 from headoffice.store.database import Database
-from tests.support.broker import free_port
+from tests.support.broker import KeptPort
 from tests.support.template import SHARED_MEMORY
 
 READY_WITHIN_S = 60.0
@@ -49,7 +49,8 @@ class Postgres:
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self.port = free_port()
+        self._kept_port = KeptPort()
+        self.port = self._kept_port.number
         base = folder or (SHARED_MEMORY if SHARED_MEMORY.is_dir() else None)
         self._folder = Path(tempfile.mkdtemp(prefix="forecourt-pg-", dir=base))
         self._data, self._kept = self._folder / "data", self._folder / "kept"

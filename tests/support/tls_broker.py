@@ -19,7 +19,7 @@ from random import Random
 from headoffice.pki import CA_FILE, CRL_FILE, ISSUED, Authority
 from sync.client import Arrived, ClientEvent, ClientOptions, LinkChange, LinkDown, LinkUp, MqttClient, PublishSettled
 from sync.tls import TlsOptions
-from tests.support.broker import Mosquitto, free_port
+from tests.support.broker import Mosquitto
 
 CONFIG = Path(__file__).parents[2] / "config"
 HERE = "127.0.0.1"
@@ -72,16 +72,16 @@ class ShippedBroker(Mosquitto):
         self.take_crl()
         (folder / "acl").write_text(acl, encoding="utf-8")
         shipped = (CONFIG / "mosquitto.example.conf").read_text(encoding="utf-8")
-        self.office_port = free_port()
+        self.office_port = self.keep_port()
         text = shipped.replace("listener 8883\n", f"listener {self.port} {HERE}\n")
         text = text.replace("listener 8884 ", f"listener {self.office_port} ")
         for place in ("/etc/mosquitto/forecourt", "/var/lib/mosquitto", "/var/log/mosquitto"):
             text = text.replace(place, str(folder))
         for name, (certificate, key) in (others or {}).items():
-            self.ports[name] = free_port()
+            self.ports[name] = self.keep_port()
             text += OTHERS.format(port=self.ports[name], folder=folder, certificate=certificate, key=key)
         if plain:
-            self.ports["plain"] = free_port()
+            self.ports["plain"] = self.keep_port()
             text += f"\nlistener {self.ports['plain']} {HERE}\n"
         (folder / "mosquitto.conf").write_text(f"{text}\nuser {'root' if os.getuid() == 0 else 'nobody'}\n")
 
