@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ pytestmark = pytest.mark.long
 PULLS, FEW_PULLS = 100, 10
 """A hundred are the proof, in ``make drivers``; a few tell whoever changes a driver."""
 
+WITHIN_S = 60.0
 FAST = 40
 """Hastens only the line's own waits between attempts to open the port, so that a hundred pulls take seconds."""
 
@@ -22,17 +24,20 @@ FAST = 40
 def test_a_hundred_pulled_cables_leak_no_descriptor(
     wired: tuple[Subject, str], tmp_path: Path, pytestconfig: pytest.Config
 ) -> None:
-    """However often the wire goes and comes: as many open descriptors as before, and the device still online."""
+    """However often the wire goes and comes: no more open descriptors than before, and the device still online."""
     pulls = PULLS if pytestconfig.getoption("proofs") else FEW_PULLS
     with real_rig(*wired, tmp_path, speed=FAST) as rig:
         rig.online()
+        gc.collect()
         before = descriptors()
         for _ in range(pulls):
             rig.pull()
-            rig.until(lambda: not rig.line.is_open, 10)
+            rig.until(lambda: not rig.line.is_open, WITHIN_S)
             rig.plug()
-            rig.until(lambda: rig.line.is_open, 10)
+            rig.until(lambda: rig.line.is_open, WITHIN_S)
         rig.online()
-        wait_for(lambda: descriptors() <= before, "the descriptors of the dropped connections to close")
-        assert descriptors() == before
+        # fewer than before is no leak: what others left in this process may have been collected meanwhile
+        wait_for(
+            lambda: descriptors() <= before, "the descriptors of the dropped connections to close", deadline_s=WITHIN_S
+        )
         assert rig.line.counters()["port_lost"] >= pulls

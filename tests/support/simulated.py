@@ -121,7 +121,7 @@ def running_forecourt(
         server.stop()
 
 
-def wait_for(condition: Callable[[], bool], what: str, *, deadline_s: float = 10.0) -> None:
+def wait_for(condition: Callable[[], bool], what: str, *, deadline_s: float = 60.0) -> None:
     """Wait on a condition; fails naming it."""
     end_s = time.monotonic() + deadline_s
     while not condition():
