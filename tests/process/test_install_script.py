@@ -63,7 +63,7 @@ def call(script: Path, *arguments: object) -> tuple[int, str]:
         (where / "python3").symlink_to(python)
     environment = {"PATH": f"{where}:{os.environ['PATH']}", "HOME": "/nonexistent"}
     command = [str(script), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False, env=environment)
     return done.returncode, done.stdout + done.stderr
 
 
@@ -95,7 +95,7 @@ def test_a_release_is_complete_and_names_no_folder_of_the_build(archive: Path, t
     made = base / "releases/0.2.0-1"
     assert (made / "bin/forecourt").read_text(encoding="utf-8").startswith("#!/srv/fc/releases/0.2.0-1/bin/python")
     told = subprocess.check_output(
-        [made / "bin/python", "-I", "-c", "import agent; agent.entry()"], text=True, timeout=60
+        [made / "bin/python", "-I", "-c", "import agent; agent.entry()"], text=True, timeout=300
     )
     assert told == "version 0.2.0\n"
     leaked = [path for path in made.rglob("*") if path.is_file() and str(root).encode() in path.read_bytes()]

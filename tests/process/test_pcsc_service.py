@@ -35,6 +35,11 @@ from tests.support.till import Till
 
 WITHIN_S = 60.0
 ENDS_WITHIN_S = 5.0
+PATIENT, NO_CARD = "60s", "5s"
+"""How long the field tool looks at the most where there is a card, and where there is none, in which time it must find the
+service and the reader.
+"""
+
 UID = bytes.fromhex("04782E21801D80")
 READER = "reader:till"
 
@@ -219,10 +224,10 @@ def read_once(*more: str) -> tuple[int, str, str]:
 def test_the_field_tool_sees_a_card_and_shows_nothing_of_it(readers: VirtualReaders) -> None:
     """How long its id is, and whether it has a message."""
     readers.lay(smart().answer)
-    code, out, err = read_once("--port", readers.port)
+    code, out, err = read_once("--port", readers.port, "--timeout", PATIENT)
     shown = f"pcsc at {readers.port}, a reader of the PC/SC service\ncard seen: uid of 7 bytes, with a message\n"
     assert (code, out, err) == (0, shown, "")
-    _, out, _ = read_once("--port", readers.port, "--json")
+    _, out, _ = read_once("--port", readers.port, "--timeout", PATIENT, "--json")
     told = json.loads(out)
     assert (told["ok"], told["card"]) == (True, {"uid_bytes": 7, "message": True})
     assert UID.hex() not in json.dumps(told).lower()
@@ -230,9 +235,9 @@ def test_the_field_tool_sees_a_card_and_shows_nothing_of_it(readers: VirtualRead
 
 def test_the_field_tool_says_what_is_missing(readers: VirtualReaders) -> None:
     """No card, no such reader, no service: exit 3, each with what to do."""
-    code, _, err = read_once("--port", readers.port, "--timeout", "1s")
+    code, _, err = read_once("--port", readers.port, "--timeout", NO_CARD)
     assert (code, "lay a card on it while this runs" in err) == (3, True)
-    code, out, _ = read_once("--port", "pcsc:omnikey", "--timeout", "1s", "--json")
+    code, out, _ = read_once("--port", "pcsc:omnikey", "--timeout", NO_CARD, "--json")
     assert (code, json.loads(out)["cause"], json.loads(out)["message"]) == (3, "reader", "no PC/SC reader 'omnikey'")
     readers.kill()
     code, _, err = read_once("--port", "pcsc:")

@@ -89,7 +89,9 @@ def test_forecourt_device_read_shows_its_device(package: Package) -> None:
     """On a real terminal, as any other gauge; only questions were asked."""
     stand = Stand()
     with Peer(stand.answer) as peer:
-        done = package.run("-m", "agent", "device", "read", "--protocol", "dipstick", "--port", peer.port, "--json")
+        done = package.run(
+            "-m", "agent", "device", "read", "--protocol", "dipstick", "--port", peer.port, "--timeout", "60s", "--json"
+        )
     assert done.returncode == 0, done.stderr
     (tank,) = json.loads(done.stdout)["tanks"]
     assert (tank["tank"], tank["volume_ml"], tank["water_height_um"]) == (1, 18_400_000, 4_000)
