@@ -1,12 +1,14 @@
 """The station of P4, a process of its own: the real pipeline, journal and link drain what is written while sales go on.
 
-Called with the station file, the number of records to drain, and how many sales to time while nothing is sent.
+Called with the station file, the number of records to drain, how many sales to time while nothing is sent, and the
+core to keep to, if it is to have one for itself.
 Says when it begins to drain, and prints one JSON object at its end.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import resource
 import sys
 import threading
@@ -172,4 +174,6 @@ def _sales(station: Station, count: int) -> list[float]:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) > 4:
+        os.sched_setaffinity(0, {int(sys.argv[4])})
     main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

@@ -1,7 +1,7 @@
 """P4: a journal of 100,000 records drained to PostgreSQL through mosquitto, beside bare paho and bare psycopg COPY.
 
 The same records in batches of the same size, the same broker and server, one run after the other. P4_RECORDS makes it
-smaller.
+smaller. A second, shorter drain has head office where it is in the field: not on the station's processor, nor its disk.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import quantiles
+from statistics import median, quantiles
 from typing import Any
 
 import paho.mqtt.client as paho
@@ -30,9 +31,11 @@ from tests.support.backlog import write_sales
 from tests.support.office import Office
 from tests.support.postgres import Postgres
 from tests.support.processes import STATION, Running, Site, eventually
+from tests.support.template import SHARED_MEMORY
 
 RECORDS = int(os.environ.get("P4_RECORDS", "100000"))
-IDLE_SALES = 200
+APART_RECORDS = min(RECORDS, 60_000)
+IDLE_SALES = 400
 HERE = Path(__file__).resolve().parent
 
 
@@ -59,7 +62,67 @@ def measure() -> list[Row]:
             ours = _real(site, _beside(folder), office)
             wanted = sum(count for count, _ in sums.values())
             assert office.sales() >= wanted, f"{office.sales()} of {wanted} sales arrived"
-    return _rows(ours, bare)
+    return [*_rows(ours, bare), *_apart()]
+
+
+def _apart() -> list[Row]:
+    """The station alone on one core and on the disk; head office, its database and the broker on the others, in memory."""
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2 or not SHARED_MEMORY.is_dir():
+        return []
+    elsewhere = tempfile.TemporaryDirectory(dir=SHARED_MEMORY)
+    with tempfile.TemporaryDirectory() as name, elsewhere, _only_on(set(cores[1:])):
+        office_folder = Path(elsewhere.name)
+        office_folder.chmod(0o755)
+        with (
+            Postgres(office_folder) as server,
+            server.database() as url,
+            Office(office_folder / "office", url) as office,
+        ):
+            site = Site(Path(name) / "site")
+            site.wire = office.broker.port
+            site.write_config(site.no_devices())
+            wanted = sum(count for count, _ in write_sales(site.config, APART_RECORDS).values())
+            told = _drain(site, office, APART_RECORDS, cores[0])
+            assert office.sales() >= wanted, f"{office.sales()} of {wanted} sales arrived"
+    idle, busy = told["idle_ms"], told["busy_ms"]
+    row = against(
+        "P4",
+        "the same, head office on another core and no disk, p99",
+        _p99(busy),
+        _p99(idle),
+        unit="ms",
+        peer_name="idle",
+        at_most=1.5,
+    )
+    return [
+        replace(
+            row, note=f"{len(busy)} sales in {told['took_s']:.0f} s, p50 {median(busy):.1f} ms, idle {median(idle):.1f}"
+        )
+    ]
+
+
+@contextmanager
+def _only_on(cores: set[int]) -> Iterator[None]:
+    """Keep this process, and what it starts meanwhile, to these cores."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def _drain(site: Site, office: Office, records: int, core: int) -> dict[str, Any]:
+    """What the station tells that drains so many records on a core of its own."""
+    office.command("serve")
+    eventually(lambda: office.shares() == [64], 60, "head office serves")
+    command = [sys.executable, "-m", "tests.bench.drained_station", str(site.config), str(records), str(IDLE_SALES)]
+    run = subprocess.run(
+        [*command, str(core)], stdout=subprocess.PIPE, text=True, cwd=HERE.parents[1], check=True, timeout=1_800
+    )
+    told: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
+    return told
 
 
 def _rows(ours: Drained, bare: Drained) -> list[Row]:
