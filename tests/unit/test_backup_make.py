@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ from agent.backup.make import listed, make, tidy
 from agent.backup.restore import check_file, drill
 from agent.failpoints import NAMES, SimulatedCrash, armed
 from tests.support.backed_up import KEYS, OWN, START_MS, STATION, Place, selling
+from tests.support.processes import eventually
 
 NOW_MS = START_MS + 3_600_000
 CANARY = "13912345678"
@@ -202,12 +204,16 @@ def test_backups_made_while_sales_go_on_at_full_speed_verify_clean(place: Place)
             while not stop.is_set():
                 station.sell()
 
+        def goes_on(before: int) -> bool:
+            eventually(lambda: station.sold > before, 20, "a sale while a backup is under way")
+            return True
+
         thread = threading.Thread(target=sell)
         thread.start()
         try:
             for day in range(3):
                 before = station.sold
-                made = make(place.plan, NOW_MS + day * 86_400_000)
+                made = make(place.plan, NOW_MS + day * 86_400_000, partial(goes_on, before))
                 after = station.sold
                 opened = drill(made.path, place.folder, [KEYS])
                 assert opened.report.findings == ()

@@ -61,7 +61,7 @@ def whole(*words: str) -> subprocess.CompletedProcess[str]:
     """The same command through the whole command line."""
     program = "from agent.main import entry; entry()"
     return subprocess.run(
-        [sys.executable, "-c", program, *words], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", program, *words], capture_output=True, text=True, timeout=240, check=False
     )
 
 
@@ -116,7 +116,7 @@ def test_a_look_loads_neither_the_command_line_library_nor_the_store() -> None:
         "from agent.__main__ import entry\ntry:\n    entry()\nexcept SystemExit:\n    pass\n"
         "print(*sorted({'typer', 'rich', 'sqlalchemy', 'pydantic', 'agent.inbox'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=240, check=False)
     assert done.stdout == "\n", done.stdout + done.stderr
 
 
@@ -131,7 +131,7 @@ def test_the_daemon_loads_no_library_it_never_uses(tmp_path: Path) -> None:
         "from agent.__main__ import entry\ntry:\n    entry()\nexcept SystemExit as end:\n    code = end.code\n"
         f"print(code, 'agent.pipeline.core' in sys.modules, *sorted({unwanted} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=240, check=False)
     assert done.stdout == "2 True\n", done.stdout + done.stderr
     assert "index-key" in done.stderr
 

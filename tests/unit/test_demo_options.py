@@ -73,7 +73,7 @@ def test_a_file_is_no_directory(tmp_path: Path) -> None:
 def test_the_command_ends_with_code_2_and_no_traceback_for_a_wrong_word() -> None:
     """The command line as a person meets it."""
     words = [sys.executable, "-m", "agent", "demo", "--fault", "nonsense"]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=240, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("forecourt: there is no fault 'nonsense'")
     assert len(done.stderr.splitlines()) == 2

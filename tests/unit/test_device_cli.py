@@ -22,6 +22,9 @@ from tests.support.field import Peer, quiet_forecourt
 from tests.support.processes import eventually
 
 SCAN_EVERY_S = 0.2
+PATIENTLY = ("--timeout", "120s")
+"""A reading is over as soon as it has what it wants."""
+
 FRAME = "513A02080000000000000000030400117501010105602703FA"
 
 
@@ -41,7 +44,7 @@ def station(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]
 def test_a_dispenser_as_json_with_raw_digits_and_decimals(station: dict[str, Any], tmp_path: Path) -> None:
     """Integers with units in the key names; without decimals only what travelled; the recording decodes."""
     port, tape = station["lines"]["island-1"], tmp_path / "line.jsonl"
-    words = ["read", "--protocol", "dart", "--port", port, "--address", "0x51", "--json"]
+    words = ["read", "--protocol", "dart", "--port", port, "--address", "0x51", "--json", *PATIENTLY]
     code, out, _ = forecourt(*words, "--decimals", "2,2,3", "--record", str(tape))
     value = json.loads(out)
     assert (code, value["ok"], value["state"], value["unit_price_milli"]) == (0, True, "Idle", 7850)
@@ -56,7 +59,7 @@ def test_a_dispenser_as_json_with_raw_digits_and_decimals(station: dict[str, Any
 
 def test_tanks_for_people_in_our_units_and_in_the_consoles(station: dict[str, Any]) -> None:
     """Both stand there, so that a wrong unit shows."""
-    code, out, _ = forecourt("read", "--protocol", "veeder-root", "--port", station["gauge"]["tcp"])
+    code, out, _ = forecourt("read", "--protocol", "veeder-root", "--port", station["gauge"]["tcp"], *PATIENTLY)
     assert code == 0
     assert "units metric" in out
     assert "18400.00" in out
@@ -84,9 +87,7 @@ def scanning(peer: Peer, code: bytes) -> Iterator[None]:
 def test_a_scanned_code_is_masked() -> None:
     """Member codes, card numbers and phones never stand in full on the screen."""
     with Peer(lambda _data: b"") as peer, scanning(peer, b"]C19156000000000017\r\n"):
-        code, out, _ = forecourt(
-            "read", "--protocol", "serial-scanner", "--port", peer.port, "--timeout", "20s", "--json"
-        )
+        code, out, _ = forecourt("read", "--protocol", "serial-scanner", "--port", peer.port, "--json", *PATIENTLY)
     value = json.loads(out)
     assert (code, value["code"]["characters"], value["code"]["symbology"]) == (0, 16, "]C1")
     assert "9156000000000017" not in out
@@ -101,11 +102,14 @@ def test_a_scanned_code_is_masked() -> None:
 def test_a_device_that_does_not_answer_ends_with_3_and_the_cause() -> None:
     """On stderr for people, on stdout as JSON for programs."""
     with Peer(lambda data: data) as peer:
-        words = ["read", "--protocol", "dart", "--port", peer.port, "--address", "0x50", "--timeout", "500ms"]
-        code, out, err = forecourt(*words)
+        words = ["read", "--protocol", "dart", "--port", peer.port, "--address", "0x50", "--timeout"]
+        code, out, err = forecourt(*words, "500ms")
         assert (code, out) == (3, "")
         assert len(err.strip().splitlines()) == 2
-        code, out, err = forecourt(*words, "--json")
+        for timeout in ("500ms", "5s", "60s"):  # where the peer was held up for all of a time, it is given a longer one
+            code, out, err = forecourt(*words, timeout, "--json")
+            if json.loads(out)["evidence"]["echoes"]:
+                break
     assert (code, json.loads(out)["cause"], err) == (3, "echo", "")
 
 
@@ -199,7 +203,7 @@ def test_ctrl_c_ends_a_recording_with_a_summary(tmp_path: Path) -> None:
         )
         eventually(lambda: out.exists() and peer.say(b"FM1:SECRET\r\n") and b'"hex"' in out.read_bytes(), 30, "a tape")
         process.send_signal(signal.SIGINT)
-        said, errors = process.communicate(timeout=30)
+        said, errors = process.communicate(timeout=120)
     assert (process.returncode, errors) == (0, "")
     assert said.rstrip().splitlines()[-1].startswith(f"{out}: ")
     assert "FM1:[redacted]" in said
@@ -229,6 +233,6 @@ def test_help_loads_no_heavy_library() -> None:
         "print(sorted({'serial', 'drivers.registry', 'agent.field', 'rich.table', 'sqlite3'} & set(sys.modules)))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True, env={**os.environ}, timeout=60
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, env={**os.environ}, timeout=240
     )
     assert done.stdout.splitlines()[-1] == "[]"

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.inbox import Inbox, Reply
-from tests.support.simulated import wait_for
+from tests.support.processes import eventually
 
 
 def drain(inbox: Inbox[str]) -> list[str]:
@@ -72,7 +72,7 @@ def test_a_full_inbox_makes_its_producer_wait_and_drops_nothing() -> None:
     thread = started(produce)
     assert not passed.wait(0.05)
     assert inbox.get(1) == "a"
-    assert passed.wait(5)
+    assert passed.wait(60)
     thread.join(60)
     assert drain(inbox) == ["b", "c"]
 
@@ -119,7 +119,7 @@ def test_many_producers_lose_nothing() -> None:
 
     producers = [started(partial(produce, who)) for who in range(4)]
     found: list[tuple[int, int]] = []
-    wait_for(lambda: _took(inbox, found) and len(found) == 800, "all items")
+    eventually(lambda: _took(inbox, found) and len(found) == 800, 20, "all items")
     for thread in producers:
         thread.join(60)
     for who in range(4):

@@ -39,6 +39,8 @@ class Peer:
                 self.ended.set()
 
     def close(self) -> None:
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # wakes whoever waits in accept; closing alone does not
         self._listener.close()
         if self.connection is not None:
             self.connection.close()

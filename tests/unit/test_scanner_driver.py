@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import tty
 from collections.abc import Iterator
 
@@ -19,6 +20,7 @@ from drivers.scanner.listening import CAPABILITIES, READ_WAIT_S
 from drivers.unheard import MAX_COMMANDS
 
 ONLINE = DeviceStatus("reader:island-1", online=True)
+WITHIN_S = 60.0
 
 
 class BytesPort:
@@ -191,25 +193,26 @@ def test_the_registry_knows_the_driver() -> None:
 
 
 @pytest.fixture
-def terminal() -> Iterator[tuple[int, str]]:
-    """A pseudo-terminal: the scanner's end and the name of ours."""
+def terminal() -> Iterator[tuple[int, int]]:
+    """A pseudo-terminal: the scanner's end and ours."""
     master, slave = os.openpty()
     tty.setraw(slave)
-    yield master, os.ttyname(slave)
+    yield master, slave
     os.close(slave)
     os.close(master)
 
 
-def test_a_scan_arrives_over_a_real_terminal(terminal: tuple[int, str]) -> None:
+def test_a_scan_arrives_over_a_real_terminal(terminal: tuple[int, int]) -> None:
     """On a real port the scan of a code comes out of a few turns, and what was sent before opening does not."""
-    master, name = terminal
-    config = LineConfig("s", name, "serial-scanner", reader="island-1")
+    master, slave = terminal
+    config = LineConfig("s", os.ttyname(slave), "serial-scanner", reader="island-1")
     os.write(master, b"OLD\r")
+    assert select.select([slave], [], [], WITHIN_S)[0], "the system carries bytes across in its own time"
     port = open_port(config, SERIAL_DEFAULTS)
     device = SerialScanner(config)
     assert device.turn(port) == [ONLINE]
     os.write(master, b"]Q1FM1:A\r\n")
-    deadline = port.monotonic() + 5
+    deadline = port.monotonic() + WITHIN_S
     readings: list[Reading] = []
     while not readings and port.monotonic() < deadline:
         readings += device.turn(port)

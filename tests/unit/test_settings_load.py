@@ -50,7 +50,7 @@ def forecourt(*arguments: str) -> subprocess.CompletedProcess[str]:
     """The real command in a process of its own."""
     program = "from agent.main import entry; entry()"
     return subprocess.run(
-        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=240, check=False
     )
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
-from random import SystemRandom
+from random import Random, SystemRandom
 from typing import Any
 
 import pytest
@@ -69,7 +68,7 @@ def test_a_damaged_database_is_not_taken_for_a_copy(tmp_path: Path) -> None:
     database = tmp_path / "station.db"
     written(database, 40)
     content = bytearray(database.read_bytes())
-    content[4096 : 4096 + 2000] = os.urandom(2000)
+    content[4096 : 4096 + 2000] = Random(1).randbytes(2000)
     database.write_bytes(content)
     with pytest.raises(sqlite3.DatabaseError):
         put_aside(database, tmp_path / "before")
@@ -109,7 +108,7 @@ def test_the_installer_is_told_by_exit_code_and_json(tmp_path: Path) -> None:
 
     def call(action: str) -> tuple[int, object, str]:
         command = [sys.executable, "-m", "agent.store.aside", action, str(config), str(before)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
         return done.returncode, json.loads(done.stdout) if done.stdout else None, done.stderr
 
     assert call("put-aside") == (0, {"copy": None, "schema": False, "records": 0, "replaced": None}, "")
