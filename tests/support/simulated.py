@@ -25,6 +25,8 @@ from drivers.simulator.server import ForecourtServer
 RESET = b"\x01\x01\x05"
 AUTHORIZE = b"\x01\x01\x06"
 STATUS = b"\x01\x01\x00"
+WITHIN_S = 60.0
+"""A bound against hanging: what is waited for comes at once, except where the machine is busy with others."""
 # blocks that one pump may have waiting; a real master bounds this too
 MAX_BLOCKS = 8
 
@@ -121,7 +123,7 @@ def running_forecourt(
         server.stop()
 
 
-def wait_for(condition: Callable[[], bool], what: str, *, deadline_s: float = 60.0) -> None:
+def wait_for(condition: Callable[[], bool], what: str, *, deadline_s: float = WITHIN_S) -> None:
     """Wait on a condition; fails naming it."""
     end_s = time.monotonic() + deadline_s
     while not condition():
@@ -134,13 +136,13 @@ def open_port(path: str | Path) -> int:
     return os.open(path, os.O_RDWR | os.O_NOCTTY)
 
 
-def ask(descriptor: int, data: bytes, *, size: int, deadline_s: float = 5.0) -> bytes:
+def ask(descriptor: int, data: bytes, *, size: int, deadline_s: float = WITHIN_S) -> bytes:
     """Write, then read ``size`` bytes (fewer at the deadline)."""
     os.write(descriptor, data)
     return read_bytes(descriptor, size, deadline_s=deadline_s)
 
 
-def read_bytes(descriptor: int, size: int, *, deadline_s: float = 5.0) -> bytes:
+def read_bytes(descriptor: int, size: int, *, deadline_s: float = WITHIN_S) -> bytes:
     """Exactly ``size`` bytes, fewer at the deadline."""
     end_s = time.monotonic() + deadline_s
     got = b""
@@ -151,6 +153,7 @@ def read_bytes(descriptor: int, size: int, *, deadline_s: float = 5.0) -> bytes:
 
 
 def truth_lines(state_dir: Path, kind: str | None = None) -> list[dict[str, Any]]:
-    """The lines of ``truth.jsonl``, of one kind or all."""
-    lines = [json.loads(line) for line in (state_dir / "truth.jsonl").read_text(encoding="utf-8").splitlines()]
+    """The lines of ``truth.jsonl``, of one kind or all; a line that is just being written is not there yet."""
+    whole, _, _ = (state_dir / "truth.jsonl").read_text(encoding="utf-8").rpartition("\n")
+    lines = [json.loads(line) for line in whole.splitlines()]
     return [line for line in lines if kind is None or line["kind"] == kind]

@@ -74,7 +74,7 @@ def test_what_is_restored_is_what_was_backed_up(place: Place) -> None:
     started(place).close()
 
 
-@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(values=st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=400), max_size=30))
 def test_any_content_comes_back_byte_for_byte(tmp_path: Path, values: list[str]) -> None:
     """Whatever stands in the database: the unpacked file has the same rows."""

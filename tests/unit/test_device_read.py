@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ from drivers.veeder_root.dissect import dissect as tls
 from tests.support.field import Answer, Peer, quiet_forecourt
 
 POLL = bytes.fromhex("5020FA")
+WITHIN_S = 60.0
+PASSES = 5
+"""A search waits for each answer as long as a wire takes, which a peer on a busy machine may miss."""
 
 
 @pytest.fixture(scope="module")
@@ -41,21 +45,43 @@ def ask(protocol: str, port: str, timeout_s: float = 2.0, **more: Any) -> Result
     return read(Request(protocol, port, timeout_s=timeout_s, **more), Traffic())
 
 
+def patiently(once: Callable[[int], Result], right: Callable[[Result], bool]) -> Result:
+    """Read once; where the machine was too busy for what is ``right`` to be told, with 4 and 16 times the time."""
+    for longer in (1, 4, 16):
+        result = once(longer)
+        if right(result):
+            break
+    return result
+
+
 def ask_peer(
     answer: Callable[[], Answer], right: str | None, protocol: str, timeout_s: float, *, tcp: bool = False, **more: Any
 ) -> Result:
     """Read from a peer; on a machine too busy to tell in ``timeout_s`` what is ``right`` (a cause), with more time."""
-    for longer in (1, 4, 16):
+
+    def once(longer: int) -> Result:
         with Peer(answer(), tcp=tcp) as peer:
-            result = ask(protocol, peer.port, longer * timeout_s, **more)
-        if (result.finding.cause if result.finding else None) == right:
-            break
+            return ask(protocol, peer.port, longer * timeout_s, **more)
+
+    return patiently(once, lambda result: (result.finding.cause if result.finding else None) == right)
+
+
+def ask_beside(said: bytes, protocol: str, longer: int, timeout_s: float) -> Result:
+    """Read from a peer that is asked nothing and says something once the port has been opened for a while."""
+    with Peer(lambda _data: b"") as peer:
+        speaking = threading.Timer(0.2 * longer, peer.say, [said])
+        speaking.start()
+        result = ask(protocol, peer.port, longer * timeout_s)
+        speaking.join()
     return result
 
 
 def test_a_dispenser_tells_state_display_and_totals_and_is_only_read(station: dict[str, Any]) -> None:
     """Every byte we sent is a poll, an acknowledgement, or one of the three questions that change nothing."""
-    result = ask("dart", station["lines"]["island-1"], 8, address=0x51, nozzles=(1, 2))
+    result = patiently(
+        lambda _: ask("dart", station["lines"]["island-1"], WITHIN_S, address=0x51, nozzles=(1, 2)),
+        lambda result: sum(isinstance(r, TotalizerReading) for r in result.readings) == 2,
+    )
     level = [r for r in result.readings if isinstance(r, FuellingPointReading)][-1]
     assert (level.state.value, level.nozzle_out, level.unit_price_milli) == ("Idle", False, 7850)
     assert [r.nozzle for r in result.readings if isinstance(r, TotalizerReading)] == [1, 2]
@@ -70,7 +96,7 @@ def test_a_dispenser_tells_state_display_and_totals_and_is_only_read(station: di
 @pytest.mark.parametrize("wire", ["tcp", "pty"])
 def test_a_console_tells_every_tank_and_is_only_asked(station: dict[str, Any], wire: str) -> None:
     """Values in our units and as the console reports them; no question has the letter of a set function."""
-    result = ask("veeder-root", station["gauge"][wire], 8)
+    result = ask("veeder-root", station["gauge"][wire], WITHIN_S)
     assert [r.gauge_index for r in result.readings if isinstance(r, TankReading)] == [1, 2, 3]
     assert [r.unit_system for r in result.readings if isinstance(r, GaugeUnits)] == [2]
     (inventory,) = [piece for piece in result.told if "volume" in {field.name for field in piece.fields}]
@@ -83,11 +109,10 @@ def test_a_console_tells_every_tank_and_is_only_asked(station: dict[str, Any], w
 @pytest.mark.parametrize(("protocol", "said"), [("serial-scanner", b"FM1:SECRET"), ("pn532", b"\x00\x00\xff\x04\x78")])
 def test_what_a_reader_said_in_vain_is_no_evidence(protocol: str, said: bytes) -> None:
     """It is counted and not shown: half a code is still somebody's."""
-    with Peer(lambda _data: b"") as peer:
-        import threading
-
-        threading.Timer(0.2, peer.say, [said]).start()
-        result = ask(protocol, peer.port, 1.0)
+    result = patiently(
+        lambda longer: ask_beside(said, protocol, longer, 1.0),
+        lambda result: result.finding is not None and result.finding.evidence["bytes_received"] == len(said),
+    )
     assert cause(result)
     assert result.finding is not None
     assert (result.finding.evidence["bytes_received"], result.finding.evidence["first_bytes"]) == (len(said), "")
@@ -95,14 +120,13 @@ def test_what_a_reader_said_in_vain_is_no_evidence(protocol: str, said: bytes) -
 
 def test_a_scanner_is_waited_for() -> None:
     """One code, with its symbology; nothing is sent."""
-    with Peer(lambda _data: b"") as peer:
-        import threading
-
-        threading.Timer(0.4, peer.say, [b"]Q1FM1:SECRET\r\n"]).start()
-        result = ask("serial-scanner", peer.port)
+    said = b"]Q1FM1:SECRET\r\n"
+    result = patiently(
+        lambda longer: ask_beside(said, "serial-scanner", longer, 2.0), lambda result: not result.finding
+    )
     (scanned,) = [r for r in result.readings if isinstance(r, CodeScan)]
     assert (scanned.text, scanned.symbology) == ("FM1:SECRET", "]Q1")
-    assert bytes(peer.heard) == b""
+    assert result.traffic.sent == b""
 
 
 def test_a_port_that_another_program_has_is_refused_with_its_name(station: dict[str, Any]) -> None:
@@ -125,10 +149,14 @@ def test_a_port_that_another_program_has_is_refused_with_its_name(station: dict[
 
 def test_an_address_that_nobody_has_is_told_from_silence(station: dict[str, Any]) -> None:
     """The others on the wire are polled once each and named."""
-    result = ask("dart", station["lines"]["island-1"], 1, address=0x5A)
+    others = "0x50, 0x51, 0x52, 0x53"
+    result = patiently(
+        lambda longer: ask("dart", station["lines"]["island-1"], longer, address=0x5A),
+        lambda result: result.finding is not None and others in result.finding.message,
+    )
     assert cause(result) == "other-address"
     assert result.finding is not None
-    assert "0x50, 0x51, 0x52, 0x53" in result.finding.message
+    assert others in result.finding.message
 
 
 def random_noise(_data: bytes) -> bytes:
@@ -192,12 +220,21 @@ def test_a_console_that_answers_9999_is_not_called_silent() -> None:
 
 def test_damaged_characters_are_counted_and_a_real_ff_stays_one() -> None:
     """The port announces them with marks, and the marks do not reach the driver."""
-    with Peer(lambda _data: b"\xff\x41\xff") as peer:
-        result = ask("dart", peer.port, 0.5, address=0x50)
-    heard = [chunk.data for chunk in result.traffic.chunks if chunk.side == "b"]
+    said = b"\xff\x41\xff"
+
+    def once(longer: int) -> Result:
+        with Peer(lambda _data: said) as peer:
+            return ask("dart", peer.port, longer * 0.5, address=0x50)
+
+    result = patiently(once, lambda result: bool(heard_by(result)))
+    heard = heard_by(result)
     assert heard
-    assert set(heard) == {b"\xff\x41\xff"}
+    assert (said * len(heard)).startswith(heard), "said again and again, read in whatever pieces"
     assert result.traffic.damaged == 0
+
+
+def heard_by(result: Result) -> bytes:
+    return b"".join(chunk.data for chunk in result.traffic.chunks if chunk.side == "b")
 
 
 def float_field(value: float) -> str:
@@ -274,7 +311,10 @@ def test_a_search_finds_addresses_and_the_baud_rate() -> None:
     """The pump answers only at 19200: the settings before it are tried, and no other question than polls."""
     peer = Peer(lambda data: b"\x51\x70\xfa" if data == b"\x51\x20\xfa" and peer.speed() == 19200 else b"")
     with peer:
-        found = scan("dart", peer.port, SerialSettings(), Traffic(), 0x51)
+        for _ in range(PASSES):
+            found = scan("dart", peer.port, SerialSettings(), Traffic(), 0x51)
+            if found:
+                break
     assert [(one.address, one.serial) for one in found] == [(0x51, "19200 8O1")]
     assert {piece.kind for piece in dart(bytes(peer.heard), "to_device")} == {"POLL"}
 

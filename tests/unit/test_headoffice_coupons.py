@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -48,15 +48,16 @@ def test_an_issued_coupon_is_taken_offline_by_its_signature(state: Path) -> None
     template.copy_to(folder)
     till = Till(folder, pinned=PinnedKeys.from_jwks((state / "keys" / "pinned.jwks.json").read_text(encoding="utf-8")))
     till.clock.offset_ms = int(time.time() * 1000) - EPOCH_MS  # both ends live today
-    today = datetime.fromtimestamp(till.clock.wall_ms() / 1000, till.settings.station.tz).date().isoformat()
-    options = ["--offer", "ten", "--member", MEMBER, "--station", "SIM-0001", "--expires", today, "--count", "2"]
+    today = datetime.fromtimestamp(till.clock.wall_ms() / 1000, till.settings.station.tz).date()
+    last = (today + timedelta(days=1)).isoformat()  # whatever the hour, a sale of now is before its end
+    options = ["--offer", "ten", "--member", MEMBER, "--station", "SIM-0001", "--expires", last, "--count", "2"]
     made = json.loads(hq(state, "coupons", "issue", *options, "--json").stdout)
     assert len({coupon["code"] for coupon in made}) == 2
     till.rules(*OFFERS)
     till.member()
     settled = till.settle(till.fuelled(), coupons=[coupon["token"] for coupon in made][:1])
     assert settled["discount_minor"] == 1_000
-    till.clock.now_s += 25 * 3_600
+    till.clock.now_s += 49 * 3_600
     assert "COUPON_EXPIRED" in till.settle(till.fuelled(), coupons=[made[1]["token"]])["error"]
     till.close()
     shutil.rmtree(folder)

@@ -17,7 +17,6 @@ from drivers.config import LineConfig, PointConfig
 from drivers.errors import WiringError
 from drivers.readings import DeviceStatus, FuellingPointReading, PointState
 from drivers.registry import DriverSpec, make_line, protocols, spec
-from tests.support.processes import slowed
 from tests.support.wire import FakePump, VirtualPort
 
 
@@ -121,10 +120,9 @@ def test_line_on_a_real_terminal_reads_its_pump_and_notices_the_pulled_cable() -
     stop.set()
     thread.join()
     assert next(r.state for r in seen if isinstance(r, FuellingPointReading)) is PointState.IDLE
+    seen.clear()
     os.close(master)
-    began_s = time.monotonic()
     while not any(isinstance(r, DeviceStatus) and not r.online for r in seen) and time.monotonic() < end_s:
         seen += line.turn()
-    assert time.monotonic() - began_s < 5 * slowed()
     assert {r.device for r in seen if isinstance(r, DeviceStatus) and not r.online} == {"line:a", "point:1"}
     line.close()

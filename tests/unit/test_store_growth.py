@@ -158,7 +158,9 @@ few = st.integers(0, 4)
 pages = st.lists(st.lists(st.tuples(few, st.lists(few, max_size=2), st.booleans()), max_size=5), min_size=1, max_size=4)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(pages)
 def test_members_in_bulk_are_members_one_by_one(store: Store, found: list[list[tuple[int, list[int], bool]]]) -> None:
     """Known and new, moved cards, the same member or card twice in a page: the cache ends up the same."""
