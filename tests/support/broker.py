@@ -12,20 +12,26 @@ import socket
 import subprocess
 import threading
 import time
+from collections import deque
 from pathlib import Path
 from typing import Self
 
 from tests.support.old_gate import OldGate
+from tests.support.ports import hold_port, number_of
 
 READY_WITHIN_S = 60.0
 PROTOCOL = os.environ.get("FORECOURT_MQTT", "5")
+_HELD: deque[socket.socket] = deque()
+_HELD_MOST = 128
+"""Ports of tests that are over go back to the system."""
 
 
 def free_port() -> int:
-    """A TCP port nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port nobody listens on, held for whoever is told its number: others start servers at the same time."""
+    _HELD.append(hold_port())
+    if len(_HELD) > _HELD_MOST:
+        _HELD.popleft().close()
+    return number_of(_HELD[-1])
 
 
 class Mosquitto:
@@ -119,7 +125,7 @@ class Mosquitto:
 
     def _accepts(self) -> bool:
         try:
-            with socket.create_connection(("127.0.0.1", self._own_port), timeout=0.2):
+            with socket.create_connection(("127.0.0.1", self._own_port), timeout=5):
                 return True
         except OSError:
             threading.Event().wait(0.01)
