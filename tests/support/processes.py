@@ -61,8 +61,11 @@ def eventually(found: Callable[[], T], within_s: float, what: str, *, patience: 
 
 
 def slowed() -> float:
-    """How many times longer than on an idle machine anything may take here now: runnable tasks for each core."""
-    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    """How many times longer than on an idle machine anything may take here now: runnable tasks for each core.
+
+    Never less than PATIENCE: the load is that of the last minute, and says nothing of seconds in which nobody ran us.
+    """
+    return max(float(PATIENCE), os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 class Running:
@@ -204,7 +207,7 @@ class Site:
     def hq_connects(self) -> int:
         """How often head office has said that it is connected."""
         log = self.folder / "hq.log"
-        return log.read_text(encoding="utf-8").count('"event": "connected"') if log.exists() else 0
+        return log.read_text(encoding="utf-8", errors="replace").count('"event": "connected"') if log.exists() else 0
 
     def at_hq(self, statement: str, *values: object) -> list[Any]:
         """Rows of a question to head office's database."""
@@ -251,6 +254,7 @@ class Site:
         """Start the simulator and wait until its ports are there."""
         file = self.folder / "forecourt.json"
         file.write_text(dump_config(self.forecourt), encoding="utf-8")
+        (self.state / "endpoints.json").unlink(missing_ok=True)  # of one that ran before: its ports are not these
         command = [sys.executable, "-m", "drivers.simulator", "--config", str(file), "--state", str(self.state)]
         command += ["--seed", str(self.seed), "--speed", str(self.speed), *arguments]
         process = self.start("forecourt", command)
@@ -332,7 +336,7 @@ class Site:
 
 
 def _rows(database: Path, statement: str, values: tuple[object, ...]) -> list[Any]:
-    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=10)) as connection:
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=60)) as connection:
         return connection.execute(statement, values).fetchall()
 
 
