@@ -27,6 +27,8 @@ AUTHORIZE = b"\x01\x01\x06"
 STATUS = b"\x01\x01\x00"
 # blocks that one pump may have waiting; a real master bounds this too
 MAX_BLOCKS = 8
+ENOUGH_S = 60.0
+"""A bound against hanging, for a machine that runs us when it pleases."""
 
 
 class ToyMaster:
@@ -121,7 +123,7 @@ def running_forecourt(
         server.stop()
 
 
-def wait_for(condition: Callable[[], bool], what: str, *, deadline_s: float = 10.0) -> None:
+def wait_for(condition: Callable[[], bool], what: str, *, deadline_s: float = ENOUGH_S) -> None:
     """Wait on a condition; fails naming it."""
     end_s = time.monotonic() + deadline_s
     while not condition():
@@ -134,13 +136,13 @@ def open_port(path: str | Path) -> int:
     return os.open(path, os.O_RDWR | os.O_NOCTTY)
 
 
-def ask(descriptor: int, data: bytes, *, size: int, deadline_s: float = 5.0) -> bytes:
+def ask(descriptor: int, data: bytes, *, size: int, deadline_s: float = ENOUGH_S) -> bytes:
     """Write, then read ``size`` bytes (fewer at the deadline)."""
     os.write(descriptor, data)
     return read_bytes(descriptor, size, deadline_s=deadline_s)
 
 
-def read_bytes(descriptor: int, size: int, *, deadline_s: float = 5.0) -> bytes:
+def read_bytes(descriptor: int, size: int, *, deadline_s: float = ENOUGH_S) -> bytes:
     """Exactly ``size`` bytes, fewer at the deadline."""
     end_s = time.monotonic() + deadline_s
     got = b""
