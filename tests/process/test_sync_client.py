@@ -31,7 +31,8 @@ from sync.client import (
     Unsubscribed,
     Will,
 )
-from tests.support.broker import KeptPort, Mosquitto
+from tests.support.broker import Mosquitto
+from tests.support.ports import KeptPort
 
 DEADLINE_S = 120.0
 E = TypeVar("E")

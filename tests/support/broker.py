@@ -12,35 +12,26 @@ import socket
 import subprocess
 import threading
 import time
-import weakref
+from collections import deque
 from pathlib import Path
 from typing import Self
 
 from tests.support.old_gate import OldGate
+from tests.support.ports import KeptPort
 
 READY_WITHIN_S = 60.0
 PROTOCOL = os.environ.get("FORECOURT_MQTT", "5")
+_HELD: deque[KeptPort] = deque()
+_HELD_MOST = 128
+"""Ports of tests that are over go back to the system."""
 
 
 def free_port() -> int:
-    """A TCP port nobody listens on right now. Somebody else may take it: see ``KeptPort`` for one that is to be listened on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-class KeptPort:
-    """A TCP port of loopback that the system gives to nobody else while this object lives, whoever listens on it or does not.
-
-    It is bound and never listened on. A server that asks for SO_REUSEADDR, as all do here, binds it beside that.
-    """
-
-    def __init__(self) -> None:
-        keeper = socket.socket()
-        keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        keeper.bind(("127.0.0.1", 0))
-        self.number = int(keeper.getsockname()[1])
-        weakref.finalize(self, keeper.close)
+    """A TCP port nobody listens on, held for whoever is told its number: others start servers at the same time."""
+    _HELD.append(KeptPort())
+    if len(_HELD) > _HELD_MOST:
+        _HELD.popleft().close()
+    return _HELD[-1].number
 
 
 class Mosquitto:
@@ -141,7 +132,7 @@ class Mosquitto:
 
     def _accepts(self) -> bool:
         try:
-            with socket.create_connection(("127.0.0.1", self._own_port), timeout=0.2):
+            with socket.create_connection(("127.0.0.1", self._own_port), timeout=5):
                 return True
         except OSError:
             threading.Event().wait(0.01)

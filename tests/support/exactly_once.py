@@ -304,7 +304,7 @@ def _journal(station: str, path: Path) -> Iterator[_Row]:
 
 
 def _sql(path: Path, statement: str) -> list[tuple[Any, ...]]:
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as connection:
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=60)) as connection:
         return connection.execute(statement).fetchall()
 
 

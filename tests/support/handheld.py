@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, Self
 
 TRIES = 40
-TIMEOUT_S = 20.0
+TIMEOUT_S = 90.0
+"""Longer than a station of the tests takes to answer."""
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _SCANS = count(1)
 

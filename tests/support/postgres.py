@@ -22,7 +22,7 @@ import psycopg
 from psycopg import sql
 
 from headoffice.store.database import Database
-from tests.support.broker import KeptPort
+from tests.support.ports import KeptPort
 from tests.support.template import SHARED_MEMORY
 
 READY_WITHIN_S = 60.0
@@ -49,8 +49,8 @@ class Postgres:
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self._kept_port = KeptPort()
-        self.port = self._kept_port.number
+        self._held = KeptPort()
+        self.port = self._held.number
         base = folder or (SHARED_MEMORY if SHARED_MEMORY.is_dir() else None)
         self._folder = Path(tempfile.mkdtemp(prefix="forecourt-pg-", dir=base))
         self._data, self._kept = self._folder / "data", self._folder / "kept"
@@ -136,6 +136,7 @@ class Postgres:
     def close(self) -> None:
         """End it and remove its cluster."""
         self._end(signal.SIGINT)
+        self._held.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     @contextmanager
@@ -179,8 +180,16 @@ class Postgres:
                 self.drop_database(name)
 
     def _statement(self, text: str, *names: str) -> None:
-        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(sql.SQL(text).format(*map(sql.Identifier, names)))
+        deadline = time.monotonic() + READY_WITHIN_S
+        while True:
+            try:
+                with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+                    connection.execute(sql.SQL(text).format(*map(sql.Identifier, names)))
+                return
+            except psycopg.errors.ObjectInUse:
+                # processes of clients that have hung up may still be ending; the server itself waits five seconds for them
+                if time.monotonic() > deadline:
+                    raise
 
     def _initdb(self) -> None:
         secret = self._folder / "password"

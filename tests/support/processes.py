@@ -63,8 +63,11 @@ def eventually(found: Callable[[], T], within_s: float, what: str, *, patience: 
 
 
 def slowed() -> float:
-    """How many times longer than on an idle machine anything may take here now: runnable tasks for each core."""
-    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    """How many times longer than on an idle machine anything may take here now: runnable tasks for each core.
+
+    Never less than PATIENCE: the load is that of the last minute, and says nothing of seconds in which nobody ran us.
+    """
+    return max(float(PATIENCE), os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 def quickest(seconds: Callable[[], float], within_s: float, *, tries: int = 4) -> None:
@@ -221,7 +224,7 @@ class Site:
     def hq_connects(self) -> int:
         """How often head office has said that it is connected."""
         log = self.folder / "hq.log"
-        return log.read_text(encoding="utf-8").count('"event": "connected"') if log.exists() else 0
+        return log.read_text(encoding="utf-8", errors="replace").count('"event": "connected"') if log.exists() else 0
 
     def at_hq(self, statement: str, *values: object) -> list[Any]:
         """Rows of a question to head office's database."""
@@ -268,6 +271,7 @@ class Site:
         """Start the simulator and wait until its ports are there."""
         file = self.folder / "forecourt.json"
         file.write_text(dump_config(self.forecourt), encoding="utf-8")
+        (self.state / "endpoints.json").unlink(missing_ok=True)  # of one that ran before: its ports are not these
         command = [sys.executable, "-m", "drivers.simulator", "--config", str(file), "--state", str(self.state)]
         command += ["--seed", str(self.seed), "--speed", str(self.speed), *arguments]
         process = self.start("forecourt", command)

@@ -14,6 +14,8 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from tests.support.ports import KeptPort
+
 READ_SIZE = 16_384
 READY_WITHIN_S = 60.0
 SLICE_S = 0.02
@@ -58,8 +60,9 @@ class Proxy:
         self.down = Direction()
         self.accepted = 0
         self._target_port = target_port
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = int(self._listener.getsockname()[1])
+        self._held = KeptPort()
+        self.port = self._held.number
+        self._listener = socket.create_server(("127.0.0.1", self.port))
         self._pairs: set[_Pair] = set()
         self._loop = asyncio.new_event_loop()
         self._server: asyncio.Server | None = None
@@ -76,6 +79,7 @@ class Proxy:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(READY_WITHIN_S)
         self._loop.close()
+        self._held.close()
 
     @property
     def connections(self) -> int:

@@ -53,7 +53,7 @@ class CheckedStation(Protocol):
 
 def rows(path: Path, sql: str) -> list[dict[str, Any]]:
     """Rows of a SQLite file."""
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5)) as db:
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=60)) as db:
         db.row_factory = sqlite3.Row
         return [dict(row) for row in db.execute(sql)]
 

@@ -6,7 +6,10 @@ import select
 import socket
 import threading
 
+from tests.support.ports import KeptPort
+
 READ_SIZE = 4096
+CONNECT_WITHIN_S = 60.0
 REST_S = 0.002
 """How long a byte may wait in the cable when nothing else moves."""
 
@@ -16,8 +19,9 @@ class TcpCable:
 
     def __init__(self, target_port: int) -> None:
         self._target = ("127.0.0.1", target_port)
-        self._listener: socket.socket | None = socket.create_server(("127.0.0.1", 0))
-        self._port = int(self._listener.getsockname()[1])
+        self._held = KeptPort()
+        self._port = self._held.number
+        self._listener: socket.socket | None = socket.create_server(("127.0.0.1", self._port))
         self._ends: dict[socket.socket, socket.socket] = {}
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -50,6 +54,7 @@ class TcpCable:
         self._stop.set()
         self._thread.join()
         self.pull()
+        self._held.close()
 
     def _carry(self) -> None:
         while not self._stop.is_set():
@@ -64,7 +69,11 @@ class TcpCable:
     def _move(self, end: socket.socket) -> None:
         if end is self._listener:
             near, _ = end.accept()
-            far = socket.create_connection(self._target, timeout=5)
+            try:
+                far = socket.create_connection(self._target, timeout=CONNECT_WITHIN_S)
+            except OSError:  # the server has gone: so does whoever wanted it
+                near.close()
+                return
             self._ends |= {near: far, far: near}
             return
         if end not in self._ends:

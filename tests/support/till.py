@@ -264,7 +264,7 @@ class Till:
 
     def rows(self, sql: str) -> list[dict[str, Any]]:
         """Rows of the database, read beside the pipeline."""
-        with closing(sqlite3.connect(f"file:{self.store.path}?mode=ro", uri=True, timeout=5)) as db:
+        with closing(sqlite3.connect(f"file:{self.store.path}?mode=ro", uri=True, timeout=60)) as db:
             db.row_factory = sqlite3.Row
             return [dict(row) for row in db.execute(sql)]
 
