@@ -26,7 +26,8 @@ SPEED = 200
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ForecourtServer]:
     monkeypatch.setattr(import_module(f"{PEER}.socket"), "sleep", lambda _seconds: None)
     config = nobody(default_config(tmp_path))
-    delivery = DeliveryConfig(tank=2, start_s=1, volume_ml=500_000, rate_ml_per_min=1_000_000)
+    # a console notices a delivery by the level that rises: it must not run in between two of its looks
+    delivery = DeliveryConfig(tank=2, start_s=1, volume_ml=500_000, rate_ml_per_min=50_000)
     made = ForecourtServer(dataclasses.replace(config, deliveries=(delivery,)), speed=SPEED).start()
     yield made
     made.stop()
