@@ -11,7 +11,7 @@ import threading
 from dataclasses import dataclass
 
 CHUNK_BYTES = 65_536
-OPEN_S = 5.0
+OPEN_S = 30.0
 LOOK_S = 0.05
 
 
@@ -65,15 +65,15 @@ class Proxy:
         self._loop.close()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
-        except OSError:
-            writer.transport.abort()
-            return
-        pair = {writer, far_writer}
+        pair = {writer}
         self._writers |= pair
         try:
-            await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))
+            with contextlib.suppress(OSError):
+                far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
+                pair.add(far_writer)
+                self._writers |= pair
+                if not writer.transport.is_closing():  # it may have been cut while it was being made
+                    await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))
         finally:
             self._writers -= pair
             for one in pair:

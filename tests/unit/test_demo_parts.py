@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import socket
@@ -267,6 +268,32 @@ def test_the_proxy_forwards_goes_deaf_and_cuts() -> None:
                 reader.join()
                 proxy.cut()
                 assert ended(near)
+        proxy.stop()
+
+
+def test_the_proxy_cuts_a_connection_that_is_still_being_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The near side was taken, the way on is not there yet: the cut ends it all the same, and nothing goes on."""
+    connect, taken, go_on = asyncio.open_connection, threading.Event(), threading.Event()
+
+    async def slowly(host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        taken.set()
+        await asyncio.to_thread(go_on.wait, DEADLINE_S)
+        return await connect(host, port)
+
+    monkeypatch.setattr(asyncio, "open_connection", slowly)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(DEADLINE_S)
+        proxy = Proxy(server.getsockname()[1])
+        proxy.start()
+        with socket.create_connection(("127.0.0.1", proxy.port), timeout=DEADLINE_S) as near:
+            assert taken.wait(DEADLINE_S)
+            proxy.cut()
+            assert ended(near)
+            go_on.set()
+            far, _ = server.accept()
+            with far:
+                far.settimeout(DEADLINE_S)
+                assert ended(far)
         proxy.stop()
 
 
