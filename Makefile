@@ -41,6 +41,9 @@ demo: $(VENV)/.demo
 	@$(BYTECODE)
 	$(BIN)/forecourt demo $(ARGS)
 
+# Told to write no bytecode, every worker would rewrite the assertions of every test module anew in each run.
+test prove architecture: export PYTHONDONTWRITEBYTECODE :=
+
 test: $(VENV)/.test
 	@$(BYTECODE)
 	@.ci/packages mosquitto=mosquitto age=age zstd=zstd sqlite3=sqlite3 cc=gcc cc=libc6-dev systemd-analyze=systemd $(CARD_READERS)
