@@ -136,7 +136,8 @@ class Proxy:
         try:
             far_reader, pair.far = await asyncio.open_connection("127.0.0.1", self._target_port)
         except OSError:
-            self._drop(pair)
+            self._pairs.discard(pair)
+            writer.transport.abort()
             return
         if pair not in self._pairs:  # cut meanwhile
             _reset(pair.far)

@@ -45,7 +45,7 @@ def test_a_port_is_held_before_during_and_after_a_server() -> None:
 
 def test_a_proxy_keeps_its_port_while_it_is_closed() -> None:
     """It opens at the same port, whoever has asked for one meanwhile."""
-    with Proxy(free_port()) as proxy:
+    with socket.create_server(("127.0.0.1", 0)) as target, Proxy(target.getsockname()[1]) as proxy:
         proxy.close()
         nobody_else_gets(proxy.port)
         proxy.open()
