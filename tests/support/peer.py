@@ -24,22 +24,23 @@ M = TypeVar("M", bound=Message)
 class Peer:
     """A station written from the contract alone: it publishes payloads and waits for the answers."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, station: str = STATION) -> None:
+        self._station = station
         self._seen: queue.Queue[tuple[str, bytes]] = queue.Queue(1_000)
         self._subscribed: queue.Queue[bool] = queue.Queue(10)
-        self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id=STATION)
+        self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id=station)
         self._client.on_message = lambda _client, _data, message: self._seen.put(
             (message.topic, bytes(message.payload))
         )
         self._client.on_subscribe = lambda *_: self._subscribed.put(True)
         self._client.connect("127.0.0.1", port)
         self._client.loop_start()
-        self._client.subscribe([(down_filter(STATION), 1), (HO_STATE, 1), ("fc/v1/g/main/#", 1)])
+        self._client.subscribe([(down_filter(station), 1), (HO_STATE, 1), ("fc/v1/g/main/#", 1)])
         self._subscribed.get(timeout=DEADLINE_S)
 
     def send(self, name: str, payload: bytes) -> None:
         """Publish on one of the station's topics and wait for the broker."""
-        self._client.publish(station_topic(STATION, name), payload, qos=1).wait_for_publish(DEADLINE_S)
+        self._client.publish(station_topic(self._station, name), payload, qos=1).wait_for_publish(DEADLINE_S)
 
     def wait_for(self, kind: type[M], topic: str) -> M:
         """The next message of a class on a topic; others are passed over."""
