@@ -28,6 +28,7 @@ from drivers.commands import Command, ReadSale
 from drivers.readings import CodeScan, CommandResult
 from drivers.simulator.config import default_config
 from sync import ports
+from sync.envelope import MAX_BATCH_RECORDS
 from tests.simulation import disk
 from tests.support import template
 from tests.support.head_office_says import INDEX_KEY, members_of, rule_set
@@ -39,6 +40,8 @@ from tests.support.virtual_link import Packet, Pipe, VirtualLink, link_of
 CARDS = default_config("").cards[:4]
 READER, LINE = "reader-1", "island-1"
 BOOT_MS = 1_000_000
+BATCHES = (1, 2, MAX_BATCH_RECORDS)
+"""Records in one batch: a story writes few of them, so that only short batches make a backlog."""
 
 
 class Clock:
@@ -67,7 +70,10 @@ class Clock:
 
 
 class Pc:
-    """``start`` and ``die`` are its process; ``second`` is a second of its life; ``copy_to`` is a backup of its disk."""
+    """``start`` and ``die`` are its process; ``second`` is a second of its life; ``copy_to`` is a backup of its disk.
+
+    ``forgotten``: how often it died with acks that it had received and not persisted.
+    """
 
     def __init__(self, folder: Path, install: str, clock: Clock, session: Pipe, seed: str) -> None:
         self.folder = folder
@@ -78,6 +84,7 @@ class Pc:
         self.is_up = False
         self.is_off = False
         self.deaths: list[str] = []
+        self.forgotten = 0
         self._session = session
         self._boots = 0
 
@@ -131,6 +138,7 @@ class Pc:
                 deliver=self._told.append,
                 rng=Random(self.random.getrandbits(64)),
                 install=self.install,
+                most=self.random.choice(BATCHES),
             )
 
     def _begin_anew(self) -> None:
@@ -147,15 +155,27 @@ class Pc:
         self.deaths.append(why)
         self.is_up = False
         link, self.link = self.link, None
+        self.forgotten += link is not None and link.has_unpersisted
         disk.kill(self.store, self.path, link.close if link is not None else lambda: None)
 
     def end(self) -> None:
         """End politely, if it runs."""
         if self.is_up:
+            try:
+                self._leave()
+            except SimulatedCrash as crash:
+                self.die(str(crash))
+        if self.is_up:
             self.is_up = False
             if self.link is not None:
                 self.link.close()
             self.store.close()
+
+    def _leave(self) -> None:
+        """What was received and not persisted still is."""
+        if self.link is not None:
+            self.link.leave()
+            self._listen()
 
     # --- a second -----------------------------------------------------------------------------------------------------
 

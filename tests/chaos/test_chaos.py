@@ -11,6 +11,7 @@ from agent.pipeline import rebirth
 from agent.store.rebirth import IncarnationTable
 from headoffice.store import balances, facts, overlaps, pools
 from headoffice.store.database import Database
+from tests.chaos import pc
 from tests.chaos.office import OfficeServer
 from tests.chaos.pc import CARDS
 from tests.chaos.stories import FAILPOINTS, opened, tell
@@ -238,3 +239,35 @@ def test_stories_notice_a_copy_that_books_nothing_anew(monkeypatch: pytest.Monke
         _two_pcs_sell_in_turn(world)
         found = world.complaints()
     assert any("pumped 15000 ml" in complaint for complaint in found), found
+
+
+def _dies_with_unpersisted_acks(world: World) -> None:
+    """A backlog drains by short batches, and the agent is killed between acks that it received and their commit."""
+    world.kill(0, "starts with short batches")
+    world.seconds(10)
+    world.broker.up = False
+    for _ in range(10):
+        world.fuel(1, 2_000)
+    world.broker.up = True
+    link = world.pcs[0].link
+    for _ in range(60):
+        if link is None or link.has_unpersisted:
+            break
+        world.seconds(1)
+    world.kill(0, "killed")
+
+
+@pytest.mark.parametrize("then", ["the same disk", "other hardware", "head office put back"])
+def test_acks_that_were_received_and_not_persisted_cost_nothing(then: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """[W-03] [W-20] [W-32] [W-34] A kill forgets them: what head office has is sent again, in the same life or the next."""
+    monkeypatch.setattr(pc, "BATCHES", (1,))
+    with opened(9) as world:
+        world.back_up_office()
+        _dies_with_unpersisted_acks(world)
+        assert world.pcs[0].forgotten == 1
+        assert world.complaints_so_far() == []
+        if then == "other hardware":
+            world.pcs[0].install = "c" * 32
+        elif then == "head office put back":
+            world.restore_office(1)
+        assert world.complaints() == []

@@ -28,6 +28,7 @@ from sync.delivery import ApplyAck, AuditBadAck, Delivery, Output, PublishHello,
 from sync.envelope import (
     HEAD_OFFICE_SOURCE,
     MAX_BATCH_RECORD_BYTES,
+    MAX_BATCH_RECORDS,
     decode_as,
     encode,
     encode_batch,
@@ -37,6 +38,7 @@ from sync.messages import STREAMS, Ack, Batch, Hello, Message, Welcome
 from sync.notices import Command
 from sync.records import format_time
 from sync.signing import sign
+from sync.unpersisted import Unpersisted
 from tests.support.head_office_says import SIGNING_KEY
 
 INSTALL = "00112233445566778899aabbccddeeff"
@@ -156,8 +158,9 @@ def link_of(
     deliver: Callable[[ports.LinkEvent], None],
     rng: Random,
     install: str = INSTALL,
+    most: int = MAX_BATCH_RECORDS,
 ) -> VirtualLink:
-    """The link of a station that has just started, as its database says."""
+    """The link of a station that has just started, as its database says. ``most``: records in one batch."""
     outbox = JournalOutbox(store.path, store.station, store.incarnation)
     known = int(store.meta("connect_n") or "0")
     return VirtualLink(
@@ -170,6 +173,7 @@ def link_of(
         deliver=deliver,
         rng=rng,
         install=install,
+        most=most,
     )
 
 
@@ -188,7 +192,10 @@ class VirtualLink:
         deliver: Callable[[ports.LinkEvent], None],
         rng: Random,
         install: str = INSTALL,
+        most: int = MAX_BATCH_RECORDS,
     ) -> None:
+        self._most = most
+        self._unpersisted = Unpersisted()
         self.delivery = Delivery(
             install_id=install,
             incarnation=incarnation,
@@ -209,8 +216,17 @@ class VirtualLink:
         self._n = 0
         self._pubacks = 0
 
+    @property
+    def has_unpersisted(self) -> bool:
+        """Whether acks were received that a crash would forget now."""
+        return self._unpersisted.next_deadline() is not None
+
+    def leave(self) -> None:
+        """Leave politely: the pipeline still gets what was received."""
+        self._hand_over(self._unpersisted.all())
+
     def close(self) -> None:
-        """Close the read connection."""
+        """Close the read connection; what nobody persisted is forgotten, as by a crash."""
         self._outbox.close()
 
     def next_deadline(self) -> float | None:
@@ -218,7 +234,8 @@ class VirtualLink:
         if self._pubacks:
             return 0.0
         if self._connected:
-            return self.delivery.next_deadline()
+            times = (self.delivery.next_deadline(), self._unpersisted.next_deadline())
+            return min((moment for moment in times if moment is not None), default=None)
         return self._retry_s if self._broker.up else None
 
     def take(self, now_s: float, packet: Packet) -> None:
@@ -231,8 +248,10 @@ class VirtualLink:
         kind: type[Welcome | Ack] = Welcome if packet.name == "down/welcome" else Ack
         _, message = decode_as(packet.payload, kind)
         if isinstance(message, Welcome):
+            self._hand_over(self._unpersisted.all())
+            ignored = self.delivery.counters.ignored_welcomes
             outputs = self.delivery.welcome(now_s, message)
-            if self.delivery.welcomed:
+            if self.delivery.welcomed and self.delivery.counters.ignored_welcomes == ignored:
                 self._deliver(ports.WelcomeSeen(message))
             self._act(now_s, outputs)
         else:
@@ -256,6 +275,7 @@ class VirtualLink:
             self.delivery.grew(name, at.last_seq)
             self._act(now_s, self.delivery.persisted(now_s, name, at.acked))
         self._act(now_s, self.delivery.tick(now_s))
+        self._hand_over(self._unpersisted.due(now_s))
         for _ in range(MAX_SENDS_PER_STEP if self._connected else 0):
             if not self._send_one(now_s):
                 return
@@ -264,6 +284,7 @@ class VirtualLink:
         if self._connected and not self._broker.up:
             self._connected = False
             self._retry_s = now_s + RECONNECT_S
+            self._hand_over(self._unpersisted.all())
             self.delivery.disconnected()
             self._deliver(ports.Disconnected("connection_lost"))
         elif not self._connected and self._broker.up and now_s >= self._retry_s:
@@ -276,7 +297,7 @@ class VirtualLink:
         offer = self.delivery.next_batch(now_s)
         if offer is None:
             return False
-        count = offer.last_seq - offer.first_seq + 1
+        count = min(self._most, offer.last_seq - offer.first_seq + 1)
         rows = self._outbox.read(offer.stream, offer.first_seq, count, MAX_BATCH_RECORD_BYTES)
         previous = self._outbox.hash_at(offer.stream, offer.first_seq - 1)
         if not rows or rows[0].seq != offer.first_seq or previous is None:
@@ -303,15 +324,21 @@ class VirtualLink:
             if isinstance(output, PublishHello):
                 self._hello(now_s, output.connect_n)
             elif isinstance(output, ApplyAck):
-                failpoint("sync.before_ack_applied")
-                self._deliver(ports.AckAccepted(output.stream, output.cum, output.head_hash, output.rejected))
+                self._unpersisted.put(now_s, output, ends=output.cum >= self.delivery.last_seq(output.stream))
+                self._hand_over(self._unpersisted.due(now_s))
             elif isinstance(output, RaiseSyncAlert):
                 self._deliver(ports.SyncTrouble(output.kind, output.evidence))
             elif isinstance(output, AuditBadAck):
                 evidence: dict[str, Any] = {"stream": output.stream, "cum": output.cum}
                 self._deliver(ports.SyncTrouble(f"bad_ack_{output.kind}", evidence))
             elif isinstance(output, StopIncarnation):
+                self._hand_over(self._unpersisted.all())
                 self._deliver(ports.Stopped(output.reason, output.told))
+
+    def _hand_over(self, acks: Iterable[ApplyAck]) -> None:
+        for ack in acks:
+            failpoint("sync.before_ack_applied")
+            self._deliver(ports.AckAccepted(ack.stream, ack.cum, ack.head_hash, ack.rejected, self.delivery.credit))
 
     def _hello(self, now_s: float, connect_n: int) -> None:
         facts, heads = self._vitals.hello_facts(), self._outbox.heads()
