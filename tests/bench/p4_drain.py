@@ -35,7 +35,8 @@ from tests.support.template import SHARED_MEMORY
 
 RECORDS = int(os.environ.get("P4_RECORDS", "100000"))
 APART_RECORDS = min(RECORDS, 60_000)
-IDLE_SALES = 400
+APART_ROUNDS = 3
+IDLE_SALES = 200
 HERE = Path(__file__).resolve().parent
 
 
@@ -66,26 +67,17 @@ def measure() -> list[Row]:
 
 
 def _apart() -> list[Row]:
-    """The station alone on one core and on the disk; head office, its database and the broker on the others, in memory."""
+    """The station alone on one core and on the disk; head office, its database and the broker on the others, in memory.
+
+    Idle and drain in turn, several times: the disk alone moves a p99 more than what is looked for.
+    """
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2 or not SHARED_MEMORY.is_dir():
         return []
-    elsewhere = tempfile.TemporaryDirectory(dir=SHARED_MEMORY)
-    with tempfile.TemporaryDirectory() as name, elsewhere, _only_on(set(cores[1:])):
-        office_folder = Path(elsewhere.name)
-        office_folder.chmod(0o755)
-        with (
-            Postgres(office_folder) as server,
-            server.database() as url,
-            Office(office_folder / "office", url) as office,
-        ):
-            site = Site(Path(name) / "site")
-            site.wire = office.broker.port
-            site.write_config(site.no_devices())
-            wanted = sum(count for count, _ in write_sales(site.config, APART_RECORDS).values())
-            told = _drain(site, office, APART_RECORDS, cores[0])
-            assert office.sales() >= wanted, f"{office.sales()} of {wanted} sales arrived"
-    idle, busy = told["idle_ms"], told["busy_ms"]
+    with _only_on(set(cores[1:])):
+        rounds = [_apart_once(cores[0]) for _ in range(APART_ROUNDS)]
+    idle = [took for told in rounds for took in told["idle_ms"]]
+    busy = [took for told in rounds for took in told["busy_ms"]]
     row = against(
         "P4",
         "the same, head office on another core and no disk, p99",
@@ -95,11 +87,23 @@ def _apart() -> list[Row]:
         peer_name="idle",
         at_most=1.5,
     )
-    return [
-        replace(
-            row, note=f"{len(busy)} sales in {told['took_s']:.0f} s, p50 {median(busy):.1f} ms, idle {median(idle):.1f}"
-        )
-    ]
+    rate = APART_ROUNDS * APART_RECORDS / sum(told["took_s"] for told in rounds)
+    note = f"{len(busy)} sales beside {rate:,.0f} records/s, p50 {median(busy):.1f} ms; {len(idle)} idle, p50 {median(idle):.1f} ms"
+    return [replace(row, note=note)]
+
+
+def _apart_once(core: int) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as name, tempfile.TemporaryDirectory(dir=SHARED_MEMORY) as elsewhere:
+        away = Path(elsewhere)
+        away.chmod(0o755)  # the server runs as another user
+        with Postgres(away) as server, server.database() as url, Office(away / "office", url) as office:
+            site = Site(Path(name) / "site")
+            site.wire = office.broker.port
+            site.write_config(site.no_devices())
+            wanted = sum(count for count, _ in write_sales(site.config, APART_RECORDS).values())
+            told = _drain(site, office, APART_RECORDS, core)
+            assert office.sales() >= wanted, f"{office.sales()} of {wanted} sales arrived"
+    return told
 
 
 @contextmanager

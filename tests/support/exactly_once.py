@@ -237,6 +237,7 @@ def _copy(office: Office, station: str, path: Path, *, is_over: bool) -> Iterato
     aside |= {_id(raw) for place, _, _, raw in office.duplicates if place.chain.station == station}
     forked = set(office.quarantine)
     lost = _lost_ranges(office)
+    lacked = _lacked(path)
     for row in _journal(station, path):
         here = f"{path.name} {_named(row.place.chain)} {row.place.seq} {row.type}"
         kept = office.kept.get(row.place)
@@ -244,7 +245,7 @@ def _copy(office: Office, station: str, path: Path, *, is_over: bool) -> Iterato
         # an old copy went another way than head office knows: what it had not sent when it ended arrives in its next life
         went_on = row.delivered or (kept is not None and is_over and row.is_newest)
         # head office was restored, and this life had ended: what it had of it comes again in the next life's chain
-        moved_on = not row.is_newest and (row.id in facts or row.id in aside)
+        moved_on = not row.is_newest and (row.id in facts or row.id in aside or _is_of_a_lost_life(row, lacked))
         if not is_there and went_on and not moved_on and (row.place, row.raw) not in forked:
             yield f"{here}: head office has {'other bytes' if kept else 'nothing'} there"
         if row.id in facts and row.raw != facts[row.id] and not _same(row.raw, facts[row.id]):
@@ -301,6 +302,22 @@ def _journal(station: str, path: Path) -> Iterator[_Row]:
     ):
         place = Place(Chain(station, incarnation, stream), seq)
         yield _Row(place, record_id, kind, bytes(body), bool(newest), bool(delivered))
+
+
+def _lacked(path: Path) -> dict[tuple[str, str], int]:
+    """Up to which seq a restored head office said to have the chains of ended lives, where that was less than before."""
+    names = {
+        str(generation): name for generation, name in _sql(path, "SELECT generation, incarnation FROM incarnation")
+    }
+    told = [json.loads(value) for (value,) in _sql(path, "SELECT value FROM meta WHERE key = 'resend_done'")]
+    keys = {key: seq for one in told for key, seq in one.items()}
+    return {(names[key.partition(":")[0]], key.partition(":")[2]): seq for key, seq in keys.items()}
+
+
+def _is_of_a_lost_life(row: _Row, lacked: Mapping[tuple[str, str], int]) -> bool:
+    """The first record of an ended life says only that a chain begins: nobody begins it again."""
+    chain = row.place.chain
+    return row.type == FIRST and row.place.seq > lacked.get((chain.incarnation, chain.stream), row.place.seq)
 
 
 def _sql(path: Path, statement: str) -> list[tuple[Any, ...]]:
