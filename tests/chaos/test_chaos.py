@@ -129,6 +129,24 @@ def test_an_old_copy_and_a_life_on_an_empty_disk_share_their_litres() -> None:
         assert world.litres[1, 1] == 7_000
 
 
+def test_a_life_that_head_office_has_forgotten_as_a_whole_comes_again_in_the_next() -> None:
+    """[W-34] It began, was acknowledged and ended after the copy to which head office was put back: its sales come again,
+    in the chain that runs now; the record that only begins the ended chain does not.
+    """
+    with opened(10) as world:
+        world.seconds(10)
+        world.back_up_office()
+        for litres in (2_000, 3_000):
+            world.kill(0, "moved")
+            world.pcs[0].install = f"{litres:032x}"
+            world.seconds(10)
+            world.fuel(1, litres)
+            world.seconds(40)
+        world.restore_office(1)
+        assert world.complaints() == []
+        assert world.litres[1, 1] == 5_000
+
+
 def _earns_with_an_old_copy(world: World) -> None:
     """A member earns and head office hears it; then an old copy nobody recognised books the sale anew by the display of
     the pump, and the member shows the card again.
