@@ -63,11 +63,8 @@ def eventually(found: Callable[[], T], within_s: float, what: str, *, patience: 
 
 
 def slowed() -> float:
-    """How many times longer than on an idle machine anything may take here now: runnable tasks for each core.
-
-    Never less than PATIENCE: the load is that of the last minute, and says nothing of seconds in which nobody ran us.
-    """
-    return max(float(PATIENCE), os.getloadavg()[0] / (os.cpu_count() or 1))
+    """How many times longer than on an idle machine anything may take here now: runnable tasks for each core."""
+    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 def quickest(seconds: Callable[[], float], within_s: float, *, tries: int = 4) -> None:
